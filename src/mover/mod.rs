@@ -1,0 +1,1 @@
+//! One owner, one loop: select → action → apply. Never kube, api or operator.

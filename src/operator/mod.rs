@@ -1,0 +1,1 @@
+//! Observe → validate → decide → build → apply → publish, one file a step.

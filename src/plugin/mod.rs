@@ -1,0 +1,1 @@
+//! `kubectl ferry`: one file a verb.

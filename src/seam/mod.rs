@@ -1,0 +1,1 @@
+//! Clock, disk, link and TLS: the only place that names wall time, fsync or sockets.

@@ -1,0 +1,1 @@
+//! A simulated clock, disk and link with faults, and a slow oracle.

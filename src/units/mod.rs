@@ -1,0 +1,21 @@
+//! The vocabulary: newtypes that every other layer shares. Depends on `std`, `serde` and `uuid`.
+
+mod decision;
+mod extent;
+mod identity;
+mod lineage;
+mod peer;
+mod point;
+mod progress;
+mod rung;
+mod state;
+
+pub use decision::{Decision, HandshakeMode, HandshakeRow};
+pub use extent::{Extent, ExtentSet};
+pub use identity::{InvalidName, PairId, PairName, SiteName};
+pub use lineage::{Generation, Lineage, LineageEntry};
+pub use peer::{InvalidPeerName, PeerName};
+pub use point::{Epoch, Point, Seq};
+pub use progress::{CyclePhase, Progress};
+pub use rung::{Rung, RungUse};
+pub use state::{ImageState, Role};

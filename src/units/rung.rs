@@ -1,0 +1,25 @@
+//! The ladder of ways to learn what changed.
+
+use serde::{Deserialize, Serialize};
+
+/// One way to learn what changed between two cuts, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Rung {
+    /// CSI SnapshotMetadata names the changed extents (KEP-3314 `GetMetadataDelta`).
+    Delta,
+    /// CSI SnapshotMetadata names the allocated extents; kept digests tell which of them changed.
+    Allocated,
+    /// The whole volume is read; digests kept from the last cycle tell what changed.
+    Digests,
+    /// The whole volume is read and every non-zero block is sent.
+    FullRead,
+}
+
+/// The rung that a cycle stands on, and why it is no better one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RungUse {
+    /// The rung in use.
+    pub rung: Rung,
+    /// Why this rung: what the better ones lack, as a sentence for people.
+    pub reason: String,
+}

@@ -1,0 +1,27 @@
+//! What a side is, and what its image is worth.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Point;
+
+/// The part that a site plays in its current epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// The application writes here.
+    Primary,
+    /// The copy is kept here; the device is closed until a promotion.
+    Standby,
+}
+
+/// What a standby's image is worth (semantics 1.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImageState {
+    /// Nothing has been copied whole yet: can't be promoted.
+    None,
+    /// Exactly the primary at this point.
+    Consistent(Point),
+    /// A staged change set is complete; applying it makes the image exactly this point.
+    Redo(Point),
+    /// A copy in place is under way: can't be promoted until it ends.
+    Inconsistent,
+}

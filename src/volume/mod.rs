@@ -1,0 +1,1 @@
+//! Block devices and images: extents, change sources, reading, applying.

@@ -1,0 +1,375 @@
+//! What an operator asks of a mover, and what the mover reports.
+//!
+//! The operator dials the mover's one listener over mTLS with the name `ferry://operator`. Every
+//! request gets exactly one response, in order. Orders are idempotent: repeating one that is under
+//! way or done changes nothing, so an operator that was restarted simply asks again. A mover never
+//! acts on its own: it ships, commits, promotes and demotes only on an order.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{
+    Decision, Epoch, Extent, Generation, ImageState, Lineage, PairId, Point, Progress, Role, Rung,
+    RungUse, Seq, SiteName,
+};
+
+/// The most extents in one [`Request::Extents`]; a longer list comes in several.
+pub const EXTENTS_PER_BATCH_MAX: usize = 16 * 1024;
+
+/// The longest that [`Request::Status`] may be held open, in milliseconds.
+pub const STATUS_WAIT_MAX_MS: u32 = 30_000;
+
+/// What the operator may ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Answer with [`Response::Status`] as soon as its `version` is above `after`, or after
+    /// `wait_ms` (at most [`STATUS_WAIT_MAX_MS`]) with what there is.
+    Status {
+        /// The newest version that the operator has seen; 0 for any.
+        after: u64,
+        /// How long to wait for a newer one, in milliseconds.
+        wait_ms: u32,
+    },
+    /// Write the first superblock of a site that has none. Refused where one exists that differs.
+    Init(InitOrder),
+    /// Source: ship a cut to the peer. The target applies it but does not commit it.
+    Ship(ShipOrder),
+    /// Source: the next part of the list that [`ShipOrder::changes`] announced, ascending.
+    Extents(ExtentBatch),
+    /// Source: the announced list broke; fall to the next rung for what is not covered yet.
+    ExtentsFailed {
+        /// The cut whose list broke.
+        cycle: Point,
+        /// Why, for status.
+        reason: String,
+    },
+    /// Target: take this cycle from this peer, and from no other.
+    Receive(ReceiveOrder),
+    /// Both: the cut `cycle` is the committed point from now on (the snapshots exist).
+    Commit {
+        /// The cut.
+        cycle: Point,
+    },
+    /// Both: stop the running cycle. Staging that is whole stays; other staging may be resumed.
+    Abort {
+        /// Why, for status.
+        reason: String,
+    },
+    /// Standby becomes primary: finish whole staging or drop the rest, then record the new epoch.
+    Promote(PromoteOrder),
+    /// Old primary becomes standby of the new epoch.
+    Demote(DemoteOrder),
+    /// Change the sending rate while a cycle runs; `None` lifts the limit.
+    SetBandwidth {
+        /// Bytes a second on the wire.
+        bytes_per_second: Option<u64>,
+    },
+    /// End the process after finishing what is durable.
+    Shutdown,
+}
+
+/// The first superblock of a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitOrder {
+    /// The pair's identity; the same at both sites.
+    pub pair_id: PairId,
+    /// The part that the site starts with.
+    pub role: Role,
+    /// The epoch that the pair starts in.
+    pub epoch: Epoch,
+    /// The identity of that epoch.
+    pub generation: Generation,
+    /// The first sequence number of that epoch.
+    pub start: Seq,
+    /// Whether the site is known never to have been writable in this pair. Only then may row 4 of
+    /// the handshake call it blank.
+    pub never_writable: bool,
+}
+
+/// How the operator will help the source to find what changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChangeList {
+    /// [`Request::Extents`] batches follow with all that changed between `base` and the cut.
+    Delta {
+        /// The cut that the list counts from.
+        base: Point,
+    },
+    /// [`Request::Extents`] batches follow with all that is allocated at the cut.
+    Allocated,
+    /// No list: the mover uses kept digests or reads everything.
+    Nothing,
+}
+
+/// Ship one cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShipOrder {
+    /// The cut whose image is on the source's device.
+    pub cycle: Point,
+    /// The target mover's address, `host:port`.
+    pub peer: String,
+    /// The target's site, checked against its certificate.
+    pub peer_site: SiteName,
+    /// What list of changes follows.
+    pub changes: ChangeList,
+    /// Why `changes` is no better, for status.
+    pub changes_reason: String,
+    /// Consent to overwrite a diverged target, valid for exactly this epoch.
+    pub discard_consent: Option<Epoch>,
+    /// How to send.
+    pub transfer: Transfer,
+}
+
+/// How to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// The most bytes a second on the wire; `None` for no limit.
+    pub bytes_per_second: Option<u64>,
+    /// Whether payloads are compressed.
+    pub compression: Compression,
+    /// The attempt fails when nothing has moved for this long, in milliseconds.
+    pub stall_timeout_ms: u64,
+}
+
+/// Whether payloads are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Compression {
+    /// Never.
+    Off,
+    /// Always lz4.
+    Lz4,
+    /// Always zstd.
+    Zstd,
+    /// Measure, and stop where it does not pay.
+    #[default]
+    Auto,
+}
+
+/// A part of the list of changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtentBatch {
+    /// The cut that the list belongs to.
+    pub cycle: Point,
+    /// Which part this is, from 0.
+    pub index: u32,
+    /// The ranges, ascending and disjoint, also across parts.
+    pub extents: Vec<Extent>,
+    /// Whether this is the last part. Without it the list counts as broken.
+    pub last: bool,
+}
+
+/// Take one cycle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiveOrder {
+    /// The cut that the source is about to ship.
+    pub cycle: Point,
+    /// The source's site, checked against its certificate.
+    pub peer_site: SiteName,
+}
+
+/// Take the primary role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromoteOrder {
+    /// The epoch that this promotion starts; must be the side's epoch plus one, or the very epoch
+    /// that an earlier try has recorded already.
+    pub epoch: Epoch,
+    /// The identity of that epoch, chosen by the operator before the first try.
+    pub generation: Generation,
+    /// The newest point known of the old primary, so that the new epoch starts after it.
+    pub peer_head: Option<Point>,
+}
+
+/// Leave the primary role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemoteOrder {
+    /// The epoch in which the peer is primary.
+    pub epoch: Epoch,
+    /// The new primary's lineage.
+    pub lineage: Lineage,
+    /// The final cut, when the volume was closed before it and it was shipped: a clean demotion.
+    /// `None` means that the side may hold writes that nobody else has.
+    pub clean_at: Option<Point>,
+}
+
+/// What a mover answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// The order was taken; how it goes on is in the status.
+    Accepted,
+    /// The order was not taken, and nothing has changed.
+    Refused(Refusal),
+    /// The state of affairs.
+    Status(Box<MoverStatus>),
+}
+
+/// Why an order was not taken, or why a cycle failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind of refusal, for conditions and metrics.
+    pub kind: RefusalKind,
+    /// What, where and what to do, as a sentence for people.
+    pub message: String,
+}
+
+/// Kinds of refusal and failure. The names are stable: they become condition reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RefusalKind {
+    /// The order does not fit the role, the phase or the epoch.
+    OutOfOrder,
+    /// The epoch of the order or of the peer is older than ours.
+    StaleEpoch,
+    /// The handshake refused (rows 1 to 3).
+    HandshakeRefused,
+    /// The target holds writes that nobody else has, and there is no consent (rows 5 and 6).
+    Diverged,
+    /// Nothing has been committed here, so there is nothing to promote.
+    NoCommittedPoint,
+    /// The change set does not fit into staging.
+    StagingTooSmall,
+    /// The metadata volume is full.
+    MetadataFull,
+    /// The peer could not be reached, or the connection broke.
+    PeerUnreachable,
+    /// The peer's certificate is not that of the peer that was ordered.
+    WrongIdentity,
+    /// Nothing moved for the stall time-out.
+    Stalled,
+    /// Reading the source's device failed.
+    SourceReadError,
+    /// Writing or flushing the target's device failed.
+    TargetWriteError,
+    /// Something on disk or on the wire did not match its checksum.
+    Corrupt,
+    /// The superblock is of a newer version, or unreadable.
+    SuperblockUnreadable,
+    /// The target's volume is smaller than the source's.
+    TargetTooSmall,
+    /// The operator stopped it.
+    Aborted,
+    /// A defect of ours.
+    Internal,
+}
+
+/// All that a mover knows about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoverStatus {
+    /// Rises with every change of anything below.
+    pub version: u64,
+    /// The mover's site.
+    pub site: SiteName,
+    /// What the metadata volume says; `None` when it is blank.
+    pub superblock: Option<SuperblockReport>,
+    /// Why the superblock can't be used, when it can't.
+    pub superblock_error: Option<Refusal>,
+    /// Size of the volume's device in bytes; `None` without one.
+    pub device_bytes: Option<u64>,
+    /// What is going on.
+    pub activity: Activity,
+    /// The running cycle, or the last one.
+    pub progress: Option<Progress>,
+    /// Source: what the last handshake decided.
+    pub decision: Option<Decision>,
+    /// Source: the rung that the running or last cycle stands on.
+    pub rung: Option<RungUse>,
+    /// How the last cycle ended on this side.
+    pub last: Option<CycleOutcome>,
+}
+
+/// What a mover is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Activity {
+    /// Nothing.
+    Idle,
+    /// Shipping this cut.
+    Shipping(Point),
+    /// Waiting for, receiving or applying this cut.
+    Receiving(Point),
+    /// Finishing or dropping staging before a promotion.
+    Promoting(Epoch),
+}
+
+/// What the superblock says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuperblockReport {
+    /// The pair's identity.
+    pub pair_id: PairId,
+    /// The part that this site plays in `epoch`.
+    pub role: Role,
+    /// The newest epoch known here.
+    pub epoch: Epoch,
+    /// The history of this site's image.
+    pub lineage: Lineage,
+    /// Standby: the committed point. Primary: the newest point known to be committed at the peer.
+    pub committed: Option<Point>,
+    /// Standby: the newest cut that is wholly on the volume; from `committed` to one cycle ahead.
+    pub applied: Option<Point>,
+    /// What the image is worth. A primary's is what it was when it was promoted.
+    pub image: ImageState,
+    /// Whether this site may hold writes that nobody else has.
+    pub diverged: bool,
+}
+
+/// How a cycle ended on one side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CycleOutcome {
+    /// The target's volume holds the cut; a [`Request::Commit`] may follow.
+    Applied(CycleReport),
+    /// The cycle ended early. What was committed before still is.
+    Failed {
+        /// The cut.
+        cycle: Point,
+        /// Why.
+        cause: Refusal,
+        /// Whether trying the same cycle again can help.
+        retryable: bool,
+    },
+}
+
+/// What a finished cycle moved and how long it took. Times are milliseconds, amounts bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleReport {
+    /// The cut.
+    pub cycle: Point,
+    /// Its rung.
+    pub rung: Rung,
+    /// Bytes that were read from the source's device.
+    pub read_bytes: u64,
+    /// Changed bytes that are data.
+    pub data_bytes: u64,
+    /// Changed bytes that are zero.
+    pub zero_bytes: u64,
+    /// Bytes on the wire, both directions, before encryption.
+    pub wire_bytes: u64,
+    /// BLAKE3 over the cycle's extents in order (offset, length, kind, payload), hexadecimal.
+    pub digest: String,
+    /// Handshake.
+    pub handshake_ms: u64,
+    /// Reading, sending and staging, which overlap.
+    pub ship_ms: u64,
+    /// Applying and flushing.
+    pub apply_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_responses_read_back() {
+        let request = Request::Ship(ShipOrder {
+            cycle: Point::new(1, 2),
+            peer: "10.0.0.1:7400".into(),
+            peer_site: "west".parse().unwrap(),
+            changes: ChangeList::Delta {
+                base: Point::new(1, 1),
+            },
+            changes_reason: String::new(),
+            discard_consent: None,
+            transfer: Transfer {
+                bytes_per_second: None,
+                compression: Compression::Auto,
+                stall_timeout_ms: 60_000,
+            },
+        });
+        let bytes = postcard::to_stdvec(&request).unwrap();
+        assert_eq!(postcard::from_bytes::<Request>(&bytes).unwrap(), request);
+    }
+}
