@@ -83,6 +83,9 @@ pub struct InitOrder {
     /// Whether the site is known never to have been writable in this pair. Only then may row 4 of
     /// the handshake call it blank.
     pub never_writable: bool,
+    /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
+    /// a stale manifest never flips a role back.
+    pub wish: SiteName,
 }
 
 /// How the operator will help the source to find what changed.
@@ -175,6 +178,9 @@ pub struct PromoteOrder {
     pub generation: Generation,
     /// The newest point known of the old primary, so that the new epoch starts after it.
     pub peer_head: Option<Point>,
+    /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
+    /// a stale manifest never flips a role back.
+    pub wish: SiteName,
 }
 
 /// Leave the primary role.
@@ -187,6 +193,9 @@ pub struct DemoteOrder {
     /// The final cut, when the volume was closed before it and it was shipped: a clean demotion.
     /// `None` means that the side may hold writes that nobody else has.
     pub clean_at: Option<Point>,
+    /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
+    /// a stale manifest never flips a role back.
+    pub wish: SiteName,
 }
 
 /// What a mover answers.
@@ -305,6 +314,9 @@ pub struct SuperblockReport {
     pub image: ImageState,
     /// Whether this site may hold writes that nobody else has.
     pub diverged: bool,
+    /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
+    /// a stale manifest never flips a role back.
+    pub wish: SiteName,
 }
 
 /// How a cycle ended on one side.
