@@ -1,1 +1,24 @@
-fn main() {}
+//! `ferry`: the operator, the mover and the tools round them. Only wiring; each layer has a `cli`.
+
+use clap::{Parser, Subcommand};
+
+/// Replicates Kubernetes volumes between two sites and fails over between them.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Print the custom resource definitions as YAML.
+    Crd,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().verb {
+        Verb::Crd => print!("{}", ferry::api::crd::replication_pair_yaml()?),
+    }
+    Ok(())
+}
