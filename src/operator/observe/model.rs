@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::api::ReplicationPair;
+use crate::operator::metadata::SnapshotFacts;
 use crate::operator::observe::Timeline;
 use crate::units::{Point, SiteName};
 use crate::wire::control::MoverStatus;
@@ -165,8 +166,8 @@ pub struct Cut {
     pub error: Option<String>,
     /// Its VolumeSnapshotContent.
     pub content: Option<String>,
-    /// Its handle at the driver.
-    pub handle: Option<String>,
+    /// What its content says; a list of changes can be asked for only with this.
+    pub facts: Option<SnapshotFacts>,
     /// Whether a claim of another volume mode may be made from it.
     pub mode_change_allowed: bool,
     /// Bytes that a claim made from it needs.

@@ -14,6 +14,8 @@ pub struct Timeline {
     pub point: Option<Point>,
     /// The cycle began.
     pub began: Option<Timestamp>,
+    /// The application began to be held.
+    pub held: Option<Timestamp>,
     /// The snapshot was asked for.
     pub asked: Option<Timestamp>,
     /// The snapshot could be read.
@@ -22,6 +24,10 @@ pub struct Timeline {
     pub started: Option<Timestamp>,
     /// The target had applied the cut.
     pub applied: Option<Timestamp>,
+    /// The cycle whose list of changes this process feeds, or has fed whole.
+    pub fed: Option<Point>,
+    /// The step of a move of the role, and since when it was seen.
+    pub switch_step: Option<(String, Timestamp)>,
     /// The next attempt is not made before this.
     pub retry_at: Option<Timestamp>,
     /// The phase that the cycle is in now, and since when: what bounded waits count from.
@@ -35,7 +41,7 @@ impl Timeline {
         if self.point == Some(point) {
             return self.clone();
         }
-        Timeline { point: Some(point), ..Timeline::default() }
+        Timeline { point: Some(point), switch_step: self.switch_step.clone(), ..Timeline::default() }
     }
 
     /// When `phase` was entered, marking it now if it is new.
