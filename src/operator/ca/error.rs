@@ -6,7 +6,7 @@ pub enum CaError {
     /// The API server refused.
     #[error("failed to {action} Secret {secret}: {source}")]
     Api {
-        /// What was tried: `read`, `create` or `apply`.
+        /// What was tried: `read`, `create`, `replace` or `apply`.
         action: &'static str,
         /// `namespace/name`.
         secret: String,
@@ -24,6 +24,12 @@ pub enum CaError {
         secret: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The name of a mover's Secret is taken by an object that is not ours.
+    #[error("Secret {secret} exists but is not Ferry's; delete or rename it, then Ferry goes on")]
+    NameTaken {
+        /// `namespace/name`.
+        secret: String,
     },
     /// Making a key or a certificate failed.
     #[error("failed to make a certificate for {name}: {source}")]

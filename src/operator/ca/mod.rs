@@ -6,8 +6,11 @@
 //! ```
 
 mod authority;
+mod certificate;
 mod error;
 mod secrets;
+#[cfg(test)]
+mod tests;
 
 pub use authority::{
     Authority, CA_LIFETIME, CA_OVERLAP, CA_RENEW_BEFORE, CLOCK_SKEW, LEAF_LIFETIME, LeafPem,
