@@ -26,7 +26,11 @@ pub struct Rows {
 impl std::fmt::Display for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let short = self.checksum.get(..12).unwrap_or(&self.checksum);
-        write!(f, "{} rows, highest id {}, checksum {short}…", self.count, self.highest)
+        write!(
+            f,
+            "{} rows, highest id {}, checksum {short}…",
+            self.count, self.highest
+        )
     }
 }
 
@@ -63,8 +67,17 @@ impl<'a> App<'a> {
                             "persistentVolumeClaim": {"claimName": claim}}]}}}});
         let deployments: Api<Deployment> = scene.api();
         // Not forced and without replicas afterwards: whoever scales it later keeps that field.
-        deployments.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(body)).await?;
-        let app = App { scene, name: name.to_owned() };
+        deployments
+            .patch(
+                name,
+                &PatchParams::apply(MANAGER).force(),
+                &Patch::Apply(body),
+            )
+            .await?;
+        let app = App {
+            scene,
+            name: name.to_owned(),
+        };
         app.opened().await?;
         Ok(app)
     }
@@ -72,7 +85,10 @@ impl<'a> App<'a> {
     /// The same application, opened by somebody else.
     #[must_use]
     pub fn of(scene: &'a Scene) -> App<'a> {
-        App { scene, name: "shop".into() }
+        App {
+            scene,
+            name: "shop".into(),
+        }
     }
 
     /// Waits until a pod of it is ready, and names it.
@@ -98,7 +114,9 @@ impl<'a> App<'a> {
     pub async fn scale(&self, replicas: u32) -> Result<()> {
         let deployments: Api<Deployment> = self.scene.api();
         let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
-        deployments.patch(&self.name, &PatchParams::default(), &patch).await?;
+        deployments
+            .patch(&self.name, &PatchParams::default(), &patch)
+            .await?;
         if replicas > 0 {
             return self.opened().await.map(|_| ());
         }
@@ -115,7 +133,10 @@ impl<'a> App<'a> {
     /// When the API server does not answer.
     pub async fn pods(&self) -> Result<Vec<Pod>> {
         let pods: Api<Pod> = self.scene.api();
-        Ok(pods.list(&ListParams::default().labels(&format!("app={}", self.name))).await?.items)
+        Ok(pods
+            .list(&ListParams::default().labels(&format!("app={}", self.name)))
+            .await?
+            .items)
     }
 
     /// Runs a verb of `shop` in its pod.
@@ -126,7 +147,10 @@ impl<'a> App<'a> {
         let pod = self.opened().await?;
         let mut command = vec!["/bin/shop"];
         command.extend_from_slice(args);
-        Ok(exec(&self.scene.api(), &pod, &command).await?.trim().to_owned())
+        Ok(exec(&self.scene.api(), &pod, &command)
+            .await?
+            .trim()
+            .to_owned())
     }
 
     /// Takes `count` orders of `bytes` each.
@@ -134,7 +158,9 @@ impl<'a> App<'a> {
     /// # Errors
     /// When the database refuses.
     pub async fn add(&self, count: u64, bytes: u64) -> Result<()> {
-        self.shop(&["add", &count.to_string(), &bytes.to_string()]).await.map(|_| ())
+        self.shop(&["add", &count.to_string(), &bytes.to_string()])
+            .await
+            .map(|_| ())
     }
 
     /// The rows that it has.
@@ -179,8 +205,16 @@ impl<'a> App<'a> {
 
 fn rows(said: &str) -> Result<Rows> {
     let mut parts = said.split_whitespace();
-    let mut next = || parts.next().with_context(|| format!("not three words: {said:?}"));
-    Ok(Rows { count: next()?.parse()?, highest: next()?.parse()?, checksum: next()?.to_owned() })
+    let mut next = || {
+        parts
+            .next()
+            .with_context(|| format!("not three words: {said:?}"))
+    };
+    Ok(Rows {
+        count: next()?.parse()?,
+        highest: next()?.parse()?,
+        checksum: next()?.to_owned(),
+    })
 }
 
 fn is_ready(pod: &Pod) -> bool {

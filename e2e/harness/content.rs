@@ -28,7 +28,12 @@ pub struct Digest {
 
 impl std::fmt::Display for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes, blake3 {}…", self.size, self.blake3.get(..12).unwrap_or(&self.blake3))
+        write!(
+            f,
+            "{} bytes, blake3 {}…",
+            self.size,
+            self.blake3.get(..12).unwrap_or(&self.blake3)
+        )
     }
 }
 
@@ -42,7 +47,10 @@ pub async fn same_at(pair: &Pair<'_>, label: &str) -> Result<Digest> {
         of_snapshot(pair.scene, &east),
         of_snapshot(pair.scene, &west)
     )?;
-    ensure!(east == west, "cut {label} differs: east holds {east}, west holds {west}");
+    ensure!(
+        east == west,
+        "cut {label} differs: east holds {east}, west holds {west}"
+    );
     Ok(east)
 }
 
@@ -57,7 +65,10 @@ pub async fn of_snapshot(scene: &Scene, snapshot: &str) -> Result<Digest> {
     let claims: Api<PersistentVolumeClaim> = scene.api();
     claims.delete(&restore, &DeleteParams::default()).await.ok();
     until(format!("claim {restore} to go away"), secs(60), || async {
-        Ok(Look::<()>::when(claims.get_opt(&restore).await?.is_none(), "still there"))
+        Ok(Look::<()>::when(
+            claims.get_opt(&restore).await?.is_none(),
+            "still there",
+        ))
     })
     .await?;
     digest.with_context(|| format!("content of snapshot {snapshot}"))
@@ -65,11 +76,21 @@ pub async fn of_snapshot(scene: &Scene, snapshot: &str) -> Result<Digest> {
 
 /// Makes a block claim from a snapshot.
 async fn restored(scene: &Scene, snapshot: &str, name: &str) -> Result<String> {
-    let it = scene.snapshots().get(snapshot).await.with_context(|| format!("snapshot {snapshot}"))?;
-    let text = |path: &str| it.data.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    let it = scene
+        .snapshots()
+        .get(snapshot)
+        .await
+        .with_context(|| format!("snapshot {snapshot}"))?;
+    let text = |path: &str| {
+        it.data
+            .pointer(path)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     let content = text("/status/boundVolumeSnapshotContentName").context("it is not bound yet")?;
     let size = text("/status/restoreSize").context("it has no size yet")?;
-    let source = text("/spec/source/persistentVolumeClaimName").context("it has no source claim")?;
+    let source =
+        text("/spec/source/persistentVolumeClaimName").context("it has no source claim")?;
     let claims: Api<PersistentVolumeClaim> = scene.api();
     let class = class_of(scene, &source).await?;
     let allow = json!({"metadata": {"annotations": {ALLOW_MODE_CHANGE: "true"}}});
@@ -83,7 +104,13 @@ async fn restored(scene: &Scene, snapshot: &str, name: &str) -> Result<String> {
             "storageClassName": class, "resources": {"requests": {"storage": size}},
             "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot",
                 "name": snapshot}}});
-    claims.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(body)).await?;
+    claims
+        .patch(
+            name,
+            &PatchParams::apply(MANAGER).force(),
+            &Patch::Apply(body),
+        )
+        .await?;
     Ok(name.to_owned())
 }
 
@@ -91,8 +118,13 @@ async fn restored(scene: &Scene, snapshot: &str, name: &str) -> Result<String> {
 /// one on another class, but of the same driver, which is all that a restore needs.
 async fn class_of(scene: &Scene, claim: &str) -> Result<String> {
     let claims: Api<PersistentVolumeClaim> = scene.api();
-    let found = claims.get_opt(claim).await?.and_then(|c| c.spec?.storage_class_name);
-    Ok(found.filter(|c| !c.is_empty()).unwrap_or_else(|| "fast".into()))
+    let found = claims
+        .get_opt(claim)
+        .await?
+        .and_then(|c| c.spec?.storage_class_name);
+    Ok(found
+        .filter(|c| !c.is_empty())
+        .unwrap_or_else(|| "fast".into()))
 }
 
 /// The content of a block claim that nobody writes to.
@@ -112,18 +144,37 @@ pub async fn of_claim(scene: &Scene, claim: &str) -> Result<Digest> {
                 "volumeDevices": [{"name": "volume", "devicePath": "/dev/volume"}]}],
             "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": claim}}]}});
     let pods: Api<Pod> = scene.api();
-    pods.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(body)).await?;
+    pods.patch(
+        &name,
+        &PatchParams::apply(MANAGER).force(),
+        &Patch::Apply(body),
+    )
+    .await?;
     let ended = until(format!("pod {name} to end"), secs(120), || async {
-        let phase = pods.get(&name).await?.status.and_then(|s| s.phase).unwrap_or_default();
+        let phase = pods
+            .get(&name)
+            .await?
+            .status
+            .and_then(|s| s.phase)
+            .unwrap_or_default();
         Ok(match phase.as_str() {
             "Succeeded" | "Failed" => Look::Seen(phase),
             _ => Look::NotYet(phase),
         })
     })
     .await;
-    let log = pods.logs(&name, &LogParams::default()).await.unwrap_or_default();
+    let log = pods
+        .logs(&name, &LogParams::default())
+        .await
+        .unwrap_or_default();
     scene.delete_pod(&name, 0).await?;
     ensure!(ended? == "Succeeded", "the digest failed: {}", log.trim());
-    let (size, blake3) = log.trim().split_once(' ').with_context(|| format!("not two words: {log}"))?;
-    Ok(Digest { size: size.parse()?, blake3: blake3.to_owned() })
+    let (size, blake3) = log
+        .trim()
+        .split_once(' ')
+        .with_context(|| format!("not two words: {log}"))?;
+    Ok(Digest {
+        size: size.parse()?,
+        blake3: blake3.to_owned(),
+    })
 }

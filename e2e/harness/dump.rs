@@ -20,7 +20,12 @@ pub async fn dump(scene: &Scene) -> String {
         text.push_str(&format!("---- {title}\n{}\n", body.trim_end()));
     };
     let pairs: Api<ReplicationPair> = scene.api();
-    for mut pair in pairs.list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default() {
+    for mut pair in pairs
+        .list(&ListParams::default())
+        .await
+        .map(|l| l.items)
+        .unwrap_or_default()
+    {
         pair.metadata.managed_fields = None;
         let yaml = serde_yaml::to_string(&pair).unwrap_or_else(|e| e.to_string());
         add(&format!("pair {}", pair.name_any()), &yaml);
@@ -38,51 +43,102 @@ pub async fn dump(scene: &Scene) -> String {
 /// The namespace's events, oldest first: reason, object, note.
 pub async fn events(scene: &Scene) -> String {
     let api: Api<Event> = scene.api();
-    let mut all = api.list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default();
+    let mut all = api
+        .list(&ListParams::default())
+        .await
+        .map(|l| l.items)
+        .unwrap_or_default();
     all.sort_by_key(|e| e.metadata.creation_timestamp.clone());
     let line = |e: &Event| {
-        let object = e.regarding.as_ref().and_then(|r| r.name.clone()).unwrap_or_default();
+        let object = e
+            .regarding
+            .as_ref()
+            .and_then(|r| r.name.clone())
+            .unwrap_or_default();
         let text = |o: &Option<String>| o.clone().unwrap_or_default();
-        format!("{} {} {object}: {}", text(&e.type_), text(&e.reason), text(&e.note))
+        format!(
+            "{} {} {object}: {}",
+            text(&e.type_),
+            text(&e.reason),
+            text(&e.note)
+        )
     };
     all.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 async fn claims(scene: &Scene) -> String {
     let api: Api<PersistentVolumeClaim> = scene.api();
-    let all = api.list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default();
+    let all = api
+        .list(&ListParams::default())
+        .await
+        .map(|l| l.items)
+        .unwrap_or_default();
     let line = |c: &PersistentVolumeClaim| {
         let spec = c.spec.clone().unwrap_or_default();
         format!(
             "{} {:?} volume {} mode {}{}",
             c.name_any(),
-            c.status.as_ref().and_then(|s| s.phase.clone()).unwrap_or_default(),
+            c.status
+                .as_ref()
+                .and_then(|s| s.phase.clone())
+                .unwrap_or_default(),
             spec.volume_name.unwrap_or_default(),
             spec.volume_mode.unwrap_or_default(),
-            if c.metadata.deletion_timestamp.is_some() { " being deleted" } else { "" }
+            if c.metadata.deletion_timestamp.is_some() {
+                " being deleted"
+            } else {
+                ""
+            }
         )
     };
     all.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 async fn snapshots(scene: &Scene) -> String {
-    let all = scene.snapshots().list(&ListParams::default()).await.map(|l| l.items);
+    let all = scene
+        .snapshots()
+        .list(&ListParams::default())
+        .await
+        .map(|l| l.items);
     let line = |s: &kube::core::DynamicObject| {
-        format!("{} {}", s.name_any(), s.data.get("status").unwrap_or(&serde_json::Value::Null))
+        format!(
+            "{} {}",
+            s.name_any(),
+            s.data.get("status").unwrap_or(&serde_json::Value::Null)
+        )
     };
-    all.unwrap_or_default().iter().map(line).collect::<Vec<_>>().join("\n")
+    all.unwrap_or_default()
+        .iter()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 async fn pods(scene: &Scene) -> Vec<(String, String)> {
     let api: Api<Pod> = scene.api();
     let mut found = Vec::new();
-    for pod in api.list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default() {
+    for pod in api
+        .list(&ListParams::default())
+        .await
+        .map(|l| l.items)
+        .unwrap_or_default()
+    {
         let name = pod.name_any();
-        let phase = pod.status.as_ref().and_then(|s| s.phase.clone()).unwrap_or_default();
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|s| s.phase.clone())
+            .unwrap_or_default();
         let ours = pod.labels().contains_key(names::PAIR_LABEL);
         let lines = if ours { LOG_LINES } else { 10 };
-        let params = LogParams { tail_lines: Some(lines), ..LogParams::default() };
-        let log = api.logs(&name, &params).await.unwrap_or_else(|e| e.to_string());
+        let params = LogParams {
+            tail_lines: Some(lines),
+            ..LogParams::default()
+        };
+        let log = api
+            .logs(&name, &params)
+            .await
+            .unwrap_or_else(|e| e.to_string());
         found.push((format!("{name} ({phase})"), log));
     }
     found

@@ -23,8 +23,10 @@ pub async fn exec(pods: &Api<Pod>, pod: &str, command: &[&str]) -> Result<String
         let mut err = process.stderr().context("no standard error")?;
         let status = process.take_status().context("no status")?;
         let (mut stdout, mut stderr) = (String::new(), String::new());
-        let (read_out, read_err) =
-            tokio::join!(out.read_to_string(&mut stdout), err.read_to_string(&mut stderr));
+        let (read_out, read_err) = tokio::join!(
+            out.read_to_string(&mut stdout),
+            err.read_to_string(&mut stderr)
+        );
         read_out?;
         read_err?;
         let status = status.await.context("the connection ended early")?;

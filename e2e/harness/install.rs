@@ -58,7 +58,11 @@ pub async fn install(lab: &Lab) -> Result<()> {
 pub async fn ready(lab: &Lab) -> Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(lab.client.clone(), OPERATOR_NAMESPACE);
     until("the operator to be ready", secs(60), || async {
-        let status = deployments.get(OPERATOR_DEPLOYMENT).await?.status.unwrap_or_default();
+        let status = deployments
+            .get(OPERATOR_DEPLOYMENT)
+            .await?
+            .status
+            .unwrap_or_default();
         let count = status.ready_replicas.unwrap_or(0);
         Ok(Look::<()>::when(count > 0, format!("{count} ready pods")))
     })
@@ -83,7 +87,8 @@ async fn load_app_image(lab: &Lab) -> Result<()> {
         &archive.display().to_string(),
     ])
     .await?;
-    lab.lab(&["load", "east", &archive.display().to_string()]).await?;
+    lab.lab(&["load", "east", &archive.display().to_string()])
+        .await?;
     Ok(())
 }
 
@@ -94,6 +99,7 @@ async fn load_ferry_image(lab: &Lab) -> Result<()> {
         "{} does not exist; run `make image` first",
         archive.display()
     );
-    lab.lab(&["load", "east", &archive.display().to_string()]).await?;
+    lab.lab(&["load", "east", &archive.display().to_string()])
+        .await?;
     Ok(())
 }

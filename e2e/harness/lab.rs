@@ -67,10 +67,17 @@ impl Lab {
         config.connect_timeout = Some(Duration::from_secs(10));
         let client = Client::try_from(config)?;
         client.apiserver_version().await.with_context(|| {
-            format!("the cluster of {} does not answer; run `make up`", kubeconfig.display())
+            format!(
+                "the cluster of {} does not answer; run `make up`",
+                kubeconfig.display()
+            )
         })?;
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        Ok(Lab { client, kubeconfig, root })
+        Ok(Lab {
+            client,
+            kubeconfig,
+            root,
+        })
     }
 
     /// Runs the lab's own program (`e2e/cluster/lab`).
@@ -91,7 +98,8 @@ impl Lab {
     /// # Errors
     /// When it can't be started or takes too long.
     pub async fn kubectl_ferry(&self, args: &[&str]) -> Result<Output> {
-        self.run(&self.built("kubectl-ferry", "FERRY_E2E_PLUGIN")?, args).await
+        self.run(&self.built("kubectl-ferry", "FERRY_E2E_PLUGIN")?, args)
+            .await
     }
 
     /// Runs helm.
@@ -99,7 +107,8 @@ impl Lab {
     /// # Errors
     /// When it fails.
     pub async fn helm(&self, args: &[&str]) -> Result<String> {
-        let helm = std::env::var_os("FERRY_E2E_HELM").map_or_else(|| self.find_helm(), PathBuf::from);
+        let helm =
+            std::env::var_os("FERRY_E2E_HELM").map_or_else(|| self.find_helm(), PathBuf::from);
         let output = self.run(&helm, args).await?;
         if !output.ok {
             bail!("helm {} failed: {}", args.join(" "), output.all().trim());
@@ -108,7 +117,10 @@ impl Lab {
     }
 
     fn find_helm(&self) -> PathBuf {
-        let names = ["/var/cache/ferry-lab/bin/helm", "e2e/cluster/.cache/bin/helm"];
+        let names = [
+            "/var/cache/ferry-lab/bin/helm",
+            "e2e/cluster/.cache/bin/helm",
+        ];
         names
             .iter()
             .map(|name| self.root.join(name))
@@ -151,7 +163,9 @@ impl Lab {
             .with_context(|| format!("failed to start {}", program.display()))?;
         let output = tokio::time::timeout(PROGRAM_LIMIT, child.wait_with_output())
             .await
-            .with_context(|| format!("{} {} takes too long", program.display(), args.join(" ")))??;
+            .with_context(|| {
+                format!("{} {} takes too long", program.display(), args.join(" "))
+            })??;
         Ok(Output {
             ok: output.status.success(),
             code: output.status.code(),

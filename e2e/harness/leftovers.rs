@@ -41,13 +41,24 @@ async fn surplus(pair: &Pair<'_>) -> Result<Vec<String>> {
         .collect();
     let claims: Api<PersistentVolumeClaim> = scene.api();
     let all = claims.list(&mine).await?.items;
-    extra.extend(all.iter().map(ResourceExt::name_any).filter(|name| !owned(pair, name)).map(|n| format!("claim {n}")));
+    extra.extend(
+        all.iter()
+            .map(ResourceExt::name_any)
+            .filter(|name| !owned(pair, name))
+            .map(|n| format!("claim {n}")),
+    );
     let mut sides: BTreeMap<String, usize> = BTreeMap::new();
     for snapshot in scene.snapshots().list(&mine).await? {
-        let site = snapshot.labels().get(names::SITE_LABEL).cloned().unwrap_or_default();
+        let site = snapshot
+            .labels()
+            .get(names::SITE_LABEL)
+            .cloned()
+            .unwrap_or_default();
         *sides.entry(site).or_default() += 1;
     }
-    let many = sides.into_iter().filter(|(_, count)| *count > SNAPSHOTS_PER_SIDE_MAX);
+    let many = sides
+        .into_iter()
+        .filter(|(_, count)| *count > SNAPSHOTS_PER_SIDE_MAX);
     extra.extend(many.map(|(site, count)| format!("{count} snapshots at {site}")));
     Ok(extra)
 }
@@ -65,15 +76,24 @@ fn owned(pair: &Pair<'_>, claim: &str) -> bool {
 /// # Errors
 /// When one still does after a minute.
 pub async fn no_snapshot_contents(scene: &Scene) -> Result<()> {
-    until("the namespace's snapshot contents to go away", secs(60), || async {
-        let all = scene.snapshot_contents().list(&ListParams::default()).await?;
-        let here = |o: &&kube::core::DynamicObject| {
-            o.data.pointer("/spec/volumeSnapshotRef/namespace").and_then(|v| v.as_str())
-                == Some(scene.namespace.as_str())
-        };
-        let left: Vec<String> = all.iter().filter(here).map(ResourceExt::name_any).collect();
-        Ok(Look::<()>::when(left.is_empty(), left.join(", ")))
-    })
+    until(
+        "the namespace's snapshot contents to go away",
+        secs(60),
+        || async {
+            let all = scene
+                .snapshot_contents()
+                .list(&ListParams::default())
+                .await?;
+            let here = |o: &&kube::core::DynamicObject| {
+                o.data
+                    .pointer("/spec/volumeSnapshotRef/namespace")
+                    .and_then(|v| v.as_str())
+                    == Some(scene.namespace.as_str())
+            };
+            let left: Vec<String> = all.iter().filter(here).map(ResourceExt::name_any).collect();
+            Ok(Look::<()>::when(left.is_empty(), left.join(", ")))
+        },
+    )
     .await
 }
 
@@ -85,7 +105,9 @@ pub fn loop_devices() -> Result<usize> {
     let mut used = 0;
     for entry in std::fs::read_dir("/sys/block")? {
         let path = entry?.path();
-        let is_loop = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("loop"));
+        let is_loop = path
+            .file_name()
+            .is_some_and(|n| n.to_string_lossy().starts_with("loop"));
         used += usize::from(is_loop && path.join("loop/backing_file").exists());
     }
     Ok(used)
@@ -96,10 +118,14 @@ pub fn loop_devices() -> Result<usize> {
 /// # Errors
 /// When there still are after half a minute.
 pub async fn no_more_loop_devices(before: usize) -> Result<()> {
-    until(format!("at most {before} loop devices in use"), secs(30), || async {
-        let now = loop_devices()?;
-        Ok(Look::<()>::when(now <= before, format!("{now}")))
-    })
+    until(
+        format!("at most {before} loop devices in use"),
+        secs(30),
+        || async {
+            let now = loop_devices()?;
+            Ok(Look::<()>::when(now <= before, format!("{now}")))
+        },
+    )
     .await?;
     ensure!(loop_devices()? <= before, "loop devices came back");
     Ok(())

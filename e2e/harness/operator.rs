@@ -17,8 +17,14 @@ fn pods(lab: &Lab) -> Api<Pod> {
 }
 
 async fn running(lab: &Lab) -> Result<Vec<Pod>> {
-    let all = pods(lab).list(&ListParams::default().labels(SELECTOR)).await?.items;
-    Ok(all.into_iter().filter(|p| p.metadata.deletion_timestamp.is_none()).collect())
+    let all = pods(lab)
+        .list(&ListParams::default().labels(SELECTOR))
+        .await?
+        .items;
+    Ok(all
+        .into_iter()
+        .filter(|p| p.metadata.deletion_timestamp.is_none())
+        .collect())
 }
 
 /// Kills the operator: its pod is deleted without any grace, so no handler of its own runs.
@@ -29,7 +35,9 @@ pub async fn kill(lab: &Lab) -> Result<()> {
     let victims = running(lab).await?;
     anyhow::ensure!(!victims.is_empty(), "there is no operator pod to kill");
     for pod in victims {
-        let gone = pods(lab).delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await;
+        let gone = pods(lab)
+            .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
+            .await;
         match gone {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => {}
@@ -53,21 +61,35 @@ pub async fn kill_and_wait(lab: &Lab) -> Result<()> {
 /// # Errors
 /// When none comes up within a minute.
 pub async fn restart(lab: &Lab) -> Result<()> {
-    let old: Vec<String> = running(lab).await?.iter().map(ResourceExt::name_any).collect();
+    let old: Vec<String> = running(lab)
+        .await?
+        .iter()
+        .map(ResourceExt::name_any)
+        .collect();
     for name in &old {
         pods(lab).delete(name, &DeleteParams::default()).await?;
     }
     until("another operator pod", secs(60), || async {
         let now = running(lab).await?;
-        let fresh = now.iter().any(|p| !old.contains(&p.name_any()) && is_ready(p));
-        Ok(Look::<()>::when(fresh, format!("{} pods, none of them new and ready", now.len())))
+        let fresh = now
+            .iter()
+            .any(|p| !old.contains(&p.name_any()) && is_ready(p));
+        Ok(Look::<()>::when(
+            fresh,
+            format!("{} pods, none of them new and ready", now.len()),
+        ))
     })
     .await
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
-    conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    let conditions = pod
+        .status
+        .iter()
+        .flat_map(|s| s.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// The last lines of the operator's log, also of the container that ran before.
@@ -75,7 +97,11 @@ pub async fn logs(lab: &Lab, lines: i64) -> String {
     let mut text = String::new();
     for pod in running(lab).await.unwrap_or_default() {
         for previous in [true, false] {
-            let params = LogParams { tail_lines: Some(lines), previous, ..LogParams::default() };
+            let params = LogParams {
+                tail_lines: Some(lines),
+                previous,
+                ..LogParams::default()
+            };
             if let Ok(log) = pods(lab).logs(&pod.name_any(), &params).await {
                 text.push_str(&log);
             }
@@ -103,6 +129,9 @@ pub async fn restarts(lab: &Lab) -> Result<i32> {
 /// # Errors
 /// When there is none.
 pub async fn uid(lab: &Lab) -> Result<String> {
-    let pod = running(lab).await?.pop().context("there is no operator pod")?;
+    let pod = running(lab)
+        .await?
+        .pop()
+        .context("there is no operator pod")?;
     pod.uid().context("the operator's pod has no uid")
 }

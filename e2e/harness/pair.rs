@@ -98,9 +98,15 @@ impl<'a> Pair<'a> {
     /// # Errors
     /// When the API server refuses it.
     pub async fn apply(scene: &'a Scene, wish: &Wish) -> Result<Pair<'a>> {
-        let pair = Pair { scene, name: wish.name.clone(), claim: wish.claim.clone() };
+        let pair = Pair {
+            scene,
+            name: wish.name.clone(),
+            claim: wish.claim.clone(),
+        };
         let params = PatchParams::apply(MANAGER).force();
-        pair.api().patch(&wish.name, &params, &Patch::Apply(wish.manifest())).await?;
+        pair.api()
+            .patch(&wish.name, &params, &Patch::Apply(wish.manifest()))
+            .await?;
         Ok(pair)
     }
 
@@ -124,7 +130,9 @@ impl<'a> Pair<'a> {
     /// When the API server refuses it.
     pub async fn patch_spec(&self, spec: Value) -> Result<()> {
         let patch = Patch::Merge(json!({"spec": spec}));
-        self.api().patch(&self.name, &PatchParams::default(), &patch).await?;
+        self.api()
+            .patch(&self.name, &PatchParams::default(), &patch)
+            .await?;
         Ok(())
     }
 
@@ -193,10 +201,14 @@ impl<'a> Pair<'a> {
     /// # Errors
     /// When it takes longer than [`CYCLE_LIMIT`].
     pub async fn committed_after(&self, seq: i64) -> Result<FinishedCycle> {
-        self.until(&format!("a cut above {seq} to be committed"), CYCLE_LIMIT, |s| {
-            let point = s.committed_point.as_ref().filter(|p| p.seq > seq)?;
-            s.last_cycle.clone().filter(|c| c.point == point.label)
-        })
+        self.until(
+            &format!("a cut above {seq} to be committed"),
+            CYCLE_LIMIT,
+            |s| {
+                let point = s.committed_point.as_ref().filter(|p| p.seq > seq)?;
+                s.last_cycle.clone().filter(|c| c.point == point.label)
+            },
+        )
         .await
     }
 
@@ -216,7 +228,12 @@ impl<'a> Pair<'a> {
     /// # Errors
     /// When it can't be started; its exit code is for the caller.
     pub async fn ferry(&self, verb: &str, args: &[&str]) -> Result<Output> {
-        let mut all = vec![verb, self.name.as_str(), "--namespace", self.scene.namespace.as_str()];
+        let mut all = vec![
+            verb,
+            self.name.as_str(),
+            "--namespace",
+            self.scene.namespace.as_str(),
+        ];
         all.extend_from_slice(args);
         self.scene.lab.kubectl_ferry(&all).await
     }
@@ -253,12 +270,16 @@ impl<'a> Pair<'a> {
     /// # Errors
     /// When it takes longer than [`BASELINE_LIMIT`].
     pub async fn follows(&self) -> Result<FinishedCycle> {
-        self.until("the standby to follow in the new epoch", BASELINE_LIMIT, |s| {
-            let point = s.committed_point.as_ref()?;
-            let cycle = s.last_cycle.clone().filter(|c| c.point == point.label)?;
-            (Some(point.epoch) == s.epoch && is_true(&s.conditions, conditions::READY))
-                .then_some(cycle)
-        })
+        self.until(
+            "the standby to follow in the new epoch",
+            BASELINE_LIMIT,
+            |s| {
+                let point = s.committed_point.as_ref()?;
+                let cycle = s.last_cycle.clone().filter(|c| c.point == point.label)?;
+                (Some(point.epoch) == s.epoch && is_true(&s.conditions, conditions::READY))
+                    .then_some(cycle)
+            },
+        )
         .await
     }
 
@@ -307,5 +328,9 @@ fn describe(status: &ReplicationPairStatus) -> String {
     if let Some(failure) = &status.last_failure {
         text.push(format!("failed: {}: {}", failure.reason, failure.message));
     }
-    if text.is_empty() { "an empty status".into() } else { text.join("; ") }
+    if text.is_empty() {
+        "an empty status".into()
+    } else {
+        text.join("; ")
+    }
 }

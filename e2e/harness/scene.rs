@@ -47,14 +47,20 @@ impl Scene {
         let body = json!({"apiVersion": "v1", "kind": "Namespace",
             "metadata": {"name": name, "labels": {LABEL: "story"}}});
         let namespaces: Api<Namespace> = Api::all(lab.client.clone());
-        namespaces.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(body)).await?;
+        namespaces
+            .patch(
+                name,
+                &PatchParams::apply(MANAGER).force(),
+                &Patch::Apply(body),
+            )
+            .await?;
         // Pods are admitted only once the default account is there.
         let accounts: Api<ServiceAccount> = Api::namespaced(lab.client.clone(), name);
         until("the default service account", secs(20), || async {
-            Ok(accounts.get_opt("default").await?.map_or_else(
-                || Look::NotYet("none".into()),
-                |_| Look::Seen(()),
-            ))
+            Ok(accounts
+                .get_opt("default")
+                .await?
+                .map_or_else(|| Look::NotYet("none".into()), |_| Look::Seen(())))
         })
         .await?;
         Ok(scene)
@@ -67,13 +73,20 @@ impl Scene {
     pub async fn close(&self) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.lab.client.clone());
         if namespaces.get_opt(&self.namespace).await?.is_some() {
-            namespaces.delete(&self.namespace, &DeleteParams::background()).await.ok();
-            until(format!("namespace {} to go away", self.namespace), secs(120), || async {
-                Ok(match namespaces.get_opt(&self.namespace).await? {
-                    None => Look::Seen(()),
-                    Some(it) => Look::NotYet(remaining(&it)),
-                })
-            })
+            namespaces
+                .delete(&self.namespace, &DeleteParams::background())
+                .await
+                .ok();
+            until(
+                format!("namespace {} to go away", self.namespace),
+                secs(120),
+                || async {
+                    Ok(match namespaces.get_opt(&self.namespace).await? {
+                        None => Look::Seen(()),
+                        Some(it) => Look::NotYet(remaining(&it)),
+                    })
+                },
+            )
             .await?;
         }
         self.remove_retained_volumes().await?;
@@ -87,7 +100,10 @@ impl Scene {
         for volume in self.volumes().await? {
             let delete = json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}});
             let name = volume.name_any();
-            volumes.patch(&name, &PatchParams::default(), &Patch::Merge(delete)).await.ok();
+            volumes
+                .patch(&name, &PatchParams::default(), &Patch::Merge(delete))
+                .await
+                .ok();
             until(format!("volume {name} to go away"), secs(60), || async {
                 let now = volumes.get_opt(&name).await?;
                 Ok(Look::<()>::when(now.is_none(), phase_of(now.as_ref())))
@@ -100,7 +116,9 @@ impl Scene {
     async fn remove_classes(&self) -> Result<()> {
         let classes: Api<StorageClass> = Api::all(self.lab.client.clone());
         let mine = ListParams::default().labels(&format!("{LABEL}={}", self.namespace));
-        classes.delete_collection(&DeleteParams::default(), &mine).await?;
+        classes
+            .delete_collection(&DeleteParams::default(), &mine)
+            .await?;
         Ok(())
     }
 
@@ -157,7 +175,12 @@ impl Scene {
         self.claim_unbound(name, class, size, block).await?;
         let claims: Api<PersistentVolumeClaim> = self.api();
         until(format!("claim {name} to be bound"), secs(60), || async {
-            let phase = claims.get(name).await?.status.and_then(|s| s.phase).unwrap_or_default();
+            let phase = claims
+                .get(name)
+                .await?
+                .status
+                .and_then(|s| s.phase)
+                .unwrap_or_default();
             Ok(Look::<()>::when(phase == "Bound", phase))
         })
         .await
@@ -167,14 +190,26 @@ impl Scene {
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub async fn claim_unbound(&self, name: &str, class: &str, size: &str, block: bool) -> Result<()> {
+    pub async fn claim_unbound(
+        &self,
+        name: &str,
+        class: &str,
+        size: &str,
+        block: bool,
+    ) -> Result<()> {
         let mode = if block { "Block" } else { "Filesystem" };
         let body = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
             "metadata": {"name": name},
             "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class,
                 "volumeMode": mode, "resources": {"requests": {"storage": size}}}});
         let claims: Api<PersistentVolumeClaim> = self.api();
-        claims.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(body)).await?;
+        claims
+            .patch(
+                name,
+                &PatchParams::apply(MANAGER).force(),
+                &Patch::Apply(body),
+            )
+            .await?;
         Ok(())
     }
 
@@ -182,9 +217,17 @@ impl Scene {
     ///
     /// # Errors
     /// When there is no class `like`, or the API server refuses.
-    pub async fn class_like(&self, like: &str, suffix: &str, switches: &[(&str, &str)]) -> Result<String> {
+    pub async fn class_like(
+        &self,
+        like: &str,
+        suffix: &str,
+        switches: &[(&str, &str)],
+    ) -> Result<String> {
         let classes: Api<StorageClass> = Api::all(self.lab.client.clone());
-        let mut class = classes.get(like).await.with_context(|| format!("storage class {like}"))?;
+        let mut class = classes
+            .get(like)
+            .await
+            .with_context(|| format!("storage class {like}"))?;
         let name = format!("{}-{suffix}", self.namespace);
         class.metadata = kube::api::ObjectMeta {
             name: Some(name.clone()),
@@ -208,9 +251,19 @@ impl Scene {
         let body = json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "labels": {"app": name}}, "spec": spec});
         let pods: Api<Pod> = self.api();
-        pods.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(body)).await?;
+        pods.patch(
+            name,
+            &PatchParams::apply(MANAGER).force(),
+            &Patch::Apply(body),
+        )
+        .await?;
         until(format!("pod {name} to run"), secs(60), || async {
-            let phase = pods.get(name).await?.status.and_then(|s| s.phase).unwrap_or_default();
+            let phase = pods
+                .get(name)
+                .await?
+                .status
+                .and_then(|s| s.phase)
+                .unwrap_or_default();
             Ok(match phase.as_str() {
                 "Running" => Look::Seen(()),
                 "Failed" | "Succeeded" => Look::Never(format!("it has ended: {phase}")),
@@ -246,12 +299,19 @@ fn snapshot_kind() -> ApiResource {
 }
 
 fn remaining(namespace: &Namespace) -> String {
-    let conditions = namespace.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let conditions = namespace
+        .status
+        .iter()
+        .flat_map(|s| s.conditions.iter().flatten());
     let texts: Vec<String> = conditions
         .filter(|c| c.status == "True")
         .filter_map(|c| c.message.clone())
         .collect();
-    if texts.is_empty() { "being deleted".into() } else { texts.join("; ") }
+    if texts.is_empty() {
+        "being deleted".into()
+    } else {
+        texts.join("; ")
+    }
 }
 
 fn phase_of(volume: Option<&PersistentVolume>) -> String {
