@@ -105,7 +105,6 @@ func FindWritable(path string) (Device, bool, error) {
 // NumberOf returns the number of the loop device that a device node stands for.
 func NumberOf(path string) (int, bool) {
 	var stat unix.Stat_t
-	const loopMajor = 7
 	if unix.Stat(path, &stat) != nil || stat.Mode&unix.S_IFMT != unix.S_IFBLK || unix.Major(stat.Rdev) != loopMajor {
 		return 0, false
 	}
@@ -131,3 +130,6 @@ func inspect(number int) (Attached, error) {
 		BackingDevice: info.Rdevice,
 	}, nil
 }
+
+// DeviceID is the device number of the loop device with the given number.
+func DeviceID(number int) uint64 { return unix.Mkdev(loopMajor, uint32(number)) }

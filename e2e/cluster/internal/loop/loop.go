@@ -20,6 +20,9 @@ const (
 	setDirectIO = 0x4c08
 
 	attachAttempts = 64
+
+	// loopMajor is the kernel's number for loop devices.
+	loopMajor = 7
 )
 
 // Device is one attached loop device.
@@ -154,8 +157,7 @@ func openNode(number, mode int) (*os.File, error) {
 	if !errors.Is(err, os.ErrNotExist) {
 		return node, err
 	}
-	const loopMajor = 7
-	if err := unix.Mknod(path, unix.S_IFBLK|0o660, int(unix.Mkdev(loopMajor, uint32(number)))); err != nil {
+	if err := unix.Mknod(path, unix.S_IFBLK|0o660, int(DeviceID(number))); err != nil {
 		return nil, fmt.Errorf("make node %s: %w", path, err)
 	}
 	return os.OpenFile(path, mode, 0)
