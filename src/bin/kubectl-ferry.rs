@@ -1,1 +1,3 @@
+//! `kubectl ferry`: see [`ferry::plugin`].
+
 fn main() {}
