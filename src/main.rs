@@ -14,11 +14,14 @@ struct Cli {
 enum Verb {
     /// Print the custom resource definitions as YAML.
     Crd,
+    /// Check that an operator answers and is ready; `helm test` runs this.
+    Selfcheck(ferry::plugin::selfcheck::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Crd => print!("{}", ferry::api::crd::replication_pair_yaml()?),
+        Verb::Selfcheck(args) => ferry::plugin::selfcheck::run(&args)?,
     }
     Ok(())
 }
