@@ -1,1 +1,3 @@
 //! Block devices and images: extents, change sources, reading, applying.
+
+pub mod digest;
