@@ -1,0 +1,1 @@
+//! One authenticated connection: a request, a response.
