@@ -162,7 +162,7 @@ impl<'a> Life<'a> {
         let known = app.rows().await?;
         let acknowledged = app.follow_orders().await?;
         let commanded = now_ms()?;
-        pair.ferry_ok("promote", &["--site", to, "--yes"]).await?;
+        pair.ferry_ok("promote", &["--to", to, "--yes"]).await?;
         pair.primary_is(to).await?;
         self.teller.tell(format!("site {to} is primary"));
         let acknowledged = tokio::time::timeout(crate::harness::secs(30), acknowledged)
@@ -244,7 +244,7 @@ impl<'a> Life<'a> {
             cycle.point
         ));
         let plan = pair
-            .ferry_ok("promote", &["--site", "east", "--force", "--dry-run"])
+            .ferry_ok("promote", &["--to", "east", "--force", "--dry-run"])
             .await?;
         self.teller.quote(&plan);
         ensure!(
@@ -259,7 +259,7 @@ impl<'a> Life<'a> {
             "a dry run has acted"
         );
         let commanded = now_ms()?;
-        pair.ferry_ok("promote", &["--site", "east", "--force", "--yes"])
+        pair.ferry_ok("promote", &["--to", "east", "--force", "--yes"])
             .await?;
         pair.primary_is("east").await?;
         let read = opened_after(app, commanded).await?;

@@ -181,11 +181,11 @@ async fn switches(scene: &Scene) -> Result<(f64, f64)> {
     )
     .await?;
     pair.baseline().await?;
-    let planned = one_switch(&pair, &app, &["--site", "west", "--yes"]).await?;
+    let planned = one_switch(&pair, &app, &["--to", "west", "--yes"]).await?;
     pair.primary_is("west").await?;
     pair.follows().await?;
     tokio::time::sleep(secs(2)).await;
-    let forced = one_switch(&pair, &app, &["--site", "east", "--force", "--yes"]).await?;
+    let forced = one_switch(&pair, &app, &["--to", "east", "--force", "--yes"]).await?;
     pair.primary_is("east").await?;
     Ok((planned, forced))
 }

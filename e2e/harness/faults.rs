@@ -1,40 +1,57 @@
 //! The driver's fault switches, turned for the whole cluster. A story that turns one runs alone.
 
-use std::path::PathBuf;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::Value;
 
-/// Control file of the drivers in the lab's first cluster.
-const CONTROL_FILE: &str = "/run/ferry-lab/east/faults.json";
+use super::lab::Lab;
 
-/// A switch that is on; it is off again when this is dropped, whatever becomes of the story.
+/// The cluster and the driver whose switches are turned.
+const CLUSTER: &str = "east";
+const DRIVER: &str = "reflink";
+
+/// Switches that are on.
 pub struct Fault {
-    path: PathBuf,
+    lab: Lab,
+    on: bool,
 }
 
 impl Fault {
     /// Turns switches on.
     ///
     /// # Errors
-    /// When the control file can't be written.
-    pub fn on(switches: &Value) -> Result<Fault> {
-        let path = std::env::var_os("FERRY_E2E_FAULTS")
-            .map_or_else(|| PathBuf::from(CONTROL_FILE), PathBuf::from);
-        std::fs::write(&path, switches.to_string())
-            .with_context(|| format!("failed to write the driver's switches {}", path.display()))?;
-        Ok(Fault { path })
+    /// When the lab refuses.
+    pub async fn on(lab: &Lab, switches: &Value) -> Result<Fault> {
+        lab.lab(&["fault", CLUSTER, DRIVER, &switches.to_string()])
+            .await?;
+        Ok(Fault {
+            lab: lab.clone(),
+            on: true,
+        })
+    }
+
+    /// Turns them off again.
+    ///
+    /// # Errors
+    /// When the lab refuses.
+    pub async fn off(mut self) -> Result<()> {
+        self.lab.lab(&["fault", CLUSTER, DRIVER, "clear"]).await?;
+        self.on = false;
+        Ok(())
     }
 }
 
 impl Drop for Fault {
+    /// A story that failed must not leave the driver broken for the next.
     fn drop(&mut self) {
-        // An empty object switches everything off; a missing file would too, but may be mounted.
-        if let Err(error) = std::fs::write(&self.path, "{}") {
-            eprintln!(
-                "failed to switch the faults of {} off: {error}",
-                self.path.display()
-            );
+        if !self.on {
+            return;
+        }
+        let program = self.lab.root.join("e2e/cluster/lab");
+        let cleared = std::process::Command::new(program)
+            .args(["fault", CLUSTER, DRIVER, "clear"])
+            .status();
+        if !cleared.is_ok_and(|status| status.success()) {
+            eprintln!("failed to switch the faults of driver {DRIVER} off");
         }
     }
 }

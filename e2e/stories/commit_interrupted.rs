@@ -50,7 +50,7 @@ async fn run(scene: &Scene) -> Result<()> {
             .map(|_| ())
     })
     .await?;
-    let stalled = Fault::on(&json!({"stall": true}))?;
+    let stalled = Fault::on(&scene.lab, &json!({"stall": true})).await?;
     pair.until("the commit to hang", secs(60), |s| {
         s.cycle
             .as_ref()
@@ -75,7 +75,7 @@ async fn run(scene: &Scene) -> Result<()> {
         committed.label
     ));
     promoted(scene, &pair, &app, before).await?;
-    drop(stalled);
+    stalled.off().await?;
     app.check().await?;
     pair.ferry_ok("resync", &["--discard", "east", "--yes"])
         .await?;
@@ -87,7 +87,7 @@ async fn run(scene: &Scene) -> Result<()> {
 /// The promoted volume is the image of the very cut that status names.
 async fn promoted(scene: &Scene, pair: &Pair<'_>, app: &App<'_>, before: i64) -> Result<()> {
     let rows = app.rows().await?;
-    pair.ferry_ok("promote", &["--site", "west", "--force", "--yes"])
+    pair.ferry_ok("promote", &["--to", "west", "--force", "--yes"])
         .await?;
     pair.primary_is("west").await?;
     let switch = pair.status().await?.switch.context("no switch in status")?;

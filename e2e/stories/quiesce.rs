@@ -123,7 +123,7 @@ async fn failing_pre(scene: &Scene, pair: &Pair<'_>, app: &App<'_>) -> Result<()
 
 /// The snapshot fails: `post` runs, and the application is held no longer than the attempt.
 async fn failing_snapshot(scene: &Scene, pair: &Pair<'_>, app: &App<'_>, held: &str) -> Result<()> {
-    let fault = Fault::on(&json!({"failSnapshots": "all"}))?;
+    let fault = Fault::on(&scene.lab, &json!({"failSnapshots": "all"})).await?;
     in_app(app, scene, &format!(": > {NOTES}")).await?;
     pair.patch_spec(hooks(held)).await?;
     let before = pair.trigger().await?;
@@ -140,7 +140,7 @@ async fn failing_snapshot(scene: &Scene, pair: &Pair<'_>, app: &App<'_>, held: &
         },
     )
     .await?;
-    drop(fault);
+    fault.off().await?;
     pair.committed_after(before).await?;
     scene.say("the snapshot fails: the application is released, and a later cut works");
     Ok(())
