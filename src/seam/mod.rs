@@ -1,1 +1,23 @@
-//! Clock, disk, link and TLS: the only place that names wall time, fsync or sockets.
+//! Clock, disk, link and TLS: the only place that names wall time, fsync or sockets. Depends on
+//! `units`.
+
+mod buffer;
+mod clock;
+mod directory;
+mod disk;
+mod error;
+mod file;
+mod link;
+mod tls;
+
+pub use buffer::{AlignedBuf, DIRECT_ALIGN};
+pub use clock::{Clock, SystemClock};
+pub use directory::Directory;
+pub use disk::{BlockFile, Disk, SMALL_FILE_BYTES_MAX};
+pub use error::{DiskError, DiskErrorKind};
+pub use file::{Access, OsFile};
+pub use link::{
+    DIAL_TIMEOUT, HANDSHAKE_BYTES_MAX, HANDSHAKE_TIMEOUT, Link, LinkError, Listener, Session,
+    UNAUTHENTICATED_MAX, dial,
+};
+pub use tls::{ALPN, TlsDir, TlsError};
