@@ -4,8 +4,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What time it is. Durations are measured on the monotonic side; the wall side only labels.
 pub trait Clock: Send + Sync {
-    /// Milliseconds since some fixed instant; never goes back.
-    fn monotonic_ms(&self) -> u64;
+    /// Microseconds since some fixed instant; never goes back.
+    fn monotonic_us(&self) -> u64;
+
+    /// Milliseconds since the same instant; never goes back.
+    fn monotonic_ms(&self) -> u64 {
+        self.monotonic_us() / 1000
+    }
 
     /// Milliseconds since 1970-01-01 UTC, as the machine believes; may jump both ways.
     fn wall_ms(&self) -> u64;
@@ -34,8 +39,8 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn monotonic_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     fn wall_ms(&self) -> u64 {

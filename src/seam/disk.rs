@@ -41,6 +41,13 @@ pub trait BlockFile: Send + Sync {
     /// What the system said; from then on the descriptor is poisoned.
     fn flush(&self) -> Result<(), DiskError>;
 
+    /// Forgets what is cached of the file and already written out, so that the next read shows what
+    /// the storage really holds.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn drop_cache(&self) -> Result<(), DiskError>;
+
     /// Cuts or grows a regular file to `size` bytes; growth reads as zeros.
     ///
     /// # Errors

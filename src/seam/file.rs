@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
+use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::seam::{BlockFile, DIRECT_ALIGN, DiskError};
@@ -198,6 +198,11 @@ impl BlockFile for OsFile {
             self.poisoned.store(true, Ordering::Release);
             DiskError::new("flush", self.name.clone(), e)
         })
+    }
+
+    fn drop_cache(&self) -> Result<(), DiskError> {
+        rustix::fs::fadvise(&self.cached, 0, None, Advice::DontNeed)
+            .map_err(|e| DiskError::new("drop the cache of", self.name.clone(), e.into()))
     }
 
     fn set_size(&self, size: u64) -> Result<(), DiskError> {

@@ -1,0 +1,183 @@
+//! The superblock on disk.
+//!
+//! The file has two slots of 4 KiB. Saving writes a new generation to one slot, flushes, writes it to
+//! the other, flushes. So at every moment at least one slot is whole, a write torn by a crash leaves
+//! the generation before or the new one, and once a save or an open has returned, damage to either
+//! slot alone loses nothing. A slot is:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 0..8 | `FERRYSB\0` |
+//! | 8..10 | format, u16 little-endian |
+//! | 10..12 | zero |
+//! | 12..16 | CRC-32C of the slot with these four bytes zero |
+//! | 16..24 | generation, u64 |
+//! | 24..28 | length of the content, u32 |
+//! | 28.. | content (postcard) |
+
+use std::sync::Arc;
+
+use crate::journal::{JournalError, Superblock};
+use crate::seam::{BlockFile, Disk};
+
+const FILE: &str = "superblock";
+const SLOT_BYTES: usize = 4096;
+const MAGIC: [u8; 8] = *b"FERRYSB\0";
+const FORMAT: u16 = 1;
+const CONTENT_AT: usize = 28;
+
+/// Reads and saves the superblock. It is the only writer of its file.
+pub struct SuperblockStore {
+    disk: Arc<dyn Disk>,
+    file: Option<Arc<dyn BlockFile>>,
+    generation: u64,
+    poisoned: bool,
+}
+
+enum Slot {
+    Unusable(String),
+    Newer(u16),
+    Valid(u64, Box<Superblock>),
+}
+
+impl SuperblockStore {
+    /// Opens the store and reads the newest superblock; `None` where there never was one. A slot
+    /// that differs from the newest is made whole again before anything is decided on what was read.
+    ///
+    /// # Errors
+    /// When the disk fails, when a slot is of a newer format, or when the file exists but neither
+    /// slot can be read: that is not the same as blank.
+    pub fn open(disk: Arc<dyn Disk>) -> Result<(SuperblockStore, Option<Superblock>), JournalError> {
+        let mut store = SuperblockStore {
+            file: disk.open(FILE)?,
+            disk,
+            generation: 0,
+            poisoned: false,
+        };
+        let Some(file) = store.file.clone() else {
+            return Ok((store, None));
+        };
+        let slots = [read_slot(&*file, 0), read_slot(&*file, 1)];
+        let (generation, newest) = pick(&slots)?;
+        let superblock = newest.clone();
+        store.generation = generation;
+        for (number, slot) in slots.iter().enumerate() {
+            if !matches!(slot, Slot::Valid(g, _) if *g == generation) {
+                tracing::warn!(slot = number, "repairing a copy of the superblock");
+                file.write_at((number * SLOT_BYTES) as u64, &encode_slot(generation, &superblock)?)?;
+                file.flush()?;
+            }
+        }
+        Ok((store, Some(superblock)))
+    }
+
+    /// Saves the superblock; durable on return.
+    ///
+    /// # Errors
+    /// When the disk fails. Which of the two states is on disk is then unknown, so every later save
+    /// is refused: open the store anew and see.
+    pub fn save(&mut self, superblock: &Superblock) -> Result<(), JournalError> {
+        if self.poisoned {
+            return Err(JournalError::Poisoned { file: FILE });
+        }
+        let slot = encode_slot(self.generation + 1, superblock)?;
+        self.poisoned = true;
+        match &self.file {
+            Some(file) => {
+                for number in 0..2 {
+                    file.write_at(number * SLOT_BYTES as u64, &slot)?;
+                    file.flush()?;
+                }
+            }
+            None => {
+                // The first one appears as a whole, so a file without a whole slot is damage.
+                self.disk.replace_small(FILE, &[&slot[..], &slot[..]].concat())?;
+                self.file = self.disk.open(FILE)?;
+            }
+        }
+        self.generation += 1;
+        self.poisoned = false;
+        Ok(())
+    }
+}
+
+fn pick(slots: &[Slot; 2]) -> Result<(u64, &Superblock), JournalError> {
+    let mut newest: Option<(u64, &Superblock)> = None;
+    let mut reasons = Vec::new();
+    for slot in slots {
+        match slot {
+            // Also when the other slot is ours: a newer version has been here and knows better.
+            Slot::Newer(found) => {
+                return Err(JournalError::Newer {
+                    file: FILE,
+                    found: *found,
+                    known: FORMAT,
+                });
+            }
+            Slot::Valid(generation, superblock) => {
+                if newest.is_none_or(|(g, _)| *generation > g) {
+                    newest = Some((*generation, superblock));
+                }
+            }
+            Slot::Unusable(reason) => reasons.push(reason.as_str()),
+        }
+    }
+    newest.ok_or_else(|| {
+        JournalError::damaged(FILE, format!("neither copy can be read ({})", reasons.join("; ")))
+    })
+}
+
+fn encode_slot(generation: u64, superblock: &Superblock) -> Result<Vec<u8>, JournalError> {
+    let content = postcard::to_stdvec(&superblock.trimmed())
+        .map_err(|e| JournalError::OutOfOrder(format!("failed to encode the superblock: {e}")))?;
+    if CONTENT_AT + content.len() > SLOT_BYTES {
+        return Err(JournalError::OutOfOrder(format!(
+            "the superblock of {} bytes does not fit into its slot",
+            content.len()
+        )));
+    }
+    let mut slot = vec![0; SLOT_BYTES];
+    slot[0..8].copy_from_slice(&MAGIC);
+    slot[8..10].copy_from_slice(&FORMAT.to_le_bytes());
+    slot[16..24].copy_from_slice(&generation.to_le_bytes());
+    let len = u32::try_from(content.len()).unwrap_or(u32::MAX);
+    slot[24..28].copy_from_slice(&len.to_le_bytes());
+    slot[CONTENT_AT..CONTENT_AT + content.len()].copy_from_slice(&content);
+    let crc = crc32c::crc32c(&slot);
+    slot[12..16].copy_from_slice(&crc.to_le_bytes());
+    Ok(slot)
+}
+
+fn read_slot(file: &dyn BlockFile, number: usize) -> Slot {
+    let mut slot = vec![0; SLOT_BYTES];
+    // A slot that can't be read is like one that does not match: the other one may still do.
+    match file.read_at((number * SLOT_BYTES) as u64, &mut slot) {
+        Ok(()) => decode_slot(slot),
+        Err(e) => Slot::Unusable(e.to_string()),
+    }
+}
+
+fn decode_slot(mut slot: Vec<u8>) -> Slot {
+    let crc = u32_at(&slot, 12);
+    slot[12..16].fill(0);
+    if slot[0..8] != MAGIC {
+        return Slot::Unusable("it is no superblock".into());
+    }
+    if crc32c::crc32c(&slot) != crc {
+        return Slot::Unusable("its checksum does not match".into());
+    }
+    let format = u16::from_le_bytes([slot[8], slot[9]]);
+    if format > FORMAT {
+        return Slot::Newer(format);
+    }
+    let generation = u64::from(u32_at(&slot, 16)) | u64::from(u32_at(&slot, 20)) << 32;
+    let content = slot[CONTENT_AT..].get(..u32_at(&slot, 24) as usize);
+    match content.map(postcard::from_bytes::<Superblock>) {
+        Some(Ok(superblock)) => Slot::Valid(generation, Box::new(superblock)),
+        _ => Slot::Unusable("its content can't be decoded".into()),
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}

@@ -1,0 +1,206 @@
+//! Many regions in one frame.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Extent, Point};
+use crate::wire::{
+    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BlockDigest, Compressor, WireError,
+};
+
+/// What a region holds now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegionKind {
+    /// Data, with the CRC-32C of its bytes. It is checked on receipt and again before it is applied.
+    Data {
+        /// CRC-32C of the region's bytes, uncompressed.
+        crc: u32,
+    },
+    /// Zeros. They are applied like data: what was there before must disappear.
+    Zero,
+}
+
+/// A changed range of the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Region {
+    /// Where; starts at a block, and ends at one or at the end of the volume.
+    pub extent: Extent,
+    /// What is there now.
+    pub kind: RegionKind,
+}
+
+impl Region {
+    /// Bytes of this region in a batch's data.
+    #[must_use]
+    pub fn data_len(&self) -> u64 {
+        match self.kind {
+            RegionKind::Data { .. } => self.extent.len,
+            RegionKind::Zero => 0,
+        }
+    }
+}
+
+/// How a batch's data is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Codec {
+    /// As it is.
+    Plain,
+    /// One lz4 block.
+    Lz4,
+    /// One zstd frame.
+    Zstd,
+}
+
+/// A batch as it travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The cut that it belongs to.
+    pub cycle: Point,
+    /// Which batch of this connection's run of the cycle, from 0, without gaps.
+    pub index: u64,
+    /// Everything that changed below this byte of the volume has been sent with this batch.
+    pub through: u64,
+    /// How `packed` is packed.
+    pub codec: Codec,
+    /// Length of the data unpacked, in bytes.
+    pub unpacked_len: u32,
+    /// The regions, ascending and disjoint, also across batches.
+    pub regions: Vec<Region>,
+    /// The data of the data regions, in order and without gaps, packed.
+    pub packed: Bytes,
+}
+
+/// A batch's regions with their data at hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchData {
+    /// Everything that changed below this byte of the volume is covered with this batch.
+    pub through: u64,
+    /// The regions, ascending and disjoint.
+    pub regions: Vec<Region>,
+    /// The data of the data regions, in order and without gaps.
+    pub data: Bytes,
+}
+
+impl BatchData {
+    /// Each region with its data; zero regions have none.
+    pub fn iter(&self) -> impl Iterator<Item = (&Region, &[u8])> {
+        let mut rest = &self.data[..];
+        self.regions.iter().map(move |region| {
+            let len = usize::try_from(region.data_len()).unwrap_or(usize::MAX);
+            let (data, after) = rest.split_at(len.min(rest.len()));
+            rest = after;
+            (region, data)
+        })
+    }
+}
+
+/// Makes a batch ready to travel, compressed where `compressor` says that it pays.
+#[must_use]
+pub fn pack(cycle: Point, index: u64, batch: BatchData, compressor: &mut Compressor) -> Batch {
+    let unpacked_len = u32::try_from(batch.data.len()).unwrap_or(u32::MAX);
+    let (codec, packed) = match compressor.compress(&batch.data) {
+        Some((codec, packed)) => (codec, Bytes::from(packed)),
+        None => (Codec::Plain, batch.data),
+    };
+    Batch {
+        cycle,
+        index,
+        through: batch.through,
+        codec,
+        unpacked_len,
+        regions: batch.regions,
+        packed,
+    }
+}
+
+/// Checks a batch that was received for a volume of `size` bytes, and unpacks it. `after` is the
+/// `through` of the batch before, or where the cycle was resumed.
+///
+/// # Errors
+/// When the regions are not what the protocol allows, or the data does not match its checksums.
+pub fn unpack(batch: Batch, after: u64, size: u64) -> Result<BatchData, WireError> {
+    check_regions(&batch, after, size)?;
+    let data = decompress(batch.codec, batch.packed, batch.unpacked_len as usize)?;
+    let unpacked = BatchData {
+        through: batch.through,
+        regions: batch.regions,
+        data,
+    };
+    for (region, bytes) in unpacked.iter() {
+        if let RegionKind::Data { crc } = region.kind
+            && crc32c::crc32c(bytes) != crc
+        {
+            return Err(WireError::Checksum { what: "a region" });
+        }
+    }
+    Ok(unpacked)
+}
+
+fn check_regions(batch: &Batch, after: u64, size: u64) -> Result<(), WireError> {
+    let wrong = |reason: &str| Err(WireError::malformed("batch", reason));
+    let limit = |what, got: usize, max: usize| WireError::TooLarge {
+        what,
+        got: got as u64,
+        max: max as u64,
+    };
+    let unpacked_len = batch.unpacked_len as usize;
+    if unpacked_len > BATCH_BYTES_MAX {
+        return Err(limit("a batch's data", unpacked_len, BATCH_BYTES_MAX));
+    }
+    if batch.regions.len() > BATCH_REGIONS_MAX {
+        return Err(limit("a batch's regions", batch.regions.len(), BATCH_REGIONS_MAX));
+    }
+    let mut position = after;
+    let mut data = 0_u64;
+    for region in &batch.regions {
+        let Extent { offset, len } = region.extent;
+        let Some(end) = offset.checked_add(len).filter(|end| *end <= size) else {
+            return wrong("a region ends past the end of the volume");
+        };
+        if len == 0 || offset < position {
+            return wrong("its regions are not ascending");
+        }
+        if offset % BLOCK_BYTES != 0 || (end % BLOCK_BYTES != 0 && end != size) {
+            return wrong("a region is not made of whole blocks");
+        }
+        position = end;
+        data += region.data_len();
+    }
+    if data != u64::from(batch.unpacked_len) {
+        return wrong("its data is not as long as its regions");
+    }
+    if batch.through < position || batch.through > size {
+        return wrong("its end is not where its regions end");
+    }
+    Ok(())
+}
+
+fn decompress(codec: Codec, packed: Bytes, len: usize) -> Result<Bytes, WireError> {
+    let unpacked = match codec {
+        Codec::Plain => packed,
+        Codec::Lz4 => {
+            let mut out = vec![0; len];
+            let n = lz4_flex::block::decompress_into(&packed, &mut out)
+                .map_err(|e| WireError::malformed("batch", e))?;
+            out.truncate(n);
+            out.into()
+        }
+        Codec::Zstd => zstd::bulk::decompress(&packed, len)
+            .map_err(|e| WireError::malformed("batch", e))?
+            .into(),
+    };
+    if unpacked.len() != len {
+        return Err(WireError::malformed("batch", "its data is not as long as it says"));
+    }
+    Ok(unpacked)
+}
+
+/// The digests of all blocks of the batch's data regions, in order.
+#[must_use]
+pub fn hash_blocks(batch: &BatchData) -> Vec<BlockDigest> {
+    let mut digests = Vec::with_capacity(batch.data.len().div_ceil(BLOCK_BYTES as usize));
+    for (_, data) in batch.iter() {
+        digests.extend(data.chunks(BLOCK_BYTES as usize).map(BlockDigest::of_data));
+    }
+    digests
+}

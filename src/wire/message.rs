@@ -1,0 +1,209 @@
+//! What movers, and movers and operators, say to each other.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{
+    Decision, Epoch, Extent, Generation, HandshakeMode, ImageState, Lineage, PairId, Point, Role,
+    Rung, SiteName,
+};
+use crate::wire::control::{RefusalKind, Request, Response};
+use crate::wire::{Batch, BlockDigest, CycleSum, VersionRange};
+
+/// One message. Source and target are the movers of a cycle's two ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Both ways, first: who is there and what it knows.
+    Hello(Box<Hello>),
+    /// Either way: the connection ends here, and why.
+    Refuse(Refuse),
+    /// Either way: answer with a pong of the same number.
+    Ping(u64),
+    /// The answer to a ping.
+    Pong(u64),
+    /// Operator to mover.
+    Request(Box<Request>),
+    /// Mover to operator.
+    Response(Box<Response>),
+    /// Source to target: what the handshake decided.
+    Decision(Decision),
+    /// Source to target: a cycle starts, or starts again.
+    CycleBegin(CycleBegin),
+    /// Target to source: from where to send.
+    Resume(Resume),
+    /// Source to target: changes.
+    Batch(Batch),
+    /// Target to source: everything below this byte of the volume is durable.
+    Progress(Resume),
+    /// Source to target: that was all; and what it must amount to.
+    CycleEnd(CycleEnd),
+    /// Target to source: the change set is whole, checked and durable.
+    Staged(CycleId),
+    /// Target to source: the volume holds the cut, flushed.
+    Applied(Applied),
+    /// Either way: this cycle ends early, the connection may stay.
+    Abort(Refuse),
+    /// Source to target: tell me the digests of your blocks.
+    DigestRequest(DigestRequest),
+    /// Target to source: the digests.
+    Digests(Digests),
+}
+
+/// What one side is and knows (semantics H, state per node).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The versions that the sender speaks. They travel in the part that never changes.
+    #[serde(skip, default = "ours")]
+    pub versions: VersionRange,
+    /// The pair's identity; `None` where there is no readable superblock.
+    pub pair_id: Option<PairId>,
+    /// The sender's site.
+    pub site: SiteName,
+    /// Whether a superblock exists that can't be read: not blank, but unknown.
+    pub unreadable: bool,
+    /// The sender's part in `epoch`.
+    pub role: Role,
+    /// The newest epoch that the sender knows.
+    pub epoch: Epoch,
+    /// The history of the sender's image.
+    pub lineage: Lineage,
+    /// The committed point.
+    pub committed: Option<Point>,
+    /// The newest cut that is wholly on the sender's volume.
+    pub applied: Option<Point>,
+    /// The newest point that the sender's volume may hold writes of.
+    pub last_write: Option<Point>,
+    /// What the sender's image is worth.
+    pub image: ImageState,
+    /// The size of the sender's volume in bytes.
+    pub size_bytes: u64,
+    /// Whether the sender may hold writes that nobody else has.
+    pub diverged: bool,
+    /// Whether the sender is known never to have been writable in this pair.
+    pub never_writable: bool,
+    /// Who led the sender's last transfer.
+    pub last_master: Option<LastMaster>,
+    /// How the sender's last transfer ended.
+    pub last_transfer: Option<LastTransfer>,
+    /// The point that the sender's dirty set counts from, where it keeps one.
+    pub dirty_base: Option<Point>,
+    /// The point whose digests the sender keeps, where it keeps any.
+    pub digests_of: Option<Point>,
+    /// The cycle that lies unfinished or whole in the sender's staging.
+    pub staged: Option<Resume>,
+}
+
+fn ours() -> VersionRange {
+    VersionRange::OURS
+}
+
+/// Who led a transfer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastMaster {
+    /// The primary's site.
+    pub site: SiteName,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// That epoch's identity.
+    pub generation: Generation,
+}
+
+/// How a transfer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastTransfer {
+    /// How the standby caught up.
+    pub mode: HandshakeMode,
+    /// The cut that it counted from; `None` for a full copy.
+    pub from: Option<Point>,
+    /// The cut that it led to.
+    pub to: Point,
+    /// Whether it came to its end.
+    pub complete: bool,
+    /// When it ended or was last heard of, in milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
+}
+
+/// Which change set: from one cut to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CycleId {
+    /// The cut that it leads to.
+    pub cycle: Point,
+    /// The cut that it counts from; `None` for a full copy.
+    pub from: Option<Point>,
+}
+
+/// How a target takes a cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransferForm {
+    /// Staged whole, then applied whole.
+    Staged,
+    /// Written to the volume as it comes: only where there is no image to protect.
+    InPlace,
+}
+
+/// A cycle starts, or starts again after an interruption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleBegin {
+    /// Which change set.
+    pub id: CycleId,
+    /// The size of the source's volume at the cut, in bytes.
+    pub size_bytes: u64,
+    /// How the target is to take it.
+    pub form: TransferForm,
+    /// The rung that the source starts on. A cycle is resumed only on the rung it was begun on:
+    /// another rung may cover other ranges.
+    pub rung: Rung,
+    /// Bytes of changes, as far as the source knows; 0 when it does not.
+    pub planned_bytes: u64,
+}
+
+/// Where a cycle stands in the target: nothing below this byte of the volume has to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Which change set.
+    pub id: CycleId,
+    /// Everything that changed below this byte of the volume is durable at the target.
+    pub through: u64,
+}
+
+/// A cycle was sent whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleEnd {
+    /// Which change set.
+    pub id: CycleId,
+    /// What all of it must amount to, also what was sent before an interruption.
+    pub sum: CycleSum,
+}
+
+/// A cycle was applied whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Which change set.
+    pub id: CycleId,
+    /// Milliseconds that applying and flushing took.
+    pub apply_ms: u64,
+}
+
+/// Tell me the digests of your blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestRequest {
+    /// Which range; it starts at a block. At most [`crate::wire::DIGESTS_PER_FRAME_MAX`] blocks.
+    pub extent: Extent,
+}
+
+/// The digests of the blocks of a range, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// Which range.
+    pub extent: Extent,
+    /// One for each block.
+    pub digests: Vec<BlockDigest>,
+}
+
+/// Why something ends here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refuse {
+    /// What kind of reason.
+    pub kind: RefusalKind,
+    /// What, where and what to do, as a sentence for people.
+    pub message: String,
+}
