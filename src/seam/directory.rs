@@ -132,7 +132,11 @@ impl Disk for Directory {
 
     fn free_bytes(&self) -> Result<u64, DiskError> {
         let stat = rustix::fs::statvfs(&self.path).map_err(|e| {
-            DiskError::new("measure", self.path.display().to_string(), io::Error::from(e))
+            DiskError::new(
+                "measure",
+                self.path.display().to_string(),
+                io::Error::from(e),
+            )
         })?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }

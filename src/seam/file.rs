@@ -139,7 +139,10 @@ impl OsFile {
         while offset < range.end() {
             let len = (range.end() - offset).min(ZERO_PIECE_BYTES as u64);
             self.cached
-                .write_all_at(&ZEROS[..usize::try_from(len).unwrap_or(ZERO_PIECE_BYTES)], offset)
+                .write_all_at(
+                    &ZEROS[..usize::try_from(len).unwrap_or(ZERO_PIECE_BYTES)],
+                    offset,
+                )
                 .map_err(|e| DiskError::new("zero", self.at(offset), e))?;
             offset += len;
         }

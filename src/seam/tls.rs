@@ -132,13 +132,12 @@ impl TlsConfigs {
         let own_name = name_in(own)?;
         let key = || PrivateKeyDer::from_pem_file(file("tls.key")).map_err(bad("tls.key"));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier =
-            Arc::new(UriVerifier::new(Arc::new(roots), &provider).map_err(|source| {
-                TlsError::Unusable {
-                    path: dir.into(),
-                    source,
-                }
-            })?);
+        let verifier = Arc::new(UriVerifier::new(Arc::new(roots), &provider).map_err(
+            |source| TlsError::Unusable {
+                path: dir.into(),
+                source,
+            },
+        )?);
         let mut client = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(unusable)?
@@ -200,10 +199,9 @@ impl UriVerifier {
         roots: Arc<RootCertStore>,
         provider: &Arc<CryptoProvider>,
     ) -> Result<UriVerifier, rustls::Error> {
-        let clients =
-            WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
-                .build()
-                .map_err(|e| rustls::Error::General(e.to_string()))?;
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
+            .build()
+            .map_err(|e| rustls::Error::General(e.to_string()))?;
         Ok(UriVerifier {
             roots,
             algorithms: provider.signature_verification_algorithms,
