@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::mover::convert;
 use crate::mover::run::Input;
 use crate::mover::source::list::ListFeed;
 use crate::mover::status::StatusReader;
-use crate::mover::convert;
 use crate::seam::Session;
 use crate::units::SiteName;
 use crate::wire::control::{ExtentBatch, Refusal, RefusalKind, Request, Response};
@@ -42,7 +42,9 @@ impl Control {
         let mut reader = FrameReader::new(read_half);
         let mut writer = FrameWriter::new(write_half);
         let hello = convert::wire_hello(&self.site, None, 0, None);
-        writer.send(&encode(Message::Hello(Box::new(hello)))?).await?;
+        writer
+            .send(&encode(Message::Hello(Box::new(hello)))?)
+            .await?;
         while let Some(frame) = reader.next().await? {
             let request = match decode(frame)? {
                 Message::Hello(_) => {
@@ -60,7 +62,9 @@ impl Control {
                 }
             };
             let response = self.answer(request).await;
-            writer.send(&encode(Message::Response(Box::new(response)))?).await?;
+            writer
+                .send(&encode(Message::Response(Box::new(response)))?)
+                .await?;
         }
         Ok(())
     }
@@ -72,7 +76,11 @@ impl Control {
             }
             Request::Extents(batch) => self.extents(batch).await,
             Request::ExtentsFailed { cycle, reason } => {
-                let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let feed = self
+                    .feed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone();
                 match feed {
                     Some(feed) if feed.cycle() == cycle => {
                         feed.fail(&reason).await;
@@ -86,7 +94,11 @@ impl Control {
     }
 
     async fn extents(&self, batch: ExtentBatch) -> Response {
-        let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let feed = self
+            .feed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let Some(feed) = feed else {
             return no_list();
         };
@@ -98,7 +110,10 @@ impl Control {
 
     async fn order(&self, request: Request) -> Response {
         let (reply, response) = oneshot::channel();
-        let sent = self.inputs.send(Input::Order(Box::new(request), reply)).await;
+        let sent = self
+            .inputs
+            .send(Input::Order(Box::new(request), reply))
+            .await;
         match (sent, response.await) {
             (Ok(()), Ok(response)) => response,
             _ => Response::Refused(Refusal {

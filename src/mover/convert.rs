@@ -26,7 +26,10 @@ const KINDS: [(Cause, RefusalKind); 17] = [
     (Cause::SourceReadError, RefusalKind::SourceReadError),
     (Cause::TargetWriteError, RefusalKind::TargetWriteError),
     (Cause::Corrupt, RefusalKind::Corrupt),
-    (Cause::SuperblockUnreadable, RefusalKind::SuperblockUnreadable),
+    (
+        Cause::SuperblockUnreadable,
+        RefusalKind::SuperblockUnreadable,
+    ),
     (Cause::Aborted, RefusalKind::Aborted),
     (Cause::Internal, RefusalKind::Internal),
 ];
@@ -76,7 +79,9 @@ pub fn refused(refuse: wire::Refuse) -> Refused {
 /// A failure on the metadata volume.
 #[must_use]
 pub fn journal_failed(error: &JournalError) -> Refused {
-    let cause = if error.is_full() {
+    let cause = if let JournalError::StagingTooSmall { .. } = error {
+        Cause::StagingTooSmall
+    } else if error.is_full() {
         Cause::MetadataFull
     } else if error.is_damage() {
         Cause::Corrupt
@@ -154,7 +159,12 @@ pub fn report_of(record: &Record) -> SuperblockReport {
 
 /// What a side says first. A source names the cut that it wants to ship as its last write.
 #[must_use]
-pub fn wire_hello(site: &SiteName, record: Option<&Record>, size: u64, last_write: Option<Point>) -> wire::Hello {
+pub fn wire_hello(
+    site: &SiteName,
+    record: Option<&Record>,
+    size: u64,
+    last_write: Option<Point>,
+) -> wire::Hello {
     wire::Hello {
         versions: VersionRange::OURS,
         pair_id: record.map(|r| r.pair_id),

@@ -3,8 +3,8 @@
 //! Two queues lead out. Words of the protocol go first; batches wait for the bandwidth and for the
 //! network. So a refusal or an acknowledgement is never behind a megabyte of data.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,9 +12,10 @@ use tokio::task::JoinHandle;
 
 use crate::mover::run::Input;
 use crate::mover::source::throttle::Throttle;
+use crate::mover::target::receive::Item;
 use crate::seam::{Link as _, Session};
 use crate::units::PeerName;
-use crate::wire::{Batch, Encoded, FrameReader, FrameWriter, Message, decode, encode};
+use crate::wire::{Encoded, FrameReader, FrameWriter, Message, decode, encode};
 
 /// Words of the protocol that wait to be sent. Beyond it whoever speaks waits; the protocol never
 /// has more than a few under way.
@@ -36,7 +37,7 @@ pub struct LinkCount {
 }
 
 /// Where received batches go: straight to the thread that stages them.
-pub type BatchSink = mpsc::Sender<Batch>;
+pub type BatchSink = Arc<Mutex<Option<mpsc::Sender<Item>>>>;
 
 /// Our end of a connection to the peer mover.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl PeerLink {
         session: Session,
         inputs: mpsc::Sender<Input>,
         throttle: Arc<Throttle>,
-        sink: Arc<tokio::sync::Mutex<Option<BatchSink>>>,
+        sink: BatchSink,
     ) -> PeerLink {
         let peer = session.peer().clone();
         let count = Arc::new(LinkCount::default());
@@ -88,6 +89,12 @@ impl PeerLink {
     pub async fn say(&self, message: Message) {
         // A writer that has ended means a broken connection; the reader reports that.
         drop(self.words.send(message).await);
+    }
+
+    /// Where threads hand in words of the protocol.
+    #[must_use]
+    pub fn words(&self) -> mpsc::Sender<Message> {
+        self.words.clone()
     }
 
     /// Where batches are handed in, and what has to come after all of them.
@@ -144,7 +151,7 @@ async fn read_all<R: tokio::io::AsyncRead + Unpin>(
     id: u64,
     mut reader: FrameReader<R>,
     inputs: mpsc::Sender<Input>,
-    sink: Arc<tokio::sync::Mutex<Option<BatchSink>>>,
+    sink: BatchSink,
     count: Arc<LinkCount>,
 ) {
     let mut seen = 0;
@@ -154,20 +161,26 @@ async fn read_all<R: tokio::io::AsyncRead + Unpin>(
             Ok(None) => break "the peer closed it".to_string(),
             Err(error) => break error.to_string(),
         };
-        count.bytes.fetch_add(reader.wire_bytes() - seen, Ordering::Relaxed);
+        count
+            .bytes
+            .fetch_add(reader.wire_bytes() - seen, Ordering::Relaxed);
         count.frames.fetch_add(1, Ordering::Relaxed);
         seen = reader.wire_bytes();
         match message {
             Ok(Message::Hello(hello)) => {
                 reader.after_hello();
-                if inputs.send(Input::Word(id, Message::Hello(hello))).await.is_err() {
+                if inputs
+                    .send(Input::Word(id, Message::Hello(hello)))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
             Ok(Message::Batch(batch)) => {
-                let sink = sink.lock().await.clone();
+                let sink = sink.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 match sink {
-                    Some(sink) => drop(sink.send(batch).await),
+                    Some(sink) => drop(sink.send(Item::Batch(batch)).await),
                     None => break "the peer sent changes outside a cycle".to_string(),
                 }
             }

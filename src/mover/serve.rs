@@ -25,7 +25,11 @@ pub async fn serve(
                 });
             }
             PeerName::Mover { pair: theirs, .. } if theirs == pair => {
-                if inputs.send(Input::Accepted(Box::new(session))).await.is_err() {
+                if inputs
+                    .send(Input::Accepted(Box::new(session)))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }

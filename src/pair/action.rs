@@ -32,7 +32,7 @@ pub enum Action {
     Fall(Plan),
     /// Source: stop reading and sending; forget what was found.
     StopShipping,
-    /// Source: the digests gathered in this cycle are of the committed cut from now on.
+    /// The digests gathered in this cycle are of the committed cut from now on.
     KeepDigests(Point),
     /// Target: open staging for this cycle, taking up what is durable of it already, then report
     /// where to go on.

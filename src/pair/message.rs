@@ -1,7 +1,7 @@
 //! What the two sides say to each other, apart from the volume's bytes. The wire layer has its own
 //! frames for these; the mover translates.
 
-use crate::units::{Decision, Epoch, Lineage, PairId, Point};
+use crate::units::{Decision, Epoch, HandshakeMode, ImageState, Lineage, PairId, Point, Rung};
 
 use crate::pair::handshake::Superblock;
 use crate::pair::{Record, Refused};
@@ -44,17 +44,11 @@ pub struct Begin {
     /// The point that the change set counts from; `None` for a set that covers the whole volume or
     /// was found by comparing with the target's own content.
     pub base: Option<Point>,
+    /// The rung that the source starts on. A cycle is taken up again only on the rung it was begun
+    /// on, because another finds the same changes in other pieces.
+    pub rung: Rung,
     /// Consent to overwrite a diverged target, for exactly this epoch.
     pub consent: Option<Epoch>,
-}
-
-/// How far the target has come with this cycle before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ready {
-    /// Ship everything from this byte of the volume on; what lies before is durable.
-    From(u64),
-    /// The cut is on the volume.
-    Applied,
 }
 
 /// One word of the conversation.
@@ -66,8 +60,8 @@ pub enum Message {
     Greeting(Greeting),
     /// Source: what comes.
     Begin(Begin),
-    /// Target: go on from here.
-    Ready(Ready),
+    /// Target: ship everything from this byte of the volume on; what lies before is durable.
+    Ready(u64),
     /// Source: everything has been sent.
     End,
     /// Target: the set is whole, checked and durable.
@@ -76,6 +70,18 @@ pub enum Message {
     Applied,
     /// Either: it goes no further, and why.
     Refuse(Refused),
+}
+
+/// Whether a change set goes straight to a volume with this image. Where there is no image to lose,
+/// nothing is gained by staging one; an image that is at no point but may be worth saving is only
+/// given up where all of it has to be replaced.
+#[must_use]
+pub fn goes_in_place(image: ImageState, mode: HandshakeMode) -> bool {
+    match image {
+        ImageState::None => true,
+        ImageState::Inconsistent => mode == HandshakeMode::Full,
+        ImageState::Consistent(_) | ImageState::Redo(_) => false,
+    }
 }
 
 impl Greeting {

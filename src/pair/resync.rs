@@ -146,9 +146,16 @@ fn difference(means: &Means) -> Plan {
         && base == standby
         && means.mode == HandshakeMode::Log
     {
+        // Drivers track changes in larger pieces than blocks: digests of the same cut, where they are
+        // kept, sort out what of them really changed.
+        let kept = means.kept == Some(standby);
         return Plan {
             candidates: Candidates::Delta,
-            compare: Compare::Nothing,
+            compare: if kept {
+                Compare::Kept
+            } else {
+                Compare::Nothing
+            },
             rung: use_of(
                 Rung::Delta,
                 format!("the changes since cut {base} are listed"),

@@ -3,7 +3,7 @@
 //! ```text
 //! Idle ──Ship──> Dialing ──up──> Greeting ──Greeting──> Beginning ──Ready──> Shipping
 //!  ▲                │               │                       │                   │ drained
-//!  │                │               │                       │ Ready: applied    ▼
+//!  │                │               │                       │ Applied           ▼
 //!  └── any failure, abort ──────────┴───────────────────────┼─────────────── Ending
 //!                                                           ▼                   │ Staged
 //! Idle <────────────────────────────────────────────────  done <──Applied── Applying
@@ -11,7 +11,7 @@
 
 use crate::pair::action::{Action, Outcome};
 use crate::pair::handshake::{Inputs, PrimaryView, StandbyView, decide};
-use crate::pair::message::{Begin, Greeting, Hello, Message, Ready};
+use crate::pair::message::{Begin, Greeting, Hello, Message};
 use crate::pair::resync::{self, List, Means};
 use crate::pair::{Cause, Record, Refused, fence};
 use crate::units::{CyclePhase, Decision, Epoch, HandshakeMode, Point, Role};
@@ -172,7 +172,7 @@ impl Source {
             Event::Failed(refused) => self.fail(refused),
             Event::Peer(message) => match message {
                 Message::Greeting(greeting) => self.greeted(record, greeting),
-                Message::Ready(ready) => self.ready(ready),
+                Message::Ready(from) => self.ready(from),
                 Message::Staged => self.staged(),
                 Message::Applied => self.applied(),
                 Message::Refuse(refused) => self.fail(refused),
@@ -269,28 +269,24 @@ impl Source {
                 _ => standby,
             },
             decision,
+            rung: resync::plan(&means).rung.rung,
             consent: ship.consent,
         })));
         self.go(State::Beginning(ship, means));
         actions
     }
 
-    fn ready(&mut self, ready: Ready) -> Vec<Action> {
+    fn ready(&mut self, from: u64) -> Vec<Action> {
         let State::Beginning(ship, means) = &self.state else {
-            return self.surprised(&Message::Ready(ready));
+            return self.surprised(&Message::Ready(from));
         };
         let (ship, means) = (ship.clone(), means.clone());
-        match ready {
-            Ready::Applied => self.done(ship.cycle),
-            Ready::From(from) => {
-                let plan = resync::plan(&means);
-                self.go(State::Shipping(ship, means));
-                vec![
-                    Action::Phase(CyclePhase::Shipping),
-                    Action::Ship { plan, from },
-                ]
-            }
-        }
+        let plan = resync::plan(&means);
+        self.go(State::Shipping(ship, means));
+        vec![
+            Action::Phase(CyclePhase::Shipping),
+            Action::Ship { plan, from },
+        ]
     }
 
     fn list_broke(&mut self, why: &str) -> Vec<Action> {
@@ -345,8 +341,9 @@ impl Source {
 
     fn applied(&mut self) -> Vec<Action> {
         match &self.state {
-            // A baseline goes in place: nothing is staged before it is applied.
-            State::Applying(ship) | State::Ending(ship) => {
+            // A target that holds the cut says so at once, and a first copy goes in place: nothing is
+            // staged before it is applied.
+            State::Applying(ship) | State::Ending(ship) | State::Beginning(ship, _) => {
                 let cycle = ship.cycle;
                 self.done(cycle)
             }

@@ -14,7 +14,7 @@
 
 use crate::pair::action::{Action, Outcome};
 use crate::pair::handshake::Superblock;
-use crate::pair::message::{Begin, Greeting, Hello, Message, Ready};
+use crate::pair::message::{Begin, Greeting, Hello, Message, goes_in_place};
 use crate::pair::promote::{self, Before, Promote};
 use crate::pair::source::word;
 use crate::pair::{Cause, Record, Refused, fence};
@@ -220,7 +220,7 @@ impl Target {
     /// When the cut is not the one that is wholly on the volume.
     pub fn commit(&mut self, record: &Record, cycle: Point) -> Result<Vec<Action>, Refused> {
         if record.committed == Some(cycle) && record.head() == Some(cycle) {
-            return Ok(Vec::new());
+            return Ok(vec![Action::KeepDigests(cycle)]);
         }
         if record.applied != Some(cycle) || record.diverged {
             return Err(out_of_order(format!(
@@ -235,8 +235,10 @@ impl Target {
             image: ImageState::Consistent(cycle),
             ..record.clone()
         };
+        // The record goes first: digests that are a cut behind cost reading, never data.
         Ok(vec![
             Action::Persist(Box::new(record)),
+            Action::KeepDigests(cycle),
             Action::Phase(CyclePhase::Committed),
         ])
     }
@@ -323,7 +325,14 @@ impl Target {
 
     fn hello(&mut self, record: &Record, size: u64, hello: &Hello) -> Vec<Action> {
         let State::Expecting(cycle) = self.state else {
-            let refused = out_of_order(format!("cut {} is not expected here", hello.cycle));
+            let refused = match self.cycle() {
+                // A source that lost its connection may be back before the set is on the volume.
+                Some(cycle) if cycle == hello.cycle => Refused::new(
+                    Cause::PeerUnreachable,
+                    format!("cut {cycle} is being made whole here: ask again in a moment"),
+                ),
+                _ => out_of_order(format!("cut {} is not expected here", hello.cycle)),
+            };
             return vec![Action::Send(Message::Refuse(refused)), Action::Hangup];
         };
         if hello.pair_id != record.pair_id {
@@ -367,20 +376,13 @@ impl Target {
         if record.applied == Some(cycle) && !record.diverged {
             self.go(State::Idle);
             actions.extend([
-                Action::Send(Message::Ready(Ready::Applied)),
+                Action::Send(Message::Applied),
                 Action::Phase(CyclePhase::Applied),
                 Action::Finish(Outcome::Applied(cycle)),
             ]);
             return actions;
         }
-        // Where there is no image to lose, nothing is gained by staging one. An image that is at no
-        // point but may be worth saving is only given up where all of it has to be replaced.
-        let full = begin.decision.mode == HandshakeMode::Full;
-        let in_place = match record.image {
-            ImageState::None => true,
-            ImageState::Inconsistent => full,
-            ImageState::Consistent(_) | ImageState::Redo(_) => false,
-        };
+        let in_place = goes_in_place(record.image, begin.decision.mode);
         if in_place && record.applied.is_some() {
             // An earlier copy in place ended, but was never committed; it is being overwritten.
             actions.push(Action::Persist(Box::new(Record {
@@ -407,7 +409,7 @@ impl Target {
         self.go(State::Receiving(incoming));
         vec![
             Action::Phase(CyclePhase::Shipping),
-            Action::Send(Message::Ready(Ready::From(from))),
+            Action::Send(Message::Ready(from)),
         ]
     }
 

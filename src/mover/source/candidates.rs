@@ -3,6 +3,7 @@
 //! Whatever the rung, everything below [`Candidates::at`] has been handed out or is known not to
 //! have changed. So when a list breaks, the next rung goes on from there and nothing is lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -12,25 +13,17 @@ use crate::mover::source::list::Part;
 use crate::pair::resync;
 use crate::seam::{BlockFile, DiskError};
 use crate::units::Extent;
+use crate::volume::Change;
 use crate::wire::BLOCK_BYTES;
 
 /// How long to wait for the list before looking whether the cycle was stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A range to look at: whole blocks, except at the end of the volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
-    /// Read it.
-    Read(Extent),
-    /// It is zero; there is nothing to read.
-    Zero(Extent),
-}
-
 /// What comes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// A range.
-    Span(Span),
+    Change(Change),
     /// Nothing: the end of the volume is reached.
     End,
     /// The list broke, and why.
@@ -51,14 +44,14 @@ pub struct ListReader {
 }
 
 /// The ranges to look at.
-pub struct Candidates<'a> {
-    device: &'a dyn BlockFile,
+pub struct Candidates {
+    device: Arc<dyn BlockFile>,
     size: u64,
     at: u64,
     kind: resync::Candidates,
     list: Option<ListReader>,
     /// What is handed out after the range before it.
-    ready: Option<Span>,
+    ready: Option<Change>,
 }
 
 impl ListReader {
@@ -110,16 +103,16 @@ impl ListReader {
     }
 }
 
-impl<'a> Candidates<'a> {
+impl Candidates {
     /// The ranges of a volume of `size` bytes from byte `at` on.
     #[must_use]
     pub fn new(
-        device: &'a dyn BlockFile,
+        device: Arc<dyn BlockFile>,
         size: u64,
         at: u64,
         kind: resync::Candidates,
         list: Option<ListReader>,
-    ) -> Candidates<'a> {
+    ) -> Candidates {
         Candidates {
             device,
             size,
@@ -142,8 +135,8 @@ impl<'a> Candidates<'a> {
     /// When the device can't say where its data is.
     pub fn next(&mut self) -> Result<Next, DiskError> {
         if let Some(span) = self.ready.take() {
-            self.at = end_of(span);
-            return Ok(Next::Span(span));
+            self.at = span.extent().end();
+            return Ok(Next::Change(span));
         }
         if self.at >= self.size {
             return Ok(Next::End);
@@ -184,7 +177,7 @@ impl<'a> Candidates<'a> {
                     Some(None) => {}
                     Some(Some(extent)) => {
                         self.at = extent.end();
-                        return Next::Span(Span::Read(extent));
+                        return Next::Change(Change::Read(extent));
                     }
                     None => {
                         self.at = self.size;
@@ -199,17 +192,17 @@ impl<'a> Candidates<'a> {
     fn data_at(&mut self, data: Option<Extent>) -> Next {
         let data = data.and_then(|extent| self.aligned(extent));
         let start = data.map_or(self.size, |extent| extent.offset);
-        let read = data.map(Span::Read);
+        let read = data.map(Change::Read);
         let span = if start > self.at {
             self.ready = read;
-            Some(Span::Zero(Extent::new(self.at, start - self.at)))
+            Some(Change::Zero(Extent::new(self.at, start - self.at)))
         } else {
             read
         };
         match span {
             Some(span) => {
-                self.at = end_of(span);
-                Next::Span(span)
+                self.at = span.extent().end();
+                Next::Change(span)
             }
             None => Next::End,
         }
@@ -224,11 +217,5 @@ impl<'a> Candidates<'a> {
             .saturating_mul(BLOCK_BYTES)
             .min(self.size);
         (start < end).then(|| Extent::new(start, end - start))
-    }
-}
-
-fn end_of(span: Span) -> u64 {
-    match span {
-        Span::Read(extent) | Span::Zero(extent) => extent.end(),
     }
 }

@@ -55,7 +55,9 @@ impl Gathered {
     /// When the metadata volume fails or is full.
     pub fn seal(mut self) -> Result<DigestLog, Refused> {
         self.append()?;
-        self.log.seal().map_err(|error| convert::journal_failed(&error))?;
+        self.log
+            .seal()
+            .map_err(|error| convert::journal_failed(&error))?;
         Ok(self.log)
     }
 

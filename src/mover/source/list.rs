@@ -181,7 +181,10 @@ mod tests {
         feed.push(part(1, true)).await.unwrap();
         drop(feed);
         assert!(matches!(reader.recv().await, Some(Part::Extents(_))));
-        assert_eq!(reader.recv().await, Some(Part::Broken("stream reset".into())));
+        assert_eq!(
+            reader.recv().await,
+            Some(Part::Broken("stream reset".into()))
+        );
         assert_eq!(reader.recv().await, None);
     }
 }

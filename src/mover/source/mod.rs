@@ -11,6 +11,7 @@
 
 pub mod candidates;
 pub mod compare;
+pub mod falling;
 pub mod gather;
 pub mod list;
 pub mod pack;

@@ -1,134 +1,128 @@
-//! Reading candidates, telling zeros from data and changed blocks from unchanged ones, and making
-//! batches of what has changed.
+//! From what the volume's reader finds to batches: the cycle's digest, the digests kept for the next
+//! cycle, small batches joined, and what the target has already left out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::journal::DigestLog;
-use crate::mover::convert;
-use crate::mover::source::candidates::Span;
 use crate::mover::source::compare::Reference;
 use crate::mover::source::gather::Gathered;
 use crate::pair::{Cause, Refused};
-use crate::seam::{AlignedBuf, BlockFile};
 use crate::units::Extent;
+use crate::volume::ReadBatch;
 use crate::wire::{
-    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleSum,
-    Region, RegionKind, WINDOW_BYTES,
+    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BatchData, CycleDigest, CycleSum, Region,
+    RegionKind, WINDOW_BYTES, blocks_of,
 };
 
-/// The most that is read from the device at once, in bytes.
-const READ_BYTES: usize = BATCH_BYTES_MAX;
-
-/// Blocks of a range of zeros that are compared at a time.
-const ZERO_BLOCKS: u64 = 16 * 1024;
+/// Batches with less data than this, in bytes, are joined: copying so little costs less than a frame.
+const JOIN_BYTES: usize = 256 * 1024;
 
 /// What a shipment has found so far, in bytes; read by the loop while the scan goes on.
 #[derive(Debug, Default)]
 pub struct ShipCount {
     /// Read from the device.
     pub read: AtomicU64,
+    /// Looked at, read or not.
+    pub looked: AtomicU64,
     /// Changed, and data now.
     pub data: AtomicU64,
     /// Changed, and zero now.
     pub zero: AtomicU64,
     /// Everything below this byte of the volume has been looked at.
     pub through: AtomicU64,
-    /// Whether the scan is still wanted.
-    pub stopped: AtomicBool,
+    /// Whether the scan is not wanted any more.
+    pub stopped: Arc<AtomicBool>,
 }
 
 /// A scan under way.
 pub struct Scan {
-    device: Arc<dyn BlockFile>,
-    reference: Reference,
     digest: CycleDigest,
     gathered: Option<Gathered>,
+    reference: Option<Arc<Reference>>,
     out: SyncSender<BatchData>,
     count: Arc<ShipCount>,
-    buf: AlignedBuf,
     /// What ends at or before this byte is at the target already.
     resume_at: u64,
-    /// What was found and not handed on yet.
-    open: Open,
-    /// Where the last batch ended.
+    /// Small batches that wait to be joined.
+    open: Vec<Region>,
+    open_data: BytesMut,
+    /// Everything below has been looked at.
+    through: u64,
+    /// Where the last batch that was handed on ended.
     sent_through: u64,
 }
 
-/// A batch that is being filled, with the digests of its data.
-#[derive(Default)]
-struct Open {
-    regions: Vec<Region>,
-    data: Vec<u8>,
-}
-
 impl Scan {
-    /// A scan of `device` that hands batches to `out`.
+    /// A scan that hands batches to `out`. `reference` is needed where digests are gathered whole
+    /// while unchanged blocks are left out.
     #[must_use]
     pub fn new(
-        device: Arc<dyn BlockFile>,
-        reference: Reference,
+        reference: Option<Arc<Reference>>,
         gathered: Option<Gathered>,
         out: SyncSender<BatchData>,
         count: Arc<ShipCount>,
         resume_at: u64,
     ) -> Scan {
         Scan {
-            device,
-            reference,
             digest: CycleDigest::new(),
             gathered,
+            reference,
             out,
             count,
-            buf: AlignedBuf::zeroed(READ_BYTES),
             resume_at,
-            open: Open::default(),
+            open: Vec::new(),
+            open_data: BytesMut::new(),
+            through: 0,
             sent_through: resume_at,
         }
     }
 
-    /// Compares with something else from now on. Digests gathered so far are of no use unless they
-    /// were gathered whole, because it is not known any more what was left out.
-    pub fn compare_with(&mut self, reference: Reference) {
-        self.reference = reference;
-    }
-
-    /// Looks at one range.
+    /// Takes in what was read.
     ///
     /// # Errors
-    /// When the device, the digests or the standby can't be read, or the cycle was stopped.
-    pub fn span(&mut self, span: Span) -> Result<(), Refused> {
-        match span {
-            Span::Read(extent) => {
-                let mut at = extent.offset;
-                while at < extent.end() {
-                    let len = (READ_BYTES as u64).min(extent.end() - at);
-                    self.read(Extent::new(at, len))?;
-                    at += len;
+    /// When the metadata volume fails or the connection has ended.
+    pub fn take(&mut self, read: ReadBatch) -> Result<(), Refused> {
+        self.gather(&read)?;
+        let mut digests = &read.digests[..];
+        for region in &read.batch.regions {
+            match region.kind {
+                RegionKind::Zero => self.digest.zero(region.extent),
+                RegionKind::Data { .. } => {
+                    let blocks = blocks_of(region.extent);
+                    let count = usize::try_from(blocks.end - blocks.start).unwrap_or(usize::MAX);
+                    let (own, rest) = digests.split_at(count.min(digests.len()));
+                    self.digest.data(region.extent, own);
+                    digests = rest;
                 }
             }
-            Span::Zero(extent) => self.zeros(extent)?,
         }
-        self.count.through.store(
-            match span {
-                Span::Read(extent) | Span::Zero(extent) => extent.end(),
-            },
-            Ordering::Relaxed,
-        );
-        Ok(())
+        self.count
+            .looked
+            .fetch_add(read.scanned_bytes, Ordering::Relaxed);
+        self.through = self.through.max(read.batch.through);
+        self.count.through.store(self.through, Ordering::Relaxed);
+        let batch = without(read.batch, self.resume_at);
+        for region in &batch.regions {
+            let counter = match region.kind {
+                RegionKind::Zero => &self.count.zero,
+                RegionKind::Data { .. } => &self.count.data,
+            };
+            counter.fetch_add(region.extent.len, Ordering::Relaxed);
+        }
+        self.send(batch)
     }
 
-    /// Hands on what is left and says what all of it amounts to.
+    /// Hands on what is left and says what all of it amounts to, with the digests gathered.
     ///
     /// # Errors
-    /// When the digests can't be made durable, or the cycle was stopped.
+    /// When the metadata volume fails or the connection has ended.
     pub fn finish(mut self, size: u64) -> Result<(CycleSum, Option<DigestLog>), Refused> {
-        if !self.open.regions.is_empty() {
-            self.hand_on(size)?;
-        }
+        self.gather_same(size)?;
+        self.hand_on_open(size)?;
         let log = match self.gathered.take() {
             Some(gathered) => Some(gathered.seal()?),
             None => None,
@@ -137,155 +131,135 @@ impl Scan {
         Ok((self.digest.finish(), log))
     }
 
-    fn read(&mut self, extent: Extent) -> Result<(), Refused> {
-        self.check_stopped()?;
-        let len = usize::try_from(extent.len).unwrap_or(READ_BYTES);
-        self.device
-            .read_at(extent.offset, &mut self.buf[..len])
-            .map_err(|error| convert::disk_failed(&error, Cause::SourceReadError))?;
-        self.count.read.fetch_add(extent.len, Ordering::Relaxed);
-        let first = extent.offset / BLOCK_BYTES;
-        let blocks = len.div_ceil(BLOCK_BYTES as usize);
-        let mut known = vec![None; blocks];
-        self.reference.read(first, &mut known, &self.count.stopped)?;
-        let digests: Vec<BlockDigest> = self.buf[..len]
-            .chunks(BLOCK_BYTES as usize)
-            .map(|block| if is_zero(block) { BlockDigest::ZERO } else { BlockDigest::of_data(block) })
-            .collect();
-        if let Some(gathered) = self.gathered.as_mut().filter(|gathered| gathered.whole) {
-            for (index, digest) in digests.iter().enumerate().filter(|(_, d)| !d.is_zero()) {
-                let offset = extent.offset + index as u64 * BLOCK_BYTES;
-                let len = BLOCK_BYTES.min(extent.end() - offset);
-                gathered.data(Extent::new(offset, len), *digest)?;
-            }
+    fn send(&mut self, batch: BatchData) -> Result<(), Refused> {
+        let before = batch
+            .regions
+            .first()
+            .map_or(self.through, |region| region.extent.offset);
+        if batch.data.len() >= JOIN_BYTES {
+            self.hand_on_open(before)?;
+            return self.hand_on(batch);
         }
-        for (index, (digest, known)) in digests.iter().zip(&known).enumerate() {
-            if *known != Some(*digest) {
-                let start = index * BLOCK_BYTES as usize;
-                let end = (start + BLOCK_BYTES as usize).min(len);
-                let at = Extent::new(extent.offset + start as u64, (end - start) as u64);
-                self.changed(at, *digest, start..end)?;
-            }
+        let full = self.open_data.len() + batch.data.len() > BATCH_BYTES_MAX
+            || self.open.len() + batch.regions.len() > BATCH_REGIONS_MAX;
+        if full {
+            self.hand_on_open(before)?;
         }
+        self.open_data.extend_from_slice(&batch.data);
+        self.open.extend(batch.regions);
         // Where little changes the target still has to learn how far the scan has come.
-        if extent.end() - self.sent_through.min(extent.end()) >= WINDOW_BYTES {
-            self.hand_on(extent.end())?;
+        if self.through.saturating_sub(self.sent_through) >= WINDOW_BYTES {
+            self.hand_on_open(self.through)?;
         }
         Ok(())
     }
 
-    fn zeros(&mut self, extent: Extent) -> Result<(), Refused> {
-        self.check_stopped()?;
-        if matches!(self.reference, Reference::Nothing) {
-            return self.changed_to_zero(extent);
+    /// Hands on what is open; everything below `through` is covered with it.
+    fn hand_on_open(&mut self, through: u64) -> Result<(), Refused> {
+        let due = through.saturating_sub(self.sent_through) >= WINDOW_BYTES;
+        if self.open.is_empty() && !due {
+            return Ok(());
         }
-        let mut at = extent.offset;
-        while at < extent.end() {
-            self.check_stopped()?;
-            let len = (ZERO_BLOCKS * BLOCK_BYTES).min(extent.end() - at);
-            let mut known = vec![None; usize::try_from(len.div_ceil(BLOCK_BYTES)).unwrap_or(0)];
-            self.reference.read(at / BLOCK_BYTES, &mut known, &self.count.stopped)?;
-            for (index, known) in known.iter().enumerate() {
-                if *known != Some(BlockDigest::ZERO) {
-                    let offset = at + index as u64 * BLOCK_BYTES;
-                    let len = BLOCK_BYTES.min(extent.end() - offset);
-                    self.changed_to_zero(Extent::new(offset, len))?;
+        let regions = std::mem::take(&mut self.open);
+        let data = self.open_data.split().freeze();
+        self.hand_on(BatchData {
+            through,
+            regions,
+            data,
+        })
+    }
+
+    fn hand_on(&mut self, batch: BatchData) -> Result<(), Refused> {
+        self.sent_through = batch.through;
+        self.out
+            .send(batch)
+            .map_err(|_| Refused::new(Cause::PeerUnreachable, "the connection to the target ended"))
+    }
+
+    fn gather(&mut self, read: &ReadBatch) -> Result<(), Refused> {
+        let mut digests = read.digests.iter();
+        for region in &read.batch.regions {
+            self.gather_same(region.extent.offset)?;
+            if let Some(gathered) = &mut self.gathered {
+                match region.kind {
+                    RegionKind::Zero => gathered.zero(region.extent)?,
+                    RegionKind::Data { .. } => {
+                        for block in blocks_of(region.extent) {
+                            let offset = block * BLOCK_BYTES;
+                            let len = BLOCK_BYTES.min(region.extent.end() - offset);
+                            if let Some(digest) = digests.next() {
+                                gathered.data(Extent::new(offset, len), *digest)?;
+                            }
+                        }
+                    }
                 }
             }
-            at += len;
+            self.through = region.extent.end();
+        }
+        self.gather_same(read.batch.through)?;
+        if let Some(reference) = &self.reference {
+            reference.release(read.batch.through / BLOCK_BYTES);
         }
         Ok(())
     }
 
-    fn changed(
-        &mut self,
-        at: Extent,
-        digest: BlockDigest,
-        data: std::ops::Range<usize>,
-    ) -> Result<(), Refused> {
-        if digest.is_zero() {
-            return self.changed_to_zero(at);
-        }
-        self.digest.data(at, &[digest]);
-        if let Some(gathered) = self.gathered.as_mut().filter(|gathered| !gathered.whole) {
-            gathered.data(at, digest)?;
-        }
-        if at.end() <= self.resume_at {
+    /// What was left out up to byte `end` is the same as at the standby. A log of the whole volume
+    /// has to name it.
+    fn gather_same(&mut self, end: u64) -> Result<(), Refused> {
+        let (Some(gathered), Some(reference)) = (&mut self.gathered, &self.reference) else {
+            return Ok(());
+        };
+        if !gathered.whole || self.through >= end {
             return Ok(());
         }
-        self.count.data.fetch_add(at.len, Ordering::Relaxed);
-        if self.open.data.len() + data.len() > BATCH_BYTES_MAX
-            || self.open.regions.len() >= BATCH_REGIONS_MAX
-        {
-            self.hand_on(at.offset)?;
-        }
-        let bytes = &self.buf[data];
-        self.open.data.extend_from_slice(bytes);
-        match self.open.regions.last_mut() {
-            Some(Region { extent, kind: RegionKind::Data { crc } }) if extent.end() == at.offset => {
-                extent.len += at.len;
-                *crc = crc32c::crc32c_append(*crc, bytes);
+        for block in blocks_of(Extent::new(self.through, end - self.through)) {
+            let offset = block * BLOCK_BYTES;
+            let len = BLOCK_BYTES.min(end - offset);
+            if let Some(digest) = reference.standby_digest(block)
+                && !digest.is_zero()
+            {
+                gathered.data(Extent::new(offset, len), digest)?;
             }
-            _ => self.open.regions.push(Region {
-                extent: at,
-                kind: RegionKind::Data { crc: crc32c::crc32c(bytes) },
-            }),
-        }
-        Ok(())
-    }
-
-    fn changed_to_zero(&mut self, at: Extent) -> Result<(), Refused> {
-        self.digest.zero(at);
-        if let Some(gathered) = self.gathered.as_mut().filter(|gathered| !gathered.whole) {
-            gathered.zero(at)?;
-        }
-        if at.end() <= self.resume_at {
-            return Ok(());
-        }
-        // A range that begins before the resumed position was cut there by the batches sent then.
-        let start = at.offset.max(self.resume_at);
-        let at = Extent::new(start, at.end() - start);
-        self.count.zero.fetch_add(at.len, Ordering::Relaxed);
-        if self.open.regions.len() >= BATCH_REGIONS_MAX {
-            self.hand_on(at.offset)?;
-        }
-        match self.open.regions.last_mut() {
-            Some(Region { extent, kind: RegionKind::Zero }) if extent.end() == at.offset => {
-                extent.len += at.len;
-            }
-            _ => self.open.regions.push(Region { extent: at, kind: RegionKind::Zero }),
-        }
-        Ok(())
-    }
-
-    /// Hands on the open batch; everything below `through` is covered with it.
-    fn hand_on(&mut self, through: u64) -> Result<(), Refused> {
-        if through <= self.sent_through {
-            return Ok(());
-        }
-        let open = std::mem::take(&mut self.open);
-        self.sent_through = through;
-        self.out
-            .send(BatchData {
-                through,
-                regions: open.regions,
-                data: Bytes::from(open.data),
-            })
-            .map_err(|_| {
-                Refused::new(Cause::PeerUnreachable, "the connection to the target ended")
-            })
-    }
-
-    fn check_stopped(&self) -> Result<(), Refused> {
-        if self.count.stopped.load(Ordering::Acquire) {
-            return Err(Refused::new(Cause::Aborted, "the cycle was stopped"));
         }
         Ok(())
     }
 }
 
-/// Whether all bytes are zero.
-fn is_zero(block: &[u8]) -> bool {
-    let (words, rest) = block.as_chunks::<8>();
-    words.iter().all(|word| u64::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
+/// The batch without what lies below `at`. Blocks are never cut: `at` is where a batch has ended.
+fn without(batch: BatchData, at: u64) -> BatchData {
+    if batch
+        .regions
+        .first()
+        .is_none_or(|region| region.extent.offset >= at)
+    {
+        return batch;
+    }
+    let mut regions = Vec::new();
+    let mut skipped = 0;
+    for (region, data) in batch.iter() {
+        let start = region.extent.offset.max(at);
+        if start >= region.extent.end() {
+            skipped += data.len();
+            continue;
+        }
+        let cut = start - region.extent.offset;
+        let extent = Extent::new(start, region.extent.len - cut);
+        let kind = match region.kind {
+            RegionKind::Zero => RegionKind::Zero,
+            RegionKind::Data { .. } => {
+                let cut = usize::try_from(cut).unwrap_or(data.len());
+                skipped += cut;
+                RegionKind::Data {
+                    crc: crc32c::crc32c(&data[cut..]),
+                }
+            }
+        };
+        regions.push(Region { extent, kind });
+    }
+    let data: Bytes = batch.data.slice(skipped..);
+    BatchData {
+        through: batch.through,
+        regions,
+        data,
+    }
 }

@@ -1,7 +1,8 @@
 //! One shipment: the threads that scan and pack, and how the loop talks to them.
 
+use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,25 +12,24 @@ use tokio::sync::mpsc;
 use crate::journal::{DigestLog, DigestLogSpec, DigestReader};
 use crate::mover::convert;
 use crate::mover::run::Input;
-use crate::mover::source::candidates::{Candidates, ListReader, Next};
-use crate::mover::source::compare::{Reference, StandbyDigests};
+use crate::mover::source::candidates::{Candidates, ListReader};
+use crate::mover::source::compare::Reference;
+use crate::mover::source::falling::Falling;
+use crate::mover::source::gather::Gathered;
 use crate::mover::source::list::Part;
 use crate::mover::source::pack::Packer;
-use crate::mover::source::gather::Gathered;
 use crate::mover::source::scan::{Scan, ShipCount};
 use crate::mover::source::window::Window;
 use crate::pair::resync::{self, Compare, Plan};
 use crate::pair::{Cause, Refused};
 use crate::seam::{BlockFile, Clock, Disk};
 use crate::units::Point;
+use crate::volume::{ChangeError, ReadError, Reader, ReaderConfig};
 use crate::wire::control::Compression;
-use crate::wire::{CycleId, CycleSum, Digests, Encoded, Message};
+use crate::wire::{BatchData, CycleId, CycleSum, Digests, Encoded, Message};
 
 /// Batches between scanning and packing, each of up to 1 MiB. Beyond it scanning waits.
 const SCANNED_MAX: usize = 4;
-
-/// How long to wait for a decision of the loop before looking whether the cycle was stopped.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a shipment reports to the loop.
 #[derive(Debug)]
@@ -74,10 +74,13 @@ pub struct Job {
     pub runtime: Handle,
     /// Tells this shipment from earlier ones.
     pub number: u64,
+    /// The most memory that open reads take together, in bytes.
+    pub reader_bytes: usize,
+    /// It fails when nothing was read for this long.
+    pub stall: Duration,
 }
 
 /// A shipment under way, as the loop sees it. Dropping it stops it.
-#[derive(Debug)]
 pub struct Shipment {
     /// Tells it from earlier ones.
     pub number: u64,
@@ -94,7 +97,7 @@ struct Worker {
     job: Job,
     count: Arc<ShipCount>,
     plans: Receiver<Plan>,
-    answers: Option<Receiver<Digests>>,
+    answers: Receiver<Digests>,
 }
 
 impl Shipment {
@@ -124,13 +127,13 @@ impl Shipment {
             job,
             count: shipment.count.clone(),
             plans: plan_queue,
-            answers: Some(answer_queue),
+            answers: answer_queue,
         };
         let gathered = shipment.gathered.clone();
         std::thread::Builder::new()
             .name("ferry-scan".into())
             .spawn(move || worker.run(packer, &gathered))
-            .map_err(|error| Refused::new(Cause::Internal, format!("failed to start a thread: {error}")))?;
+            .map_err(no_thread)?;
         Ok(shipment)
     }
 
@@ -149,7 +152,10 @@ impl Shipment {
     /// The digests gathered, once the shipment is drained.
     #[must_use]
     pub fn take_digests(&self) -> Option<DigestLog> {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.gathered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }
 
@@ -173,89 +179,75 @@ impl Worker {
         drop(inputs.blocking_send(Input::Ship(number, event)));
     }
 
-    fn scan_and_pack(mut self, packer: Packer) -> Result<(CycleSum, Option<DigestLog>), Refused> {
+    fn scan_and_pack(self, packer: Packer) -> Result<(CycleSum, Option<DigestLog>), Refused> {
         let (out, scanned) = sync_channel(SCANNED_MAX);
         let packing = std::thread::Builder::new()
             .name("ferry-pack".into())
             .spawn(move || packer.run(scanned))
-            .map_err(|error| Refused::new(Cause::Internal, format!("failed to start a thread: {error}")))?;
-        let reference = self.reference(self.job.plan.compare)?;
-        let scan = Scan::new(
-            self.job.device.clone(),
-            reference,
-            self.gather()?,
-            out,
-            self.count.clone(),
-            self.job.resume_at,
-        );
-        let scanned = self.scan(scan);
+            .map_err(no_thread)?;
+        let result = self.scan(out);
         let packed = packing
             .join()
             .unwrap_or_else(|_| Err(Refused::new(Cause::Internal, "packing panicked")));
-        match (scanned, packed) {
+        match (result, packed) {
             // What stopped the packer is why the scan could not hand on.
-            (Err(_), Err(packed)) => Err(packed),
-            (scanned, Ok(())) => scanned,
-            (Ok(_), Err(packed)) => Err(packed),
+            (_, Err(packed)) => Err(packed),
+            (result, Ok(())) => result,
         }
     }
 
-    fn scan(&mut self, mut scan: Scan) -> Result<(CycleSum, Option<DigestLog>), Refused> {
-        let device = self.job.device.clone();
-        let list = self.job.list.take();
-        let list = list.map(|parts| ListReader::new(parts, self.job.runtime.clone()));
-        let mut plan = self.job.plan.clone();
-        let mut candidates = Candidates::new(&*device, self.job.size, 0, plan.candidates, list);
+    fn scan(self, out: SyncSender<BatchData>) -> Result<(CycleSum, Option<DigestLog>), Refused> {
+        let gathered = self.gather()?;
+        let Worker {
+            job,
+            count,
+            plans,
+            answers,
+        } = self;
+        let reference = Arc::new(Reference::new(
+            job.plan.compare,
+            job.kept.map(|(_, reader)| reader),
+            job.words,
+            answers,
+            job.size,
+            count.stopped.clone(),
+        ));
+        let list = job.list.map(|parts| ListReader::new(parts, job.runtime));
+        let plan = job.plan;
+        let sends_all =
+            plan.compare == Compare::Nothing && plan.candidates != resync::Candidates::Delta;
+        let changes = Falling {
+            candidates: Candidates::new(job.device.clone(), job.size, 0, plan.candidates, list),
+            plan,
+            device: job.device.clone(),
+            size: job.size,
+            reference: reference.clone(),
+            plans,
+            inputs: job.inputs,
+            number: job.number,
+            stopped: count.stopped.clone(),
+        };
+        // Where everything is sent there is nothing to look up, now or after a fall.
+        let known = (!sends_all).then(|| reference.known());
+        let config = ReaderConfig {
+            budget_bytes: job.reader_bytes,
+            ..ReaderConfig::default()
+        };
+        let reader = Reader::start(job.device, Box::new(changes), known, config, job.clock);
+        let mut scan = Scan::new(Some(reference), gathered, out, count.clone(), job.resume_at);
         loop {
-            let next = candidates
-                .next()
-                .map_err(|error| convert::disk_failed(&error, Cause::SourceReadError))?;
-            match next {
-                Next::Span(span) => scan.span(span)?,
-                Next::End => return scan.finish(self.job.size),
-                Next::Wait => self.check_stopped()?,
-                Next::Broken(why) => {
-                    plan = self.next_plan(why, &plan)?;
-                    let at = candidates.at();
-                    scan.compare_with(self.reference(plan.compare)?);
-                    candidates = Candidates::new(&*device, self.job.size, at, plan.candidates, None);
-                }
+            if count.stopped.load(Ordering::Acquire) {
+                return Err(Refused::new(Cause::Aborted, "the cycle was stopped"));
+            }
+            let read = reader.next(job.stall).map_err(read_failed)?;
+            count
+                .read
+                .store(reader.counters().read_bytes, Ordering::Relaxed);
+            match read {
+                Some(batch) => scan.take(batch)?,
+                None => return scan.finish(job.size),
             }
         }
-    }
-
-    fn next_plan(&self, why: String, broken: &Plan) -> Result<Plan, Refused> {
-        let event = Input::Ship(self.job.number, ShipEvent::ListBroke(why));
-        let ended = || Refused::new(Cause::Aborted, "the cycle was stopped");
-        self.job.inputs.blocking_send(event).map_err(|_| ended())?;
-        loop {
-            self.check_stopped()?;
-            match self.plans.recv_timeout(LOOK_AGAIN) {
-                Ok(plan) if plan.candidates != broken.candidates => return Ok(plan),
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(ended()),
-            }
-        }
-    }
-
-    fn reference(&mut self, compare: Compare) -> Result<Reference, Refused> {
-        Ok(match compare {
-            Compare::Nothing => Reference::Nothing,
-            Compare::Kept => match &self.job.kept {
-                Some((_, reader)) => Reference::Kept(reader.clone()),
-                None => Reference::Nothing,
-            },
-            Compare::Standby => match self.answers.take() {
-                Some(answers) => Reference::Standby(StandbyDigests::new(
-                    self.job.words.clone(),
-                    answers,
-                    self.job.size,
-                )),
-                None => {
-                    return Err(Refused::new(Cause::Internal, "the standby was asked already"));
-                }
-            },
-        })
     }
 
     /// Where the digests of this cut go. A log that counts from the standby's point is only of use
@@ -271,7 +263,10 @@ impl Worker {
             (false, false) => return Ok(None),
         };
         let spec = DigestLogSpec {
-            id: CycleId { cycle: id.cycle, from },
+            id: CycleId {
+                cycle: id.cycle,
+                from,
+            },
             size_bytes: self.job.size,
             rung: self.job.plan.rung.rung,
         };
@@ -279,11 +274,23 @@ impl Worker {
             .map_err(|error| convert::journal_failed(&error))?;
         Ok(Some(Gathered::new(log, whole)))
     }
+}
 
-    fn check_stopped(&self) -> Result<(), Refused> {
-        if self.count.stopped.load(Ordering::Acquire) {
-            return Err(Refused::new(Cause::Aborted, "the cycle was stopped"));
+fn read_failed(error: ReadError) -> Refused {
+    let cause = match &error {
+        ReadError::Stalled { .. } => Cause::Stalled,
+        ReadError::Cancelled | ReadError::Changes(ChangeError::Abandoned) => Cause::Aborted,
+        ReadError::Disk(error) if error.source.kind() == io::ErrorKind::BrokenPipe => {
+            Cause::PeerUnreachable
         }
-        Ok(())
-    }
+        ReadError::Disk(_) | ReadError::Changes(_) => Cause::SourceReadError,
+    };
+    Refused::new(cause, error.to_string())
+}
+
+fn no_thread(error: io::Error) -> Refused {
+    Refused::new(
+        Cause::Internal,
+        format!("failed to start a thread: {error}"),
+    )
 }

@@ -8,7 +8,10 @@ use crate::journal::Staging;
 use crate::mover::convert;
 use crate::pair::{Cause, Refused};
 use crate::seam::BlockFile;
-use crate::wire::{BatchData, RegionKind};
+use crate::volume::{Applier, ApplyError};
+
+/// Writes under way at once.
+pub const APPLY_THREADS: usize = 4;
 
 /// Writes a whole staged set and flushes the volume. `done` counts the bytes of the volume that are
 /// covered so far.
@@ -16,37 +19,31 @@ use crate::wire::{BatchData, RegionKind};
 /// # Errors
 /// When staging can't be read or the volume can't be written.
 pub fn apply(
-    device: &Arc<dyn BlockFile>,
+    device: Arc<dyn BlockFile>,
     staging: &Staging,
     done: &AtomicU64,
 ) -> Result<(), Refused> {
+    let applier = Applier::start(device, APPLY_THREADS);
     let batches = staging
         .read()
         .map_err(|error| convert::journal_failed(&error))?;
     for batch in batches {
         let batch = batch.map_err(|error| convert::journal_failed(&error))?;
-        write(&**device, &batch)?;
-        done.fetch_add(
-            batch.regions.iter().map(|region| region.extent.len).sum(),
-            Ordering::Relaxed,
-        );
+        applier.push(batch).map_err(failed)?;
+        let report = applier.report();
+        done.store(report.data_bytes + report.zero_bytes, Ordering::Relaxed);
     }
-    device
-        .flush()
-        .map_err(|error| convert::disk_failed(&error, Cause::TargetWriteError))
+    let report = applier.flush().map_err(failed)?;
+    done.store(report.data_bytes + report.zero_bytes, Ordering::Relaxed);
+    Ok(())
 }
 
-/// Writes one batch; nothing is durable before a flush.
-///
-/// # Errors
-/// When the volume can't be written.
-pub fn write(device: &dyn BlockFile, batch: &BatchData) -> Result<(), Refused> {
-    for (region, data) in batch.iter() {
-        let written = match region.kind {
-            RegionKind::Data { .. } => device.write_at(region.extent.offset, data),
-            RegionKind::Zero => device.zero(region.extent),
-        };
-        written.map_err(|error| convert::disk_failed(&error, Cause::TargetWriteError))?;
+/// What a failed write means.
+#[must_use]
+pub fn failed(error: ApplyError) -> Refused {
+    match &error {
+        ApplyError::Disk(disk) => convert::disk_failed(disk, Cause::TargetWriteError),
+        ApplyError::Checksum(_) => Refused::new(Cause::Corrupt, error.to_string()),
+        ApplyError::Failed => Refused::new(Cause::TargetWriteError, error.to_string()),
     }
-    Ok(())
 }

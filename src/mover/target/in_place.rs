@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::journal::{DigestLog, DigestLogSpec};
 use crate::mover::convert;
+use crate::mover::source::gather::Gathered;
 use crate::mover::target::apply;
 use crate::pair::{Cause, Refused};
-use crate::seam::{AlignedBuf, BlockFile, Disk};
-use crate::units::Extent;
+use crate::seam::{BlockFile, Disk};
+use crate::units::{Extent, Rung};
+use crate::volume::{Applier, digest_blocks};
 use crate::wire::{
     BATCH_BYTES_MAX, BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleId, CycleSum,
     RegionKind, blocks_of,
@@ -37,6 +40,8 @@ pub struct InPlace {
     size: u64,
     through: u64,
     digest: CycleDigest,
+    applier: Applier,
+    gathered: Option<Gathered>,
 }
 
 impl InPlace {
@@ -50,8 +55,18 @@ impl InPlace {
         disk: Arc<dyn Disk>,
         id: CycleId,
         size: u64,
+        rung: Rung,
     ) -> Result<InPlace, Refused> {
+        let spec = DigestLogSpec {
+            id: CycleId { from: None, ..id },
+            size_bytes: size,
+            rung,
+        };
+        let log = DigestLog::create(disk.clone(), spec)
+            .map_err(|error| convert::journal_failed(&error))?;
         let mut copy = InPlace {
+            applier: Applier::start(device.clone(), apply::APPLY_THREADS),
+            gathered: Some(Gathered::new(log, true)),
             device,
             disk,
             id,
@@ -87,8 +102,7 @@ impl InPlace {
     ///
     /// # Errors
     /// When the volume fails.
-    pub fn write(&mut self, batch: &BatchData, digests: &[BlockDigest]) -> Result<(), Refused> {
-        apply::write(&*self.device, batch)?;
+    pub fn write(&mut self, batch: BatchData, digests: &[BlockDigest]) -> Result<(), Refused> {
         let mut rest = digests;
         for region in &batch.regions {
             match region.kind {
@@ -98,12 +112,13 @@ impl InPlace {
                     let count = usize::try_from(blocks.end - blocks.start).unwrap_or(rest.len());
                     let (own, after) = rest.split_at(count.min(rest.len()));
                     self.digest.data(region.extent, own);
+                    self.gather(region.extent, own)?;
                     rest = after;
                 }
             }
         }
         self.through = batch.through;
-        Ok(())
+        self.applier.push(batch).map_err(apply::failed)
     }
 
     /// Makes durable what was written, and then that it is.
@@ -127,36 +142,58 @@ impl InPlace {
             InPlace::forget(&*self.disk)?;
             return Err(Refused::new(
                 Cause::Corrupt,
-                format!("the copy amounts to {}, but the source sent {}", ours.hex(), sum.hex()),
+                format!(
+                    "the copy amounts to {}, but the source sent {}",
+                    ours.hex(),
+                    sum.hex()
+                ),
             ));
         }
         self.flush()?;
         self.write_mark()
     }
 
+    /// The digests of the copy, once it is sealed.
+    ///
+    /// # Errors
+    /// When the metadata volume fails.
+    pub fn take_digests(&mut self) -> Result<Option<DigestLog>, Refused> {
+        self.gathered.take().map(Gathered::seal).transpose()
+    }
+
     fn flush(&self) -> Result<(), Refused> {
-        self.device
-            .flush()
-            .map_err(|error| convert::disk_failed(&error, Cause::TargetWriteError))
+        self.applier.flush().map(drop).map_err(apply::failed)
+    }
+
+    fn gather(&mut self, extent: Extent, digests: &[BlockDigest]) -> Result<(), Refused> {
+        let Some(gathered) = &mut self.gathered else {
+            return Ok(());
+        };
+        for (block, digest) in blocks_of(extent).zip(digests) {
+            let offset = block * BLOCK_BYTES;
+            let len = BLOCK_BYTES.min(extent.end() - offset);
+            gathered.data(Extent::new(offset, len), *digest)?;
+        }
+        Ok(())
     }
 
     /// Adds what the volume holds below `through` to the digest. A first copy covers every byte, so
     /// what is zero now came as zeros.
     fn read_back(&mut self, through: u64) -> Result<(), Refused> {
-        let mut buf = AlignedBuf::zeroed(BATCH_BYTES_MAX);
         let mut at = 0;
         while at < through {
             let len = (BATCH_BYTES_MAX as u64).min(through - at);
-            let bytes = &mut buf[..usize::try_from(len).unwrap_or(BATCH_BYTES_MAX)];
-            self.device
-                .read_at(at, bytes)
+            let piece = Extent::new(at, len);
+            let digests = digest_blocks(&*self.device, piece)
                 .map_err(|error| convert::disk_failed(&error, Cause::TargetWriteError))?;
-            for (block, offset) in bytes.chunks(BLOCK_BYTES as usize).zip((at..).step_by(BLOCK_BYTES as usize)) {
-                let extent = Extent::new(offset, block.len() as u64);
-                if block.iter().all(|byte| *byte == 0) {
+            for (block, digest) in blocks_of(piece).zip(&digests) {
+                let offset = block * BLOCK_BYTES;
+                let extent = Extent::new(offset, BLOCK_BYTES.min(piece.end() - offset));
+                if digest.is_zero() {
                     self.digest.zero(extent);
                 } else {
-                    self.digest.data(extent, &[BlockDigest::of_data(block)]);
+                    self.digest.data(extent, &[*digest]);
+                    self.gather(extent, &[*digest])?;
                 }
             }
             at += len;
@@ -165,7 +202,10 @@ impl InPlace {
     }
 
     fn read_mark(&self) -> Result<Option<Mark>, Refused> {
-        let content = self.disk.read_small(FILE).map_err(|error| on_metadata(&error))?;
+        let content = self
+            .disk
+            .read_small(FILE)
+            .map_err(|error| on_metadata(&error))?;
         // A mark that can't be read only means that the copy begins again.
         Ok(content.and_then(|bytes| {
             let (checksum, body) = bytes.strip_prefix(&MAGIC)?.split_first_chunk::<4>()?;

@@ -131,7 +131,12 @@ impl Receiving {
         let thread = std::thread::Builder::new()
             .name("ferry-receive".into())
             .spawn(move || worker.run())
-            .map_err(|error| Refused::new(Cause::Internal, format!("failed to start a thread: {error}")))?;
+            .map_err(|error| {
+                Refused::new(
+                    Cause::Internal,
+                    format!("failed to start a thread: {error}"),
+                )
+            })?;
         Ok(Receiving {
             number,
             count,
@@ -165,12 +170,12 @@ impl Landing {
         }
     }
 
-    fn append(&mut self, batch: &BatchData, digests: &[BlockDigest]) -> Result<(), Refused> {
+    fn append(&mut self, batch: BatchData, digests: &[BlockDigest]) -> Result<(), Refused> {
         match self {
             Landing::Staging(staging, log) => {
                 staging
-                    .append(batch, digests)
-                    .map_err(|error| convert::staging_failed(&error))?;
+                    .append(&batch, digests)
+                    .map_err(|error| convert::journal_failed(&error))?;
                 if let Some(log) = log {
                     log.append(batch.through, &batch.regions, digests)
                         .map_err(|error| convert::journal_failed(&error))?;
@@ -198,7 +203,8 @@ impl Landing {
                     .seal(sum)
                     .map_err(|error| convert::journal_failed(&error))?;
                 if let Some(log) = log {
-                    log.seal().map_err(|error| convert::journal_failed(&error))?;
+                    log.seal()
+                        .map_err(|error| convert::journal_failed(&error))?;
                 }
                 Ok(())
             }
@@ -245,17 +251,18 @@ impl Worker {
     }
 
     fn batch(&mut self, batch: Batch) -> Result<(), Refused> {
-        let batch = unpack(batch, self.through, self.size)
-            .map_err(|error| convert::wire_failed(&error))?;
+        let batch =
+            unpack(batch, self.through, self.size).map_err(|error| convert::wire_failed(&error))?;
         let digests = digests_of(&batch);
-        self.landing.append(&batch, &digests)?;
-        self.through = batch.through;
+        let through = batch.through;
         let data = batch.data.len() as u64;
         let all: u64 = batch.regions.iter().map(|region| region.extent.len).sum();
         self.unflushed += data;
         self.count.data.fetch_add(data, Ordering::Relaxed);
         self.count.zero.fetch_add(all - data, Ordering::Relaxed);
-        self.count.through.store(batch.through, Ordering::Relaxed);
+        self.landing.append(batch, &digests)?;
+        self.through = through;
+        self.count.through.store(through, Ordering::Relaxed);
         Ok(())
     }
 
