@@ -1,1 +1,37 @@
-fn main() {}
+//! `ferry`: the operator, the mover and the tools round them. Only wiring; each layer has a `cli`.
+
+use clap::{Parser, Subcommand};
+
+/// Replicates Kubernetes volumes between two sites and fails over between them.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Print the custom resource definitions as YAML.
+    Crd,
+    /// Check that an operator answers and is ready; `helm test` runs this.
+    Selfcheck(ferry::plugin::selfcheck::Args),
+    /// Print the size in bytes and the BLAKE3 of a device or file, to compare copies by content.
+    Digest {
+        /// The device or file.
+        #[arg(long)]
+        device: std::path::PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().verb {
+        Verb::Crd => print!("{}", ferry::api::crd::replication_pair_yaml()?),
+        Verb::Selfcheck(args) => ferry::plugin::selfcheck::run(&args)?,
+        Verb::Digest { device } => {
+            let (size, blake3) = ferry::volume::digest::digest(&device)?;
+            println!("{size} {blake3}");
+        }
+    }
+    Ok(())
+}

@@ -26,11 +26,53 @@ use crate::units::PeerName;
 /// The protocol that both ends name in TLS. A peer that speaks another is turned away there.
 pub const ALPN: &[u8] = b"ferry/1";
 
-/// A directory with `ca.crt`, `tls.crt` and `tls.key` (PEM), as a Secret is mounted.
+/// A directory with `ca.crt`, `tls.crt` and `tls.key` (PEM), as a Secret is mounted; or the same
+/// three in memory.
 #[derive(Debug)]
 pub struct TlsDir {
-    path: PathBuf,
+    source: Source,
     last_good: Mutex<Option<Arc<TlsConfigs>>>,
+}
+
+/// Where the three files come from.
+enum Source {
+    Directory(PathBuf),
+    Memory {
+        ca: String,
+        certificate: String,
+        key: String,
+    },
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Source").field(&self.path("")).finish()
+    }
+}
+
+impl Source {
+    /// How a file is called in messages.
+    fn path(&self, name: &str) -> PathBuf {
+        match self {
+            Source::Directory(path) => path.join(name),
+            Source::Memory { .. } => Path::new("(memory)").join(name),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, TlsError> {
+        match self {
+            Source::Directory(path) => {
+                let path = path.join(name);
+                std::fs::read(&path).map_err(|e| TlsError::File {
+                    path,
+                    source: rustls::pki_types::pem::Error::Io(e),
+                })
+            }
+            Source::Memory { ca, .. } if name == "ca.crt" => Ok(ca.clone().into_bytes()),
+            Source::Memory { key, .. } if name == "tls.key" => Ok(key.clone().into_bytes()),
+            Source::Memory { certificate, .. } => Ok(certificate.clone().into_bytes()),
+        }
+    }
 }
 
 /// What rustls needs to dial and to listen.
@@ -72,7 +114,21 @@ impl TlsDir {
     #[must_use]
     pub fn new(path: &Path) -> TlsDir {
         TlsDir {
-            path: path.into(),
+            source: Source::Directory(path.into()),
+            last_good: Mutex::new(None),
+        }
+    }
+
+    /// The contents of `ca.crt`, `tls.crt` and `tls.key` (PEM), for a program that never writes its
+    /// key anywhere.
+    #[must_use]
+    pub fn in_memory(ca: String, certificate: String, key: String) -> TlsDir {
+        TlsDir {
+            source: Source::Memory {
+                ca,
+                certificate,
+                key,
+            },
             last_good: Mutex::new(None),
         }
     }
@@ -91,7 +147,7 @@ impl TlsDir {
             .last_good
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        match TlsConfigs::load(&self.path) {
+        match TlsConfigs::load(&self.source) {
             Ok(configs) => Ok(last_good.insert(Arc::new(configs)).clone()),
             Err(e) => match &*last_good {
                 Some(configs) => {
@@ -105,19 +161,18 @@ impl TlsDir {
 }
 
 impl TlsConfigs {
-    fn load(dir: &Path) -> Result<TlsConfigs, TlsError> {
-        let file = |name: &str| dir.join(name);
+    fn load(source: &Source) -> Result<TlsConfigs, TlsError> {
         let bad = |name: &str| {
-            let path = file(name);
+            let path = source.path(name);
             move |source| TlsError::File { path, source }
         };
+        let dir = source.path("");
         let unusable = |source| TlsError::Unusable {
-            path: dir.into(),
+            path: dir.clone(),
             source,
         };
         let read_certificates = |name: &str| -> Result<Vec<CertificateDer<'static>>, TlsError> {
-            CertificateDer::pem_file_iter(file(name))
-                .map_err(bad(name))?
+            CertificateDer::pem_slice_iter(&source.read(name)?)
                 .collect::<Result<_, _>>()
                 .map_err(bad(name))
         };
@@ -130,14 +185,11 @@ impl TlsConfigs {
             .first()
             .ok_or_else(|| TlsError::Name("tls.crt is empty".into()))?;
         let own_name = name_in(own)?;
-        let key = || PrivateKeyDer::from_pem_file(file("tls.key")).map_err(bad("tls.key"));
+        let key = || -> Result<PrivateKeyDer<'static>, TlsError> {
+            PrivateKeyDer::from_pem_slice(&source.read("tls.key")?).map_err(bad("tls.key"))
+        };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = Arc::new(UriVerifier::new(Arc::new(roots), &provider).map_err(
-            |source| TlsError::Unusable {
-                path: dir.into(),
-                source,
-            },
-        )?);
+        let verifier = Arc::new(UriVerifier::new(Arc::new(roots), &provider).map_err(unusable)?);
         let mut client = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(unusable)?

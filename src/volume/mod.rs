@@ -10,6 +10,7 @@ mod apply;
 mod changes;
 mod compare;
 mod device;
+pub mod digest;
 mod feed;
 mod plan;
 mod reader;

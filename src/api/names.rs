@@ -1,0 +1,57 @@
+//! Names of the objects that a pair owns, and the labels by which they are found again.
+
+use crate::units::Point;
+
+/// Field manager of the operator's writes.
+pub const OPERATOR_MANAGER: &str = "ferry-operator";
+/// Field manager of the plugin's writes.
+pub const PLUGIN_MANAGER: &str = "kubectl-ferry";
+/// Finalizer on pairs.
+pub const FINALIZER: &str = "ferry.dev/teardown";
+/// Label on everything that a pair owns: the pair's name.
+pub const PAIR_LABEL: &str = "ferry.dev/pair";
+/// Label: the site that the object belongs to.
+pub const SITE_LABEL: &str = "ferry.dev/site";
+/// Label on snapshots and claims made from them: the cut, `epoch.seq`.
+pub const POINT_LABEL: &str = "ferry.dev/point";
+/// Label: what the object is for, one of `replica`, `metadata`, `cut`, `source`, `mover`.
+pub const PART_LABEL: &str = "ferry.dev/part";
+/// Label that marks objects of this program.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Value of [`MANAGED_BY_LABEL`].
+pub const MANAGED_BY: &str = "ferry";
+/// Annotation on a PersistentVolume: the reclaim policy that it had before Ferry retained it.
+pub const RECLAIM_POLICY_ANNOTATION: &str = "ferry.dev/reclaim-policy";
+
+/// Longest pair name for which every derived name stays within 63 characters.
+pub const PAIR_NAME_MAX: usize = 32;
+
+/// The claim that holds a site's volume while the site is standby.
+#[must_use]
+pub fn replica_claim(pair: &str, site: &str) -> String {
+    format!("{pair}-{site}-replica")
+}
+
+/// The claim with a site's superblock, staging and digests.
+#[must_use]
+pub fn metadata_claim(pair: &str, site: &str) -> String {
+    format!("{pair}-{site}-meta")
+}
+
+/// A site's mover pod, its certificate's secret.
+#[must_use]
+pub fn mover(pair: &str, site: &str) -> String {
+    format!("{pair}-{site}-mover")
+}
+
+/// The VolumeSnapshot of a cut at a site.
+#[must_use]
+pub fn snapshot(pair: &str, site: &str, point: Point) -> String {
+    format!("{pair}-{site}-{}-{}", point.epoch, point.seq)
+}
+
+/// The claim made from a cut, which the source mover reads.
+#[must_use]
+pub fn source_claim(pair: &str, site: &str, point: Point) -> String {
+    format!("{pair}-{site}-{}-{}-read", point.epoch, point.seq)
+}

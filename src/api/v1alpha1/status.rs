@@ -1,0 +1,319 @@
+//! What Ferry reports. All of it can be lost: the truth lives with the data.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::Point;
+
+/// How the pair is doing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicationPairStatus {
+    /// The generation of the spec that this report answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What holds and what does not; see the list of types and reasons in the documentation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The pair's identity, as written on both metadata volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair_id: Option<String>,
+    /// The current epoch: how many times the primary role has been given out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<i64>,
+    /// The identity of the current epoch, as written on both metadata volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
+    /// The site that is primary now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<String>,
+    /// The value of `spec.primary` that was honoured last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub honoured_primary: Option<String>,
+    /// The newest point that the standby holds completely: what a promotion would bring up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed_point: Option<PointStatus>,
+    /// The newest cut taken at the primary; the next cut takes the following number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_cut: Option<PointStatus>,
+    /// The cycle that is running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cycle: Option<CycleStatus>,
+    /// The last cycle that was committed, with what it moved and how long its parts took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_cycle: Option<FinishedCycle>,
+    /// The last cycle that failed, until one is committed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<FailureStatus>,
+    /// What the last handshake decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<HandshakeStatus>,
+    /// How the running or last cycle learns what changed, and why no better way is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rung: Option<RungStatus>,
+    /// The last quiesce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiesce: Option<QuiesceStatus>,
+    /// The move of the primary role that is under way, or the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<SwitchStatus>,
+    /// What Ferry waits for, if it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitStatus>,
+    /// The objects of each site.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<SiteStatus>,
+    /// The `spec.syncTrigger` that was honoured last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sync_trigger: Option<String>,
+}
+
+/// A point of the pair's history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PointStatus {
+    /// `epoch.seq`, as people read it.
+    pub label: String,
+    /// The epoch of the cut.
+    pub epoch: i64,
+    /// The cut's number; it never goes back.
+    pub seq: i64,
+    /// When the cut was made at the primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_at: Option<Time>,
+}
+
+impl PointStatus {
+    /// The report of `point`, cut at `cut_at`.
+    #[must_use]
+    pub fn new(point: Point, cut_at: Option<Time>) -> PointStatus {
+        let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        PointStatus {
+            label: point.to_string(),
+            epoch: int(point.epoch.0),
+            seq: int(point.seq.0),
+            cut_at,
+        }
+    }
+
+    /// The point; negative numbers, which only a person can have written, count as 0.
+    #[must_use]
+    pub fn point(&self) -> Point {
+        Point::new(
+            u64::try_from(self.epoch).unwrap_or(0),
+            u64::try_from(self.seq).unwrap_or(0),
+        )
+    }
+}
+
+/// A running cycle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CycleStatus {
+    /// The cut that is being shipped.
+    pub point: PointStatus,
+    /// `Quiescing`, `Cutting`, `Starting`, `Shipping`, `Applying`, `Committing`.
+    pub phase: String,
+    /// When the cycle began.
+    pub started_at: Time,
+    /// How many times it has been tried.
+    #[serde(default)]
+    pub attempt: i64,
+    /// Bytes that have to be looked at, as far as known.
+    #[serde(default)]
+    pub planned_bytes: i64,
+    /// Bytes of those that are done.
+    #[serde(default)]
+    pub done_bytes: i64,
+    /// Bytes put on the wire.
+    #[serde(default)]
+    pub wire_bytes: i64,
+    /// Bytes a second on the wire since shipping began.
+    #[serde(default)]
+    pub bytes_per_second: i64,
+    /// Seconds until shipping is done, at the present rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<i64>,
+    /// When the mover pods were first asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_done_at: Option<Time>,
+}
+
+/// A committed cycle: what it moved, and where the time went (milliseconds).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FinishedCycle {
+    /// The point's label, `epoch.seq`.
+    pub point: String,
+    /// How it learnt what had changed.
+    pub rung: String,
+    /// Changed bytes that are data.
+    pub data_bytes: i64,
+    /// Changed bytes that are zero.
+    pub zero_bytes: i64,
+    /// Bytes read from the source.
+    pub read_bytes: i64,
+    /// Bytes on the wire.
+    pub wire_bytes: i64,
+    /// From the beginning to the commit.
+    pub total_ms: i64,
+    /// The application was held by hooks.
+    pub held_ms: i64,
+    /// Taking the snapshot.
+    pub snapshot_ms: i64,
+    /// Waiting for the movers' pods and volumes.
+    pub start_ms: i64,
+    /// Agreeing on how to catch up.
+    pub handshake_ms: i64,
+    /// Reading, sending and staging.
+    pub ship_ms: i64,
+    /// Applying and flushing.
+    pub apply_ms: i64,
+    /// Cutting the standby's snapshot and recording the commit.
+    pub commit_ms: i64,
+    /// When it was committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed_at: Option<Time>,
+}
+
+/// A failed cycle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureStatus {
+    /// The point's label, `epoch.seq`.
+    pub point: String,
+    /// A stable reason.
+    pub reason: String,
+    /// What happened and what to do.
+    pub message: String,
+    /// How many times in a row.
+    pub attempts: i64,
+    /// When.
+    pub at: Time,
+}
+
+/// A handshake's outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HandshakeStatus {
+    /// `None`, `Log`, `Bitmap`, `Full`, `Diverged` or `Refuse`.
+    pub mode: String,
+    /// The row of the table that matched.
+    pub row: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+}
+
+/// The rung in use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RungStatus {
+    /// `Delta`, `Allocated`, `Digests` or `FullRead`.
+    pub rung: String,
+    /// Why no better one.
+    pub reason: String,
+}
+
+/// A quiesce.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QuiesceStatus {
+    /// The cut's label, `epoch.seq`.
+    pub point: String,
+    /// When the first `pre` hook was started.
+    pub held_at: Time,
+    /// When the last `post` hook ended; absent while the application may still be held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<Time>,
+    /// How long the application was held, in milliseconds.
+    #[serde(default)]
+    pub held_ms: i64,
+    /// `Held`, `Released`, or `Failed` with the message below.
+    pub state: String,
+    /// What a hook said when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Pods in which `pre` was tried, so that `post` is run there after a restart too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<String>,
+}
+
+/// A move of the primary role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchStatus {
+    /// `Planned` or `Forced`.
+    pub kind: String,
+    /// The site that was primary.
+    pub from: String,
+    /// The site that becomes primary.
+    pub to: String,
+    /// The epoch that the switch starts.
+    pub epoch: i64,
+    /// The identity of that epoch, drawn before the first try.
+    pub generation: String,
+    /// The step that is being done; `Done` when all are.
+    pub step: String,
+    /// When it was asked for.
+    pub started_at: Time,
+    /// When it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// The point that was promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_point: Option<PointStatus>,
+    /// Replicas that the application had before it was scaled down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i64>,
+    /// What a forced switch gave up, as far as it can be known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<String>,
+}
+
+/// Something that Ferry waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitStatus {
+    /// What for, as a sentence that names the objects.
+    #[serde(rename = "for")]
+    pub what: String,
+    /// Since when.
+    pub since: Time,
+}
+
+/// The objects of one site.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteStatus {
+    /// The site.
+    pub name: String,
+    /// `Primary` or `Standby`.
+    pub role: String,
+    /// The claim that holds the site's volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// The PersistentVolume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<String>,
+    /// The volume's CSI driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// The volume's handle at its driver: what stays when a PersistentVolume object is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<String>,
+    /// The metadata claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_claim: Option<String>,
+    /// Snapshots that Ferry keeps here, newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<String>,
+    /// Whether the site may hold writes that nobody else has.
+    #[serde(default)]
+    pub diverged: bool,
+}
