@@ -12,6 +12,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Move one volume's data for the operator.
+    Mover(ferry::mover::Args),
+    /// Show a pair's whole life on two local files: no cluster, no root.
+    Demo(ferry::demo::Args),
     /// Print the custom resource definitions as YAML.
     Crd,
     /// Check that an operator answers and is ready; `helm test` runs this.
@@ -24,8 +28,16 @@ enum Verb {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<std::process::ExitCode> {
     match Cli::parse().verb {
+        Verb::Mover(args) => {
+            ferry::telemetry::init()?;
+            if let Err(error) = ferry::mover::run(args) {
+                tracing::error!(%error, "the mover ends");
+                return Ok(error.exit_code().into());
+            }
+        }
+        Verb::Demo(args) => return ferry::demo::run(&args),
         Verb::Crd => print!("{}", ferry::api::crd::replication_pair_yaml()?),
         Verb::Selfcheck(args) => ferry::plugin::selfcheck::run(&args)?,
         Verb::Digest { device } => {
@@ -33,5 +45,5 @@ fn main() -> anyhow::Result<()> {
             println!("{size} {blake3}");
         }
     }
-    Ok(())
+    Ok(std::process::ExitCode::SUCCESS)
 }
