@@ -1,13 +1,13 @@
-//! The CRDs as YAML: the one place that writes YAML.
+//! The CRDs as YAML.
 
 use kube::CustomResourceExt;
 
-use crate::api::ReplicationPair;
+use crate::api::{ReplicationPair, yaml};
 
 /// The CRD manifest, as checked in under `crds/` and in the chart.
 ///
 /// # Errors
 /// When the schema can't be written as YAML, which a test rules out.
 pub fn replication_pair_yaml() -> Result<String, serde_yaml::Error> {
-    serde_yaml::to_string(&ReplicationPair::crd())
+    yaml::to_string(&ReplicationPair::crd())
 }

@@ -5,5 +5,6 @@ pub mod crd;
 pub mod names;
 pub mod reasons;
 pub mod v1alpha1;
+pub mod yaml;
 
 pub use v1alpha1::{ReplicationPair, ReplicationPairSpec, ReplicationPairStatus};

@@ -1,3 +1,7 @@
 //! `kubectl ferry`: see [`ferry::plugin`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ferry::plugin::main()
+}

@@ -1,1 +1,26 @@
-//! `kubectl ferry`: one file a verb.
+//! `kubectl ferry`: one file a verb. What people see is rendered by pure functions (`table`,
+//! `detail`, `loss`); what they ask for is written into the pair's spec, where the operator finds
+//! it. The plugin decides nothing and hides no loss.
+
+mod ask;
+mod cli;
+mod completion;
+mod connect;
+mod demote;
+mod detail;
+mod ended;
+mod human;
+mod loss;
+mod order;
+mod output;
+mod promote;
+mod resync;
+#[cfg(test)]
+mod sample;
+pub mod selfcheck;
+mod status;
+mod sync;
+mod table;
+mod wait;
+
+pub use cli::main;

@@ -1,0 +1,98 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"ferry.dev/e2e/cluster/internal/filesystem"
+	"ferry.dev/e2e/cluster/internal/loop"
+)
+
+// ControllerExpandVolume makes a volume's image larger. A volume never shrinks.
+func (d *Driver) ControllerExpandVolume(_ context.Context, request *csi.ControllerExpandVolumeRequest) (*csi.ControllerExpandVolumeResponse, error) {
+	handle := request.GetVolumeId()
+	if handle == "" || request.GetCapacityRange() == nil {
+		return nil, invalid("volume_id and capacity_range are required")
+	}
+	defer d.locks.lock(handle)()
+	volume, err := d.pool.Volume(handle)
+	if err != nil {
+		return nil, fail(err)
+	}
+	size, err := sizeFor(request.GetCapacityRange(), 0)
+	if err != nil {
+		return nil, err
+	}
+	if size > volume.Size {
+		if err := d.pool.GrowVolume(volume, size); err != nil {
+			return nil, fail(err)
+		}
+	}
+	return &csi.ControllerExpandVolumeResponse{CapacityBytes: max(size, volume.Size), NodeExpansionRequired: true}, nil
+}
+
+// NodeExpandVolume makes the devices of a volume take its image's size, and a
+// mounted file system its device's.
+func (d *Driver) NodeExpandVolume(_ context.Context, request *csi.NodeExpandVolumeRequest) (*csi.NodeExpandVolumeResponse, error) {
+	handle, path := request.GetVolumeId(), request.GetVolumePath()
+	if handle == "" || path == "" {
+		return nil, invalid("volume_id and volume_path are required")
+	}
+	defer d.locks.lock(handle)()
+	volume, err := d.pool.Volume(handle)
+	if err != nil {
+		return nil, fail(err)
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, status.Errorf(codes.NotFound, "volume %s is not published at %s", handle, path)
+	}
+	if err != nil {
+		return nil, fail(err)
+	}
+	if err := d.refreshDevices(handle); err != nil {
+		return nil, fail(err)
+	}
+	if info.IsDir() {
+		if err := d.growMounted(handle); err != nil {
+			return nil, fail(err)
+		}
+	}
+	return &csi.NodeExpandVolumeResponse{CapacityBytes: volume.Size}, nil
+}
+
+func (d *Driver) refreshDevices(handle string) error {
+	devices, err := loop.FindAll(d.pool.VolumeImage(handle))
+	if err != nil {
+		return err
+	}
+	for _, device := range devices {
+		if err := loop.Refresh(device.Number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Driver) growMounted(handle string) error {
+	device, attached, err := loop.FindWritable(d.pool.VolumeImage(handle))
+	if err != nil {
+		return err
+	}
+	if !attached {
+		return status.Errorf(codes.FailedPrecondition, "volume %s is not staged", handle)
+	}
+	mountpoint, mounted, err := filesystem.MountOf(device.Path())
+	if err != nil {
+		return err
+	}
+	if !mounted {
+		return status.Errorf(codes.FailedPrecondition, "volume %s is not mounted", handle)
+	}
+	return filesystem.Grow(device.Path(), mountpoint)
+}

@@ -1,0 +1,86 @@
+//! How a command ends, and the exit code that says so to scripts.
+
+use std::process::ExitCode;
+
+/// Everything was done.
+pub(super) const OK: u8 = 0;
+/// Something went wrong; standard error says what.
+pub(super) const ERROR: u8 = 1;
+/// The pair already is as it was asked to be.
+pub(super) const NOTHING_TO_DO: u8 = 3;
+/// A safety check, or the person asked, said no. Nothing was changed.
+pub(super) const REFUSED: u8 = 4;
+/// The wait was given up. What was ordered goes on.
+pub(super) const TIMED_OUT: u8 = 5;
+
+/// The exit codes, for `--help`.
+pub(super) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  error; standard error says what and where
+  2  the command line makes no sense
+  3  nothing to do: the pair already is as asked
+  4  refused by a safety check or by you; nothing was changed
+  5  timed out waiting; what was ordered goes on";
+
+/// A command that ended in another way than `done`, told to the person and to the exit code.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Ended {
+    /// Already as asked.
+    #[error("nothing to do: {0}")]
+    NothingToDo(String),
+    /// Refused; nothing was changed.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The wait was given up.
+    #[error("timed out: {0}")]
+    TimedOut(String),
+}
+
+/// The exit code for the outcome of a command.
+pub(super) fn exit_code(outcome: &anyhow::Result<()>) -> u8 {
+    let Err(error) = outcome else { return OK };
+    match error.downcast_ref::<Ended>() {
+        Some(Ended::NothingToDo(_)) => NOTHING_TO_DO,
+        Some(Ended::Refused(_)) => REFUSED,
+        Some(Ended::TimedOut(_)) => TIMED_OUT,
+        None => ERROR,
+    }
+}
+
+/// Says on standard error why a command did not end well, and gives its exit code.
+pub(super) fn report(outcome: anyhow::Result<()>) -> ExitCode {
+    let code = exit_code(&outcome);
+    if let Err(error) = outcome {
+        match error.downcast_ref::<Ended>() {
+            Some(ended) => anstream::eprintln!("{ended}"),
+            None => anstream::eprintln!("error: {error:#}"),
+        }
+    }
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn the_exit_code_survives_added_context() {
+        let refused: anyhow::Result<()> = Err(Ended::Refused("no".into()).into());
+        assert_eq!(exit_code(&refused.context("promote shop/orders")), REFUSED);
+        assert_eq!(exit_code(&Err(anyhow::anyhow!("broken"))), ERROR);
+        assert_eq!(exit_code(&Ok(())), OK);
+    }
+
+    #[test]
+    fn every_exit_code_is_in_the_help() {
+        for code in [OK, ERROR, NOTHING_TO_DO, REFUSED, TIMED_OUT] {
+            assert!(
+                EXIT_CODES.contains(&format!("\n  {code}  ")),
+                "{code} is not documented"
+            );
+        }
+    }
+}

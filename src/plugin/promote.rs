@@ -1,0 +1,298 @@
+//! `kubectl ferry promote`: make the standby the primary. Planned, it loses nothing or does not
+//! happen; forced, it shows what is lost and asks first. It writes `spec.promotion` and nothing
+//! else: the manifest's `primary` stays a wish of whoever owns the manifest.
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::ask::{Question, consent};
+use super::connect::{Pairs, Target};
+use super::ended::Ended;
+use super::order::{self, Roles};
+use super::wait::{self, Patience, Stage};
+use super::{loss, output};
+use crate::api::v1alpha1::{Promotion, PromotionKind, SwitchStatus};
+use crate::api::{ReplicationPair, conditions, reasons};
+
+/// What `promote` takes.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The pair.
+    pair: String,
+    /// The site to promote; the present standby when left out.
+    #[arg(long, value_name = "SITE")]
+    to: Option<String>,
+    /// Promote the committed point as it is, giving up what was written after it. Shows the loss
+    /// and asks for consent, which holds for the present epoch only.
+    #[arg(long)]
+    force: bool,
+    /// Consent to what is shown without being asked.
+    #[arg(short, long)]
+    yes: bool,
+    /// Print the steps for the real objects and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// Moves the primary role to the standby.
+pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
+    let pairs = target.connect().await?;
+    let kind = if args.force {
+        PromotionKind::Forced
+    } else {
+        PromotionKind::Planned
+    };
+    let order = Order {
+        name: args.pair,
+        to: args.to,
+        kind,
+        yes: args.yes,
+        dry_run: args.dry_run,
+        patience: args.patience,
+    };
+    carry_out(&pairs, order).await
+}
+
+/// A move of the primary role, from whichever verb.
+pub(super) struct Order {
+    /// The pair.
+    pub(super) name: String,
+    /// The site to promote; the standby when `None`.
+    pub(super) to: Option<String>,
+    /// Planned or forced.
+    pub(super) kind: PromotionKind,
+    /// Consent was given on the command line.
+    pub(super) yes: bool,
+    /// Change nothing.
+    pub(super) dry_run: bool,
+    /// How long to wait for the end.
+    pub(super) patience: Patience,
+}
+
+/// Checks, shows, asks, orders and waits.
+pub(super) async fn carry_out(pairs: &Pairs, order: Order) -> anyhow::Result<()> {
+    let pair = pairs.get(&order.name).await?;
+    let roles = Roles::of(&pair)?;
+    check(&pair, &roles, order.to.as_deref())?;
+    let point = loss::promotable(&pair, &roles)?;
+    match order.kind {
+        PromotionKind::Forced => {
+            anstream::eprint!("{}", loss::text(&pair, &roles, point, Timestamp::now()));
+        }
+        PromotionKind::Planned => anstream::eprintln!("{}", intent(&pair, &roles)),
+    }
+    if order.dry_run {
+        return dry_run(pairs, &pair, &roles, order.kind).await;
+    }
+    if order.kind == PromotionKind::Forced {
+        consent(&Question::TypeName(&order.name), order.yes)?;
+    }
+    let promotion = Promotion {
+        site: roles.standby.clone(),
+        epoch: roles.epoch,
+        kind: order.kind,
+    };
+    let patch = order::promotion_patch(&roles, &promotion);
+    let ordered = order::send(pairs, &order.name, patch, false).await?;
+    if !order.patience.wait {
+        anstream::println!(
+            "{} promotion of {} ordered",
+            output::reference(&order.name),
+            roles.standby
+        );
+        return Ok(());
+    }
+    let generation = ordered.metadata.generation;
+    wait::until(pairs, &order.name, &order.patience, |pair| {
+        stage(pair, &roles, generation)
+    })
+    .await?;
+    if pair.spec.primary != roles.standby {
+        anstream::eprintln!(
+            "The manifest still says primary: {}. Change it to {} when convenient; until then the \
+             condition PrimaryDisagrees says so, and the role stays where it is.",
+            pair.spec.primary,
+            roles.standby
+        );
+    }
+    Ok(())
+}
+
+/// Whether the role can be moved to `to` at all.
+fn check(pair: &ReplicationPair, roles: &Roles, to: Option<&str>) -> Result<(), Ended> {
+    let to = to.unwrap_or(&roles.standby);
+    if to == roles.primary {
+        return Err(Ended::NothingToDo(format!("{to} is primary already")));
+    }
+    if to != roles.standby {
+        return Err(Ended::Refused(format!(
+            "{to} is no site of this pair: its sites are {} and {}",
+            roles.primary, roles.standby
+        )));
+    }
+    let status = pair.status.as_ref();
+    match status
+        .and_then(|status| status.switch.as_ref())
+        .filter(|s| s.finished_at.is_none())
+    {
+        Some(switch) if switch.to != roles.standby => Err(Ended::Refused(format!(
+            "a switch to {} is under way, at {}; wait for its end",
+            switch.to, switch.step
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn intent(pair: &ReplicationPair, roles: &Roles) -> String {
+    let application = match &pair.spec.application {
+        Some(app) => format!("Ferry stops {} {} and starts it again", app.kind, app.name),
+        None => format!(
+            "Ferry waits until no pod uses the claim {}",
+            pair.spec.claim_name
+        ),
+    };
+    format!(
+        "{}/{}: {} becomes primary instead of {} (epoch {} to {}), losing nothing.\n{application}.",
+        pair.namespace().unwrap_or_default(),
+        pair.name_any(),
+        roles.standby,
+        roles.primary,
+        roles.epoch,
+        roles.epoch + 1
+    )
+}
+
+/// Prints the steps, and lets the API server judge the order without keeping it.
+async fn dry_run(
+    pairs: &Pairs,
+    pair: &ReplicationPair,
+    roles: &Roles,
+    kind: PromotionKind,
+) -> anyhow::Result<()> {
+    let promotion = Promotion {
+        site: roles.standby.clone(),
+        epoch: roles.epoch,
+        kind,
+    };
+    let patch = order::promotion_patch(roles, &promotion);
+    order::send(pairs, &pair.name_any(), patch, true).await?;
+    anstream::println!(
+        "{} promotion of {} would be ordered (dry run)",
+        output::reference(&pair.name_any()),
+        roles.standby
+    );
+    Ok(())
+}
+
+/// How far the order of `roles`, written in `generation`, has come.
+fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stage {
+    let Some(status) = &pair.status else {
+        return Stage::Going("the pair's status is gone; waiting for the operator".into());
+    };
+    let ours = |switch: &&SwitchStatus| switch.epoch > roles.epoch && switch.to == roles.standby;
+    if let Some(switch) = status.switch.as_ref().filter(ours) {
+        if switch.finished_at.is_some() {
+            return Stage::Done(done(pair, switch));
+        }
+        let waiting = status
+            .waiting
+            .as_ref()
+            .map(|wait| format!(": waiting for {}", wait.what));
+        return Stage::Going(format!("{}{}", switch.step, waiting.unwrap_or_default()));
+    }
+    let answered = status.observed_generation >= generation;
+    let refusals = [
+        reasons::NO_COMMITTED_POINT,
+        reasons::CONSENT_FOR_OTHER_EPOCH,
+    ];
+    let refusal = status.conditions.iter().find(|c| {
+        answered && c.observed_generation >= generation && refusals.contains(&c.reason.as_str())
+    });
+    match refusal {
+        Some(condition) => Stage::Refused(format!("{}: {}", condition.reason, condition.message)),
+        None if status.epoch.is_some_and(|epoch| epoch > roles.epoch) => Stage::Refused(format!(
+            "the epoch moved to {} by another order, which voids this one",
+            status.epoch.unwrap_or_default()
+        )),
+        None => Stage::Going(
+            match conditions::get(&status.conditions, conditions::SWITCHING) {
+                Some(condition) if answered => {
+                    format!("{}: {}", condition.reason, condition.message)
+                }
+                _ => "waiting for the operator to take the order up".into(),
+            },
+        ),
+    }
+}
+
+fn done(pair: &ReplicationPair, switch: &SwitchStatus) -> String {
+    let mut words = format!(
+        "{} promoted at {}",
+        output::reference(&pair.name_any()),
+        switch.to
+    );
+    if let Some(point) = &switch.promoted_point {
+        words.push_str(&format!(", point {}", point.label));
+    }
+    if let Some(loss) = &switch.loss {
+        words.push_str(&format!(", given up: {loss}"));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::sample;
+
+    #[test]
+    fn only_the_standby_can_be_promoted() {
+        let pair = sample::shipping();
+        let roles = Roles::of(&pair).unwrap();
+        assert_eq!(check(&pair, &roles, None), Ok(()));
+        assert_eq!(check(&pair, &roles, Some("west")), Ok(()));
+        assert!(matches!(
+            check(&pair, &roles, Some("east")),
+            Err(Ended::NothingToDo(_))
+        ));
+        assert!(matches!(
+            check(&pair, &roles, Some("north")),
+            Err(Ended::Refused(_))
+        ));
+    }
+
+    #[test]
+    fn the_wait_follows_the_switch_to_its_end() {
+        let mut pair = sample::waiting();
+        let roles = Roles::of(&pair).unwrap();
+        let Stage::Going(words) = stage(&pair, &roles, Some(4)) else {
+            panic!("not going")
+        };
+        assert!(
+            words.starts_with("StopWriter: waiting for pods web-0"),
+            "{words}"
+        );
+        let status = pair.status.as_mut().unwrap();
+        status.switch.as_mut().unwrap().finished_at = Some(sample::ago(0));
+        status.epoch = Some(2);
+        status.primary = Some("west".into());
+        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Done(_)));
+    }
+
+    #[test]
+    fn an_order_that_the_operator_refuses_ends_the_wait() {
+        let mut pair = sample::waiting();
+        let roles = Roles::of(&pair).unwrap();
+        let status = pair.status.as_mut().unwrap();
+        status.switch = None;
+        status.conditions[0].reason = reasons::CONSENT_FOR_OTHER_EPOCH.into();
+        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Refused(_)));
+        assert!(matches!(stage(&pair, &roles, Some(5)), Stage::Going(_)));
+        pair.status.as_mut().unwrap().conditions.clear();
+        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Going(_)));
+        pair.status.as_mut().unwrap().epoch = Some(2);
+        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Refused(_)));
+    }
+}

@@ -1,0 +1,151 @@
+//! `kubectl ferry status`: pairs as a table, or one in detail; once, or on and on.
+
+use std::io::{IsTerminal, Write};
+
+use futures::{StreamExt, pin_mut};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use kube::runtime::{WatchStreamExt, watcher};
+
+use super::connect::{Pairs, Target, bounded};
+use super::output::{self, Output};
+use super::table::{self, Layout};
+use super::{detail, human};
+use crate::api::ReplicationPair;
+
+/// What `status` takes.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The pair to show in detail; a table of all when left out.
+    pair: Option<String>,
+    /// Show the pairs of all namespaces.
+    #[arg(short = 'A', long, conflicts_with_all = ["namespace", "pair"])]
+    all_namespaces: bool,
+    /// Print in another form.
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    output: Option<Output>,
+    /// Go on and print every change.
+    #[arg(short, long)]
+    watch: bool,
+    /// Leave the table's header out.
+    #[arg(long)]
+    no_headers: bool,
+}
+
+/// Shows pairs.
+pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
+    let pairs = target.connect().await?;
+    match args.output {
+        Some(form @ (Output::Json | Output::Yaml | Output::Name)) => {
+            let namespace = (!args.all_namespaces).then(|| pairs.namespace());
+            if let Some(name) = &args.pair {
+                pairs.get(name).await?;
+            }
+            let objects = output::fetch(pairs.client(), namespace, args.pair.as_deref()).await?;
+            print(&output::text(&objects, form)?)
+        }
+        _ if args.watch => watch(&pairs, &args).await,
+        _ => once(&pairs, &args).await,
+    }
+}
+
+impl Args {
+    fn layout(&self) -> Layout {
+        Layout {
+            namespace: self.all_namespaces,
+            wide: self.output == Some(Output::Wide),
+            colour: colour(),
+            no_header: self.no_headers,
+        }
+    }
+}
+
+/// Whether standard output is a terminal that wants colour.
+fn colour() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+}
+
+async fn once(pairs: &Pairs, args: &Args) -> anyhow::Result<()> {
+    if let Some(name) = &args.pair {
+        let pair = pairs.get(name).await?;
+        if args.output == Some(Output::Wide) {
+            return print(&table::render(&[pair], args.layout(), Timestamp::now()));
+        }
+        return print(&detail::render(&pair, Timestamp::now()));
+    }
+    let api = if args.all_namespaces {
+        pairs.everywhere()
+    } else {
+        pairs.api()
+    };
+    let list = bounded(async {
+        api.list(&ListParams::default())
+            .await
+            .map_err(|error| pairs.explain("", error))
+    })
+    .await?;
+    if list.items.is_empty() {
+        match args.all_namespaces {
+            true => anstream::eprintln!("No pairs found."),
+            false => anstream::eprintln!("No pairs found in {} namespace.", pairs.namespace()),
+        }
+    }
+    print(&table::render(&list.items, args.layout(), Timestamp::now()))
+}
+
+/// Prints every change: one pair on a terminal as a page that is redrawn, all else as a new line.
+async fn watch(pairs: &Pairs, args: &Args) -> anyhow::Result<()> {
+    let mut config = watcher::Config::default();
+    if let Some(name) = &args.pair {
+        pairs.get(name).await?;
+        config = config.fields(&format!("metadata.name={name}"));
+    }
+    let api = if args.all_namespaces {
+        pairs.everywhere()
+    } else {
+        pairs.api()
+    };
+    let page = args.pair.is_some() && args.output.is_none() && std::io::stdout().is_terminal();
+    let changes = watcher(api, config).default_backoff().applied_objects();
+    pin_mut!(changes);
+    let mut layout = args.layout();
+    let mut tick = tokio::time::interval(std::time::Duration::from_secs(1));
+    let mut shown: Option<ReplicationPair> = None;
+    loop {
+        tokio::select! {
+            change = changes.next() => match change {
+                Some(Ok(pair)) if page => shown = Some(pair),
+                Some(Ok(pair)) => {
+                    print(&table::render(&[pair], layout, Timestamp::now()))?;
+                    layout.no_header = true;
+                }
+                Some(Err(error)) => anstream::eprintln!("lost the cluster, trying again: {error}"),
+                None => return Ok(()),
+            },
+            // Ages go on while nothing changes.
+            _ = tick.tick(), if page => {}
+        }
+        if let Some(pair) = shown.as_ref().filter(|_| page) {
+            print(&format!(
+                "\x1b[H\x1b[2J{}",
+                detail::render(pair, Timestamp::now())
+            ))?;
+            if pair.metadata.deletion_timestamp.is_some() {
+                print(&format!(
+                    "{} is being deleted\n",
+                    human::wrap(&pair.name_any(), human::WIDTH, 0)
+                ))?;
+            }
+        }
+    }
+}
+
+/// Writes to standard output; a reader that went away, as `| head` does, ends the command well.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}

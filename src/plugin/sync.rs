@@ -1,0 +1,98 @@
+//! `kubectl ferry sync`: start a cycle now, and with `--wait` see it committed.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::connect::Target;
+use super::wait::{self, Patience, Stage};
+use super::{detail, order, output};
+use crate::api::{ReplicationPair, ReplicationPairStatus};
+
+/// What `sync` takes.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The pair.
+    pair: String,
+    /// Wait until a cut taken after this is committed.
+    #[arg(long)]
+    wait: bool,
+    /// The longest wait, in seconds.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    timeout: u64,
+}
+
+/// Writes the trigger.
+pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
+    let pairs = target.connect().await?;
+    // Only has to differ from every trigger before it.
+    let trigger = Timestamp::now().to_string();
+    order::send(&pairs, &args.pair, order::sync_patch(&trigger), false).await?;
+    if !args.wait {
+        anstream::println!("{} sync ordered", output::reference(&args.pair));
+        return Ok(());
+    }
+    let patience = Patience {
+        wait: true,
+        timeout: Duration::from_secs(args.timeout),
+    };
+    let goal = Cell::new(None);
+    wait::until(&pairs, &args.pair, &patience, |pair| {
+        stage(pair, &trigger, &goal)
+    })
+    .await
+}
+
+/// The cut to wait for is the newest that was known when the operator repeated the trigger: any
+/// older one was taken before it, and no clock has to be compared.
+fn stage(pair: &ReplicationPair, trigger: &str, goal: &Cell<Option<i64>>) -> Stage {
+    let Some(status) = &pair.status else {
+        return Stage::Going("waiting for the operator to look at the pair".into());
+    };
+    if status.last_sync_trigger.as_deref() != Some(trigger) {
+        return Stage::Going("waiting for the operator to take the order up".into());
+    }
+    let newest = newest_cut(status);
+    let wanted = goal.get().or(newest);
+    goal.set(wanted);
+    match (&status.committed_point, wanted) {
+        (Some(point), Some(wanted)) if point.seq >= wanted => Stage::Done(format!(
+            "{} {} committed",
+            output::reference(&pair.name_any()),
+            point.label
+        )),
+        _ => Stage::Going(match (&status.cycle, &status.waiting) {
+            (Some(cycle), _) => detail::running(cycle, Timestamp::now()),
+            (None, Some(wait)) => format!("waiting for {}", wait.what),
+            (None, None) => "waiting for the cut".into(),
+        }),
+    }
+}
+
+fn newest_cut(status: &ReplicationPairStatus) -> Option<i64> {
+    let cycle = status.cycle.as_ref().map(|cycle| cycle.point.seq);
+    let last = status.last_cut.as_ref().map(|cut| cut.seq);
+    cycle.max(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::sample;
+
+    #[test]
+    fn a_commit_of_an_older_cut_does_not_end_the_wait() {
+        let mut pair = sample::shipping();
+        let goal = Cell::new(None);
+        assert!(matches!(stage(&pair, "now", &goal), Stage::Going(_)));
+        assert_eq!(goal.get(), None);
+        pair.status.as_mut().unwrap().last_sync_trigger = Some("now".into());
+        assert!(matches!(stage(&pair, "now", &goal), Stage::Going(_)));
+        assert_eq!(goal.get(), Some(43));
+        let status = pair.status.as_mut().unwrap();
+        status.committed_point = status.last_cut.clone();
+        assert!(matches!(stage(&pair, "now", &goal), Stage::Done(_)));
+    }
+}
