@@ -123,7 +123,9 @@ impl DigestLog {
         digests: &[BlockDigest],
     ) -> Result<(), JournalError> {
         if self.sealed.is_some() {
-            return Err(JournalError::OutOfOrder("the digest log is sealed already".into()));
+            return Err(JournalError::OutOfOrder(
+                "the digest log is sealed already".into(),
+            ));
         }
         let head = postcard::to_stdvec(&BatchHead {
             through,
@@ -155,7 +157,8 @@ impl DigestLog {
             return Ok(sum);
         }
         let sum = self.digest.clone().finish();
-        self.log.append(SEAL, &postcard::to_stdvec(&sum).map_err(encoding)?, &[])?;
+        self.log
+            .append(SEAL, &postcard::to_stdvec(&sum).map_err(encoding)?, &[])?;
         self.log.file().flush()?;
         self.sealed = Some(sum);
         Ok(sum)
@@ -232,7 +235,11 @@ fn decode(record: &Record) -> Option<Decoded> {
         .map(|(extent, data)| Region {
             extent,
             // The data's checksum is no business of the digests.
-            kind: if data { RegionKind::Data { crc: 0 } } else { RegionKind::Zero },
+            kind: if data {
+                RegionKind::Data { crc: 0 }
+            } else {
+                RegionKind::Zero
+            },
         })
         .collect();
     let digests: Vec<BlockDigest> = record

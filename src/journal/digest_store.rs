@@ -45,7 +45,12 @@ impl DigestStore {
     pub fn open(disk: Arc<dyn Disk>) -> Result<DigestStore, JournalError> {
         let state = read_state(&*disk)?;
         let mut store = DigestStore { disk, state };
-        if let Some(State { updating: true, point, .. }) = store.state {
+        if let Some(State {
+            updating: true,
+            point,
+            ..
+        }) = store.state
+        {
             match DigestLog::recover(store.disk.clone())? {
                 Some(log) if log.sealed().is_some() && log.spec().id.cycle == point => {
                     store.apply(&log)?;
@@ -72,7 +77,9 @@ impl DigestStore {
     pub fn commit(&mut self, log: DigestLog) -> Result<(), JournalError> {
         let spec = log.spec();
         if log.sealed().is_none() {
-            return Err(JournalError::OutOfOrder("the digest log is not whole".into()));
+            return Err(JournalError::OutOfOrder(
+                "the digest log is not whole".into(),
+            ));
         }
         if self.point() != Some(spec.id.cycle) {
             if spec.id.from.is_some() && spec.id.from != self.point() {
@@ -157,9 +164,7 @@ fn read_state(disk: &dyn Disk) -> Result<Option<State>, JournalError> {
     let Some((header, content)) = bytes.split_at_checked(STATE_HEADER_BYTES) else {
         return Ok(None);
     };
-    if header[0..8] != STATE_MAGIC
-        || header[12..16] != crc32c::crc32c(content).to_le_bytes()
-    {
+    if header[0..8] != STATE_MAGIC || header[12..16] != crc32c::crc32c(content).to_le_bytes() {
         // Damaged is as good as unknown: a scan finds out anew.
         return Ok(None);
     }
@@ -260,7 +265,11 @@ impl PageWriter {
     }
 
     fn page(&mut self, number: u64) -> Result<&mut Page, JournalError> {
-        if self.open.as_ref().is_none_or(|page| page.number() != number) {
+        if self
+            .open
+            .as_ref()
+            .is_none_or(|page| page.number() != number)
+        {
             self.close()?;
             let mut page = Page::zero(number);
             let in_file = read_page(&*self.pages, number, page.bytes_mut())?;

@@ -147,7 +147,10 @@ impl RecordLog {
             return Ok(());
         }
         let to = (needed + ALLOCATE_BYTES).min(self.limit);
-        match self.file.allocate(Extent::new(self.allocated, to - self.allocated)) {
+        match self
+            .file
+            .allocate(Extent::new(self.allocated, to - self.allocated))
+        {
             Ok(()) => self.allocated = to,
             // There is no room to reserve so far ahead; the record itself may still fit.
             Err(e) if e.kind() == DiskErrorKind::Full => self.allocated = needed,
@@ -216,7 +219,9 @@ impl RecordScanner {
         let crc = u32_at(&block, 12);
         block[12..16].fill(0);
         if block[0..8] != format.magic || crc32c::crc32c(&block) != crc {
-            return Ok(Opened::Damaged("its header does not match its checksum".into()));
+            return Ok(Opened::Damaged(
+                "its header does not match its checksum".into(),
+            ));
         }
         let found = u16::from_le_bytes([block[8], block[9]]);
         if found > format.format {

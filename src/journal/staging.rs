@@ -105,10 +105,15 @@ impl Staging {
         digests: &[BlockDigest],
     ) -> Result<(), JournalError> {
         if self.sealed.is_some() {
-            return Err(JournalError::OutOfOrder("the staging is sealed already".into()));
+            return Err(JournalError::OutOfOrder(
+                "the staging is sealed already".into(),
+            ));
         }
         let ascending = batch.through >= self.through
-            && batch.regions.first().is_none_or(|r| r.extent.offset >= self.through);
+            && batch
+                .regions
+                .first()
+                .is_none_or(|r| r.extent.offset >= self.through);
         if !ascending {
             return Err(JournalError::OutOfOrder(
                 "a batch does not follow the one before it".into(),

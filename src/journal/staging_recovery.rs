@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::journal::JournalError;
 use crate::journal::record_log::{Opened, Record, RecordScanner};
-use crate::journal::staging::{BATCH, BatchHead, FORMAT, SEAL, Staging, StagingSpec, add_to_digest};
+use crate::journal::staging::{
+    BATCH, BatchHead, FORMAT, SEAL, Staging, StagingSpec, add_to_digest,
+};
 use crate::seam::Disk;
 use crate::units::Point;
 use crate::wire::{BatchData, BlockDigest, CycleDigest, CycleSum, hash_blocks};

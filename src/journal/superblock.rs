@@ -84,7 +84,11 @@ impl Superblock {
     /// Notes a commit in the history, forgetting the oldest beyond the limit. Noting the same point
     /// again changes nothing.
     pub fn note_commit(&mut self, record: CommitRecord) {
-        if self.history.first().is_some_and(|r| r.point == record.point) {
+        if self
+            .history
+            .first()
+            .is_some_and(|r| r.point == record.point)
+        {
             return;
         }
         self.history.insert(0, record);

@@ -47,7 +47,9 @@ impl SuperblockStore {
     /// # Errors
     /// When the disk fails, when a slot is of a newer format, or when the file exists but neither
     /// slot can be read: that is not the same as blank.
-    pub fn open(disk: Arc<dyn Disk>) -> Result<(SuperblockStore, Option<Superblock>), JournalError> {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+    ) -> Result<(SuperblockStore, Option<Superblock>), JournalError> {
         let mut store = SuperblockStore {
             file: disk.open(FILE)?,
             disk,
@@ -64,7 +66,10 @@ impl SuperblockStore {
         for (number, slot) in slots.iter().enumerate() {
             if !matches!(slot, Slot::Valid(g, _) if *g == generation) {
                 tracing::warn!(slot = number, "repairing a copy of the superblock");
-                file.write_at((number * SLOT_BYTES) as u64, &encode_slot(generation, &superblock)?)?;
+                file.write_at(
+                    (number * SLOT_BYTES) as u64,
+                    &encode_slot(generation, &superblock)?,
+                )?;
                 file.flush()?;
             }
         }
@@ -91,7 +96,8 @@ impl SuperblockStore {
             }
             None => {
                 // The first one appears as a whole, so a file without a whole slot is damage.
-                self.disk.replace_small(FILE, &[&slot[..], &slot[..]].concat())?;
+                self.disk
+                    .replace_small(FILE, &[&slot[..], &slot[..]].concat())?;
                 self.file = self.disk.open(FILE)?;
             }
         }
@@ -123,7 +129,10 @@ fn pick(slots: &[Slot; 2]) -> Result<(u64, &Superblock), JournalError> {
         }
     }
     newest.ok_or_else(|| {
-        JournalError::damaged(FILE, format!("neither copy can be read ({})", reasons.join("; ")))
+        JournalError::damaged(
+            FILE,
+            format!("neither copy can be read ({})", reasons.join("; ")),
+        )
     })
 }
 

@@ -148,7 +148,11 @@ fn check_regions(batch: &Batch, after: u64, size: u64) -> Result<(), WireError> 
         return Err(limit("a batch's data", unpacked_len, BATCH_BYTES_MAX));
     }
     if batch.regions.len() > BATCH_REGIONS_MAX {
-        return Err(limit("a batch's regions", batch.regions.len(), BATCH_REGIONS_MAX));
+        return Err(limit(
+            "a batch's regions",
+            batch.regions.len(),
+            BATCH_REGIONS_MAX,
+        ));
     }
     let mut position = after;
     let mut data = 0_u64;
@@ -190,7 +194,10 @@ fn decompress(codec: Codec, packed: Bytes, len: usize) -> Result<Bytes, WireErro
             .into(),
     };
     if unpacked.len() != len {
-        return Err(WireError::malformed("batch", "its data is not as long as it says"));
+        return Err(WireError::malformed(
+            "batch",
+            "its data is not as long as it says",
+        ));
     }
     Ok(unpacked)
 }

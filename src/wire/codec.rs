@@ -53,9 +53,7 @@ pub fn encode(message: Message) -> Result<Encoded, WireError> {
         Message::Staged(m) => plain(FrameKind::Staged, body("staged", &m)?),
         Message::Applied(m) => plain(FrameKind::Applied, body("applied", &m)?),
         Message::Abort(m) => plain(FrameKind::Abort, body("abort", &m)?),
-        Message::DigestRequest(m) => {
-            plain(FrameKind::DigestRequest, body("digest request", &m)?)
-        }
+        Message::DigestRequest(m) => plain(FrameKind::DigestRequest, body("digest request", &m)?),
         Message::Digests(m) => plain(FrameKind::Digests, body("digests", &m)?),
     })
 }
@@ -95,7 +93,11 @@ pub fn decode(frame: Frame) -> Result<Message, WireError> {
         FrameKind::DigestRequest => Message::DigestRequest(whole("digest request", &payload)?),
         FrameKind::Digests => {
             let digests: crate::wire::Digests = whole("digests", &payload)?;
-            at_most("digests in a frame", digests.digests.len(), DIGESTS_PER_FRAME_MAX)?;
+            at_most(
+                "digests in a frame",
+                digests.digests.len(),
+                DIGESTS_PER_FRAME_MAX,
+            )?;
             Message::Digests(digests)
         }
     })

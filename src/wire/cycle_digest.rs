@@ -115,7 +115,10 @@ mod tests {
         cut.zero(Extent::new(12288, (1 << 20) - 4096));
         let sum = whole.finish();
         assert_eq!(sum, cut.finish());
-        assert_eq!((sum.count, sum.data_bytes, sum.zero_bytes), (2, 8192, 1 << 20));
+        assert_eq!(
+            (sum.count, sum.data_bytes, sum.zero_bytes),
+            (2, 8192, 1 << 20)
+        );
     }
 
     #[test]

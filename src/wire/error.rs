@@ -47,7 +47,9 @@ pub enum WireError {
     #[error("the peer sent a frame of the unknown kind {0}")]
     UnknownKind(u8),
     /// No version is spoken by both.
-    #[error("no common protocol version: we speak {ours}, the peer {theirs}; upgrade the older side")]
+    #[error(
+        "no common protocol version: we speak {ours}, the peer {theirs}; upgrade the older side"
+    )]
     NoCommonVersion {
         /// Our versions.
         ours: VersionRange,

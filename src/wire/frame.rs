@@ -21,7 +21,10 @@ const HEADER_BYTES: usize = 12;
 /// Which message a frame carries. The numbers never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[expect(missing_docs, reason = "each is documented at the message of the same name")]
+#[expect(
+    missing_docs,
+    reason = "each is documented at the message of the same name"
+)]
 pub enum FrameKind {
     Hello = 1,
     Refuse = 2,
@@ -187,7 +190,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
         let kind = FrameKind::from_byte(header[4])?;
         if header[5..8] != [0; 3] {
-            return Err(WireError::malformed("frame", "its reserved bytes are not zero"));
+            return Err(WireError::malformed(
+                "frame",
+                "its reserved bytes are not zero",
+            ));
         }
         if len > self.limit {
             return Err(WireError::TooLarge {
@@ -280,9 +286,12 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// # Errors
     /// When the connection is broken already.
     pub async fn finish(&mut self) -> Result<(), WireError> {
-        self.stream.shutdown().await.map_err(|source| WireError::Io {
-            operation: "write to",
-            source,
-        })
+        self.stream
+            .shutdown()
+            .await
+            .map_err(|source| WireError::Io {
+                operation: "write to",
+                source,
+            })
     }
 }

@@ -28,8 +28,8 @@ pub use error::WireError;
 pub use frame::{Encoded, Frame, FrameKind, FrameReader, FrameWriter};
 pub use handshake::{HELLO_MAGIC, agree_version};
 pub use limits::{
-    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, DIGESTS_PER_FRAME_MAX, FRAME_BYTES_MAX,
-    HELLO_BYTES_MAX, RECEIVE_GROWTH_BYTES, WINDOW_BYTES, WINDOWS_IN_FLIGHT_MAX,
+    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, DIGESTS_PER_FRAME_MAX, FRAME_BYTES_MAX, HELLO_BYTES_MAX,
+    RECEIVE_GROWTH_BYTES, WINDOW_BYTES, WINDOWS_IN_FLIGHT_MAX,
 };
 pub use message::{
     Applied, CycleBegin, CycleEnd, CycleId, DigestRequest, Digests, Hello, LastMaster,
