@@ -1,6 +1,7 @@
 //! The demo's application: a Deployment on a claim, asked through its own verbs.
 
 use anyhow::{Context, Result, ensure};
+use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams, Patch, PatchParams};
@@ -80,15 +81,6 @@ impl<'a> App<'a> {
         };
         app.opened().await?;
         Ok(app)
-    }
-
-    /// The same application, opened by somebody else.
-    #[must_use]
-    pub fn of(scene: &'a Scene) -> App<'a> {
-        App {
-            scene,
-            name: "shop".into(),
-        }
     }
 
     /// Waits until a pod of it is ready, and names it.
@@ -187,6 +179,45 @@ impl<'a> App<'a> {
         let said = self.shop(&["check"]).await?;
         ensure!(said == "ok 0", "the database is damaged: {said}");
         Ok(())
+    }
+
+    /// The rows above an id, each as "id written-at-ms checksum".
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn since(&self, id: u64) -> Result<Vec<String>> {
+        Ok(self
+            .shop(&["since", &id.to_string()])
+            .await?
+            .lines()
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Follows its log until it closes; the answer is the highest order that it acknowledged.
+    ///
+    /// # Errors
+    /// When there is no ready pod.
+    pub async fn follow_orders(&self) -> Result<tokio::task::JoinHandle<u64>> {
+        let pod = self.opened().await?;
+        let pods: Api<Pod> = self.scene.api();
+        Ok(tokio::spawn(async move {
+            let params = LogParams {
+                follow: true,
+                ..LogParams::default()
+            };
+            let mut highest = 0;
+            if let Ok(log) = pods.log_stream(&pod, &params).await {
+                let mut lines = log.lines();
+                while let Ok(Some(line)) = lines.try_next().await {
+                    let id = line
+                        .strip_prefix("order ")
+                        .and_then(|id| id.trim().parse().ok());
+                    highest = highest.max(id.unwrap_or(0));
+                }
+            }
+            highest
+        }))
     }
 
     /// When it last came up and had read its rows, in milliseconds since 1970, by its own clock.

@@ -70,25 +70,26 @@ pub async fn ready(lab: &Lab) -> Result<()> {
 }
 
 async fn load_app_image(lab: &Lab) -> Result<()> {
-    let root = lab.root.join("target/e2e/shop-rootfs");
-    let archive = lab.root.join("target/e2e/shop.tar");
-    let script = lab.root.join("e2e/app/rootfs");
-    let made = lab.run(&script, &[&root.display().to_string()]).await?;
-    anyhow::ensure!(made.ok, "{}", made.all().trim());
+    let shop = format!("{}=>/bin/shop", lab.root.join("e2e/app/shop").display());
+    let folder = lab.root.join("target/e2e");
+    std::fs::create_dir_all(&folder)?;
+    let archive = folder.join("shop.tar").display().to_string();
     lab.lab(&[
         "image",
         "--name",
         APP_IMAGE,
-        "--rootfs",
-        &root.display().to_string(),
+        "--deb",
+        "sqlite3",
+        "--busybox",
+        "--file",
+        &shop,
         "--entrypoint",
         "/bin/shop",
-        "--output",
-        &archive.display().to_string(),
+        "--out",
+        &archive,
     ])
     .await?;
-    lab.lab(&["load", "east", &archive.display().to_string()])
-        .await?;
+    lab.lab(&["load", &archive, "east"]).await?;
     Ok(())
 }
 
@@ -99,7 +100,7 @@ async fn load_ferry_image(lab: &Lab) -> Result<()> {
         "{} does not exist; run `make image` first",
         archive.display()
     );
-    lab.lab(&["load", "east", &archive.display().to_string()])
+    lab.lab(&["load", &archive.display().to_string(), "east"])
         .await?;
     Ok(())
 }

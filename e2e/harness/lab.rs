@@ -107,8 +107,7 @@ impl Lab {
     /// # Errors
     /// When it fails.
     pub async fn helm(&self, args: &[&str]) -> Result<String> {
-        let helm =
-            std::env::var_os("FERRY_E2E_HELM").map_or_else(|| self.find_helm(), PathBuf::from);
+        let helm = std::env::var_os("FERRY_E2E_HELM").map_or_else(Lab::find_helm, PathBuf::from);
         let output = self.run(&helm, args).await?;
         if !output.ok {
             bail!("helm {} failed: {}", args.join(" "), output.all().trim());
@@ -116,15 +115,14 @@ impl Lab {
         Ok(output.stdout)
     }
 
-    fn find_helm(&self) -> PathBuf {
-        let names = [
-            "/var/cache/ferry-lab/bin/helm",
-            "e2e/cluster/.cache/bin/helm",
-        ];
-        names
-            .iter()
-            .map(|name| self.root.join(name))
-            .find(|path| path.exists())
+    /// The lab's own helm, or that of the path.
+    fn find_helm() -> PathBuf {
+        let cache = std::env::var_os("FERRY_CACHE")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/ferry")));
+        cache
+            .map(|cache| cache.join("bin/helm"))
+            .filter(|path| path.exists())
             .unwrap_or_else(|| PathBuf::from("helm"))
     }
 

@@ -42,6 +42,9 @@ pub struct Superblock {
     pub clean: bool,
     /// Whether the volume may hold writes that nobody else has.
     pub diverged: bool,
+    /// The value of `spec.primary` that was honoured last. A stale manifest that says otherwise never
+    /// flips the role back.
+    pub wish: SiteName,
     /// Who led the last transfer.
     pub last_master: Option<LastMaster>,
     /// How the last transfer ended.

@@ -1,3 +1,28 @@
-//! Block devices and images: extents, change sources, reading, applying.
+//! Block devices and images: what changed, reading it, applying it, comparing. Depends on `seam`,
+//! `wire` (blocks, batches) and `units`. All of it blocks; callers give it threads of its own.
+//!
+//! Reading: a change source ([`Changes`]) says which ranges to look at, the [`Reader`] reads them
+//! with a bounded number of open slots, finds zeros, hashes each block once, leaves out what is known
+//! to be the same, and hands on batches in order of position. Applying: the [`Applier`] writes batches
+//! with several writes under way and flushes.
 
+mod apply;
+mod changes;
+mod compare;
+mod device;
 pub mod digest;
+mod feed;
+mod plan;
+mod reader;
+mod scan;
+mod slots;
+mod zero;
+
+pub use apply::{Applier, ApplyError, ApplyReport};
+pub use changes::{Change, ChangeError, Changes, allocated, everything, given};
+pub use compare::{IMAGE_PIECE_BYTES, digest_blocks, hash_image};
+pub use device::{DeviceError, open_source, open_target};
+pub use feed::{FEED_QUEUE, Feeder, feed};
+pub use reader::{Known, ReadBatch, ReadCounters, ReadError, Reader, ReaderConfig};
+pub use slots::{OpenSlot, SlotState};
+pub use zero::is_zero;

@@ -24,6 +24,9 @@ pub struct ReplicationPairStatus {
     /// The current epoch: how many times the primary role has been given out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<i64>,
+    /// The identity of the current epoch, as written on both metadata volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
     /// The site that is primary now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
@@ -298,6 +301,12 @@ pub struct SiteStatus {
     /// The PersistentVolume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<String>,
+    /// The volume's CSI driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// The volume's handle at its driver: what stays when a PersistentVolume object is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<String>,
     /// The metadata claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata_claim: Option<String>,

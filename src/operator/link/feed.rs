@@ -1,12 +1,23 @@
 //! Feeding the list of changed extents to the source mover.
 
-use futures::Stream;
+use std::pin::pin;
+use std::time::Duration;
 
+use futures::{Stream, StreamExt as _};
+use tokio::time::Instant;
+
+use crate::operator::link::connection::Connection;
+use crate::operator::link::registry::accepted;
 use crate::operator::link::{MoverKey, MoverLinkError, MoverLinks};
 use crate::units::{Extent, Point};
+use crate::wire::control::{EXTENTS_PER_BATCH_MAX, ExtentBatch, Request};
 
-/// The most extents held in memory for one feed; the stream is not read further meanwhile.
-pub const FEED_EXTENTS_MAX: usize = 2 * crate::wire::control::EXTENTS_PER_BATCH_MAX;
+/// How long the mover may go without any change of its status while a batch waits to be taken. It
+/// takes a batch when it has room, which under a bandwidth limit may be hours.
+pub const FEED_STALL: Duration = Duration::from_secs(180);
+
+/// How often the mover's status is looked at meanwhile.
+const FEED_LOOK: Duration = Duration::from_secs(5);
 
 /// What a feed has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +31,13 @@ pub struct FedExtents {
 }
 
 impl MoverLinks {
-    /// Sends `extents` as the list that the `Ship` order for `cycle` announced, in batches and with
-    /// bounded memory. When the stream breaks, the mover is told with `ExtentsFailed` and the result
-    /// says why; that is no error: the mover falls to the next rung.
+    /// Sends `extents` as the list that the `Ship` order for `cycle` announced, in batches, over a connection of its own.
+    /// No more than one batch and one item of the stream is held in memory. When the stream breaks, the mover is told with
+    /// `ExtentsFailed` and the result says why; that is no error: the mover falls to the next rung.
+    /// Dropping the future leaves the list unfinished, which the mover counts as broken too.
     ///
     /// # Errors
-    /// When the mover can't be reached or refuses.
+    /// When the mover can't be reached, refuses, or has not moved for [`FEED_STALL`].
     pub async fn feed_extents<S, E>(
         &self,
         key: &MoverKey,
@@ -36,7 +48,94 @@ impl MoverLinks {
         S: Stream<Item = Result<Vec<Extent>, E>> + Send,
         E: std::fmt::Display + Send,
     {
-        drop(extents);
-        todo!("{key:?} {cycle}")
+        let mut feed = Feed {
+            links: self,
+            key,
+            cycle,
+            connection: self.dial(key).await?,
+            index: 0,
+            sent: FedExtents {
+                extents: 0,
+                bytes: 0,
+                broken: None,
+            },
+        };
+        let mut extents = pin!(extents);
+        let mut waiting: Vec<Extent> = Vec::new();
+        while let Some(next) = extents.next().await {
+            match next {
+                Ok(more) => waiting.extend(more),
+                Err(e) => return feed.fail(e.to_string()).await,
+            }
+            // The last part must be marked as such, so one extent always stays back.
+            while waiting.len() > EXTENTS_PER_BATCH_MAX {
+                let rest = waiting.split_off(EXTENTS_PER_BATCH_MAX);
+                let full = std::mem::replace(&mut waiting, rest);
+                feed.send(full, false).await?;
+            }
+        }
+        feed.send(waiting, true).await?;
+        Ok(feed.sent)
+    }
+}
+
+struct Feed<'a> {
+    links: &'a MoverLinks,
+    key: &'a MoverKey,
+    cycle: Point,
+    connection: Connection,
+    index: u32,
+    sent: FedExtents,
+}
+
+impl Feed<'_> {
+    async fn send(&mut self, extents: Vec<Extent>, last: bool) -> Result<(), MoverLinkError> {
+        let count = extents.len() as u64;
+        let bytes: u64 = extents.iter().map(|extent| extent.len).sum();
+        let batch = ExtentBatch {
+            cycle: self.cycle,
+            index: self.index,
+            extents,
+            last,
+        };
+        self.order(Request::Extents(batch)).await?;
+        self.index += 1;
+        self.sent.extents += count;
+        self.sent.bytes += bytes;
+        Ok(())
+    }
+
+    async fn fail(mut self, reason: String) -> Result<FedExtents, MoverLinkError> {
+        let request = Request::ExtentsFailed {
+            cycle: self.cycle,
+            reason: reason.clone(),
+        };
+        self.order(request).await?;
+        self.sent.broken = Some(reason);
+        Ok(self.sent)
+    }
+
+    /// Waits for the answer as long as the mover shows life.
+    async fn order(&mut self, request: Request) -> Result<(), MoverLinkError> {
+        self.connection.begin(request).await?;
+        let version = || self.links.status(self.key).map(|status| status.version);
+        let mut seen = version();
+        let mut since = Instant::now();
+        loop {
+            match self.connection.answer(FEED_LOOK).await {
+                Ok(response) => return accepted(self.key, response),
+                Err(MoverLinkError::TimedOut { address, .. }) => {
+                    let now = version();
+                    if now != seen {
+                        (seen, since) = (now, Instant::now());
+                    }
+                    if since.elapsed() >= FEED_STALL {
+                        let seconds = FEED_STALL.as_secs();
+                        return Err(MoverLinkError::TimedOut { address, seconds });
+                    }
+                }
+                Err(other) => return Err(other),
+            }
+        }
     }
 }

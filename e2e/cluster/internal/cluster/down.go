@@ -45,7 +45,7 @@ func Down(ctx context.Context, clusters []layout.Cluster, report *step.Reporter)
 // lower takes one cluster down. Processes go first, and with the last of them
 // its mount namespace and all mounts; then what outlives processes.
 func lower(ctx context.Context, c layout.Cluster) error {
-	devices, err := poolDevices(c)
+	devices, err := loop.StandingOn(c.PoolImage())
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func lower(ctx context.Context, c layout.Cluster) error {
 		return err
 	}
 	err = errors.Join(
-		detachAll(devices),
+		loop.DetachAll(devices),
 		process.RemoveCgroups(c),
 		network.Disconnect(ctx, c),
 		os.RemoveAll(c.Run()),
@@ -68,59 +68,6 @@ func lower(ctx context.Context, c layout.Cluster) error {
 	return nil
 }
 
-// poolDevices are the loop devices that stand on the cluster's pool, directly
-// or through others: the pool's own, those of volumes, and those that the
-// kubelet puts on block volumes. Each knows the identity of what is behind it,
-// which leads from one to the next even when no path does any more.
-func poolDevices(c layout.Cluster) ([]int, error) {
-	pool, err := loop.Identify(c.PoolImage())
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	attached, err := loop.List()
-	if err != nil {
-		return nil, err
-	}
-	var found []int
-	known := map[int]bool{}
-	for grew := true; grew; {
-		grew = false
-		for _, device := range attached {
-			if !known[device.Number] && standsOn(device, pool, known) {
-				known[device.Number] = true
-				found = append(found, device.Number)
-				grew = true
-			}
-		}
-	}
-	return found, nil
-}
-
-func standsOn(device loop.Attached, pool loop.FileID, known map[int]bool) bool {
-	if device.Backing == pool {
-		return true
-	}
-	for number := range known {
-		id := loop.DeviceID(number)
-		if device.Backing.Device == id || device.BackingDevice == id {
-			return true
-		}
-	}
-	return false
-}
-
-// detachAll detaches devices, those that stand on others first.
-func detachAll(numbers []int) error {
-	var failed []error
-	for i := len(numbers) - 1; i >= 0; i-- {
-		failed = append(failed, loop.Detach(numbers[i]))
-	}
-	return errors.Join(failed...)
-}
-
 // leftovers names everything of a cluster that is there.
 func leftovers(c layout.Cluster) []string {
 	found := network.Leftovers(c)
@@ -130,7 +77,7 @@ func leftovers(c layout.Cluster) []string {
 	for _, path := range process.CgroupLeftovers(c) {
 		found = append(found, "cgroup "+path)
 	}
-	devices, err := poolDevices(c)
+	devices, err := loop.StandingOn(c.PoolImage())
 	if err == nil && len(devices) > 0 {
 		found = append(found, fmt.Sprintf("loop devices %v", devices))
 	}

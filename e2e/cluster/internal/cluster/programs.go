@@ -12,15 +12,23 @@ type program struct {
 	command []string
 }
 
-// commands are the programs that start at once; each waits for what it needs.
-func (l lifter) commands(c layout.Cluster) []program {
+// servers start first; each waits for those that it needs.
+func (l lifter) servers(c layout.Cluster) []program {
 	return []program{
 		{"etcd", etcd(c)},
 		{"containerd", []string{"containerd", "--config", c.Run("config", "containerd.toml")}},
 		{"kube-apiserver", l.apiServer(c)},
+	}
+}
+
+// clients start once the API server is ready: before, it doesn't know yet what
+// they may do, and some of them take a refusal for final.
+func (l lifter) clients(c layout.Cluster) []program {
+	return []program{
 		{"kube-controller-manager", l.controllerManager(c)},
 		{"kube-scheduler", []string{l.kube("kube-scheduler"), "--config=" + c.Run("config", "kube-scheduler.yaml")}},
 		{"kube-proxy", []string{l.kube("kube-proxy"), "--config=" + c.Run("config", "kube-proxy.yaml")}},
+		{"kubelet", l.kubelet(c)},
 	}
 }
 

@@ -81,23 +81,27 @@ func (l lifter) start(ctx context.Context, c layout.Cluster) error {
 	if err := l.prepare(ctx, c); err != nil {
 		return err
 	}
-	if err := l.startPrograms(c); err != nil {
+	ctx, stop := watchPrograms(ctx, c)
+	defer stop()
+	if err := startPrograms(c, l.servers(c)); err != nil {
 		return err
 	}
 	client, err := api.New(c)
 	if err != nil {
 		return err
 	}
-	return step.Parallel(
-		func() error {
-			if err := l.loadArchives(ctx, c); err != nil {
-				return err
-			}
-			l.report.Say("%s: images are loaded", c.Name)
-			return process.Start(c, "kubelet", l.kubelet(c)...)
-		},
-		func() error { return l.install(ctx, c, client) },
+	err = step.Parallel(
+		func() error { return l.loadArchives(ctx, c) },
+		func() error { return client.WaitServing(ctx, c) },
 	)
+	if err != nil {
+		return err
+	}
+	l.report.Say("%s: the API server is ready", c.Name)
+	if err := startPrograms(c, l.clients(c)); err != nil {
+		return err
+	}
+	return l.install(ctx, c, client)
 }
 
 // prepare makes everything that the programs find when they start.
@@ -123,21 +127,16 @@ func (l lifter) prepare(ctx context.Context, c layout.Cluster) error {
 	return process.Hold(c)
 }
 
-// startPrograms starts all but the kubelet, which has to find its images.
-func (l lifter) startPrograms(c layout.Cluster) error {
+func startPrograms(c layout.Cluster, programs []program) error {
 	var failed []error
-	for _, program := range l.commands(c) {
-		failed = append(failed, process.Start(c, program.name, program.command...))
+	for _, p := range programs {
+		failed = append(failed, process.Start(c, p.name, p.command...))
 	}
 	return errors.Join(failed...)
 }
 
 // install applies the manifests and waits for what they lead to.
 func (l lifter) install(ctx context.Context, c layout.Cluster, client *api.Client) error {
-	if err := client.WaitServing(ctx, c); err != nil {
-		return err
-	}
-	l.report.Say("%s: the API server is ready", c.Name)
 	if err := l.applyAll(ctx, c, client); err != nil {
 		return err
 	}

@@ -130,6 +130,3 @@ func inspect(number int) (Attached, error) {
 		BackingDevice: info.Rdevice,
 	}, nil
 }
-
-// DeviceID is the device number of the loop device with the given number.
-func DeviceID(number int) uint64 { return unix.Mkdev(loopMajor, uint32(number)) }

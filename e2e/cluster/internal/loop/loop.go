@@ -157,7 +157,7 @@ func openNode(number, mode int) (*os.File, error) {
 	if !errors.Is(err, os.ErrNotExist) {
 		return node, err
 	}
-	if err := unix.Mknod(path, unix.S_IFBLK|0o660, int(DeviceID(number))); err != nil {
+	if err := unix.Mknod(path, unix.S_IFBLK|0o660, int(deviceID(number))); err != nil {
 		return nil, fmt.Errorf("make node %s: %w", path, err)
 	}
 	return os.OpenFile(path, mode, 0)

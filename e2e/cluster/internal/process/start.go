@@ -103,3 +103,16 @@ func spawn(c layout.Cluster, name string, command []string) error {
 }
 
 func pidFile(c layout.Cluster, name string) string { return c.Run("pid", name) }
+
+// Started are the programs of a cluster that were started.
+func Started(c layout.Cluster) []string {
+	entries, err := os.ReadDir(c.Run("pid"))
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}

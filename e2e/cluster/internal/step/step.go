@@ -92,14 +92,17 @@ func Until(ctx context.Context, what string, limit time.Duration, log string, do
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waited %s for %s: %w%s", limit, what, err, tail(log))
+			if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+				return fmt.Errorf("while waiting for %s: %w", what, cause)
+			}
+			return fmt.Errorf("waited %s for %s: %w%s", limit, what, err, Tail(log))
 		case <-time.After(pause):
 		}
 	}
 }
 
-// tail returns the last lines of a log, with a heading.
-func tail(path string) string {
+// Tail returns the last lines of a log, with a heading.
+func Tail(path string) string {
 	if path == "" {
 		return ""
 	}

@@ -1,0 +1,200 @@
+//! The figures of `docs/measurements.md`: a 2 GiB volume with 1 % changed, through the whole product.
+
+use anyhow::{Context, Result, ensure};
+use ferry::api::v1alpha1::FinishedCycle;
+use serde_json::json;
+
+use super::teller::{bytes, seconds};
+use crate::harness::exec::exec;
+use crate::harness::install::APP_IMAGE;
+use crate::harness::{App, Lab, Pair, Scene, Wish, content, install, memory, secs};
+
+/// The measurements' namespace.
+const NAMESPACE: &str = "ferry-measure";
+/// Runs of each cycle; the table gives the median.
+const RUNS: usize = 3;
+/// The volume, in MiB.
+const VOLUME_MIB: u64 = 2048;
+/// Incompressible data in it, in MiB.
+const DATA_MIB: u64 = 1536;
+/// Random blocks of 4 KiB changed for "1 %".
+const CHANGED_BLOCKS: u64 = 3932;
+
+/// Measures and prints the table.
+///
+/// # Errors
+/// When the cluster, the product or a check of content fails.
+pub async fn measure() -> Result<()> {
+    let lab = Lab::connect().await?;
+    install::install(&lab).await?;
+    let scene = Scene::open(&lab, NAMESPACE, false).await?;
+    let sampler = memory::Sampler::start(&lab, NAMESPACE);
+    let measured = cycles(&scene).await;
+    let switches = if measured.is_ok() {
+        Some(switches(&scene).await?)
+    } else {
+        None
+    };
+    let peaks = sampler.stop().await;
+    let rows = match measured {
+        Ok(rows) => rows,
+        Err(error) => {
+            println!("{}", crate::harness::dump::dump(&scene).await);
+            return Err(error);
+        }
+    };
+    println!(
+        "\n| cycle | seconds | moved | changed | moved / changed | rung | snapshot | pods | handshake | ship | apply | commit |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    for (name, changed, cycle) in &rows {
+        println!("{}", row(name, *changed, cycle));
+    }
+    let (planned, forced) = switches.context("no switch was measured")?;
+    println!("\n| switch | command to the application's first read |\n|---|---|");
+    println!("| planned | {planned:.1} s |\n| forced | {forced:.1} s |");
+    println!("\n| peak memory (cgroup) | |\n|---|---|");
+    println!("| operator | {} |", bytes(peaks.operator));
+    println!("| mover, source or target | {} |", bytes(peaks.mover));
+    scene.close().await
+}
+
+fn row(name: &str, changed: i64, cycle: &FinishedCycle) -> String {
+    let ratio = if changed == 0 {
+        "–".into()
+    } else {
+        format!("{:.3}", cycle.wire_bytes as f64 / changed as f64)
+    };
+    format!(
+        "| {name} | {:.2} | {} | {} | {ratio} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
+        seconds(cycle.total_ms),
+        bytes(cycle.wire_bytes),
+        bytes(changed),
+        cycle.rung,
+        seconds(cycle.snapshot_ms),
+        seconds(cycle.start_ms),
+        seconds(cycle.handshake_ms),
+        seconds(cycle.ship_ms),
+        seconds(cycle.apply_ms),
+        seconds(cycle.commit_ms),
+    )
+}
+
+/// A block volume, so that what changed is known to the byte.
+async fn cycles(scene: &Scene) -> Result<Vec<(&'static str, i64, FinishedCycle)>> {
+    scene
+        .claim("volume", "fast", &format!("{VOLUME_MIB}Mi"), true)
+        .await?;
+    let spec = json!({"terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
+        "containers": [{"name": "writer", "image": APP_IMAGE, "imagePullPolicy": "IfNotPresent",
+            "command": ["/bin/sleep", "36000"],
+            "volumeDevices": [{"name": "data", "devicePath": "/dev/volume"}]}],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "volume"}}]});
+    scene.pod("writer", spec).await?;
+    fill(scene).await?;
+    scene.say(&format!("{DATA_MIB} MiB written"));
+    let wish = Wish {
+        name: "volume".into(),
+        claim: "volume".into(),
+        ..Wish::orders()
+    };
+    let pair = Pair::apply(scene, &wish).await?;
+    let first = pair.baseline().await?;
+    content::same_at(&pair, &first.point).await?;
+    scene.say(&super::teller::cycle(&first));
+    let mut rows = vec![("first full copy", i64::try_from(DATA_MIB << 20)?, first)];
+    let changed = i64::try_from(CHANGED_BLOCKS * 4096)?;
+    rows.push((
+        "1 % changed, random 4 KiB",
+        changed,
+        median(scene, &pair, true).await?,
+    ));
+    rows.push(("nothing changed", 0, median(scene, &pair, false).await?));
+    pair.api()
+        .delete("volume", &kube::api::DeleteParams::default())
+        .await?;
+    scene.delete_pod("writer", 0).await?;
+    Ok(rows)
+}
+
+/// Random data over the first part of the device; the rest stays a hole.
+async fn fill(scene: &Scene) -> Result<()> {
+    // In parts, since one command may take two minutes at most.
+    for part in 0..DATA_MIB / 256 {
+        let command = format!(
+            "dd if=/dev/urandom of=/dev/volume bs=1M count=256 seek={} conv=fsync",
+            part * 256
+        );
+        in_writer(scene, &command).await?;
+    }
+    Ok(())
+}
+
+/// Random blocks, each at another place in its own slice of the data, and other ones each time.
+async fn change(scene: &Scene, salt: usize) -> Result<()> {
+    let slice = DATA_MIB * 256 / CHANGED_BLOCKS;
+    let command = format!(
+        "i=0; while [ $i -lt {CHANGED_BLOCKS} ]; do \
+         dd if=/dev/urandom of=/dev/volume bs=4k count=1 \
+         seek=$((i * {slice} + (i * 31 + {salt} * 17) % {slice})) conv=notrunc 2>/dev/null; \
+         i=$((i + 1)); done; sync"
+    );
+    in_writer(scene, &command).await
+}
+
+async fn in_writer(scene: &Scene, command: &str) -> Result<()> {
+    exec(&scene.api(), "writer", &["/bin/sh", "-ec", command])
+        .await
+        .map(|_| ())
+}
+
+async fn median(scene: &Scene, pair: &Pair<'_>, changing: bool) -> Result<FinishedCycle> {
+    let mut runs = Vec::new();
+    for run in 0..RUNS {
+        if changing {
+            change(scene, run + 1).await?;
+        }
+        let cycle = pair.sync().await?;
+        scene.say(&super::teller::cycle(&cycle));
+        runs.push(cycle);
+    }
+    if let Some(last) = runs.last() {
+        content::same_at(pair, &last.point).await?;
+    }
+    runs.sort_by_key(|c| c.total_ms);
+    runs.into_iter().nth(RUNS / 2).context("no runs")
+}
+
+/// Seconds from command to the application's first successful read: planned, then forced.
+async fn switches(scene: &Scene) -> Result<(f64, f64)> {
+    scene.claim("data", "fast", "256Mi", false).await?;
+    let app = App::open(scene, "data", "0").await?;
+    app.add(3000, 4096).await?;
+    let more =
+        json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
+    let pair = Pair::apply(
+        scene,
+        &Wish {
+            more,
+            ..Wish::orders()
+        },
+    )
+    .await?;
+    pair.baseline().await?;
+    let planned = one_switch(&pair, &app, &["--to", "west", "--yes"]).await?;
+    pair.primary_is("west").await?;
+    pair.follows().await?;
+    tokio::time::sleep(secs(2)).await;
+    let forced = one_switch(&pair, &app, &["--to", "east", "--force", "--yes"]).await?;
+    pair.primary_is("east").await?;
+    Ok((planned, forced))
+}
+
+async fn one_switch(pair: &Pair<'_>, app: &App<'_>, args: &[&str]) -> Result<f64> {
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let commanded = i64::try_from(now()?.as_millis())?;
+    pair.ferry_ok("promote", args).await?;
+    let read = app.opened_at_ms().await?;
+    ensure!(read > commanded, "the application was never stopped");
+    Ok(seconds(read - commanded))
+}

@@ -1,0 +1,144 @@
+//! *As the owner of a database that uses a raw block volume, I want it replicated and switched like
+//! any other.*
+//!
+//! A block-mode claim, written at odd places and overwritten with real zeros (C-2), then switched;
+//! the claim keeps its name and its mode, and holds what was written.
+
+use anyhow::{Context, Result, ensure};
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::Api;
+use serde_json::json;
+
+use super::Story;
+use crate::harness::exec::exec;
+use crate::harness::install::APP_IMAGE;
+use crate::harness::{Pair, Scene, Wish, content};
+
+/// The story.
+#[must_use]
+pub fn story() -> Story {
+    Story {
+        name: "block_mode",
+        proves: &["C-2", "C-5"],
+        alone: false,
+        run: |scene| run(scene).boxed(),
+    }
+}
+
+async fn run(scene: &Scene) -> Result<()> {
+    scene.claim("data", "fast", "64Mi", true).await?;
+    writer(scene).await?;
+    write(
+        scene,
+        "dd if=/dev/urandom of=/dev/volume bs=64k count=100 seek=7 conv=fsync",
+    )
+    .await?;
+    write(
+        scene,
+        "dd if=/dev/urandom of=/dev/volume bs=4k count=1 seek=16383 conv=fsync",
+    )
+    .await?;
+    let pair = Pair::apply(scene, &Wish::orders()).await?;
+    let first = pair.baseline().await?;
+    content::same_at(&pair, &first.point).await?;
+    // Real zeros over data have to arrive as zeros.
+    write(
+        scene,
+        "dd if=/dev/zero of=/dev/volume bs=64k count=30 seek=20 conv=fsync",
+    )
+    .await?;
+    write(
+        scene,
+        "dd if=/dev/urandom of=/dev/volume bs=512 count=3 seek=9001 conv=fsync",
+    )
+    .await?;
+    let cycle = pair.sync().await?;
+    ensure!(
+        cycle.zero_bytes >= 30 * 65536,
+        "only {} bytes were seen to be zero",
+        cycle.zero_bytes
+    );
+    ensure!(
+        cycle.data_bytes < 1 << 20,
+        "{} bytes of data travelled",
+        cycle.data_bytes
+    );
+    content::same_at(&pair, &cycle.point).await?;
+    scene.say("baseline and cycle are equal at both sites");
+    switch(scene, &pair).await
+}
+
+async fn switch(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
+    let before = checksum(scene).await?;
+    pair.patch_spec(json!({"primary": "west"})).await?;
+    // Without spec.application Ferry waits until nobody uses the claim, and names who does.
+    pair.until(
+        "Ferry to name the pod that uses the claim",
+        crate::harness::secs(60),
+        |s| {
+            s.waiting
+                .as_ref()
+                .filter(|w| w.what.contains("writer"))
+                .map(|_| ())
+        },
+    )
+    .await?;
+    scene.delete_pod("writer", 0).await?;
+    pair.primary_is("west").await?;
+    let claims: Api<PersistentVolumeClaim> = scene.api();
+    let spec = claims
+        .get("data")
+        .await?
+        .spec
+        .context("the claim has no spec")?;
+    ensure!(
+        spec.volume_mode.as_deref() == Some("Block"),
+        "the claim's mode is {:?}",
+        spec.volume_mode
+    );
+    writer(scene).await?;
+    let after = checksum(scene).await?;
+    ensure!(
+        before == after,
+        "the volume held {before} before the switch and {after} after it"
+    );
+    write(
+        scene,
+        "dd if=/dev/urandom of=/dev/volume bs=64k count=3 seek=500 conv=fsync",
+    )
+    .await?;
+    pair.follows().await?;
+    let back = pair.sync().await?;
+    content::same_at(pair, &back.point).await?;
+    scene.say("switched; the old site follows");
+    Ok(())
+}
+
+async fn writer(scene: &Scene) -> Result<()> {
+    let spec = json!({"terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
+        "containers": [{"name": "writer", "image": APP_IMAGE, "imagePullPolicy": "IfNotPresent",
+            "command": ["/bin/sleep", "3600"],
+            "volumeDevices": [{"name": "data", "devicePath": "/dev/volume"}]}],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
+    scene.pod("writer", spec).await
+}
+
+async fn write(scene: &Scene, command: &str) -> Result<()> {
+    exec(&scene.api(), "writer", &["/bin/sh", "-ec", command])
+        .await
+        .map(|_| ())
+}
+
+async fn checksum(scene: &Scene) -> Result<String> {
+    let said = exec(
+        &scene.api(),
+        "writer",
+        &["/bin/busybox", "sha256sum", "/dev/volume"],
+    )
+    .await?;
+    said.split(' ')
+        .next()
+        .map(str::to_owned)
+        .context("no checksum")
+}

@@ -1,0 +1,74 @@
+//! *As a user I grow my claim while it is replicated, and expect the copy to grow with it.*
+//!
+//! The claim is grown between two cycles; the next cut carries the new size, the standby's volume
+//! grows first, and the cut is equal at both sites. C-5: the end of the volume is not special.
+
+use anyhow::{Result, ensure};
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::Story;
+use crate::harness::{App, Look, Pair, Scene, Wish, content, secs, until};
+
+/// The story.
+#[must_use]
+pub fn story() -> Story {
+    Story {
+        name: "claim_grown",
+        proves: &["C-5"],
+        alone: false,
+        run: |scene| run(scene).boxed(),
+    }
+}
+
+async fn run(scene: &Scene) -> Result<()> {
+    scene.claim("data", "fast", "64Mi", false).await?;
+    let app = App::open(scene, "data", "0").await?;
+    app.add(200, 4096).await?;
+    let pair = Pair::apply(scene, &Wish::orders()).await?;
+    let first = pair.baseline().await?;
+    let before = content::same_at(&pair, &first.point).await?;
+    grow(scene, "data", "160Mi").await?;
+    // More than the old size, so that the new part is really used.
+    app.add(20_000, 4096).await?;
+    let cycle = pair.sync().await?;
+    let after = content::same_at(&pair, &cycle.point).await?;
+    ensure!(
+        after.size > before.size,
+        "the cut still has {} bytes",
+        after.size
+    );
+    ensure!(after.size >= 160 << 20, "the cut has {} bytes", after.size);
+    scene.say(&format!(
+        "grown from {} to {} bytes, equal at both sites",
+        before.size, after.size
+    ));
+    app.check().await
+}
+
+async fn grow(scene: &Scene, claim: &str, size: &str) -> Result<()> {
+    let claims: Api<PersistentVolumeClaim> = scene.api();
+    let patch = Patch::Merge(json!({"spec": {"resources": {"requests": {"storage": size}}}}));
+    claims.patch(claim, &PatchParams::default(), &patch).await?;
+    until(
+        format!("claim {claim} to have {size}"),
+        secs(90),
+        || async {
+            let capacity = claims
+                .get(claim)
+                .await?
+                .status
+                .and_then(|s| s.capacity)
+                .unwrap_or_default();
+            let now = capacity
+                .get("storage")
+                .map(|q| q.0.clone())
+                .unwrap_or_default();
+            Ok(Look::<()>::when(now == size, now))
+        },
+    )
+    .await
+}

@@ -1,0 +1,123 @@
+//! *As an administrator whose driver can't name changed blocks, I want replication all the same,
+//! and I want to be told what it costs me.*
+//!
+//! Three pairs: a driver with SnapshotMetadata, one without, and one that answers InvalidArgument
+//! for claims of file systems. The ladder falls, status says to which rung and why, and every
+//! committed cut is bit for bit the source's. C-2 in passing: rows are overwritten with zeros.
+
+use anyhow::{Context, Result, ensure};
+use futures::FutureExt;
+use serde_json::json;
+
+use super::Story;
+use crate::harness::{App, Pair, Scene, Wish, content};
+
+/// The story.
+#[must_use]
+pub fn story() -> Story {
+    Story {
+        name: "ladder",
+        proves: &["SYS-3"],
+        alone: false,
+        run: |scene| run(scene).boxed(),
+    }
+}
+
+/// A kind of driver and what has to come of it.
+struct Case {
+    east: &'static str,
+    west: &'static str,
+    snapshot_class: &'static str,
+    /// Rungs that a cycle after the baseline may stand on.
+    rungs: &'static [&'static str],
+    /// Words of which one has to be in the reason.
+    says: &'static [&'static str],
+}
+
+const CASES: [Case; 3] = [
+    Case {
+        east: "fast",
+        west: "fast-west",
+        snapshot_class: "csi-snap",
+        rungs: &["Delta"],
+        says: &[],
+    },
+    Case {
+        east: "plain",
+        west: "plain-west",
+        snapshot_class: "plain-snap",
+        rungs: &["Digests", "FullRead"],
+        says: &["SnapshotMetadata", "snapshot metadata", "snapshot-metadata"],
+    },
+    Case {
+        east: "block-only",
+        west: "block-only-west",
+        snapshot_class: "csi-snap",
+        rungs: &["Digests", "FullRead"],
+        says: &[
+            "InvalidArgument",
+            "invalid argument",
+            "refused",
+            "file-system",
+            "block",
+        ],
+    },
+];
+
+async fn run(scene: &Scene) -> Result<()> {
+    for case in &CASES {
+        one(scene, case)
+            .await
+            .with_context(|| format!("class {}", case.east))?;
+    }
+    Ok(())
+}
+
+async fn one(scene: &Scene, case: &Case) -> Result<()> {
+    let claim = format!("data-{}", case.east);
+    scene.claim(&claim, case.east, "128Mi", false).await?;
+    let wish = Wish {
+        name: case.east.into(),
+        claim: claim.clone(),
+        east: case.east.into(),
+        west: case.west.into(),
+        snapshot_class: case.snapshot_class.into(),
+        more: json!({}),
+        ..Wish::orders()
+    };
+    let app = App::open(scene, &claim, "0").await?;
+    app.add(500, 4096).await?;
+    let pair = Pair::apply(scene, &wish).await?;
+    let first = pair.baseline().await?;
+    content::same_at(&pair, &first.point).await?;
+    app.add(50, 4096).await?;
+    let cycle = pair.sync().await?;
+    ensure!(
+        case.rungs.contains(&cycle.rung.as_str()),
+        "the cycle stands on {}, not on one of {:?}",
+        cycle.rung,
+        case.rungs
+    );
+    let rung = pair.status().await?.rung.context("no rung in status")?;
+    ensure!(
+        rung.rung == cycle.rung,
+        "status.rung says {}, the cycle {}",
+        rung.rung,
+        cycle.rung
+    );
+    let said = case.says.is_empty() || case.says.iter().any(|word| rung.reason.contains(word));
+    ensure!(
+        said,
+        "the reason does not say why no better rung is used: {:?}",
+        rung.reason
+    );
+    // Even where everything is read, only what changed travels.
+    ensure!(
+        cycle.data_bytes < 16 << 20,
+        "{} bytes of data travelled",
+        cycle.data_bytes
+    );
+    content::same_at(&pair, &cycle.point).await?;
+    scene.say(&format!("{}: {} ({})", case.east, cycle.rung, rung.reason));
+    app.scale(0).await
+}

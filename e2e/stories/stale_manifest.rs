@@ -1,0 +1,70 @@
+//! *My deployment tool applies the same manifest every few minutes. It must not move the primary
+//! role back after a failover.*
+//!
+//! After a promotion the old manifest is applied again, unchanged. The role stays, the condition
+//! `PrimaryDisagrees` says what the manifest wants and what the data says. An order for an older
+//! epoch is refused, and so is one for a site without a committed point.
+
+use anyhow::{Result, ensure};
+use ferry::api::{conditions, reasons};
+use futures::FutureExt;
+use serde_json::json;
+
+use super::Story;
+use crate::harness::pair::is_true;
+use crate::harness::{App, Pair, Scene, Wish, secs};
+
+/// The story.
+#[must_use]
+pub fn story() -> Story {
+    Story {
+        name: "stale_manifest",
+        proves: &["SYS-4"],
+        alone: false,
+        run: |scene| run(scene).boxed(),
+    }
+}
+
+async fn run(scene: &Scene) -> Result<()> {
+    scene.claim("data", "fast", "64Mi", false).await?;
+    let app = App::open(scene, "data", "0").await?;
+    app.add(100, 4096).await?;
+    let rows = app.rows().await?;
+    let application =
+        json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
+    let wish = Wish {
+        more: application,
+        ..Wish::orders()
+    };
+    let pair = Pair::apply(scene, &wish).await?;
+    pair.baseline().await?;
+    let epoch = pair.status().await?.epoch.unwrap_or(0);
+    pair.patch_spec(json!({"promotion": {"site": "west", "epoch": epoch, "kind": "Planned"}}))
+        .await?;
+    pair.primary_is("west").await?;
+    Pair::apply(scene, &wish).await?;
+    let condition = pair
+        .until("the condition PrimaryDisagrees", secs(30), |s| {
+            is_true(&s.conditions, conditions::PRIMARY_DISAGREES)
+                .then(|| conditions::get(&s.conditions, conditions::PRIMARY_DISAGREES).cloned())?
+        })
+        .await?;
+    ensure!(
+        condition.message.contains("east") && condition.message.contains("west"),
+        "the condition names not both sites: {}",
+        condition.message
+    );
+    pair.follows().await?;
+    // Written for the epoch before: void.
+    pair.patch_spec(json!({"promotion": {"site": "east", "epoch": epoch, "kind": "Forced"}}))
+        .await?;
+    pair.reason(reasons::CONSENT_FOR_OTHER_EPOCH).await?;
+    let status = pair.status().await?;
+    ensure!(
+        status.primary.as_deref() == Some("west"),
+        "the role was moved to {:?}",
+        status.primary
+    );
+    ensure!(app.rows().await? == rows, "the rows have changed");
+    app.check().await
+}

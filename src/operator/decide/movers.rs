@@ -1,0 +1,100 @@
+//! Which mover pods run: those that are wanted, with the device that is wanted, and no others.
+
+use uuid::Uuid;
+
+use crate::api::reasons;
+use crate::operator::decide::{Action, Draft};
+use crate::operator::observe::SiteView;
+use crate::units::{Epoch, Generation, PairId, Role, Seq};
+use crate::wire::control::{InitOrder, MoverStatus, Request};
+
+/// The report of a wanted mover that answers and has a superblock of this pair. A blank one is
+/// given its first superblock; one that can't be used is reported.
+pub fn ready<'a>(d: &mut Draft<'a>, site: &SiteView) -> Option<&'a MoverStatus> {
+    let Some(mover) = d.mover(&site.name) else {
+        let what = match site.pod.as_ref() {
+            Some(pod) => match &pod.problem {
+                Some(problem) => {
+                    d.trouble(
+                        reasons::MOVER_NOT_STARTING,
+                        format!("pod {} does not start: {problem}", pod.name),
+                    );
+                    format!("pod {} to start: {problem}", pod.name)
+                }
+                None => format!("pod {} to answer", pod.name),
+            },
+            None => format!("the mover at site {} to start", site.name),
+        };
+        d.wait(what);
+        return None;
+    };
+    if let Some(error) = &mover.superblock_error {
+        d.trouble(
+            reasons::CYCLE_FAILED,
+            format!("the metadata volume at site {} can't be used: {}", site.name, error.message),
+        );
+        d.wait(format!("the metadata volume at site {}", site.name));
+        return None;
+    }
+    if mover.superblock.is_none() {
+        init(d, site);
+        d.wait(format!("the first superblock at site {}", site.name));
+        return None;
+    }
+    Some(mover)
+}
+
+fn init(d: &mut Draft<'_>, site: &SiteView) {
+    let status = &d.status;
+    let uuid = |text: &Option<String>| text.as_deref().and_then(|t| Uuid::parse_str(t).ok());
+    let (Some(pair_id), Some(generation)) = (uuid(&status.pair_id), uuid(&status.generation)) else {
+        return;
+    };
+    let wish = status.honoured_primary.as_ref().or(status.primary.as_ref());
+    let Some(wish) = wish.and_then(|wish| wish.parse().ok()) else { return };
+    let primary = status.primary.as_deref() == Some(site.name.as_str());
+    let peer = d.o.other(&site.name).and_then(|other| other.mover.as_ref()?.superblock.as_ref());
+    let start = peer.and_then(|report| report.lineage.last()).map_or(Seq(1), |entry| entry.start);
+    let epoch = d.epoch();
+    d.act(Action::Order {
+        site: site.name.clone(),
+        request: Request::Init(InitOrder {
+            pair_id: PairId(pair_id),
+            role: if primary { Role::Primary } else { Role::Standby },
+            epoch,
+            generation: Generation(generation),
+            start,
+            never_writable: !primary && epoch == Epoch::FIRST,
+            wish,
+        }),
+    });
+}
+
+/// What keeps the movers from starting, as a clause.
+#[must_use]
+pub fn stuck(d: &Draft<'_>) -> String {
+    let problems = d.o.sites.iter().filter_map(|site| {
+        let pod = site.pod.as_ref()?;
+        Some(format!("{}: {}", pod.name, pod.problem.as_deref()?))
+    });
+    let problems: Vec<String> = problems.collect();
+    if problems.is_empty() { "Kubernetes names no cause; see the pods' events".into() } else { problems.join("; ") }
+}
+
+/// Starts what is wanted and stops what is not.
+pub fn settle(d: &mut Draft<'_>) {
+    for site in &d.o.sites {
+        let wanted = d.wanted.get(&site.name).cloned();
+        match (&site.pod, wanted) {
+            (Some(pod), _) if pod.deleting => {
+                d.wait(format!("pod {} to end", pod.name));
+            }
+            (Some(pod), Some(device)) if pod.device_claim.as_deref() == device.claim() && !pod.ended => {}
+            (Some(pod), _) => {
+                d.act(Action::StopMover { site: site.name.clone(), uid: pod.uid.clone() });
+            }
+            (None, Some(device)) => d.act(Action::StartMover { site: site.name.clone(), device }),
+            (None, None) => {}
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Snapshots and source claims that nothing needs any more.
+//!
+//! What stays: the committed point's snapshot at either side, the common base, and the running
+//! cycle's. So at most two a side, and at least one common one at every moment.
+
+use crate::operator::decide::{Action, Draft, cycle};
+use crate::operator::observe::SiteView;
+use crate::units::Point;
+
+/// Deletes what is not needed.
+pub fn sweep(d: &mut Draft<'_>) {
+    if d.status.committed_point.is_none() && d.status.cycle.is_none() && d.status.last_failure.is_none() {
+        // Nothing is known yet; whatever lies there may be the common base.
+        return;
+    }
+    for site in &d.o.sites {
+        cuts(d, site);
+        let reading = site.pod.as_ref().and_then(|pod| pod.device_claim.clone());
+        for claim in site.source_claims.iter().filter(|claim| !claim.deleting) {
+            let running = d.cycle().is_some_and(|cycle| cycle.point.point() == claim.point);
+            if !running && reading.as_ref() != Some(&claim.name) {
+                d.act(Action::DropSourceClaim { name: claim.name.clone() });
+            }
+        }
+    }
+}
+
+fn cuts(d: &mut Draft<'_>, site: &SiteView) {
+    // A side with writes of its own keeps what it has: it may be wanted for salvage.
+    if cycle::is_diverged(d, site.name.as_str()) {
+        return;
+    }
+    let committed = common_base(d);
+    for cut in site.cuts.iter().filter(|cut| !cut.deleting) {
+        let kept = d.keep.contains(&(site.name.clone(), cut.point)) || committed == Some(cut.point);
+        if !kept {
+            d.act(Action::DropCut { name: cut.name.clone() });
+        }
+    }
+}
+
+/// The point whose snapshots are the common base.
+fn common_base(d: &Draft<'_>) -> Option<Point> {
+    d.committed().or_else(|| {
+        // While the standby is diverged the promoted point is what both sides have in common.
+        d.status.switch.as_ref().and_then(|switch| switch.promoted_point.as_ref()).map(|p| p.point())
+    })
+}

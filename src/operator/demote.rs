@@ -1,0 +1,78 @@
+//! Demotion, at the operator: the old primary's mover learns that its epoch is over.
+
+use jiff::SignedDuration;
+
+use crate::api::v1alpha1::{PointStatus, SwitchStatus};
+use crate::operator::decide::{Action, Device, Draft, mover_ready};
+use crate::operator::switch;
+use crate::units::{Epoch, Role, SiteName};
+use crate::wire::control::{DemoteOrder, Request};
+
+/// The longest that a forced move waits for the old primary's mover. Beyond it the move goes on; the
+/// old side learns of the new epoch when it comes back, before anything is shipped to it.
+pub const DEMOTE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(60);
+
+/// Orders the demotion, and goes on when the superblock says so.
+pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
+    let (Ok(from), Ok(to)) = (switch.from.parse::<SiteName>(), switch.to.parse::<SiteName>()) else {
+        return;
+    };
+    let (Some(old), Some(new)) = (d.o.site(&from), d.o.site(&to)) else { return };
+    let epoch = Epoch(u64::try_from(switch.epoch).unwrap_or(0));
+    d.want(&from, Device::None);
+    // The new primary's lineage is asked for once more; its device is not needed for that.
+    let device = new.pod.as_ref().filter(|pod| !pod.deleting && !pod.ended).and_then(|p| p.device_claim.clone());
+    d.want(&to, device.map_or(Device::None, Device::Replica));
+    if let Some(mover) = mover_ready(d, old)
+        && let Some(report) = &mover.superblock
+    {
+        if report.role == Role::Standby && report.epoch >= epoch {
+            mark(d, &from, report.diverged);
+            done(d);
+            return;
+        }
+        order(d, switch, old.name.clone(), new, epoch);
+        return;
+    }
+    let waited = switch::in_step(d, "Demote");
+    if switch.kind == "Forced" && waited > DEMOTE_WAIT_MAX {
+        mark(d, &from, true);
+        done(d);
+        return;
+    }
+    d.visit_in(SignedDuration::from_secs(5));
+}
+
+fn order(
+    d: &mut Draft<'_>,
+    switch: &SwitchStatus,
+    from: SiteName,
+    new: &crate::operator::observe::SiteView,
+    epoch: Epoch,
+) {
+    let Some(report) = mover_ready(d, new).and_then(|mover| mover.superblock.as_ref()) else { return };
+    let planned = switch.kind == "Planned";
+    let clean_at = switch.promoted_point.as_ref().filter(|_| planned).map(PointStatus::point);
+    let wish = report.wish.clone();
+    d.act(Action::Order {
+        site: from.clone(),
+        request: Request::Demote(DemoteOrder { epoch, lineage: report.lineage.clone(), clean_at, wish }),
+    });
+    d.wait(format!("site {from} to record that it is standby in epoch {epoch}"));
+}
+
+fn mark(d: &mut Draft<'_>, site: &SiteName, diverged: bool) {
+    if let Some(status) = d.status.sites.iter_mut().find(|s| s.name == site.as_str()) {
+        status.diverged = diverged;
+    }
+    if diverged {
+        // What the standby holds is no committed point of this epoch.
+        d.status.committed_point = None;
+    }
+}
+
+fn done(d: &mut Draft<'_>) {
+    // No mover is wanted while claims are re-bound.
+    d.wanted.clear();
+    switch::step(d, "Rebind");
+}

@@ -1,0 +1,13 @@
+//! Step 1, observe (client required): everything that a visit needs to know, read once.
+
+mod cluster;
+mod model;
+mod read;
+mod timeline;
+
+pub use cluster::{ClassCache, Error, observe};
+pub use model::{
+    Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SiteView, SnapshotClasses,
+    SourceClaim, StorageClassView, Volume, VolumeMode,
+};
+pub use timeline::{Timeline, millis_between};

@@ -1,0 +1,11 @@
+//! Step 2, validate (no client required): does the spec make sense together with what it names?
+//!
+//! A problem stops what has not begun: no new cycle, no new move of the role. What runs goes on,
+//! and nothing is deleted.
+
+mod checks;
+mod settings;
+mod snapshot_class;
+
+pub use checks::{Problem, primary_site, validate};
+pub use settings::{INTERVAL_MIN, Settings, SiteSettings, quantity_bytes, settings};

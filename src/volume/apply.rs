@@ -1,0 +1,233 @@
+//! The applier: writes batches to the volume with several writes under way, then flushes.
+//!
+//! Regions of a cycle are disjoint, so the order of writes does not matter, and doing it all again
+//! after a crash gives the same image.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::seam::{AlignedBuf, BlockFile, DIRECT_ALIGN, DiskError};
+use crate::units::Extent;
+use crate::wire::{BATCH_BYTES_MAX, BatchData, RegionKind};
+
+/// Batches that may wait to be written, for each thread. Beyond it the sender waits.
+const QUEUE_PER_THREAD: usize = 2;
+
+/// Threads beyond this bring nothing.
+const THREADS_MAX: usize = 32;
+
+/// Runs shorter than this go through the page cache, which sorts and joins them; longer ones past it.
+const DIRECT_BYTES_MIN: usize = 64 * 1024;
+
+/// Why applying ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The volume could not be written or flushed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A region's data does not match its checksum.
+    #[error("the region at byte {0} does not match its checksum: nothing of it was written")]
+    Checksum(u64),
+    /// An earlier batch failed.
+    #[error("an earlier write has failed")]
+    Failed,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApplyReport {
+    /// Bytes of data.
+    pub data_bytes: u64,
+    /// Bytes of zeros.
+    pub zero_bytes: u64,
+    /// Writes that the data took.
+    pub writes: u64,
+}
+
+/// Writes batches in threads of its own.
+pub struct Applier {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    device: Arc<dyn BlockFile>,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    queue_max: usize,
+    data_bytes: AtomicU64,
+    zero_bytes: AtomicU64,
+    writes: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: std::collections::VecDeque<BatchData>,
+    writing: usize,
+    error: Option<ApplyError>,
+    failed: bool,
+    ended: bool,
+}
+
+impl Applier {
+    /// Starts an applier that writes to `device` with `threads` writes under way.
+    #[must_use]
+    pub fn start(device: Arc<dyn BlockFile>, threads: usize) -> Applier {
+        let threads = threads.clamp(1, THREADS_MAX);
+        let shared = Arc::new(Shared {
+            device,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            queue_max: threads * QUEUE_PER_THREAD,
+            data_bytes: AtomicU64::new(0),
+            zero_bytes: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+        });
+        for _ in 0..threads {
+            let shared = shared.clone();
+            std::thread::spawn(move || shared.work());
+        }
+        Applier { shared }
+    }
+
+    /// Hands a batch over; waits while too many are waiting.
+    ///
+    /// # Errors
+    /// When an earlier one has failed; the first call after it says how.
+    pub fn push(&self, batch: BatchData) -> Result<(), ApplyError> {
+        let mut queue = self.shared.lock();
+        while queue.waiting.len() >= self.shared.queue_max && !queue.failed {
+            queue = self.shared.wait(queue);
+        }
+        queue.check()?;
+        queue.waiting.push_back(batch);
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Waits until everything handed over is written, and makes it durable.
+    ///
+    /// # Errors
+    /// When a write or the flush has failed.
+    pub fn flush(&self) -> Result<ApplyReport, ApplyError> {
+        let mut queue = self.shared.lock();
+        while (queue.writing > 0 || !queue.waiting.is_empty()) && !queue.failed {
+            queue = self.shared.wait(queue);
+        }
+        queue.check()?;
+        drop(queue);
+        self.shared.device.flush()?;
+        Ok(self.report())
+    }
+
+    /// What was written so far.
+    #[must_use]
+    pub fn report(&self) -> ApplyReport {
+        ApplyReport {
+            data_bytes: self.shared.data_bytes.load(Ordering::Relaxed),
+            zero_bytes: self.shared.zero_bytes.load(Ordering::Relaxed),
+            writes: self.shared.writes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Applier {
+    fn drop(&mut self) {
+        self.shared.lock().ended = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Queue {
+    fn check(&mut self) -> Result<(), ApplyError> {
+        if self.failed {
+            return Err(self.error.take().unwrap_or(ApplyError::Failed));
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        self.changed
+            .wait(queue)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut buf = AlignedBuf::zeroed(BATCH_BYTES_MAX);
+        while let Some(batch) = self.take() {
+            let result = self.write(&batch, &mut buf);
+            let mut queue = self.lock();
+            queue.writing -= 1;
+            if let Err(e) = result
+                && !queue.failed
+            {
+                queue.failed = true;
+                queue.error = Some(e);
+                queue.waiting.clear();
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    fn take(&self) -> Option<BatchData> {
+        let mut queue = self.lock();
+        loop {
+            if queue.ended || queue.failed {
+                return None;
+            }
+            if let Some(batch) = queue.waiting.pop_front() {
+                queue.writing += 1;
+                self.changed.notify_all();
+                return Some(batch);
+            }
+            queue = self.wait(queue);
+        }
+    }
+
+    fn write(&self, batch: &BatchData, buf: &mut AlignedBuf) -> Result<(), ApplyError> {
+        // All checks come before the first write.
+        for (region, data) in batch.iter() {
+            if let RegionKind::Data { crc } = region.kind
+                && (crc32c::crc32c(data) != crc || data.len() as u64 != region.extent.len)
+            {
+                return Err(ApplyError::Checksum(region.extent.offset));
+            }
+        }
+        for (region, data) in batch.iter() {
+            match region.kind {
+                RegionKind::Zero => self.zero(region.extent)?,
+                RegionKind::Data { .. } => self.data(region.extent.offset, data, buf)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn zero(&self, extent: Extent) -> Result<(), ApplyError> {
+        self.device.zero(extent)?;
+        self.zero_bytes.fetch_add(extent.len, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn data(&self, offset: u64, data: &[u8], buf: &mut AlignedBuf) -> Result<(), ApplyError> {
+        let direct_len = data.len() / DIRECT_ALIGN * DIRECT_ALIGN;
+        if direct_len >= DIRECT_BYTES_MIN && direct_len <= buf.len() {
+            let (head, tail) = data.split_at(direct_len);
+            buf[..direct_len].copy_from_slice(head);
+            self.device.write_at(offset, &buf[..direct_len])?;
+            if !tail.is_empty() {
+                self.device.write_at(offset + direct_len as u64, tail)?;
+            }
+        } else {
+            self.device.write_at(offset, data)?;
+        }
+        self.data_bytes
+            .fetch_add(data.len() as u64, Ordering::Relaxed);
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}

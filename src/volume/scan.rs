@@ -1,0 +1,143 @@
+//! What one worker does with one job: read, find zeros, hash, leave out what is the same.
+
+use crate::seam::{AlignedBuf, BlockFile, DiskError};
+use crate::units::Extent;
+use crate::volume::plan::Job;
+use crate::volume::{Change, Known, is_zero};
+use crate::wire::{BLOCK_BYTES, BlockDigest, Region, RegionKind, blocks_of};
+
+const BLOCK: usize = BLOCK_BYTES as usize;
+
+/// Kept digests are looked up for this many blocks at a time.
+const LOOKUP_BLOCKS: u64 = 16 * 1024;
+
+/// What came out of a job; the data lies packed at the beginning of the job's buffer.
+#[derive(Debug, Default)]
+pub(super) struct Scanned {
+    pub(super) regions: Vec<Region>,
+    pub(super) digests: Vec<BlockDigest>,
+    pub(super) data_len: usize,
+    pub(super) zero_bytes: u64,
+    pub(super) same_bytes: u64,
+}
+
+/// Reads a job into `buf` and finds out what of it has to be shipped.
+pub(super) fn scan(
+    device: &dyn BlockFile,
+    job: &Job,
+    known: Option<&Known>,
+    buf: &mut AlignedBuf,
+) -> Result<Scanned, DiskError> {
+    let mut out = Scanned::default();
+    let mut from = 0;
+    for change in &job.changes {
+        let len = usize::try_from(change.extent().len).unwrap_or(usize::MAX);
+        if let Change::Read(extent) = change {
+            device.read_at(extent.offset, &mut buf[from..from + len])?;
+            from += len;
+        }
+    }
+    let mut at = 0;
+    for change in &job.changes {
+        match change {
+            Change::Read(extent) => at = out.read(*extent, known, buf, at)?,
+            Change::Zero(extent) => out.zeros(*extent, known)?,
+        }
+    }
+    out.checksum(buf);
+    Ok(out)
+}
+
+impl Scanned {
+    /// Sorts out a range whose bytes lie in `buf` from `at`; gives back where they end.
+    fn read(
+        &mut self,
+        extent: Extent,
+        known: Option<&Known>,
+        buf: &mut AlignedBuf,
+        at: usize,
+    ) -> Result<usize, DiskError> {
+        let blocks = blocks_of(extent);
+        let count = usize::try_from(blocks.end - blocks.start).unwrap_or(usize::MAX);
+        let old = match known {
+            Some(known) => known.lookup(blocks.start, count)?,
+            None => Vec::new(),
+        };
+        let len = usize::try_from(extent.len).unwrap_or(usize::MAX);
+        for (index, start) in (0..len).step_by(BLOCK).enumerate() {
+            let block_len = BLOCK.min(len - start);
+            let here = Extent::new(extent.offset + start as u64, block_len as u64);
+            let block = &buf[at + start..at + start + block_len];
+            let digest = if is_zero(block) {
+                BlockDigest::ZERO
+            } else {
+                BlockDigest::of_data(block)
+            };
+            if old.get(index) == Some(&Some(digest)) {
+                self.same_bytes += here.len;
+            } else if digest.is_zero() {
+                self.push(here, RegionKind::Zero);
+                self.zero_bytes += here.len;
+            } else {
+                // Packed data never overtakes what is still to be looked at.
+                let to = self.data_len;
+                if to != at + start {
+                    buf.copy_within(at + start..at + start + block_len, to);
+                }
+                self.data_len += block_len;
+                self.digests.push(digest);
+                self.push(here, RegionKind::Data { crc: 0 });
+            }
+        }
+        Ok(at + len)
+    }
+
+    /// Sorts out a range that is known to be zeros.
+    fn zeros(&mut self, extent: Extent, known: Option<&Known>) -> Result<(), DiskError> {
+        let Some(known) = known else {
+            self.push(extent, RegionKind::Zero);
+            self.zero_bytes += extent.len;
+            return Ok(());
+        };
+        let blocks = blocks_of(extent);
+        let mut first = blocks.start;
+        while first < blocks.end {
+            let count = (blocks.end - first).min(LOOKUP_BLOCKS);
+            let old = known.lookup(first, usize::try_from(count).unwrap_or(0))?;
+            for (block, old) in (first..).zip(old) {
+                let start = block * BLOCK_BYTES;
+                let here = Extent::new(start, BLOCK_BYTES.min(extent.end() - start));
+                if old == Some(BlockDigest::ZERO) {
+                    self.same_bytes += here.len;
+                } else {
+                    self.push(here, RegionKind::Zero);
+                    self.zero_bytes += here.len;
+                }
+            }
+            first += count;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, extent: Extent, kind: RegionKind) {
+        if let Some(last) = self.regions.last_mut()
+            && last.extent.end() == extent.offset
+            && last.kind == kind
+        {
+            last.extent.len += extent.len;
+            return;
+        }
+        self.regions.push(Region { extent, kind });
+    }
+
+    fn checksum(&mut self, buf: &AlignedBuf) {
+        let mut at = 0;
+        for region in &mut self.regions {
+            if let RegionKind::Data { crc } = &mut region.kind {
+                let len = usize::try_from(region.extent.len).unwrap_or(usize::MAX);
+                *crc = crc32c::crc32c(&buf[at..at + len]);
+                at += len;
+            }
+        }
+    }
+}
