@@ -14,6 +14,8 @@ struct Cli {
 enum Verb {
     /// Print the custom resource definitions as YAML.
     Crd,
+    /// Reconcile replication pairs: take snapshots, run movers, move roles.
+    Operator(Box<ferry::operator::cli::Args>),
     /// Check that an operator answers and is ready; `helm test` runs this.
     Selfcheck(ferry::plugin::selfcheck::Args),
     /// Print the size in bytes and the BLAKE3 of a device or file, to compare copies by content.
@@ -27,6 +29,10 @@ enum Verb {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Crd => print!("{}", ferry::api::crd::replication_pair_yaml()?),
+        Verb::Operator(args) => {
+            ferry::telemetry::init()?;
+            ferry::operator::cli::run(*args)?;
+        }
         Verb::Selfcheck(args) => ferry::plugin::selfcheck::run(&args)?,
         Verb::Digest { device } => {
             let (size, blake3) = ferry::volume::digest::digest(&device)?;
