@@ -12,6 +12,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Move one volume's data for the operator.
+    Mover(ferry::mover::Args),
     /// Print the custom resource definitions as YAML.
     Crd,
     /// Reconcile replication pairs: take snapshots, run movers, move roles.
@@ -26,8 +28,15 @@ enum Verb {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<std::process::ExitCode> {
     match Cli::parse().verb {
+        Verb::Mover(args) => {
+            ferry::telemetry::logs::init()?;
+            if let Err(error) = ferry::mover::run(args) {
+                tracing::error!(%error, "the mover ends");
+                return Ok(error.exit_code().into());
+            }
+        }
         Verb::Crd => print!("{}", ferry::api::crd::replication_pair_yaml()?),
         Verb::Operator(args) => {
             ferry::telemetry::init()?;
@@ -39,5 +48,5 @@ fn main() -> anyhow::Result<()> {
             println!("{size} {blake3}");
         }
     }
-    Ok(())
+    Ok(std::process::ExitCode::SUCCESS)
 }
