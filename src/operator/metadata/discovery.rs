@@ -36,6 +36,9 @@ pub(super) async fn find(client: &Client, driver: &str) -> Result<Service, Metad
         match api.get_opt(driver).await {
             Ok(Some(object)) => return read(driver, &object.data),
             Ok(None) => {}
+            // An API server answers for a version that it does not serve with plain text, in which
+            // the client finds no reason.
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(e) => {
                 return Err(MetadataError::new(
                     Trust::Later,
