@@ -2,7 +2,8 @@
 //! any other.*
 //!
 //! A block-mode claim, written at odd places and overwritten with real zeros (C-2), then switched;
-//! the claim keeps its name and its mode, and holds what was written.
+//! a cycle
+//! in which nothing changed moves nothing (C-4); the claim keeps its name and its mode, and holds what was written.
 
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
@@ -20,7 +21,7 @@ use crate::harness::{Pair, Scene, Wish, content};
 pub fn story() -> Story {
     Story {
         name: "block_mode",
-        proves: &["C-2", "C-5"],
+        proves: &["C-2", "C-4", "C-5"],
         alone: false,
         run: |scene| run(scene).boxed(),
     }
@@ -66,6 +67,16 @@ async fn run(scene: &Scene) -> Result<()> {
     );
     content::same_at(&pair, &cycle.point).await?;
     scene.say("baseline and cycle are equal at both sites");
+    let idle = pair.sync().await?;
+    ensure!(
+        idle.data_bytes == 0 && idle.zero_bytes == 0,
+        "an idle volume has changed: {idle:?}"
+    );
+    content::same_at(&pair, &idle.point).await?;
+    scene.say(&format!(
+        "nothing changed: committed in {} ms with no data",
+        idle.total_ms
+    ));
     switch(scene, &pair).await
 }
 

@@ -4,7 +4,7 @@
 //! The whole life that `make demo` shows: baseline, delta cycles, planned switch, the old site
 //! follows by delta, forced failover with a named loss, failback by the difference. H-6 (without
 //! consent nothing changes and the status is Diverged; with consent only the difference travels),
-//! SYS-2 (nothing left over), SYS-3 (bytes bounded by what changed).
+//! C-9 (never more than two snapshots a side), SYS-2 (nothing left over), SYS-3 (bytes bounded by what changed).
 
 use anyhow::Result;
 use futures::FutureExt;
@@ -19,7 +19,7 @@ use crate::harness::Scene;
 pub fn story() -> Story {
     Story {
         name: "life",
-        proves: &["H-6", "SYS-2", "SYS-3"],
+        proves: &["C-9", "H-6", "SYS-2", "SYS-3"],
         alone: false,
         run: |scene| run(scene).boxed(),
     }

@@ -14,14 +14,23 @@ pub const DEMOTE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 /// Orders the demotion, and goes on when the superblock says so.
 pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
-    let (Ok(from), Ok(to)) = (switch.from.parse::<SiteName>(), switch.to.parse::<SiteName>()) else {
+    let (Ok(from), Ok(to)) = (
+        switch.from.parse::<SiteName>(),
+        switch.to.parse::<SiteName>(),
+    ) else {
         return;
     };
-    let (Some(old), Some(new)) = (d.o.site(&from), d.o.site(&to)) else { return };
+    let (Some(old), Some(new)) = (d.o.site(&from), d.o.site(&to)) else {
+        return;
+    };
     let epoch = Epoch(u64::try_from(switch.epoch).unwrap_or(0));
     d.want(&from, Device::None);
     // The new primary's lineage is asked for once more; its device is not needed for that.
-    let device = new.pod.as_ref().filter(|pod| !pod.deleting && !pod.ended).and_then(|p| p.device_claim.clone());
+    let device = new
+        .pod
+        .as_ref()
+        .filter(|pod| !pod.deleting && !pod.ended)
+        .and_then(|p| p.device_claim.clone());
     d.want(&to, device.map_or(Device::None, Device::Replica));
     if let Some(mover) = mover_ready(d, old)
         && let Some(report) = &mover.superblock
@@ -50,15 +59,28 @@ fn order(
     new: &crate::operator::observe::SiteView,
     epoch: Epoch,
 ) {
-    let Some(report) = mover_ready(d, new).and_then(|mover| mover.superblock.as_ref()) else { return };
+    let Some(report) = mover_ready(d, new).and_then(|mover| mover.superblock.as_ref()) else {
+        return;
+    };
     let planned = switch.kind == "Planned";
-    let clean_at = switch.promoted_point.as_ref().filter(|_| planned).map(PointStatus::point);
+    let clean_at = switch
+        .promoted_point
+        .as_ref()
+        .filter(|_| planned)
+        .map(PointStatus::point);
     let wish = report.wish.clone();
     d.act(Action::Order {
         site: from.clone(),
-        request: Request::Demote(DemoteOrder { epoch, lineage: report.lineage.clone(), clean_at, wish }),
+        request: Request::Demote(DemoteOrder {
+            epoch,
+            lineage: report.lineage.clone(),
+            clean_at,
+            wish,
+        }),
     });
-    d.wait(format!("site {from} to record that it is standby in epoch {epoch}"));
+    d.wait(format!(
+        "site {from} to record that it is standby in epoch {epoch}"
+    ));
 }
 
 fn mark(d: &mut Draft<'_>, site: &SiteName, diverged: bool) {

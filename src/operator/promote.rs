@@ -12,7 +12,7 @@ use crate::api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchStatus};
 use crate::operator::decide::{Action, Device, Draft, mover_ready};
 use crate::operator::switch;
 use crate::operator::validate::Problem;
-use crate::units::{Epoch, Generation, Point, Role, SiteName};
+use crate::units::{Epoch, Generation, ImageState, Point, Role, SiteName};
 use crate::wire::control::{Activity, PromoteOrder, Request};
 
 /// The move that is wished for now and may begin, with its epoch and generation drawn.
@@ -51,7 +51,9 @@ fn valid(d: &Draft<'_>, order: &Promotion) -> bool {
 
 /// An order for another epoch is void, and that is said unless it was simply carried out.
 fn stale_order(d: &mut Draft<'_>) {
-    let Some(order) = &d.o.pair.spec.promotion else { return };
+    let Some(order) = &d.o.pair.spec.promotion else {
+        return;
+    };
     let epoch = d.status.epoch.unwrap_or(0);
     let done = Some(&order.site) == d.status.primary.as_ref() && order.epoch < epoch;
     if order.epoch != epoch && !done {
@@ -68,7 +70,11 @@ fn stale_order(d: &mut Draft<'_>) {
 
 /// An image that was never whole is never promoted.
 fn refusal(d: &Draft<'_>, to: &str) -> Option<Problem> {
-    let diverged = d.status.sites.iter().any(|site| site.name == to && site.diverged);
+    let diverged = d
+        .status
+        .sites
+        .iter()
+        .any(|site| site.name == to && site.diverged);
     if diverged {
         return Some(Problem::new(
             reasons::DIVERGED,
@@ -115,7 +121,9 @@ fn kind_name(kind: PromotionKind) -> &'static str {
 /// A planned move that can't be completed becomes a forced one when that is ordered.
 pub fn harden(d: &mut Draft<'_>) {
     let order = d.o.pair.spec.promotion.clone();
-    let Some(order) = order.filter(|o| o.kind == PromotionKind::Forced && valid(d, o)) else { return };
+    let Some(order) = order.filter(|o| o.kind == PromotionKind::Forced && valid(d, o)) else {
+        return;
+    };
     let early = |step: &str| matches!(step, "Gate" | "LastCut");
     if let Some(switch) = d.status.switch.as_mut()
         && switch.kind == "Planned"
@@ -132,14 +140,20 @@ pub fn harden(d: &mut Draft<'_>) {
 #[must_use]
 pub fn withdrawn(d: &Draft<'_>, switch: &SwitchStatus) -> bool {
     let spec = &d.o.pair.spec;
-    let ordered = spec.promotion.as_ref().is_some_and(|order| valid(d, order) && order.site == switch.to);
-    let wished = spec.primary == switch.to && d.status.honoured_primary.as_ref() != Some(&spec.primary);
+    let ordered = spec
+        .promotion
+        .as_ref()
+        .is_some_and(|order| valid(d, order) && order.site == switch.to);
+    let wished =
+        spec.primary == switch.to && d.status.honoured_primary.as_ref() != Some(&spec.primary);
     !ordered && !wished
 }
 
 /// Orders the new primary's mover to take the role, and goes on when its superblock says so.
 pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
-    let Some((to, epoch, generation)) = parts(switch) else { return };
+    let Some((to, epoch, generation)) = parts(switch) else {
+        return;
+    };
     let Some(site) = d.o.site(&to) else { return };
     if let Some(claim) = &site.replica_claim {
         d.want(&to, Device::Replica(claim.name.clone()));
@@ -148,13 +162,19 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
     if let Ok(from) = switch.from.parse::<SiteName>() {
         d.want(&from, Device::None);
     }
-    let Some(mover) = mover_ready(d, site) else { return };
-    let Some(report) = &mover.superblock else { return };
+    let Some(mover) = mover_ready(d, site) else {
+        return;
+    };
+    let Some(report) = &mover.superblock else {
+        return;
+    };
     if report.role == Role::Primary && report.epoch == epoch {
-        let start = report.lineage.last().map_or(0, |entry| entry.start.0);
-        let from = report.lineage.0.iter().rev().nth(1).map_or(epoch, |entry| entry.epoch);
-        let floor = report.committed.unwrap_or(Point { epoch: from, seq: crate::units::Seq(start.saturating_sub(1)) });
-        promoted(d, switch, floor);
+        // A primary's image stays what it was when it was promoted.
+        let point = match report.image {
+            ImageState::Consistent(point) | ImageState::Redo(point) => point,
+            ImageState::None | ImageState::Inconsistent => d.committed().unwrap_or_default(),
+        };
+        promoted(d, switch, point);
         return;
     }
     if mover.activity == Activity::Promoting(epoch) {
@@ -163,13 +183,21 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
     }
     if mover.activity != Activity::Idle {
         let reason = "the site is being promoted".to_string();
-        d.act(Action::Order { site: to.clone(), request: Request::Abort { reason } });
+        d.act(Action::Order {
+            site: to.clone(),
+            request: Request::Abort { reason },
+        });
     }
     let wish = honours(d, switch).parse().unwrap_or_else(|_| to.clone());
     let peer_head = d.status.last_cut.as_ref().map(PointStatus::point);
     d.act(Action::Order {
         site: to.clone(),
-        request: Request::Promote(PromoteOrder { epoch, generation, peer_head, wish }),
+        request: Request::Promote(PromoteOrder {
+            epoch,
+            generation,
+            peer_head,
+            wish,
+        }),
     });
     d.wait(format!("site {to} to record epoch {epoch}"));
 }
@@ -177,8 +205,16 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
 /// The wish that counts as honoured once the move is done: an explicit order honours no manifest.
 fn honours(d: &Draft<'_>, switch: &SwitchStatus) -> String {
     let spec = &d.o.pair.spec;
-    let before = d.status.honoured_primary.clone().unwrap_or_else(|| switch.from.clone());
-    if spec.primary == switch.to { spec.primary.clone() } else { before }
+    let before = d
+        .status
+        .honoured_primary
+        .clone()
+        .unwrap_or_else(|| switch.from.clone());
+    if spec.primary == switch.to {
+        spec.primary.clone()
+    } else {
+        before
+    }
 }
 
 fn parts(switch: &SwitchStatus) -> Option<(SiteName, Epoch, Generation)> {
@@ -189,7 +225,11 @@ fn parts(switch: &SwitchStatus) -> Option<(SiteName, Epoch, Generation)> {
 }
 
 fn promoted(d: &mut Draft<'_>, switch: &SwitchStatus, point: Point) {
-    let committed = d.status.committed_point.clone().filter(|known| known.point() == point);
+    let known = [d.status.committed_point.clone(), d.status.last_cut.clone()];
+    let committed = known
+        .into_iter()
+        .flatten()
+        .find(|known| known.point() == point);
     let loss = (switch.kind == "Forced").then(|| loss(d, point, committed.as_ref()));
     let honoured = honours(d, switch);
     d.status.primary = Some(switch.to.clone());
@@ -207,7 +247,9 @@ fn promoted(d: &mut Draft<'_>, switch: &SwitchStatus, point: Point) {
 /// What a forced promotion of `point` gives up, as far as it can be known in mode Snapshot.
 #[must_use]
 pub fn loss(d: &Draft<'_>, point: Point, committed: Option<&PointStatus>) -> String {
-    let cut_at: Option<Timestamp> = committed.and_then(|known| known.cut_at.as_ref()).map(|time| time.0);
+    let cut_at: Option<Timestamp> = committed
+        .and_then(|known| known.cut_at.as_ref())
+        .map(|time| time.0);
     let since = match cut_at {
         Some(cut) => {
             let seconds = d.o.now.duration_since(cut).as_secs().max(0);
@@ -215,9 +257,14 @@ pub fn loss(d: &Draft<'_>, point: Point, committed: Option<&PointStatus>) -> Str
         }
         None => "everything written after it was cut".into(),
     };
-    let newer = d.status.last_cut.as_ref().filter(|cut| cut.point() > point && cut.epoch == i64::try_from(point.epoch.0).unwrap_or(0));
+    let newer = d.status.last_cut.as_ref().filter(|cut| {
+        cut.point() > point && cut.epoch == i64::try_from(point.epoch.0).unwrap_or(0)
+    });
     let unshipped = newer.map_or(String::new(), |cut| {
-        let at = cut.cut_at.as_ref().map_or(String::new(), |time| format!(" of {}", time.0));
+        let at = cut
+            .cut_at
+            .as_ref()
+            .map_or(String::new(), |time| format!(" of {}", time.0));
         format!(" The newest cut that was not shipped is {}{at}.", cut.label)
     });
     format!("Promoted point {point}; given up: {since}.{unshipped}")

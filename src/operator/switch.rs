@@ -23,14 +23,20 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// Goes on with a move of the role, or begins one that is wished for.
 pub fn consider(d: &mut Draft<'_>) {
-    if d.status.switch.as_ref().is_none_or(|switch| !unfinished(switch)) {
+    if d.status
+        .switch
+        .as_ref()
+        .is_none_or(|switch| !unfinished(switch))
+    {
         if let Some(switch) = promote::wanted(d) {
             d.status.switch = Some(switch);
         }
     } else {
         promote::harden(d);
     }
-    let Some(switch) = d.status.switch.clone().filter(unfinished) else { return };
+    let Some(switch) = d.status.switch.clone().filter(unfinished) else {
+        return;
+    };
     d.cycles_allowed = false;
     match switch.step.as_str() {
         "Gate" => gate(d, &switch),
@@ -85,7 +91,9 @@ fn gate(d: &mut Draft<'_>, switch: &SwitchStatus) {
     let stopped = stop_application(d);
     // A cut that was begun before the gate was closed is no last cut.
     let young = |phase: &str| matches!(phase, "Quiescing" | "Cutting" | "Starting");
-    if d.cycle().is_some_and(|cycle| young(&cycle.phase) || switch.kind == "Forced") {
+    if d.cycle()
+        .is_some_and(|cycle| young(&cycle.phase) || switch.kind == "Forced")
+    {
         d.status.cycle = None;
     }
     if let Some(cycle) = d.cycle() {
@@ -127,7 +135,11 @@ fn stop_application(d: &mut Draft<'_>) -> bool {
         "claim {} to be unused; it is used by {}{}",
         d.o.pair.spec.claim_name,
         pods.join(", "),
-        if d.o.pair.spec.application.is_some() { "" } else { ": stop them, or name the workload in spec.application" }
+        if d.o.pair.spec.application.is_some() {
+            ""
+        } else {
+            ": stop them, or name the workload in spec.application"
+        }
     ));
     false
 }
@@ -158,8 +170,15 @@ fn last_cut(d: &mut Draft<'_>, switch: &SwitchStatus) {
 
 /// Remembers which cut is the last one, once its cycle has begun.
 pub fn note_last_cut(d: &mut Draft<'_>) {
-    let Some(point) = d.cycle().map(|cycle| cycle.point.clone()) else { return };
-    if let Some(switch) = d.status.switch.as_mut().filter(|s| s.step == "LastCut" && unfinished(s)) {
+    let Some(point) = d.cycle().map(|cycle| cycle.point.clone()) else {
+        return;
+    };
+    if let Some(switch) = d
+        .status
+        .switch
+        .as_mut()
+        .filter(|s| s.step == "LastCut" && unfinished(s))
+    {
         switch.promoted_point = Some(point);
     }
 }
@@ -168,7 +187,11 @@ pub fn note_last_cut(d: &mut Draft<'_>) {
 fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
     // The movers hold volumes that are about to be bound to other claims; none is wanted here.
     let pods: Vec<&str> =
-        d.o.sites.iter().filter_map(|site| site.pod.as_ref()).map(|pod| pod.name.as_str()).collect();
+        d.o.sites
+            .iter()
+            .filter_map(|site| site.pod.as_ref())
+            .map(|pod| pod.name.as_str())
+            .collect();
     if !pods.is_empty() {
         d.wait(format!("pods {} to end", pods.join(", ")));
         return;
@@ -193,7 +216,10 @@ fn wish(d: &Draft<'_>, switch: &SwitchStatus) -> Option<RebindWish> {
         let status = d.status.sites.iter().find(|s| s.name == site)?;
         Some(SiteVolume {
             site: site.parse::<SiteName>().ok()?,
-            volume: VolumeKey { driver: status.driver.clone()?, handle: status.handle.clone()? },
+            volume: VolumeKey {
+                driver: status.driver.clone()?,
+                handle: status.handle.clone()?,
+            },
         })
     };
     Some(RebindWish {
@@ -207,7 +233,8 @@ fn wish(d: &Draft<'_>, switch: &SwitchStatus) -> Option<RebindWish> {
 
 /// The application may go on: where the role is now.
 fn release(d: &mut Draft<'_>, switch: &SwitchStatus, end: &str) {
-    if let (Some(replicas), Some(Application::Found { wanted, .. })) = (switch.replicas, &d.o.application)
+    if let (Some(replicas), Some(Application::Found { wanted, .. })) =
+        (switch.replicas, &d.o.application)
         && *wanted < replicas
     {
         d.act(Action::Scale { replicas });
@@ -225,9 +252,13 @@ fn release(d: &mut Draft<'_>, switch: &SwitchStatus, end: &str) {
 /// The status is lost and the pair has seen a promotion: whether claims and roles match is not
 /// known. The last steps are done again; where they were done already they change nothing.
 pub fn resume_after_loss(d: &mut Draft<'_>) {
-    let Some(to) = d.status.primary.clone() else { return };
+    let Some(to) = d.status.primary.clone() else {
+        return;
+    };
     let from = d.o.sites.iter().find(|site| site.name.as_str() != to);
-    let Some(from) = from.map(|site| site.name.to_string()) else { return };
+    let Some(from) = from.map(|site| site.name.to_string()) else {
+        return;
+    };
     d.status.switch = Some(SwitchStatus {
         kind: "Forced".into(),
         from,

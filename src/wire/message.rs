@@ -154,6 +154,8 @@ pub struct CycleBegin {
     pub rung: Rung,
     /// Bytes of changes, as far as the source knows; 0 when it does not.
     pub planned_bytes: u64,
+    /// Consent to overwrite a diverged target, valid for exactly this epoch.
+    pub consent: Option<Epoch>,
 }
 
 /// Where a cycle stands in the target: nothing below this byte of the volume has to be sent again.

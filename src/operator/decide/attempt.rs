@@ -15,7 +15,9 @@ const PAUSE_MIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// Tries the same cut again after a pause, or gives it up.
 pub fn retry(d: &mut Draft<'_>, reason: &'static str, message: String) {
-    let Some(cycle) = d.status.cycle.as_mut() else { return };
+    let Some(cycle) = d.status.cycle.as_mut() else {
+        return;
+    };
     if cycle.attempt >= ATTEMPTS_MAX {
         fail(d, reason, message);
         return;
@@ -32,8 +34,14 @@ pub fn retry(d: &mut Draft<'_>, reason: &'static str, message: String) {
 
 /// Ends the cycle. Nothing that is committed is touched; the next one begins after a pause.
 pub fn fail(d: &mut Draft<'_>, reason: &'static str, message: String) {
-    let Some(cycle) = d.status.cycle.take() else { return };
-    let before = d.status.last_failure.as_ref().map_or(0, |failure| failure.attempts);
+    let Some(cycle) = d.status.cycle.take() else {
+        return;
+    };
+    let before = d
+        .status
+        .last_failure
+        .as_ref()
+        .map_or(0, |failure| failure.attempts);
     d.status.last_failure = Some(FailureStatus {
         point: cycle.point.label,
         reason: reason.into(),

@@ -17,12 +17,17 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 /// Commits `point`. Until the last step the point committed before stays the one to promote.
 pub fn commit(d: &mut Draft<'_>, point: Point) {
     d.line.applied.get_or_insert(d.o.now);
-    let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else { return };
+    let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
+        return;
+    };
     if let Some(source) = primary.live() {
         progress::handshake(d, source);
     }
     // The source's mover stays for its part of the commit, but is not started again for it.
-    let source_claim = primary.pod.as_ref().and_then(|pod| pod.device_claim.clone());
+    let source_claim = primary
+        .pod
+        .as_ref()
+        .and_then(|pod| pod.device_claim.clone());
     if let (Some(claim), Some(_)) = (source_claim, primary.live()) {
         d.want(&primary.name, Device::Cut(claim));
     }
@@ -33,19 +38,32 @@ pub fn commit(d: &mut Draft<'_>, point: Point) {
     if !snapshot_is_cut(d, standby, point) {
         return;
     }
-    let Some(target) = movers::ready(d, standby) else { return };
-    if target.superblock.as_ref().and_then(|report| report.committed) != Some(point) {
+    let Some(target) = movers::ready(d, standby) else {
+        return;
+    };
+    if target
+        .superblock
+        .as_ref()
+        .and_then(|report| report.committed)
+        != Some(point)
+    {
         order(d, standby, point);
         // Together: the source's record only says what it knows of the peer.
         order_source(d, primary, point);
-        d.wait(format!("site {} to record the commit of {point}", standby.name));
+        d.wait(format!(
+            "site {} to record the commit of {point}",
+            standby.name
+        ));
         return;
     }
     finish(d, primary, standby, point);
 }
 
 fn order(d: &mut Draft<'_>, site: &SiteView, point: Point) {
-    d.act(Action::Order { site: site.name.clone(), request: Request::Commit { cycle: point } });
+    d.act(Action::Order {
+        site: site.name.clone(),
+        request: Request::Commit { cycle: point },
+    });
 }
 
 fn order_source(d: &mut Draft<'_>, primary: &SiteView, point: Point) {
@@ -58,7 +76,10 @@ fn order_source(d: &mut Draft<'_>, primary: &SiteView, point: Point) {
 /// Whether the standby's snapshot of `point` is cut and usable, or can't be had at this site.
 /// Bound is not cut: a snapshotter that is stopped leaves it bound for ever.
 fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
-    let class = d.set.site(&standby.name).and_then(|site| site.snapshot_class.clone());
+    let class = d
+        .set
+        .site(&standby.name)
+        .and_then(|site| site.snapshot_class.clone());
     let (Some(class), Some(claim)) = (class, &standby.replica_claim) else {
         return true;
     };
@@ -78,19 +99,34 @@ fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool 
     if let Some(error) = &cut.error {
         d.trouble(
             reasons::SNAPSHOT_FAILED,
-            format!("VolumeSnapshot {} can't be taken: {error}; the snapshotter tries again", cut.name),
+            format!(
+                "VolumeSnapshot {} can't be taken: {error}; the snapshotter tries again",
+                cut.name
+            ),
         );
     }
-    d.wait(format!("VolumeSnapshot {} to be cut; the point committed before stays promotable", cut.name));
+    d.wait(format!(
+        "VolumeSnapshot {} to be cut; the point committed before stays promotable",
+        cut.name
+    ));
     false
 }
 
 fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Point) {
-    let report = [primary, standby].into_iter().find_map(|site| report_of(site, point));
-    let Some(cycle) = d.status.cycle.take() else { return };
+    let report = [primary, standby]
+        .into_iter()
+        .find_map(|site| report_of(site, point));
+    let Some(cycle) = d.status.cycle.take() else {
+        return;
+    };
     let line = d.line.clone();
     let began = line.began.or(Some(cycle.started_at.0));
-    let held_ms = d.status.quiesce.as_ref().filter(|q| q.point == cycle.point.label).map_or(0, |q| q.held_ms);
+    let held_ms = d
+        .status
+        .quiesce
+        .as_ref()
+        .filter(|q| q.point == cycle.point.label)
+        .map_or(0, |q| q.held_ms);
     let report = report.unwrap_or(CycleReport {
         cycle: point,
         rung: crate::units::Rung::FullRead,
@@ -107,7 +143,11 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
     let rung_before = d.status.rung.as_ref().map(|rung| rung.rung.clone());
     d.status.last_cycle = Some(FinishedCycle {
         point: cycle.point.label.clone(),
-        rung: if known { format!("{:?}", report.rung) } else { rung_before.unwrap_or_default() },
+        rung: if known {
+            format!("{:?}", report.rung)
+        } else {
+            rung_before.unwrap_or_default()
+        },
         data_bytes: int(report.data_bytes),
         zero_bytes: int(report.zero_bytes),
         read_bytes: int(report.read_bytes),
@@ -122,10 +162,21 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
         commit_ms: millis_between(line.applied, Some(d.o.now)),
         committed_at: Some(Time(d.o.now)),
     });
-    let cut_at = cycle.point.cut_at.or_else(|| d.status.committed_point.as_ref().filter(|p| p.point() == point).and_then(|p| p.cut_at.clone()));
+    let cut_at = cycle.point.cut_at.or_else(|| {
+        d.status
+            .committed_point
+            .as_ref()
+            .filter(|p| p.point() == point)
+            .and_then(|p| p.cut_at.clone())
+    });
     d.status.committed_point = Some(PointStatus::new(point, cut_at));
     d.status.last_failure = None;
-    if let Some(site) = d.status.sites.iter_mut().find(|s| s.name == standby.name.as_str()) {
+    if let Some(site) = d
+        .status
+        .sites
+        .iter_mut()
+        .find(|s| s.name == standby.name.as_str())
+    {
         site.diverged = false;
     }
     // What was wanted for the cycle only is let go; the target may linger for the next one.

@@ -19,15 +19,24 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(20);
 /// Finds the pods, records them, and holds the application.
 pub fn hold(d: &mut Draft<'_>, point: Point) {
     let label = point.to_string();
-    let recorded = d.status.quiesce.as_ref().filter(|q| q.point == label).cloned();
+    let recorded = d
+        .status
+        .quiesce
+        .as_ref()
+        .filter(|q| q.point == label)
+        .cloned();
     match recorded {
         None => d.act(Action::SelectPods),
         Some(quiesce) if quiesce.state == "Failed" && quiesce.released_at.is_some() => {
-            let what = quiesce.message.unwrap_or_else(|| "a pre hook failed".into());
+            let what = quiesce
+                .message
+                .unwrap_or_else(|| "a pre hook failed".into());
             attempt::fail(
                 d,
                 reasons::QUIESCE_FAILED,
-                format!("no cut was taken: {what}; the application was released. Mend the hook, or set onFailure: Continue"),
+                format!(
+                    "no cut was taken: {what}; the application was released. Mend the hook, or set onFailure: Continue"
+                ),
             );
         }
         // Released without having failed: an operator that held it has gone. Begin again.
@@ -36,7 +45,11 @@ pub fn hold(d: &mut Draft<'_>, point: Point) {
             d.act(Action::SelectPods);
         }
         Some(quiesce) if quiesce.state != "Failed" && !d.has_actions() => {
-            let targets = quiesce.pods.iter().filter_map(|text| text.parse().ok()).collect();
+            let targets = quiesce
+                .pods
+                .iter()
+                .filter_map(|text| text.parse().ok())
+                .collect();
             d.act(Action::Hold(targets));
         }
         Some(_) => {}
@@ -47,7 +60,11 @@ pub fn hold(d: &mut Draft<'_>, point: Point) {
 pub fn cut(d: &mut Draft<'_>, point: Point) {
     want_target(d);
     let (Some(primary), Some(app)) = (d.primary(), d.o.app_claim.as_ref()) else {
-        attempt::fail(d, reasons::CLAIM_NOT_FOUND, "the claim disappeared before the cut".into());
+        attempt::fail(
+            d,
+            reasons::CLAIM_NOT_FOUND,
+            "the claim disappeared before the cut".into(),
+        );
         return;
     };
     let Some(cut) = primary.cut(point) else {
@@ -59,7 +76,10 @@ pub fn cut(d: &mut Draft<'_>, point: Point) {
             site: primary.name.clone(),
             point,
             claim: app.name.clone(),
-            class: d.set.site(&primary.name).and_then(|s| s.snapshot_class.clone()),
+            class: d
+                .set
+                .site(&primary.name)
+                .and_then(|s| s.snapshot_class.clone()),
         }));
         return;
     };
@@ -87,7 +107,11 @@ fn want_target(d: &mut Draft<'_>) {
 /// A cut that was to be made of a held application, which had to be let go, is worth nothing.
 fn given_up(d: &mut Draft<'_>, point: Point) -> bool {
     let label = point.to_string();
-    let quiesce = d.status.quiesce.as_ref().filter(|q| q.point == label && !q.pods.is_empty());
+    let quiesce = d
+        .status
+        .quiesce
+        .as_ref()
+        .filter(|q| q.point == label && !q.pods.is_empty());
     if quiesce.is_none_or(|q| q.released_at.is_none()) {
         return false;
     }
@@ -113,14 +137,20 @@ fn pending(d: &mut Draft<'_>, point: Point, cut: &Cut) {
     if let Some(error) = &cut.error {
         d.trouble(
             reasons::SNAPSHOT_FAILED,
-            format!("VolumeSnapshot {} can't be taken: {error}; the snapshotter tries again", cut.name),
+            format!(
+                "VolumeSnapshot {} can't be taken: {error}; the snapshotter tries again",
+                cut.name
+            ),
         );
     }
     if cut.created.is_none() && !hold::holding(d) && given_up(d, point) {
         return;
     }
     if d.in_phase("Cutting") > SNAPSHOT_WAIT_MAX {
-        let error = cut.error.clone().unwrap_or_else(|| "the snapshotter said nothing".into());
+        let error = cut
+            .error
+            .clone()
+            .unwrap_or_else(|| "the snapshotter said nothing".into());
         attempt::fail(
             d,
             reasons::SNAPSHOT_FAILED,

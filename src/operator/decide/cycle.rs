@@ -17,7 +17,9 @@ pub fn run(d: &mut Draft<'_>) {
         linger(d);
         return;
     }
-    let Some(cycle) = d.cycle() else { return };
+    let Some(cycle) = d.cycle().cloned() else {
+        return;
+    };
     let point = cycle.point.point();
     d.line = d.line.of(point);
     d.line.began.get_or_insert(d.o.now);
@@ -34,12 +36,18 @@ pub fn run(d: &mut Draft<'_>) {
 }
 
 fn begin_if_due(d: &mut Draft<'_>) -> bool {
-    let diverged = d.standby().is_some_and(|site| is_diverged(d, site.name.as_str()));
+    let diverged = d
+        .standby()
+        .is_some_and(|site| is_diverged(d, site.name.as_str()));
     let held = diverged && consent(d).is_none();
     if d.problem.is_some() || !d.cycles_allowed || held || d.o.app_claim.is_none() {
         return false;
     }
-    let due = if d.cycle_now && d.status.last_failure.is_none() { d.o.now } else { schedule::next_cycle(d) };
+    let due = if d.cycle_now && d.status.last_failure.is_none() {
+        d.o.now
+    } else {
+        schedule::next_cycle(d)
+    };
     if due > d.o.now {
         d.visit_at(due);
         in_sync_until(d);
@@ -51,8 +59,15 @@ fn begin_if_due(d: &mut Draft<'_>) -> bool {
 
 /// Begins a cycle with a number that was never used.
 fn begin(d: &mut Draft<'_>) {
-    let point = Point { epoch: d.epoch(), seq: d.highest_seq().next() };
-    let phase = if d.set.hooks.is_empty() { "Cutting" } else { "Quiescing" };
+    let point = Point {
+        epoch: d.epoch(),
+        seq: d.highest_seq().next(),
+    };
+    let phase = if d.set.hooks.is_empty() {
+        "Cutting"
+    } else {
+        "Quiescing"
+    };
     d.status.cycle = Some(CycleStatus {
         point: PointStatus::new(point, None),
         phase: phase.into(),
@@ -65,7 +80,9 @@ fn begin(d: &mut Draft<'_>) {
         eta_seconds: None,
         cut_done_at: None,
     });
-    d.status.last_sync_trigger.clone_from(&d.o.pair.spec.sync_trigger);
+    d.status
+        .last_sync_trigger
+        .clone_from(&d.o.pair.spec.sync_trigger);
 }
 
 /// After a cycle: the standby's mover goes unless the next cycle is near, and the next one is due.
@@ -82,8 +99,14 @@ pub fn rest(d: &mut Draft<'_>) {
 fn linger(d: &mut Draft<'_>) {
     let Some(standby) = d.standby() else { return };
     let near = d.set.interval <= LINGER_MAX && d.cycles_allowed && d.problem.is_none();
-    let device = standby.replica_claim.as_ref().map(|claim| claim.name.clone());
-    let running = standby.pod.as_ref().filter(|pod| !pod.deleting && !pod.ended);
+    let device = standby
+        .replica_claim
+        .as_ref()
+        .map(|claim| claim.name.clone());
+    let running = standby
+        .pod
+        .as_ref()
+        .filter(|pod| !pod.deleting && !pod.ended);
     if let (true, Some(device), Some(pod)) = (near, device, running)
         && pod.device_claim.as_ref() == Some(&device)
         && !d.wanted.contains_key(&standby.name)
@@ -94,7 +117,11 @@ fn linger(d: &mut Draft<'_>) {
 
 /// Wakes when the committed point gets too old, so that `InSync` is told then.
 fn in_sync_until(d: &mut Draft<'_>) {
-    let cut = d.status.committed_point.as_ref().and_then(|p| p.cut_at.clone());
+    let cut = d
+        .status
+        .committed_point
+        .as_ref()
+        .and_then(|p| p.cut_at.clone());
     if let Some(cut) = cut {
         let end = after(cut.0, d.set.interval.saturating_mul(2));
         if end > d.o.now {
@@ -114,6 +141,7 @@ pub fn is_diverged(d: &Draft<'_>, site: &str) -> bool {
 pub fn consent(d: &Draft<'_>) -> Option<crate::units::Epoch> {
     let resolution = d.o.pair.spec.resolution.as_ref()?;
     let standby = d.standby()?;
-    let valid = resolution.discard_site == standby.name.as_str() && Some(resolution.epoch) == d.status.epoch;
+    let valid = resolution.discard_site == standby.name.as_str()
+        && Some(resolution.epoch) == d.status.epoch;
     valid.then(|| d.epoch())
 }

@@ -136,13 +136,21 @@ impl<'a> Draft<'a> {
     /// The current epoch.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        Epoch(self.status.epoch.and_then(|e| u64::try_from(e).ok()).unwrap_or(0))
+        Epoch(
+            self.status
+                .epoch
+                .and_then(|e| u64::try_from(e).ok())
+                .unwrap_or(0),
+        )
     }
 
     /// The committed point.
     #[must_use]
     pub fn committed(&self) -> Option<Point> {
-        self.status.committed_point.as_ref().map(|point| point.point())
+        self.status
+            .committed_point
+            .as_ref()
+            .map(|point| point.point())
     }
 
     /// The running cycle.
@@ -183,14 +191,29 @@ impl<'a> Draft<'a> {
     /// count as well as the status, so that a wiped status never makes a number be used twice.
     #[must_use]
     pub fn highest_seq(&self) -> Seq {
-        let reports = self.o.sites.iter().filter_map(|s| s.mover.as_ref()?.superblock.as_ref());
+        let reports = self
+            .o
+            .sites
+            .iter()
+            .filter_map(|s| s.mover.as_ref()?.superblock.as_ref());
         let told = reports.flat_map(|report| {
-            let start = report.lineage.last().map(|entry| entry.start.0.saturating_sub(1));
+            let start = report
+                .lineage
+                .last()
+                .map(|entry| entry.start.0.saturating_sub(1));
             let points = [report.committed, report.applied].into_iter().flatten();
             points.map(|point| point.seq.0).chain(start)
         });
-        let cut = self.o.sites.iter().flat_map(|s| s.cuts.iter().map(|cut| cut.point.seq.0));
-        let switch = self.status.switch.as_ref().and_then(|s| s.promoted_point.as_ref());
+        let cut = self
+            .o
+            .sites
+            .iter()
+            .flat_map(|s| s.cuts.iter().map(|cut| cut.point.seq.0));
+        let switch = self
+            .status
+            .switch
+            .as_ref()
+            .and_then(|s| s.promoted_point.as_ref());
         let recorded = [
             self.status.committed_point.as_ref(),
             self.status.last_cut.as_ref(),
@@ -207,10 +230,13 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn finish(mut self) -> Decision {
         let now = self.now();
-        self.status.waiting = self.waiting.take().map(|what| match self.status.waiting.take() {
-            Some(before) if before.what == what => before,
-            _ => WaitStatus { what, since: now },
-        });
+        self.status.waiting = self
+            .waiting
+            .take()
+            .map(|what| match self.status.waiting.take() {
+                Some(before) if before.what == what => before,
+                _ => WaitStatus { what, since: now },
+            });
         self.status.observed_generation = self.o.pair.metadata.generation;
         Decision {
             status: self.status,

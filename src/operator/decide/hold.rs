@@ -22,14 +22,27 @@ pub fn release(d: &mut Draft<'_>) {
 
 /// The pods that may be held now.
 fn held(d: &Draft<'_>) -> Option<Vec<HookTarget>> {
-    let quiesce = d.status.quiesce.as_ref().filter(|q| q.released_at.is_none())?;
-    Some(quiesce.pods.iter().filter_map(|text| text.parse().ok()).collect())
+    let quiesce = d
+        .status
+        .quiesce
+        .as_ref()
+        .filter(|q| q.released_at.is_none())?;
+    Some(
+        quiesce
+            .pods
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect(),
+    )
 }
 
 /// Whether pods may be held now.
 #[must_use]
 pub fn holding(d: &Draft<'_>) -> bool {
-    d.status.quiesce.as_ref().is_some_and(|q| q.released_at.is_none() && !q.pods.is_empty())
+    d.status
+        .quiesce
+        .as_ref()
+        .is_some_and(|q| q.released_at.is_none() && !q.pods.is_empty())
 }
 
 fn due(d: &Draft<'_>) -> bool {
@@ -41,7 +54,11 @@ fn due(d: &Draft<'_>) -> bool {
     }
     match cycle.phase.as_str() {
         // Recorded, but not by this process: whether `pre` ran is unknown, so begin again.
-        "Quiescing" => d.line.phase.as_ref().is_none_or(|(phase, _)| phase != ABOUT_TO_HOLD),
+        "Quiescing" => d
+            .line
+            .phase
+            .as_ref()
+            .is_none_or(|(phase, _)| phase != ABOUT_TO_HOLD),
         "Cutting" => {
             let cut = d.primary().and_then(|site| site.cut(cycle.point.point()));
             let settled = cut.is_some_and(|cut| cut.created.is_some() || cut.error.is_some());

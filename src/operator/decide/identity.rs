@@ -43,15 +43,25 @@ fn recover(d: &mut Draft<'_>) -> bool {
     if d.o.sites.iter().any(|site| !site.known) {
         return false;
     }
-    let present: Vec<&SiteView> = d.o.sites.iter().filter(|s| s.metadata_claim.is_some()).collect();
+    let present: Vec<&SiteView> =
+        d.o.sites
+            .iter()
+            .filter(|s| s.metadata_claim.is_some())
+            .collect();
     for site in &present {
         d.want(&site.name, Device::None);
     }
     if present.iter().any(|site| site.live().is_none()) {
-        d.wait("the movers to read what the metadata volumes say, because the status is empty".into());
+        d.wait(
+            "the movers to read what the metadata volumes say, because the status is empty".into(),
+        );
         return false;
     }
-    if present.iter().all(|s| s.mover.as_ref().is_some_and(|m| m.superblock.is_none() && m.superblock_error.is_none())) {
+    if present.iter().all(|s| {
+        s.mover
+            .as_ref()
+            .is_some_and(|m| m.superblock.is_none() && m.superblock_error.is_none())
+    }) {
         return draw(d);
     }
     if !adopt(d) {
@@ -65,16 +75,18 @@ fn recover(d: &mut Draft<'_>) -> bool {
 
 /// Takes over what the superblocks of the movers that run now say.
 fn adopt(d: &mut Draft<'_>) -> bool {
-    let reports: Vec<(&SiteView, &SuperblockReport)> = d
-        .o
-        .sites
-        .iter()
-        .filter_map(|site| Some((site, site.live()?.superblock.as_ref()?)))
-        .collect();
+    let reports: Vec<(&SiteView, &SuperblockReport)> =
+        d.o.sites
+            .iter()
+            .filter_map(|site| Some((site, site.live()?.superblock.as_ref()?)))
+            .collect();
     let Some((_, newest)) = reports.iter().max_by_key(|(_, report)| report.epoch) else {
         return d.status.pair_id.is_some();
     };
-    if reports.iter().any(|(_, report)| report.pair_id != newest.pair_id) {
+    if reports
+        .iter()
+        .any(|(_, report)| report.pair_id != newest.pair_id)
+    {
         d.trouble(
             reasons::CYCLE_FAILED,
             "the metadata volumes of the two sites belong to different pairs: nothing is touched. Delete the \
@@ -153,12 +165,22 @@ fn cut_time(d: &Draft<'_>, point: Point) -> Option<Time> {
     let seen: Option<Timestamp> = primary
         .and_then(|site| site.cut(point))
         .and_then(|cut| cut.created);
-    let recorded = d.status.last_cut.as_ref().filter(|cut| cut.point() == point);
-    seen.map(Time).or_else(|| recorded.and_then(|cut| cut.cut_at.clone()))
+    let recorded = d
+        .status
+        .last_cut
+        .as_ref()
+        .filter(|cut| cut.point() == point);
+    seen.map(Time)
+        .or_else(|| recorded.and_then(|cut| cut.cut_at.clone()))
 }
 
 fn mark_diverged(d: &mut Draft<'_>, site: &SiteView, diverged: bool) {
-    if let Some(status) = d.status.sites.iter_mut().find(|s| s.name == site.name.as_str()) {
+    if let Some(status) = d
+        .status
+        .sites
+        .iter_mut()
+        .find(|s| s.name == site.name.as_str())
+    {
         status.diverged = diverged;
     }
 }

@@ -29,8 +29,8 @@ use crate::operator::validate::{Problem, Settings};
 
 pub use action::{Action, CutWish, Device, ShipPlan};
 pub use attempt::ATTEMPTS_MAX;
-pub use draft::{Decision, Draft};
 pub use cycle::{consent, is_diverged};
+pub use draft::{Decision, Draft};
 pub use movers::ready as mover_ready;
 pub use reports::{Report, absorb};
 

@@ -31,7 +31,10 @@ pub fn ready<'a>(d: &mut Draft<'a>, site: &SiteView) -> Option<&'a MoverStatus> 
     if let Some(error) = &mover.superblock_error {
         d.trouble(
             reasons::CYCLE_FAILED,
-            format!("the metadata volume at site {} can't be used: {}", site.name, error.message),
+            format!(
+                "the metadata volume at site {} can't be used: {}",
+                site.name, error.message
+            ),
         );
         d.wait(format!("the metadata volume at site {}", site.name));
         return None;
@@ -47,20 +50,31 @@ pub fn ready<'a>(d: &mut Draft<'a>, site: &SiteView) -> Option<&'a MoverStatus> 
 fn init(d: &mut Draft<'_>, site: &SiteView) {
     let status = &d.status;
     let uuid = |text: &Option<String>| text.as_deref().and_then(|t| Uuid::parse_str(t).ok());
-    let (Some(pair_id), Some(generation)) = (uuid(&status.pair_id), uuid(&status.generation)) else {
+    let (Some(pair_id), Some(generation)) = (uuid(&status.pair_id), uuid(&status.generation))
+    else {
         return;
     };
     let wish = status.honoured_primary.as_ref().or(status.primary.as_ref());
-    let Some(wish) = wish.and_then(|wish| wish.parse().ok()) else { return };
+    let Some(wish) = wish.and_then(|wish| wish.parse().ok()) else {
+        return;
+    };
     let primary = status.primary.as_deref() == Some(site.name.as_str());
-    let peer = d.o.other(&site.name).and_then(|other| other.mover.as_ref()?.superblock.as_ref());
-    let start = peer.and_then(|report| report.lineage.last()).map_or(Seq(1), |entry| entry.start);
+    let peer =
+        d.o.other(&site.name)
+            .and_then(|other| other.mover.as_ref()?.superblock.as_ref());
+    let start = peer
+        .and_then(|report| report.lineage.last())
+        .map_or(Seq(1), |entry| entry.start);
     let epoch = d.epoch();
     d.act(Action::Order {
         site: site.name.clone(),
         request: Request::Init(InitOrder {
             pair_id: PairId(pair_id),
-            role: if primary { Role::Primary } else { Role::Standby },
+            role: if primary {
+                Role::Primary
+            } else {
+                Role::Standby
+            },
             epoch,
             generation: Generation(generation),
             start,
@@ -78,7 +92,11 @@ pub fn stuck(d: &Draft<'_>) -> String {
         Some(format!("{}: {}", pod.name, pod.problem.as_deref()?))
     });
     let problems: Vec<String> = problems.collect();
-    if problems.is_empty() { "Kubernetes names no cause; see the pods' events".into() } else { problems.join("; ") }
+    if problems.is_empty() {
+        "Kubernetes names no cause; see the pods' events".into()
+    } else {
+        problems.join("; ")
+    }
 }
 
 /// Starts what is wanted and stops what is not.
@@ -86,14 +104,20 @@ pub fn settle(d: &mut Draft<'_>) {
     for site in &d.o.sites {
         let wanted = d.wanted.get(&site.name).cloned();
         match (&site.pod, wanted) {
-            (Some(pod), _) if pod.deleting => {
-                d.wait(format!("pod {} to end", pod.name));
-            }
-            (Some(pod), Some(device)) if pod.device_claim.as_deref() == device.claim() && !pod.ended => {}
+            (Some(pod), Some(_)) if pod.deleting => d.wait(format!("pod {} to end", pod.name)),
+            (Some(pod), None) if pod.deleting => {}
+            (Some(pod), Some(device))
+                if pod.device_claim.as_deref() == device.claim() && !pod.ended => {}
             (Some(pod), _) => {
-                d.act(Action::StopMover { site: site.name.clone(), uid: pod.uid.clone() });
+                d.act(Action::StopMover {
+                    site: site.name.clone(),
+                    uid: pod.uid.clone(),
+                });
             }
-            (None, Some(device)) => d.act(Action::StartMover { site: site.name.clone(), device }),
+            (None, Some(device)) => d.act(Action::StartMover {
+                site: site.name.clone(),
+                device,
+            }),
             (None, None) => {}
         }
     }

@@ -13,18 +13,29 @@ const STEP_PART: u64 = 20;
 /// Puts what the movers say into the status.
 pub fn report(d: &mut Draft<'_>, source: &MoverStatus, target: &MoverStatus) {
     handshake(d, source);
-    let of = |mover: &MoverStatus| mover.progress.filter(|p| Some(p.cycle) == d.cycle().map(|c| c.point.point()));
+    let of = |mover: &MoverStatus| {
+        mover
+            .progress
+            .filter(|p| Some(p.cycle) == d.cycle().map(|c| c.point.point()))
+    };
     let (shipping, applying) = (of(source), of(target));
-    let Some(progress) = shipping.or(applying) else { return };
+    let Some(progress) = shipping.or(applying) else {
+        return;
+    };
     let phase = match applying.map(|p| p.phase) {
         Some(CyclePhase::Staged | CyclePhase::Applying | CyclePhase::Applied) => "Applying",
         _ => "Shipping",
     };
-    let Some(cycle) = d.status.cycle.as_mut() else { return };
+    let Some(cycle) = d.status.cycle.as_mut() else {
+        return;
+    };
     let before = u64::try_from(cycle.done_bytes).unwrap_or(0);
     let moved = progress.done_bytes.abs_diff(before);
     let planned = u64::try_from(cycle.planned_bytes).unwrap_or(0);
-    if cycle.phase == phase && planned == progress.planned_bytes && moved < (planned / STEP_PART).max(1) {
+    if cycle.phase == phase
+        && planned == progress.planned_bytes
+        && moved < (planned / STEP_PART).max(1)
+    {
         return;
     }
     phase.clone_into(&mut cycle.phase);
@@ -36,12 +47,16 @@ pub fn report(d: &mut Draft<'_>, source: &MoverStatus, target: &MoverStatus) {
 }
 
 fn rate(bytes: u64, progress: &Progress) -> u64 {
-    bytes.saturating_mul(1000).checked_div(progress.elapsed_ms).unwrap_or(0)
+    bytes
+        .saturating_mul(1000)
+        .checked_div(progress.elapsed_ms)
+        .unwrap_or(0)
 }
 
 fn eta(progress: &Progress) -> Option<i64> {
     let left = progress.planned_bytes.saturating_sub(progress.done_bytes);
-    left.checked_div(rate(progress.done_bytes, progress)).map(int)
+    left.checked_div(rate(progress.done_bytes, progress))
+        .map(int)
 }
 
 /// What the handshake decided and the rung in use, once for each cycle.
@@ -57,11 +72,17 @@ pub fn handshake(d: &mut Draft<'_>, source: &MoverStatus) {
             old.mode == new.mode && old.row == new.row && old.reason == new.reason
         });
         if !same {
-            d.status.handshake = Some(HandshakeStatus { at: Some(Time(d.o.now)), ..new });
+            d.status.handshake = Some(HandshakeStatus {
+                at: Some(Time(d.o.now)),
+                ..new
+            });
         }
     }
     if let Some(used) = &source.rung {
-        d.status.rung = Some(RungStatus { rung: format!("{:?}", used.rung), reason: used.reason.clone() });
+        d.status.rung = Some(RungStatus {
+            rung: format!("{:?}", used.rung),
+            reason: used.reason.clone(),
+        });
     }
 }
 

@@ -27,7 +27,12 @@ pub enum Report {
 }
 
 /// Works `report` into the status and the marks of time.
-pub fn absorb(status: &mut ReplicationPairStatus, line: &mut Timeline, report: Report, now: Timestamp) {
+pub fn absorb(
+    status: &mut ReplicationPairStatus,
+    line: &mut Timeline,
+    report: Report,
+    now: Timestamp,
+) {
     match report {
         Report::Selected(targets) => selected(status, line, &targets, now),
         Report::Held(outcome, at) => held(status, line, &outcome, at),
@@ -40,7 +45,10 @@ pub fn absorb(status: &mut ReplicationPairStatus, line: &mut Timeline, report: R
         }
         Report::RebindWaits(what) => {
             let since = Time(now);
-            let same = status.waiting.as_ref().is_some_and(|wait| wait.what == what);
+            let same = status
+                .waiting
+                .as_ref()
+                .is_some_and(|wait| wait.what == what);
             if !same {
                 status.waiting = Some(crate::api::v1alpha1::WaitStatus { what, since });
             }
@@ -48,8 +56,17 @@ pub fn absorb(status: &mut ReplicationPairStatus, line: &mut Timeline, report: R
     }
 }
 
-fn selected(status: &mut ReplicationPairStatus, line: &mut Timeline, targets: &[HookTarget], now: Timestamp) {
-    let Some(cycle) = status.cycle.as_mut().filter(|cycle| cycle.phase == "Quiescing") else {
+fn selected(
+    status: &mut ReplicationPairStatus,
+    line: &mut Timeline,
+    targets: &[HookTarget],
+    now: Timestamp,
+) {
+    let Some(cycle) = status
+        .cycle
+        .as_mut()
+        .filter(|cycle| cycle.phase == "Quiescing")
+    else {
         return;
     };
     if targets.is_empty() {
@@ -69,8 +86,15 @@ fn selected(status: &mut ReplicationPairStatus, line: &mut Timeline, targets: &[
     line.held = Some(now);
 }
 
-fn held(status: &mut ReplicationPairStatus, line: &mut Timeline, outcome: &HookReport, at: Timestamp) {
-    let Some(quiesce) = status.quiesce.as_mut() else { return };
+fn held(
+    status: &mut ReplicationPairStatus,
+    line: &mut Timeline,
+    outcome: &HookReport,
+    at: Timestamp,
+) {
+    let Some(quiesce) = status.quiesce.as_mut() else {
+        return;
+    };
     quiesce.message = failures(outcome);
     if outcome.abort {
         quiesce.state = "Failed".into();
@@ -82,8 +106,15 @@ fn held(status: &mut ReplicationPairStatus, line: &mut Timeline, outcome: &HookR
     }
 }
 
-fn released(status: &mut ReplicationPairStatus, line: &Timeline, outcome: &HookReport, at: Timestamp) {
-    let Some(quiesce) = status.quiesce.as_mut() else { return };
+fn released(
+    status: &mut ReplicationPairStatus,
+    line: &Timeline,
+    outcome: &HookReport,
+    at: Timestamp,
+) {
+    let Some(quiesce) = status.quiesce.as_mut() else {
+        return;
+    };
     quiesce.released_at = Some(Time(at));
     quiesce.held_ms = millis_between(line.held.or(Some(quiesce.held_at.0)), Some(at));
     if quiesce.state == "Held" {
@@ -101,7 +132,13 @@ fn failures(outcome: &HookReport) -> Option<String> {
     let failed: Vec<String> = outcome
         .outcomes
         .iter()
-        .filter_map(|one| Some(format!("in pod {}: {}", one.target.pod, one.failure.as_ref()?)))
+        .filter_map(|one| {
+            Some(format!(
+                "in pod {}: {}",
+                one.target.pod,
+                one.failure.as_ref()?
+            ))
+        })
         .collect();
     (!failed.is_empty()).then(|| failed.join("; "))
 }

@@ -16,7 +16,10 @@ pub fn plan(
     target: &MoverStatus,
     cut: &Cut,
 ) -> ShipPlan {
-    let diverged = target.superblock.as_ref().is_some_and(|report| report.diverged);
+    let diverged = target
+        .superblock
+        .as_ref()
+        .is_some_and(|report| report.diverged);
     ShipPlan {
         cycle: cut.point,
         source: primary.name.clone(),
@@ -43,14 +46,22 @@ fn base(
 ) -> Result<(Point, SnapshotFacts), String> {
     let report = target.superblock.as_ref();
     if report.is_some_and(|report| report.diverged) {
-        return Err(format!("site {} has writes of its own since the last common cut", standby.name));
+        return Err(format!(
+            "site {} has writes of its own since the last common cut",
+            standby.name
+        ));
     }
     let Some(point) = report.and_then(|report| report.committed) else {
         return Err("nothing is committed at the standby yet".into());
     };
     let Some(cut) = primary.cut(point).filter(|cut| cut.ready) else {
-        return Err(format!("site {} has no snapshot of the common cut {point} any more", primary.name));
+        return Err(format!(
+            "site {} has no snapshot of the common cut {point} any more",
+            primary.name
+        ));
     };
     let facts = cut.facts.clone();
-    facts.map(|facts| (point, facts)).ok_or_else(|| format!("the content of snapshot {} has no handle", cut.name))
+    facts
+        .map(|facts| (point, facts))
+        .ok_or_else(|| format!("the content of snapshot {} has no handle", cut.name))
 }

@@ -23,7 +23,11 @@ pub fn next_cycle(d: &Draft<'_>) -> Timestamp {
     if d.committed().is_none() {
         return d.o.now;
     }
-    let last = d.status.last_cut.as_ref().and_then(|cut| cut.cut_at.clone());
+    let last = d
+        .status
+        .last_cut
+        .as_ref()
+        .and_then(|cut| cut.cut_at.clone());
     last.map_or(d.o.now, |cut| after(cut.0, d.set.interval))
 }
 

@@ -23,7 +23,11 @@ pub fn ensure(d: &mut Draft<'_>) {
 }
 
 fn claims(d: &mut Draft<'_>) {
-    let Some(app) = d.o.app_claim.as_ref().filter(|claim| claim.volume.is_some()) else {
+    let Some(app) =
+        d.o.app_claim
+            .as_ref()
+            .filter(|claim| claim.volume.is_some())
+    else {
         return;
     };
     let bytes = d.set.metadata_bytes.unwrap_or_else(|| {
@@ -33,15 +37,26 @@ fn claims(d: &mut Draft<'_>) {
     for site in &d.o.sites {
         if site.metadata_claim.is_none() {
             let class = d.set.site(&site.name).and_then(|s| s.storage_class.clone());
-            d.act(Action::MakeMetadataClaim { site: site.name.clone(), class, bytes });
+            d.act(Action::MakeMetadataClaim {
+                site: site.name.clone(),
+                class,
+                bytes,
+            });
         }
     }
     let Some(standby) = d.standby() else { return };
     match &standby.replica_claim {
         None => {
-            let class = d.set.site(&standby.name).and_then(|s| s.storage_class.clone());
+            let class = d
+                .set
+                .site(&standby.name)
+                .and_then(|s| s.storage_class.clone());
             let bytes = app.capacity_bytes.max(app.requested_bytes);
-            d.act(Action::MakeReplicaClaim { site: standby.name.clone(), class, bytes });
+            d.act(Action::MakeReplicaClaim {
+                site: standby.name.clone(),
+                class,
+                bytes,
+            });
         }
         Some(replica) => grow(d, app, replica),
     }
@@ -50,7 +65,10 @@ fn claims(d: &mut Draft<'_>) {
 /// The standby grows first; the source mover's device is compared again before anything is shipped.
 fn grow(d: &mut Draft<'_>, app: &Claim, replica: &Claim) {
     if replica.requested_bytes < app.capacity_bytes && !replica.deleting {
-        d.act(Action::Grow { claim: replica.name.clone(), bytes: app.capacity_bytes });
+        d.act(Action::Grow {
+            claim: replica.name.clone(),
+            bytes: app.capacity_bytes,
+        });
     }
 }
 
@@ -62,7 +80,11 @@ fn report_sites(d: &mut Draft<'_>) {
 fn report(d: &Draft<'_>, site: &SiteView) -> SiteStatus {
     let primary = d.status.primary.as_deref() == Some(site.name.as_str());
     let before = d.status.sites.iter().find(|s| s.name == site.name.as_str());
-    let claim = if primary { d.o.app_claim.as_ref() } else { site.replica_claim.as_ref() };
+    let claim = if primary {
+        d.o.app_claim.as_ref()
+    } else {
+        site.replica_claim.as_ref()
+    };
     let volume = claim.and_then(|claim| claim.volume.as_ref());
     // A claim that is gone for a moment does not make its volume unknown.
     let kept = |new: Option<String>, old: fn(&SiteStatus) -> &Option<String>| {
@@ -79,7 +101,12 @@ fn report(d: &Draft<'_>, site: &SiteView) -> SiteStatus {
             .metadata_claim
             .as_ref()
             .map(|_| names::metadata_claim(d.o.name(), site.name.as_str())),
-        snapshots: site.cuts.iter().filter(|c| !c.deleting).map(|c| c.name.clone()).collect(),
+        snapshots: site
+            .cuts
+            .iter()
+            .filter(|c| !c.deleting)
+            .map(|c| c.name.clone())
+            .collect(),
         diverged: before.is_some_and(|b| b.diverged),
     }
 }

@@ -7,7 +7,9 @@ use crate::api::reasons;
 use crate::operator::decide::{Action, Device, Draft, attempt, commit, movers, progress, rungs};
 use crate::operator::observe::{Cut, SiteView, VolumeMode};
 use crate::units::Point;
-use crate::wire::control::{Activity, CycleOutcome, MoverStatus, ReceiveOrder, Refusal, RefusalKind, Request};
+use crate::wire::control::{
+    Activity, CycleOutcome, MoverStatus, ReceiveOrder, Refusal, RefusalKind, Request,
+};
 
 /// The longest wait for both movers. Beyond it the attempt counts as failed.
 pub const START_WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
@@ -17,12 +19,17 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// Makes the source's claim, starts both movers, and gives the orders when both answer.
 pub fn start(d: &mut Draft<'_>, point: Point) {
-    let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else { return };
+    let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
+        return;
+    };
     let Some(cut) = primary.cut(point).filter(|cut| cut.ready) else {
         attempt::fail(
             d,
             reasons::SNAPSHOT_FAILED,
-            format!("the snapshot of cut {point} at site {} was deleted; the next cycle cuts anew", primary.name),
+            format!(
+                "the snapshot of cut {point} at site {} was deleted; the next cycle cuts anew",
+                primary.name
+            ),
         );
         return;
     };
@@ -47,18 +54,38 @@ pub fn start(d: &mut Draft<'_>, point: Point) {
 }
 
 fn source_claim(d: &mut Draft<'_>, primary: &SiteView, cut: &Cut) {
-    let Some(app) = d.o.app_claim.as_ref() else { return };
+    let Some(app) = d.o.app_claim.as_ref() else {
+        return;
+    };
     let foreign_mode = app.mode == VolumeMode::Filesystem && !cut.mode_change_allowed;
     if let (true, Some(content)) = (foreign_mode, &cut.content) {
-        d.act(Action::AllowModeChange { content: content.clone() });
+        d.act(Action::AllowModeChange {
+            content: content.clone(),
+        });
     }
-    if primary.source_claims.iter().any(|claim| claim.point == cut.point && !claim.deleting) {
+    if primary
+        .source_claims
+        .iter()
+        .any(|claim| claim.point == cut.point && !claim.deleting)
+    {
         return;
     }
     let bytes = cut.restore_bytes.unwrap_or(0).max(app.capacity_bytes);
-    let named = d.set.site(&primary.name).and_then(|s| s.storage_class.clone());
-    let class = app.storage_class.clone().filter(|class| !class.is_empty()).or(named);
-    d.act(Action::MakeSourceClaim { site: primary.name.clone(), point: cut.point, class, bytes });
+    let named = d
+        .set
+        .site(&primary.name)
+        .and_then(|s| s.storage_class.clone());
+    let class = app
+        .storage_class
+        .clone()
+        .filter(|class| !class.is_empty())
+        .or(named);
+    d.act(Action::MakeSourceClaim {
+        site: primary.name.clone(),
+        point: cut.point,
+        class,
+        bytes,
+    });
 }
 
 /// Both reports, when both movers answer, have superblocks of this pair, and devices that fit.
@@ -76,12 +103,18 @@ fn both_ready<'a>(
             attempt::retry(
                 d,
                 reasons::MOVER_NOT_STARTING,
-                format!("the movers did not start within {} minutes: {stuck}", START_WAIT_MAX.as_mins()),
+                format!(
+                    "the movers did not start within {} minutes: {stuck}",
+                    START_WAIT_MAX.as_mins()
+                ),
             );
         }
         return None;
     };
-    let (have, need) = (target.device_bytes.unwrap_or(0), source.device_bytes.unwrap_or(0));
+    let (have, need) = (
+        target.device_bytes.unwrap_or(0),
+        source.device_bytes.unwrap_or(0),
+    );
     if have < need {
         grow_target(d, standby, have, need);
         return None;
@@ -92,15 +125,26 @@ fn both_ready<'a>(
 
 /// The target's device is too small still. A claim that has grown shows it to a new pod.
 fn grow_target(d: &mut Draft<'_>, standby: &SiteView, have: u64, need: u64) {
-    let Some(replica) = &standby.replica_claim else { return };
+    let Some(replica) = &standby.replica_claim else {
+        return;
+    };
     if replica.requested_bytes < need {
-        d.act(Action::Grow { claim: replica.name.clone(), bytes: need });
+        d.act(Action::Grow {
+            claim: replica.name.clone(),
+            bytes: need,
+        });
     } else if replica.capacity_bytes >= need
         && let Some(pod) = &standby.pod
     {
-        d.act(Action::StopMover { site: standby.name.clone(), uid: pod.uid.clone() });
+        d.act(Action::StopMover {
+            site: standby.name.clone(),
+            uid: pod.uid.clone(),
+        });
     }
-    d.wait(format!("claim {} to grow from {have} to {need} bytes", replica.name));
+    d.wait(format!(
+        "claim {} to grow from {have} to {need} bytes",
+        replica.name
+    ));
     d.visit_in(LOOK_AGAIN);
 }
 
@@ -119,13 +163,18 @@ fn order(
     {
         d.act(Action::Order {
             site: primary.name.clone(),
-            request: Request::Abort { reason: "the operator begins this attempt anew".into() },
+            request: Request::Abort {
+                reason: "the operator begins this attempt anew".into(),
+            },
         });
     }
     if target.activity != Activity::Receiving(point) {
         d.act(Action::Order {
             site: standby.name.clone(),
-            request: Request::Receive(ReceiveOrder { cycle: point, peer_site: primary.name.clone() }),
+            request: Request::Receive(ReceiveOrder {
+                cycle: point,
+                peer_site: primary.name.clone(),
+            }),
         });
     }
     let plan = rungs::plan(d, primary, standby, source, target, cut);
@@ -142,7 +191,9 @@ fn lost_feed(d: &Draft<'_>, source: &MoverStatus, point: Point) -> bool {
 
 /// Watches the shipment until the target has applied the cut.
 pub fn watch(d: &mut Draft<'_>, point: Point) {
-    let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else { return };
+    let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
+        return;
+    };
     let claim = names::source_claim(d.o.name(), primary.name.as_str(), point);
     d.want(&primary.name, Device::Cut(claim));
     if let Some(replica) = &standby.replica_claim {
@@ -164,7 +215,10 @@ pub fn watch(d: &mut Draft<'_>, point: Point) {
         return;
     }
     if matches!(&source.last, Some(CycleOutcome::Applied(report)) if report.cycle == point) {
-        d.wait(format!("site {} to report the cut as applied", standby.name));
+        d.wait(format!(
+            "site {} to report the cut as applied",
+            standby.name
+        ));
         return;
     }
     if lost_feed(d, source, point) || source.activity == Activity::Idle {
@@ -177,9 +231,16 @@ pub fn watch(d: &mut Draft<'_>, point: Point) {
 
 /// A mover went away in the middle.
 fn lost(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView) {
-    let gone = |site: &SiteView| site.pod.as_ref().is_none_or(|pod| pod.deleting || pod.ended);
-    let missing: Vec<&str> =
-        [primary, standby].into_iter().filter(|s| gone(s)).map(|s| s.name.as_str()).collect();
+    let gone = |site: &SiteView| {
+        site.pod
+            .as_ref()
+            .is_none_or(|pod| pod.deleting || pod.ended)
+    };
+    let missing: Vec<&str> = [primary, standby]
+        .into_iter()
+        .filter(|s| gone(s))
+        .map(|s| s.name.as_str())
+        .collect();
     if missing.is_empty() {
         // The pods are there and only the connection is not: that heals by itself, or a pod ends.
         d.wait("the movers to answer again".into());
@@ -188,7 +249,10 @@ fn lost(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView) {
     attempt::retry(
         d,
         reasons::CYCLE_FAILED,
-        format!("the mover at site {} went away in the middle of the cycle", missing.join(" and at site ")),
+        format!(
+            "the mover at site {} went away in the middle of the cycle",
+            missing.join(" and at site ")
+        ),
     );
 }
 
@@ -199,12 +263,20 @@ fn applied(standby: &SiteView, point: Point) -> bool {
 }
 
 /// How the attempt failed: the target's cause first, for the source sees only that it hung up.
-fn failed<'a>(source: &'a MoverStatus, target: &'a MoverStatus, point: Point) -> Option<(&'a Refusal, bool)> {
+fn failed<'a>(
+    source: &'a MoverStatus,
+    target: &'a MoverStatus,
+    point: Point,
+) -> Option<(&'a Refusal, bool)> {
     if source.activity != Activity::Idle {
         return None;
     }
     let cause = |mover: &'a MoverStatus| match &mover.last {
-        Some(CycleOutcome::Failed { cycle, cause, retryable }) if *cycle == point => Some((cause, *retryable)),
+        Some(CycleOutcome::Failed {
+            cycle,
+            cause,
+            retryable,
+        }) if *cycle == point => Some((cause, *retryable)),
         _ => None,
     };
     let (from_source, from_target) = (cause(source)?, cause(target));
@@ -215,7 +287,12 @@ fn failed<'a>(source: &'a MoverStatus, target: &'a MoverStatus, point: Point) ->
 fn give_up_or_retry(d: &mut Draft<'_>, standby: &SiteView, cause: &Refusal, retryable: bool) {
     let message = cause.message.clone();
     if cause.kind == RefusalKind::Diverged {
-        if let Some(status) = d.status.sites.iter_mut().find(|s| s.name == standby.name.as_str()) {
+        if let Some(status) = d
+            .status
+            .sites
+            .iter_mut()
+            .find(|s| s.name == standby.name.as_str())
+        {
             status.diverged = true;
         }
         attempt::fail(d, reasons::DIVERGED, message);

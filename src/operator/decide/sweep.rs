@@ -5,11 +5,15 @@
 
 use crate::operator::decide::{Action, Draft, cycle};
 use crate::operator::observe::SiteView;
+use crate::operator::switch;
 use crate::units::Point;
 
 /// Deletes what is not needed.
 pub fn sweep(d: &mut Draft<'_>) {
-    if d.status.committed_point.is_none() && d.status.cycle.is_none() && d.status.last_failure.is_none() {
+    if d.status.committed_point.is_none()
+        && d.status.cycle.is_none()
+        && d.status.last_failure.is_none()
+    {
         // Nothing is known yet; whatever lies there may be the common base.
         return;
     }
@@ -17,24 +21,36 @@ pub fn sweep(d: &mut Draft<'_>) {
         cuts(d, site);
         let reading = site.pod.as_ref().and_then(|pod| pod.device_claim.clone());
         for claim in site.source_claims.iter().filter(|claim| !claim.deleting) {
-            let running = d.cycle().is_some_and(|cycle| cycle.point.point() == claim.point);
+            let running = d
+                .cycle()
+                .is_some_and(|cycle| cycle.point.point() == claim.point);
             if !running && reading.as_ref() != Some(&claim.name) {
-                d.act(Action::DropSourceClaim { name: claim.name.clone() });
+                d.act(Action::DropSourceClaim {
+                    name: claim.name.clone(),
+                });
             }
         }
     }
 }
 
 fn cuts(d: &mut Draft<'_>, site: &SiteView) {
-    // A side with writes of its own keeps what it has: it may be wanted for salvage.
-    if cycle::is_diverged(d, site.name.as_str()) {
+    // A side with writes of its own keeps what it has: it may be wanted for salvage. Which side that
+    // is, a forced move shows only at its end.
+    let forced = d
+        .status
+        .switch
+        .as_ref()
+        .is_some_and(|s| s.kind == "Forced" && switch::unfinished(s));
+    if forced || cycle::is_diverged(d, site.name.as_str()) {
         return;
     }
     let committed = common_base(d);
     for cut in site.cuts.iter().filter(|cut| !cut.deleting) {
         let kept = d.keep.contains(&(site.name.clone(), cut.point)) || committed == Some(cut.point);
         if !kept {
-            d.act(Action::DropCut { name: cut.name.clone() });
+            d.act(Action::DropCut {
+                name: cut.name.clone(),
+            });
         }
     }
 }
@@ -43,6 +59,10 @@ fn cuts(d: &mut Draft<'_>, site: &SiteView) {
 fn common_base(d: &Draft<'_>) -> Option<Point> {
     d.committed().or_else(|| {
         // While the standby is diverged the promoted point is what both sides have in common.
-        d.status.switch.as_ref().and_then(|switch| switch.promoted_point.as_ref()).map(|p| p.point())
+        d.status
+            .switch
+            .as_ref()
+            .and_then(|switch| switch.promoted_point.as_ref())
+            .map(|p| p.point())
     })
 }

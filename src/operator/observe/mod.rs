@@ -1,11 +1,13 @@
 //! Step 1, observe (client required): everything that a visit needs to know, read once.
 
+mod classes;
 mod cluster;
 mod model;
 mod read;
 mod timeline;
 
-pub use cluster::{ClassCache, Error, observe};
+pub use classes::ClassCache;
+pub use cluster::{Error, address, observe};
 pub use model::{
     Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SiteView, SnapshotClasses,
     SourceClaim, StorageClassView, Volume, VolumeMode,

@@ -250,13 +250,18 @@ impl SiteView {
     /// The snapshot of the cut `point` that is not being deleted.
     #[must_use]
     pub fn cut(&self, point: Point) -> Option<&Cut> {
-        self.cuts.iter().find(|cut| cut.point == point && !cut.deleting)
+        self.cuts
+            .iter()
+            .find(|cut| cut.point == point && !cut.deleting)
     }
 
     /// The mover's report, if its pod is up and not on its way out.
     #[must_use]
     pub fn live(&self) -> Option<&MoverStatus> {
-        let up = self.pod.as_ref().is_some_and(|pod| !pod.deleting && !pod.ended);
+        let up = self
+            .pod
+            .as_ref()
+            .is_some_and(|pod| !pod.deleting && !pod.ended);
         self.mover.as_ref().filter(|_| up)
     }
 }

@@ -41,7 +41,11 @@ impl Timeline {
         if self.point == Some(point) {
             return self.clone();
         }
-        Timeline { point: Some(point), switch_step: self.switch_step.clone(), ..Timeline::default() }
+        Timeline {
+            point: Some(point),
+            switch_step: self.switch_step.clone(),
+            ..Timeline::default()
+        }
     }
 
     /// When `phase` was entered, marking it now if it is new.
@@ -60,7 +64,9 @@ impl Timeline {
 #[must_use]
 pub fn millis_between(from: Option<Timestamp>, to: Option<Timestamp>) -> i64 {
     match (from, to) {
-        (Some(from), Some(to)) => i64::try_from(to.duration_since(from).as_millis()).unwrap_or(0).max(0),
+        (Some(from), Some(to)) => i64::try_from(to.duration_since(from).as_millis())
+            .unwrap_or(0)
+            .max(0),
         _ => 0,
     }
 }

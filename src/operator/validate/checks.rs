@@ -86,7 +86,10 @@ fn sites(observed: &Observed) -> Option<Problem> {
         ));
     }
     if !spec.sites.iter().any(|site| site.name == spec.primary) {
-        return problem(format!("spec.primary {} is not one of spec.sites", spec.primary));
+        return problem(format!(
+            "spec.primary {} is not one of spec.sites",
+            spec.primary
+        ));
     }
     None
 }
@@ -116,7 +119,9 @@ fn claim(observed: &Observed) -> Option<Problem> {
     let Some(claim) = &observed.app_claim else {
         return Some(Problem::new(
             reasons::CLAIM_NOT_FOUND,
-            format!("PersistentVolumeClaim {name} (spec.claimName) does not exist: create it, or delete the pair"),
+            format!(
+                "PersistentVolumeClaim {name} (spec.claimName) does not exist: create it, or delete the pair"
+            ),
         ));
     };
     let Some(volume) = &claim.volume else {
@@ -178,7 +183,10 @@ fn replica(observed: &Observed) -> Option<Problem> {
             ),
         ));
     }
-    let expandable = standby.storage_class.as_ref().is_some_and(|class| class.expandable);
+    let expandable = standby
+        .storage_class
+        .as_ref()
+        .is_some_and(|class| class.expandable);
     (replica.volume.is_some() && replica.capacity_bytes < source.capacity_bytes && !expandable).then(|| {
         Problem::new(
             reasons::REPLICA_TOO_SMALL,

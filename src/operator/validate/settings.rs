@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 
 use crate::api::v1alpha1::{CompressionSpec, HookSpec, ReplicationPairSpec};
-use crate::operator::validate::{Problem, snapshot_class};
 use crate::operator::observe::Observed;
+use crate::operator::validate::{Problem, snapshot_class};
 use crate::units::SiteName;
 use crate::wire::control::{Compression, Transfer};
 
@@ -56,7 +56,11 @@ pub fn settings(observed: &Observed) -> Settings {
     Settings {
         interval: interval(&spec.snapshot.interval).unwrap_or(INTERVAL_FALLBACK),
         transfer: transfer(spec),
-        metadata_bytes: spec.transfer.metadata_size.as_deref().and_then(|t| bytes(t).ok()),
+        metadata_bytes: spec
+            .transfer
+            .metadata_size
+            .as_deref()
+            .and_then(|t| bytes(t).ok()),
         sites: observed
             .sites
             .iter()
@@ -71,9 +75,15 @@ pub fn settings(observed: &Observed) -> Settings {
 }
 
 fn transfer(spec: &ReplicationPairSpec) -> Transfer {
-    let stall_s = u64::try_from(spec.transfer.stall_timeout_seconds).unwrap_or(60).clamp(5, 3600);
+    let stall_s = u64::try_from(spec.transfer.stall_timeout_seconds)
+        .unwrap_or(60)
+        .clamp(5, 3600);
     Transfer {
-        bytes_per_second: spec.transfer.bandwidth.as_deref().and_then(|t| bytes(t).ok()),
+        bytes_per_second: spec
+            .transfer
+            .bandwidth
+            .as_deref()
+            .and_then(|t| bytes(t).ok()),
         compression: match spec.transfer.compression {
             CompressionSpec::Off => Compression::Off,
             CompressionSpec::Lz4 => Compression::Lz4,
@@ -119,7 +129,9 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     let quantity = k8s_openapi::apimachinery::pkg::api::resource::Quantity(text.to_string());
     quantity_bytes(&quantity)
         .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| format!("{text:?} is not an amount of bytes above zero; write it as 200Mi or 2Gi"))
+        .ok_or_else(|| {
+            format!("{text:?} is not an amount of bytes above zero; write it as 200Mi or 2Gi")
+        })
 }
 
 /// A Kubernetes quantity in whole bytes, rounded up; `None` when it is none or negative.
@@ -166,23 +178,36 @@ pub(super) fn numbers(spec: &ReplicationPairSpec) -> Option<Problem> {
         Some(_) => {
             return Some(Problem::new(
                 reasons::INTERVAL_TOO_SHORT,
-                format!("spec.snapshot.interval is {text}, and the shortest is 10s: set it to 10s or more"),
+                format!(
+                    "spec.snapshot.interval is {text}, and the shortest is 10s: set it to 10s or more"
+                ),
             ));
         }
         None => {
             return Some(Problem::new(
                 reasons::INTERVAL_TOO_SHORT,
-                format!("spec.snapshot.interval {text:?} is not a duration: write it as 30s, 5m or 1h30m"),
+                format!(
+                    "spec.snapshot.interval {text:?} is not a duration: write it as 30s, 5m or 1h30m"
+                ),
             ));
         }
     }
     let amounts = [
-        ("spec.transfer.bandwidth", spec.transfer.bandwidth.as_deref()),
-        ("spec.transfer.metadataSize", spec.transfer.metadata_size.as_deref()),
+        (
+            "spec.transfer.bandwidth",
+            spec.transfer.bandwidth.as_deref(),
+        ),
+        (
+            "spec.transfer.metadataSize",
+            spec.transfer.metadata_size.as_deref(),
+        ),
     ];
     amounts.into_iter().find_map(|(field, text)| {
         let message = bytes(text?).err()?;
-        Some(Problem::new(reasons::QUANTITY_INVALID, format!("{field} {message}")))
+        Some(Problem::new(
+            reasons::QUANTITY_INVALID,
+            format!("{field} {message}"),
+        ))
     })
 }
 
@@ -192,17 +217,38 @@ mod tests {
 
     #[test]
     fn intervals_read_as_people_write_them() {
-        for (text, seconds) in [("30s", Some(30)), ("5m", Some(300)), ("1h30m", Some(5400)), ("1h1s", Some(3601))] {
+        for (text, seconds) in [
+            ("30s", Some(30)),
+            ("5m", Some(300)),
+            ("1h30m", Some(5400)),
+            ("1h1s", Some(3601)),
+        ] {
             assert_eq!(interval(text).map(|d| d.as_secs()), seconds, "{text}");
         }
-        for bad in ["", "5", "m", "5m5m", "30s5m", "5d", "-5m", "5.5m", "99999999999999999999h"] {
+        for bad in [
+            "",
+            "5",
+            "m",
+            "5m5m",
+            "30s5m",
+            "5d",
+            "-5m",
+            "5.5m",
+            "99999999999999999999h",
+        ] {
             assert_eq!(interval(bad), None, "{bad:?} was taken");
         }
     }
 
     #[test]
     fn amounts_read_as_kubernetes_reads_them() {
-        for (text, expected) in [("200Mi", 200 << 20), ("1.5Gi", 3 << 29), ("1k", 1000), ("17", 17), ("0.5", 1)] {
+        for (text, expected) in [
+            ("200Mi", 200 << 20),
+            ("1.5Gi", 3 << 29),
+            ("1k", 1000),
+            ("17", 17),
+            ("0.5", 1),
+        ] {
             assert_eq!(bytes(text), Ok(expected), "{text}");
         }
         for bad in ["", "0", "-1", "Mi", "1Zi", "1e3", "99999999999Pi"] {

@@ -13,7 +13,11 @@ fn driver(observed: &Observed, site: &SiteView) -> Option<String> {
     };
     claim
         .and_then(|claim| claim.volume.as_ref()?.driver.clone())
-        .or_else(|| site.storage_class.as_ref().map(|class| class.driver.clone()))
+        .or_else(|| {
+            site.storage_class
+                .as_ref()
+                .map(|class| class.driver.clone())
+        })
 }
 
 /// The class to use at `site`: the one named for it, else the one named for both if the driver is
@@ -33,7 +37,11 @@ pub(super) fn usable(observed: &Observed, site: &SiteView) -> Option<String> {
     if let Some(name) = fits(&classes.named_for_both) {
         return Some(name);
     }
-    let of_driver: Vec<_> = classes.all.iter().filter(|(_, of, _)| *of == driver).collect();
+    let of_driver: Vec<_> = classes
+        .all
+        .iter()
+        .filter(|(_, of, _)| *of == driver)
+        .collect();
     of_driver
         .iter()
         .find(|(_, _, default)| *default)
@@ -61,7 +69,11 @@ pub(super) fn check(observed: &Observed) -> Option<Problem> {
     })
 }
 
-fn named(observed: &Observed, site: &SiteView, primary: &crate::units::SiteName) -> Option<Problem> {
+fn named(
+    observed: &Observed,
+    site: &SiteView,
+    primary: &crate::units::SiteName,
+) -> Option<Problem> {
     let classes = &site.snapshot_classes;
     let (name, of, field) = match (&classes.named_here, &classes.named_for_both) {
         (Some((name, of)), _) => (name, of, "spec.sites[].volumeSnapshotClassName"),
@@ -95,7 +107,12 @@ fn named(observed: &Observed, site: &SiteView, primary: &crate::units::SiteName)
 
 fn none_fits(observed: &Observed, site: &SiteView) -> Problem {
     let driver = driver(observed, site).unwrap_or_else(|| "(not CSI)".into());
-    let several = site.snapshot_classes.all.iter().filter(|(_, of, _)| *of == driver).count();
+    let several = site
+        .snapshot_classes
+        .all
+        .iter()
+        .filter(|(_, of, _)| *of == driver)
+        .count();
     if several > 1 {
         return Problem::new(
             reasons::SNAPSHOT_CLASS_NOT_FOUND,
@@ -109,7 +126,9 @@ fn none_fits(observed: &Observed, site: &SiteView) -> Problem {
     if observed.snapshot_class_count == 0 {
         return Problem::new(
             reasons::SNAPSHOT_CLASS_NOT_FOUND,
-            format!("there is no VolumeSnapshotClass in this cluster: create one for driver {driver}"),
+            format!(
+                "there is no VolumeSnapshotClass in this cluster: create one for driver {driver}"
+            ),
         );
     }
     Problem::new(

@@ -94,5 +94,17 @@ func (d *Driver) growMounted(handle string) error {
 	if !mounted {
 		return status.Errorf(codes.FailedPrecondition, "volume %s is not mounted", handle)
 	}
-	return filesystem.Grow(device.Path(), mountpoint)
+	err = filesystem.Grow(device.Path(), mountpoint)
+	if !errors.Is(err, filesystem.ErrNotWhileMounted) {
+		return err
+	}
+	volume, recordErr := d.pool.Volume(handle)
+	if recordErr != nil {
+		return errors.Join(err, recordErr)
+	}
+	volume.GrowFileSystem = true
+	if recordErr := d.pool.UpdateVolume(volume); recordErr != nil {
+		return errors.Join(err, recordErr)
+	}
+	return status.Errorf(codes.FailedPrecondition, "volume %s grows when it is next mounted: %v", handle, err)
 }

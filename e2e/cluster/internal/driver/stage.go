@@ -73,10 +73,19 @@ func (d *Driver) stageMount(volume pool.Volume, device loop.Device, request *csi
 	if err != nil {
 		return err
 	}
+	// Formatting may have changed the record.
+	if volume, err = d.pool.Volume(volume.Handle); err != nil {
+		return err
+	}
+	if volume.GrowFileSystem {
+		if err := filesystem.GrowUnmounted(device.Path(), kind); err != nil {
+			return err
+		}
+	}
 	if err := filesystem.Mount(device.Path(), target, kind, mount.GetMountFlags()); err != nil {
 		return err
 	}
-	return d.growRestored(volume.Handle, device, target)
+	return d.finishGrowth(volume, device, target)
 }
 
 // ensureFormatted returns the type of the file system on a device. It makes
@@ -136,12 +145,12 @@ func (d *Driver) mayFormat(volume pool.Volume) error {
 	return nil
 }
 
-// growRestored makes a file system that was restored into a larger volume
-// fill it, once.
-func (d *Driver) growRestored(handle string, device loop.Device, target string) error {
-	volume, err := d.pool.Volume(handle)
-	if err != nil || !volume.GrowFileSystem {
-		return err
+// finishGrowth completes, once, what makes a file system fill a device that is
+// larger than it: one restored into a larger volume, or one that could not be
+// grown while it was mounted.
+func (d *Driver) finishGrowth(volume pool.Volume, device loop.Device, target string) error {
+	if !volume.GrowFileSystem {
+		return nil
 	}
 	if err := filesystem.Grow(device.Path(), target); err != nil {
 		return err

@@ -59,21 +59,6 @@ func Make(device, kind string) error {
 	return run(arguments...)
 }
 
-// Grow makes a mounted file system fill its device.
-func Grow(device, mountpoint string) error {
-	kind, err := kindAt(mountpoint)
-	if err != nil {
-		return err
-	}
-	switch kind {
-	case Ext4:
-		return run("resize2fs", device)
-	case XFS:
-		return run("xfs_growfs", mountpoint)
-	}
-	return fmt.Errorf("grow file system at %s: %q is not supported; use ext4 or xfs", mountpoint, kind)
-}
-
 func run(command ...string) error {
 	out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
 	if err != nil {

@@ -1,0 +1,73 @@
+//! `ferry mover`: options and start.
+
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+
+use crate::mover::run::Mover;
+use crate::mover::setup::{Options, Setup, SetupError};
+use crate::units::{PairName, SiteName};
+
+/// Reads and writes one volume's data for the operator.
+///
+/// Exit codes: 0 after an order to shut down, 2 when something was wrong from the start (options,
+/// certificates, device, address), 3 when the superblock could not be saved, 1 for anything else.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The site that this mover works for.
+    #[arg(long)]
+    site: SiteName,
+    /// The pair that it works for, as NAMESPACE/NAME.
+    #[arg(long)]
+    pair: PairName,
+    /// A directory on the metadata volume.
+    #[arg(long, value_name = "DIRECTORY")]
+    meta: PathBuf,
+    /// The volume: a block device or a file.
+    #[arg(long, value_name = "PATH")]
+    device: Option<PathBuf>,
+    /// Never write to the volume.
+    #[arg(long)]
+    read_only: bool,
+    /// A directory with ca.crt, tls.crt and tls.key (PEM).
+    #[arg(long, value_name = "DIRECTORY")]
+    tls: PathBuf,
+    /// The address to listen on.
+    #[arg(long, default_value = "0.0.0.0:7400")]
+    listen: String,
+    /// The memory budget.
+    #[arg(long, default_value = "256Mi")]
+    memory: ByteSize,
+}
+
+/// Runs a mover until it is ordered to shut down.
+///
+/// # Errors
+/// When it can't be started, or can't go on without risking what is on disk.
+pub fn run(args: Args) -> Result<(), SetupError> {
+    let options = Options {
+        site: args.site,
+        pair: args.pair,
+        meta: args.meta,
+        device: args.device,
+        read_only: args.read_only,
+        tls: args.tls,
+        memory: args.memory.as_u64(),
+    };
+    let setup = Setup::open(&options)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| {
+            SetupError::Metadata(crate::seam::DiskError::new("start", "the runtime", source))
+        })?;
+    let ended = runtime.block_on(async {
+        let (mover, address) = Mover::bind(setup, &args.listen).await?;
+        tracing::info!(%address, "listening");
+        mover.run().await
+    });
+    // Threads that still wait for a disk or a peer must not hold the end up.
+    runtime.shutdown_background();
+    ended
+}

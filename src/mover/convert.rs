@@ -1,0 +1,248 @@
+//! Between the protocol's words and those of the wire and the disk.
+
+use crate::journal::{JournalError, Superblock};
+use crate::pair::handshake::Superblock as PeerSuperblock;
+use crate::pair::message::{Begin, Greeting, Hello};
+use crate::pair::resync::List;
+use crate::pair::{Cause, Record, Refused};
+use crate::seam::{DiskError, DiskErrorKind};
+use crate::units::{ImageState, Lineage, Point, Role, SiteName};
+use crate::wire::control::{ChangeList, Refusal, RefusalKind, SuperblockReport};
+use crate::wire::{self, CycleId, VersionRange, WireError};
+
+/// The stable name of each cause, and back.
+const KINDS: [(Cause, RefusalKind); 17] = [
+    (Cause::OutOfOrder, RefusalKind::OutOfOrder),
+    (Cause::StaleEpoch, RefusalKind::StaleEpoch),
+    (Cause::HandshakeRefused, RefusalKind::HandshakeRefused),
+    (Cause::Diverged, RefusalKind::Diverged),
+    (Cause::NoCommittedPoint, RefusalKind::NoCommittedPoint),
+    (Cause::WrongIdentity, RefusalKind::WrongIdentity),
+    (Cause::TargetTooSmall, RefusalKind::TargetTooSmall),
+    (Cause::StagingTooSmall, RefusalKind::StagingTooSmall),
+    (Cause::MetadataFull, RefusalKind::MetadataFull),
+    (Cause::PeerUnreachable, RefusalKind::PeerUnreachable),
+    (Cause::Stalled, RefusalKind::Stalled),
+    (Cause::SourceReadError, RefusalKind::SourceReadError),
+    (Cause::TargetWriteError, RefusalKind::TargetWriteError),
+    (Cause::Corrupt, RefusalKind::Corrupt),
+    (
+        Cause::SuperblockUnreadable,
+        RefusalKind::SuperblockUnreadable,
+    ),
+    (Cause::Aborted, RefusalKind::Aborted),
+    (Cause::Internal, RefusalKind::Internal),
+];
+
+/// The stable name of a cause.
+#[must_use]
+pub fn kind_of(cause: Cause) -> RefusalKind {
+    KINDS
+        .iter()
+        .find(|(known, _)| *known == cause)
+        .map_or(RefusalKind::Internal, |(_, kind)| *kind)
+}
+
+/// The cause that a stable name stands for.
+#[must_use]
+pub fn cause_of(kind: RefusalKind) -> Cause {
+    KINDS
+        .iter()
+        .find(|(_, known)| *known == kind)
+        .map_or(Cause::Internal, |(cause, _)| *cause)
+}
+
+/// A refusal as the operator sees it.
+#[must_use]
+pub fn refusal(refused: &Refused) -> Refusal {
+    Refusal {
+        kind: kind_of(refused.cause),
+        message: refused.message.clone(),
+    }
+}
+
+/// A refusal as the peer sees it.
+#[must_use]
+pub fn refuse(refused: &Refused) -> wire::Refuse {
+    wire::Refuse {
+        kind: kind_of(refused.cause),
+        message: refused.message.clone(),
+    }
+}
+
+/// What the peer refused.
+#[must_use]
+pub fn refused(refuse: wire::Refuse) -> Refused {
+    Refused::new(cause_of(refuse.kind), refuse.message)
+}
+
+/// A failure on the metadata volume.
+#[must_use]
+pub fn journal_failed(error: &JournalError) -> Refused {
+    let cause = if let JournalError::StagingTooSmall { .. } = error {
+        Cause::StagingTooSmall
+    } else if error.is_full() {
+        Cause::MetadataFull
+    } else if error.is_damage() {
+        Cause::Corrupt
+    } else {
+        Cause::TargetWriteError
+    };
+    Refused::new(cause, error.to_string())
+}
+
+/// A failure on a device: `cause` says whose.
+#[must_use]
+pub fn disk_failed(error: &DiskError, cause: Cause) -> Refused {
+    match error.kind() {
+        DiskErrorKind::Full => Refused::new(
+            Cause::TargetWriteError,
+            format!("{error}: the storage is full"),
+        ),
+        _ => Refused::new(cause, error.to_string()),
+    }
+}
+
+/// Bytes from the peer that are not what they should be, or a connection that broke.
+#[must_use]
+pub fn wire_failed(error: &WireError) -> Refused {
+    let cause = match error {
+        WireError::Checksum { .. } => Cause::Corrupt,
+        _ if error.is_violation() => Cause::Internal,
+        _ => Cause::PeerUnreachable,
+    };
+    Refused::new(cause, error.to_string())
+}
+
+/// The operator's list.
+#[must_use]
+pub fn list_of(changes: ChangeList) -> List {
+    match changes {
+        ChangeList::Delta { base } => List::Delta { base },
+        ChangeList::Allocated => List::Allocated,
+        ChangeList::Nothing => List::Nothing,
+    }
+}
+
+/// What of a superblock the protocol reads.
+#[must_use]
+pub fn record_of(superblock: &Superblock) -> Record {
+    Record {
+        pair_id: superblock.pair_id,
+        role: superblock.role,
+        epoch: superblock.epoch,
+        lineage: superblock.lineage.clone(),
+        committed: superblock.committed,
+        applied: superblock.applied,
+        image: superblock.image,
+        diverged: superblock.diverged,
+        never_writable: superblock.never_writable,
+        wish: superblock.wish.clone(),
+    }
+}
+
+/// What the operator sees of a record.
+#[must_use]
+pub fn report_of(record: &Record) -> SuperblockReport {
+    SuperblockReport {
+        pair_id: record.pair_id,
+        role: record.role,
+        epoch: record.epoch,
+        lineage: record.lineage.clone(),
+        committed: record.committed,
+        applied: record.applied,
+        image: record.image,
+        diverged: record.diverged,
+        wish: record.wish.clone(),
+    }
+}
+
+/// What a side says first. A source names the cut that it wants to ship as its last write.
+#[must_use]
+pub fn wire_hello(
+    site: &SiteName,
+    record: Option<&Record>,
+    size: u64,
+    last_write: Option<Point>,
+) -> wire::Hello {
+    wire::Hello {
+        versions: VersionRange::OURS,
+        pair_id: record.map(|r| r.pair_id),
+        site: site.clone(),
+        unreadable: false,
+        role: record.map_or(Role::Standby, |r| r.role),
+        epoch: record.map_or_else(Default::default, |r| r.epoch),
+        lineage: record.map_or_else(Lineage::default, |r| r.lineage.clone()),
+        committed: record.and_then(|r| r.committed),
+        applied: record.and_then(|r| r.applied),
+        last_write,
+        image: record.map_or(ImageState::None, |r| r.image),
+        size_bytes: size,
+        diverged: record.is_some_and(|r| r.diverged),
+        never_writable: record.is_some_and(|r| r.never_writable),
+        last_master: None,
+        last_transfer: None,
+        dirty_base: None,
+        digests_of: None,
+        staged: None,
+    }
+}
+
+/// What a source said first, if it names itself and a cut.
+#[must_use]
+pub fn hello_of(hello: &wire::Hello) -> Option<Hello> {
+    Some(Hello {
+        pair_id: hello.pair_id?,
+        epoch: hello.epoch,
+        lineage: hello.lineage.clone(),
+        cycle: hello.last_write?,
+        size: hello.size_bytes,
+    })
+}
+
+/// What a target answered. The wish is no business of the peer's: ours stands in for it.
+#[must_use]
+pub fn greeting_of(hello: &wire::Hello, wish: &SiteName) -> Greeting {
+    let superblock = match hello.pair_id {
+        _ if hello.unreadable => PeerSuperblock::Unreadable,
+        None => PeerSuperblock::Blank,
+        Some(pair_id) => PeerSuperblock::Known(Box::new(Record {
+            pair_id,
+            role: hello.role,
+            epoch: hello.epoch,
+            lineage: hello.lineage.clone(),
+            committed: hello.committed,
+            applied: hello.applied,
+            image: hello.image,
+            diverged: hello.diverged,
+            never_writable: hello.never_writable,
+            wish: wish.clone(),
+        })),
+    };
+    Greeting {
+        superblock,
+        size: hello.size_bytes,
+    }
+}
+
+/// The identity of the change set that `begin` announces.
+#[must_use]
+pub fn cycle_id(begin: &Begin) -> CycleId {
+    CycleId {
+        cycle: begin.cycle,
+        from: begin.base,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_a_stable_name_of_its_own() {
+        for (cause, kind) in KINDS {
+            assert_eq!(kind_of(cause), kind);
+            assert_eq!(cause_of(kind), cause);
+        }
+    }
+}

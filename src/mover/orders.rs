@@ -1,0 +1,124 @@
+//! From the operator's requests to the protocol's orders.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::mover::run::Mover;
+use crate::mover::source::list::ListFeed;
+use crate::mover::{convert, demote, promote};
+use crate::pair::record::Init;
+use crate::pair::side::Order;
+use crate::pair::source::Ship;
+use crate::pair::{Cause, Refused};
+use crate::wire::control::{ChangeList, InitOrder, Request, Response, ShipOrder};
+
+impl Mover {
+    /// Takes an order, or says why not.
+    pub(super) fn order(&mut self, request: Request) -> Response {
+        match self.try_order(request) {
+            Ok(()) => Response::Accepted,
+            Err(refused) => {
+                tracing::info!(refused = %refused, "refused an order");
+                Response::Refused(convert::refusal(&refused))
+            }
+        }
+    }
+
+    fn try_order(&mut self, request: Request) -> Result<(), Refused> {
+        if let Request::Shutdown = request {
+            return Ok(());
+        }
+        if let Request::SetBandwidth { bytes_per_second } = request {
+            self.link.throttle.set(bytes_per_second);
+            return Ok(());
+        }
+        if let Some(error) = &self.superblock_error {
+            return Err(Refused::new(
+                Cause::SuperblockUnreadable,
+                error.message.clone(),
+            ));
+        }
+        let order = match request {
+            Request::Init(init) => Order::Init(init_of(init)),
+            Request::Ship(ship) => return self.ship(ship),
+            Request::Receive(receive) => {
+                self.needs_device(true)?;
+                let actions = self.side.order(Order::Receive(receive.cycle))?;
+                self.target.peer = Some(receive.peer_site);
+                self.follow(actions);
+                return Ok(());
+            }
+            Request::Commit { cycle } => Order::Commit(cycle),
+            Request::Abort { reason } => Order::Abort(reason),
+            Request::Promote(order) => Order::Promote(promote::order_of(order)),
+            Request::Demote(order) => Order::Demote(demote::order_of(order)),
+            Request::Status { .. }
+            | Request::Extents(_)
+            | Request::ExtentsFailed { .. }
+            | Request::SetBandwidth { .. }
+            | Request::Shutdown => return Ok(()),
+        };
+        let actions = self.side.order(order)?;
+        self.follow(actions);
+        Ok(())
+    }
+
+    fn ship(&mut self, order: ShipOrder) -> Result<(), Refused> {
+        self.needs_device(false)?;
+        let kept = self.digests.as_ref().and_then(|digests| digests.point());
+        let before = self.side.shipping();
+        let actions = self.side.order(Order::Ship(Ship {
+            cycle: order.cycle,
+            size: self.setup.size(),
+            list: convert::list_of(order.changes),
+            list_reason: order.changes_reason.clone(),
+            kept,
+            consent: order.discard_consent,
+        }))?;
+        self.link.throttle.set(order.transfer.bytes_per_second);
+        self.watch.stall_ms = order.transfer.stall_timeout_ms.max(1);
+        if before.is_none() {
+            let (feed, list) = match order.changes {
+                ChangeList::Nothing => (None, None),
+                ChangeList::Delta { .. } | ChangeList::Allocated => {
+                    let (feed, list) = ListFeed::new(order.cycle);
+                    (Some(Arc::new(feed)), Some(list))
+                }
+            };
+            *self
+                .source
+                .feed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = feed;
+            self.source.list = list;
+            self.source.order = Some(order);
+        }
+        self.follow(actions);
+        Ok(())
+    }
+
+    fn needs_device(&self, writable: bool) -> Result<(), Refused> {
+        match &self.setup.device {
+            None => Err(Refused::new(
+                Cause::OutOfOrder,
+                "this mover was started without a device: start one with --device",
+            )),
+            Some(_) if writable && self.setup.read_only => Err(Refused::new(
+                Cause::OutOfOrder,
+                "this mover may only read its device: start one without --read-only",
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+fn init_of(order: InitOrder) -> Init {
+    Init {
+        pair_id: order.pair_id,
+        role: order.role,
+        epoch: order.epoch,
+        generation: order.generation,
+        start: order.start,
+        never_writable: order.never_writable,
+        wish: order.wish,
+    }
+}

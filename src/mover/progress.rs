@@ -1,0 +1,157 @@
+//! How the running cycle, or the last one, is going: times and amounts for status and reports.
+
+use std::sync::atomic::Ordering;
+
+use crate::mover::link::LinkCount;
+use crate::mover::source::scan::ShipCount;
+use crate::mover::target::receive::ReceiveCount;
+use crate::units::{CyclePhase, Decision, Point, Progress, RungUse};
+use crate::wire::CycleSum;
+use crate::wire::control::CycleReport;
+
+/// Milliseconds on the monotonic clock at which parts of a cycle began or ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    began: u64,
+    shipping: Option<u64>,
+    staged: Option<u64>,
+    ended: Option<u64>,
+}
+
+/// One cycle, as one side sees it.
+#[derive(Clone, Debug)]
+pub struct CycleTrack {
+    /// The cut.
+    pub cycle: Point,
+    /// Where it stands.
+    pub phase: CyclePhase,
+    /// Source: what the handshake decided.
+    pub decision: Option<Decision>,
+    /// The rung in use.
+    pub rung: Option<RungUse>,
+    /// The size of the volume in bytes, or less where less has to be looked at.
+    pub planned_bytes: u64,
+    /// What the whole set amounts to, once known.
+    pub sum: Option<CycleSum>,
+    /// Milliseconds that the target says applying took.
+    pub apply_ms: u64,
+    times: Times,
+    done_bytes: u64,
+    read_bytes: u64,
+    data_bytes: u64,
+    zero_bytes: u64,
+    wire_bytes: u64,
+}
+
+impl CycleTrack {
+    /// A cycle that begins at `now`.
+    #[must_use]
+    pub fn begin(cycle: Point, now: u64) -> CycleTrack {
+        CycleTrack {
+            cycle,
+            phase: CyclePhase::Handshake,
+            decision: None,
+            rung: None,
+            planned_bytes: 0,
+            sum: None,
+            apply_ms: 0,
+            times: Times {
+                began: now,
+                ..Times::default()
+            },
+            done_bytes: 0,
+            read_bytes: 0,
+            data_bytes: 0,
+            zero_bytes: 0,
+            wire_bytes: 0,
+        }
+    }
+
+    /// Notes that it has come to `phase` at `now`.
+    pub fn enter(&mut self, phase: CyclePhase, now: u64) {
+        self.phase = phase;
+        match phase {
+            CyclePhase::Handshake => {}
+            CyclePhase::Shipping => self.times.shipping = Some(now),
+            CyclePhase::Staged => self.times.staged = Some(now),
+            CyclePhase::Applying => self.done_bytes = 0,
+            CyclePhase::Applied => self.end(now),
+            CyclePhase::Committed => {}
+        }
+    }
+
+    /// Notes that it ended, well or not.
+    pub fn end(&mut self, now: u64) {
+        self.times.ended.get_or_insert(now);
+    }
+
+    /// Takes over what a shipment has counted.
+    pub fn shipped(&mut self, count: &ShipCount) {
+        self.done_bytes = count.through.load(Ordering::Relaxed);
+        self.read_bytes = count.read.load(Ordering::Relaxed);
+        self.data_bytes = count.data.load(Ordering::Relaxed);
+        self.zero_bytes = count.zero.load(Ordering::Relaxed);
+    }
+
+    /// Takes over what a receiver has counted.
+    pub fn received(&mut self, count: &ReceiveCount) {
+        self.done_bytes = count.through.load(Ordering::Relaxed);
+        self.data_bytes = count.data.load(Ordering::Relaxed);
+        self.zero_bytes = count.zero.load(Ordering::Relaxed);
+    }
+
+    /// Takes over what the link has counted.
+    pub fn wired(&mut self, count: &LinkCount) {
+        self.wire_bytes = count.bytes.load(Ordering::Relaxed);
+    }
+
+    /// What status shows. Times of a cycle under way are rounded to seconds, so that status changes
+    /// no more often than it is of use.
+    #[must_use]
+    pub fn progress(&self, now: u64) -> Progress {
+        let elapsed_ms = match self.times.ended {
+            Some(ended) => ended.saturating_sub(self.times.began),
+            None => now.saturating_sub(self.times.began) / 1000 * 1000,
+        };
+        Progress {
+            cycle: self.cycle,
+            phase: self.phase,
+            planned_bytes: self.planned_bytes,
+            done_bytes: self.done_bytes.min(self.planned_bytes.max(self.done_bytes)),
+            wire_bytes: self.wire_bytes,
+            data_bytes: self.data_bytes,
+            zero_bytes: self.zero_bytes,
+            elapsed_ms,
+        }
+    }
+
+    /// The account of a cycle that came to its end.
+    #[must_use]
+    pub fn report(&self) -> CycleReport {
+        let Times {
+            began,
+            shipping,
+            staged,
+            ended,
+        } = self.times;
+        let ended = ended.unwrap_or(began);
+        let shipping = shipping.unwrap_or(ended);
+        let staged = staged.unwrap_or(ended);
+        let sum = self.sum.unwrap_or_default();
+        CycleReport {
+            cycle: self.cycle,
+            rung: self
+                .rung
+                .as_ref()
+                .map_or(crate::units::Rung::Delta, |u| u.rung),
+            read_bytes: self.read_bytes,
+            data_bytes: sum.data_bytes,
+            zero_bytes: sum.zero_bytes,
+            wire_bytes: self.wire_bytes,
+            digest: sum.hex(),
+            handshake_ms: shipping.saturating_sub(began),
+            ship_ms: staged.saturating_sub(shipping),
+            apply_ms: self.apply_ms.max(ended.saturating_sub(staged)),
+        }
+    }
+}

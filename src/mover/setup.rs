@@ -1,0 +1,153 @@
+//! What a mover is started with, opened and checked.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::journal::JournalError;
+use crate::seam::{
+    BlockFile, Clock, Directory, Disk, DiskError, LinkError, SystemClock, TlsDir, TlsError,
+};
+use crate::units::{PairName, PeerName, SiteName};
+use crate::volume::{DeviceError, open_source, open_target};
+
+/// The least memory that a mover works in, in bytes; less is refused at the start.
+pub const MEMORY_BYTES_MIN: u64 = 32 << 20;
+
+/// The share of the memory budget that reads under way may take, as a divisor. The rest is for
+/// queues, frames and the digests of what is being compared.
+const READER_SHARE: u64 = 4;
+
+/// The most that reads under way take, whatever the budget: more does not make them faster.
+const READER_BYTES_MAX: u64 = 64 << 20;
+
+/// What a mover is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The site that it works for.
+    pub site: SiteName,
+    /// The pair that it works for.
+    pub pair: PairName,
+    /// The metadata volume's directory.
+    pub meta: PathBuf,
+    /// The volume's device or file, if it has one.
+    pub device: Option<PathBuf>,
+    /// Whether the device is only ever read.
+    pub read_only: bool,
+    /// The directory with its certificates.
+    pub tls: PathBuf,
+    /// The memory budget in bytes.
+    pub memory: u64,
+}
+
+/// What a mover works with.
+#[derive(Clone)]
+pub struct Setup {
+    /// The site that it works for.
+    pub site: SiteName,
+    /// The pair that it works for.
+    pub pair: PairName,
+    /// Its certificates.
+    pub tls: Arc<TlsDir>,
+    /// The metadata volume.
+    pub disk: Arc<dyn Disk>,
+    /// The volume, if it has one.
+    pub device: Option<Arc<dyn BlockFile>>,
+    /// Whether the volume is only ever read.
+    pub read_only: bool,
+    /// The most memory that open reads take together, in bytes.
+    pub reader_bytes: usize,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a mover can't be started, or can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The memory budget is too small.
+    #[error("a memory budget of {given} bytes is too small: give at least {MEMORY_BYTES_MIN}")]
+    Memory {
+        /// What was given.
+        given: u64,
+    },
+    /// The metadata volume can't be used.
+    #[error("failed to open the metadata volume: {0}")]
+    Metadata(#[source] DiskError),
+    /// The superblock could not be saved: what is on disk is not known.
+    #[error("failed to save the superblock, so nothing more is done: {0}")]
+    Superblock(#[source] JournalError),
+    /// The volume can't be used.
+    #[error("failed to open the volume: {0}")]
+    Device(#[from] DeviceError),
+    /// The certificates can't be used.
+    #[error("failed to use the certificates: {0}")]
+    Tls(#[from] TlsError),
+    /// The certificates are of another program.
+    #[error("the certificate names {found}, but this mover is {expected}: check what is mounted")]
+    Identity {
+        /// The name in the certificate.
+        found: PeerName,
+        /// The name that it should have.
+        expected: PeerName,
+    },
+    /// The address can't be listened on.
+    #[error(transparent)]
+    Listen(#[from] LinkError),
+}
+
+impl SetupError {
+    /// The process's exit code: 3 when what is on disk is not known, 2 for anything that was wrong
+    /// from the start.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            SetupError::Superblock(_) => 3,
+            _ => 2,
+        }
+    }
+}
+
+impl Setup {
+    /// Opens what the options name.
+    ///
+    /// # Errors
+    /// When something of it can't be used.
+    pub fn open(options: &Options) -> Result<Setup, SetupError> {
+        if options.memory < MEMORY_BYTES_MIN {
+            return Err(SetupError::Memory {
+                given: options.memory,
+            });
+        }
+        let tls = Arc::new(TlsDir::new(&options.tls));
+        let expected = PeerName::Mover {
+            site: options.site.clone(),
+            pair: options.pair.clone(),
+        };
+        let found = tls.own_name()?;
+        if found != expected {
+            return Err(SetupError::Identity { found, expected });
+        }
+        let disk = Directory::open(&options.meta).map_err(SetupError::Metadata)?;
+        let device = match &options.device {
+            None => None,
+            Some(path) if options.read_only => Some(open_source(path)?),
+            Some(path) => Some(open_target(path)?),
+        };
+        let reader = (options.memory / READER_SHARE).min(READER_BYTES_MAX);
+        Ok(Setup {
+            site: options.site.clone(),
+            pair: options.pair.clone(),
+            tls,
+            disk: Arc::new(disk),
+            device,
+            read_only: options.read_only,
+            reader_bytes: usize::try_from(reader).unwrap_or(usize::MAX),
+            clock: Arc::new(SystemClock::new()),
+        })
+    }
+
+    /// The volume's size in bytes; 0 without a volume.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.device.as_ref().map_or(0, |device| device.size())
+    }
+}

@@ -1,0 +1,200 @@
+//! What candidates are compared with: digests kept here, or those of the standby's image.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::journal::{DigestReader, JournalError};
+use crate::pair::resync::Compare;
+use crate::seam::DiskError;
+use crate::units::Extent;
+use crate::volume::Known;
+use crate::wire::{self, BLOCK_BYTES, BlockDigest, DigestRequest, Message};
+
+/// Blocks in one request to the standby: 16 MiB of the volume, 64 KiB of digests.
+const REQUEST_BLOCKS: u64 = 4096;
+
+/// Requests to the standby that are under way at once. Beyond it the next waits for an answer.
+const REQUESTS_MAX: u64 = 4;
+
+/// How long to wait for an answer before looking whether the cycle was stopped.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Where digests come from. It may change while the reader runs: whatever it is, what it says of
+/// the standby's image is true.
+pub struct Reference {
+    kept: Option<DigestReader>,
+    compare: Mutex<Compare>,
+    standby: Mutex<StandbyDigests>,
+    stopped: Arc<AtomicBool>,
+}
+
+/// Asks the standby for digests, ahead of need.
+struct StandbyDigests {
+    words: mpsc::Sender<Message>,
+    answers: Receiver<wire::Digests>,
+    size: u64,
+    /// Answers that came and may still be needed, by first block. Windows of nothing but zeros are
+    /// kept as `None`.
+    windows: BTreeMap<u64, Option<Vec<BlockDigest>>>,
+    /// The first block that is not asked for yet.
+    asked: u64,
+}
+
+impl Reference {
+    /// Digests of a volume of `size` bytes. `kept` are those of this side's store; requests to the
+    /// standby go to `words`, and its answers come from `answers`.
+    #[must_use]
+    pub fn new(
+        compare: Compare,
+        kept: Option<DigestReader>,
+        words: mpsc::Sender<Message>,
+        answers: Receiver<wire::Digests>,
+        size: u64,
+        stopped: Arc<AtomicBool>,
+    ) -> Reference {
+        Reference {
+            kept,
+            compare: Mutex::new(compare),
+            standby: Mutex::new(StandbyDigests {
+                words,
+                answers,
+                size,
+                windows: BTreeMap::new(),
+                asked: 0,
+            }),
+            stopped,
+        }
+    }
+
+    /// Compares with something else from now on.
+    pub fn compare_with(&self, compare: Compare) {
+        *lock(&self.compare) = compare;
+    }
+
+    /// What the volume's reader asks.
+    #[must_use]
+    pub fn known(self: &Arc<Reference>) -> Known {
+        let reference = self.clone();
+        Known::new(move |first, out| reference.read(first, out))
+    }
+
+    /// The standby's digest of a block that the reader asked for and that was not released yet.
+    #[must_use]
+    pub fn standby_digest(&self, block: u64) -> Option<BlockDigest> {
+        let window = block / REQUEST_BLOCKS * REQUEST_BLOCKS;
+        let standby = lock(&self.standby);
+        match standby.windows.get(&window)? {
+            None => Some(BlockDigest::ZERO),
+            Some(digests) => digests.get(usize::try_from(block - window).ok()?).copied(),
+        }
+    }
+
+    /// Forgets the standby's digests of the blocks below `block`.
+    pub fn release(&self, block: u64) {
+        let mut standby = lock(&self.standby);
+        while let Some(entry) = standby.windows.first_entry()
+            && *entry.key() + REQUEST_BLOCKS <= block
+        {
+            entry.remove();
+        }
+    }
+
+    fn read(&self, first: u64, out: &mut [Option<BlockDigest>]) -> Result<(), DiskError> {
+        let compare = *lock(&self.compare);
+        match (compare, &self.kept) {
+            (Compare::Kept, Some(kept)) => kept.read(first, out).map_err(|error| match error {
+                JournalError::Disk(error) => error,
+                other => DiskError::new("read", "kept digests", io::Error::other(other)),
+            }),
+            (Compare::Nothing | Compare::Kept, _) => {
+                out.fill(None);
+                Ok(())
+            }
+            (Compare::Standby, _) => lock(&self.standby)
+                .read(first, out, &self.stopped)
+                .map_err(|error| DiskError::new("read", "the standby's digests", error)),
+        }
+    }
+}
+
+impl StandbyDigests {
+    fn read(
+        &mut self,
+        first: u64,
+        out: &mut [Option<BlockDigest>],
+        stopped: &AtomicBool,
+    ) -> io::Result<()> {
+        for (block, digest) in (first..).zip(out.iter_mut()) {
+            let window = block / REQUEST_BLOCKS * REQUEST_BLOCKS;
+            // Where nothing was looked at, nothing is asked for either.
+            if self.asked < window {
+                self.asked = window;
+            }
+            while !self.windows.contains_key(&window) {
+                self.ask_ahead(window)?;
+                self.take_answer(stopped)?;
+            }
+            *digest = match &self.windows[&window] {
+                None => Some(BlockDigest::ZERO),
+                Some(digests) => {
+                    let index = usize::try_from(block - window).unwrap_or(usize::MAX);
+                    digests.get(index).copied()
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn ask_ahead(&mut self, window: u64) -> io::Result<()> {
+        let end = wire::block_count(self.size);
+        while self.asked < end && self.asked < window + REQUESTS_MAX * REQUEST_BLOCKS {
+            let offset = self.asked * BLOCK_BYTES;
+            let len = (REQUEST_BLOCKS * BLOCK_BYTES).min(self.size - offset);
+            let request = DigestRequest {
+                extent: Extent::new(offset, len),
+            };
+            self.words
+                .blocking_send(Message::DigestRequest(request))
+                .map_err(|_| gone())?;
+            self.asked += REQUEST_BLOCKS;
+        }
+        Ok(())
+    }
+
+    fn take_answer(&mut self, stopped: &AtomicBool) -> io::Result<()> {
+        loop {
+            if stopped.load(Ordering::Acquire) {
+                return Err(io::Error::other("the cycle was stopped"));
+            }
+            match self.answers.recv_timeout(LOOK_AGAIN) {
+                Ok(answer) => {
+                    let first = answer.extent.offset / BLOCK_BYTES;
+                    let zeros = answer.digests.iter().all(BlockDigest::is_zero);
+                    self.windows
+                        .insert(first, (!zeros).then_some(answer.digests));
+                    return Ok(());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+            }
+        }
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::BrokenPipe,
+        "the standby's connection ended before it told its digests",
+    )
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A thread that panicked left nothing half-done behind these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

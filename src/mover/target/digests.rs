@@ -1,0 +1,70 @@
+//! Telling the source the digests of this side's image, so that it sends only what differs.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::mover::convert;
+use crate::pair::{Cause, Refused};
+use crate::seam::BlockFile;
+use crate::volume::digest_blocks;
+use crate::wire::{self, BLOCK_BYTES, DIGESTS_PER_FRAME_MAX, DigestRequest, Message};
+
+/// Requests that wait to be answered. The source has at most four under way; beyond this limit it
+/// breaks the protocol and its link is not read.
+const REQUESTS_MAX: usize = 8;
+
+/// Starts a thread that answers requests for digests of `device` until its queue is closed.
+///
+/// # Errors
+/// When the system has no more threads.
+pub fn start(
+    device: Arc<dyn BlockFile>,
+    words: mpsc::Sender<Message>,
+) -> Result<mpsc::Sender<DigestRequest>, Refused> {
+    let (requests, mut queue) = mpsc::channel::<DigestRequest>(REQUESTS_MAX);
+    std::thread::Builder::new()
+        .name("ferry-digest".into())
+        .spawn(move || {
+            while let Some(request) = queue.blocking_recv() {
+                let answer = match answer(&*device, request) {
+                    Ok(digests) => Message::Digests(digests),
+                    Err(refused) => Message::Refuse(convert::refuse(&refused)),
+                };
+                if words.blocking_send(answer).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|error| {
+            Refused::new(
+                Cause::Internal,
+                format!("failed to start a thread: {error}"),
+            )
+        })?;
+    Ok(requests)
+}
+
+fn answer(device: &dyn BlockFile, request: DigestRequest) -> Result<wire::Digests, Refused> {
+    let extent = request.extent;
+    let size = device.size();
+    let blocks = extent.len.div_ceil(BLOCK_BYTES);
+    let fits = extent.offset % BLOCK_BYTES == 0
+        && extent
+            .offset
+            .checked_add(extent.len)
+            .is_some_and(|end| end <= size)
+        && blocks <= DIGESTS_PER_FRAME_MAX as u64;
+    if !fits {
+        return Err(Refused::new(
+            Cause::Internal,
+            format!(
+                "digests of {} bytes from {} were asked for",
+                extent.len, extent.offset
+            ),
+        ));
+    }
+    let digests = digest_blocks(device, extent)
+        .map_err(|error| convert::disk_failed(&error, Cause::TargetWriteError))?;
+    Ok(wire::Digests { extent, digests })
+}

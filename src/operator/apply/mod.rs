@@ -1,0 +1,14 @@
+//! Step 5, apply (client required): carries out what was decided, in order, and says what came of it.
+//!
+//! The first action that fails ends the visit: those after it may rest on it. All are idempotent,
+//! so the next visit simply decides again.
+
+mod error;
+mod objects;
+mod orders;
+mod run;
+mod ship;
+
+pub use error::Error;
+pub use objects::delete;
+pub use run::{Visit, apply};

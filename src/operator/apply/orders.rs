@@ -1,0 +1,54 @@
+//! Orders to movers.
+
+use std::time::Duration;
+
+use crate::operator::apply::Error;
+use crate::operator::context::Context;
+use crate::operator::link::MoverKey;
+use crate::operator::observe::{Observed, address};
+use crate::units::{PairName, SiteName};
+use crate::wire::control::Request;
+
+/// How long to wait for a mover's report to show an order. Beyond it the visit goes on with the old
+/// report, and the order is repeated, which is harmless.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+/// How often to look for it meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// The link to the mover at `site`, as observed.
+pub fn key(observed: &Observed, pair: &PairName, site: &SiteName) -> Result<MoverKey, Error> {
+    let none = || Error::NoMover { site: site.clone() };
+    let pod = observed
+        .site(site)
+        .and_then(|view| view.pod.as_ref())
+        .ok_or_else(none)?;
+    Ok(MoverKey {
+        pair: pair.clone(),
+        site: site.clone(),
+        pod_uid: pod.uid.clone(),
+        address: address(pod.ip.as_deref().ok_or_else(none)?),
+    })
+}
+
+/// Gives an order and waits until the mover's report shows that something has come of it, so that
+/// the next decision does not rest on a report from before.
+pub async fn give(ctx: &Context, key: &MoverKey, request: Request) -> Result<(), Error> {
+    let version = || ctx.links.status(key).map_or(0, |status| status.version);
+    let before = version();
+    ctx.links
+        .order(key, request)
+        .await
+        .map_err(|source| Error::Mover {
+            site: key.site.clone(),
+            source: Box::new(source),
+        })?;
+    let shown = async {
+        while version() == before {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    if tokio::time::timeout(SHOWN_WITHIN, shown).await.is_err() {
+        tracing::debug!(site = %key.site, "the mover's report shows nothing new after an order");
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! Each action, carried out.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::operator::apply::{Error, objects, orders, ship};
+use crate::operator::build::{self, PairRef};
+use crate::operator::ca;
+use crate::operator::context::Context;
+use crate::operator::decide::{Action, Device, Report};
+use crate::operator::observe::Observed;
+use crate::operator::quiesce;
+use crate::operator::rebind::{self, Next, RebindWish};
+use crate::operator::snapshot_api::VolumeSnapshot;
+use crate::units::{PairName, SiteName};
+
+/// The most steps of a re-binding in one visit; the next visit goes on.
+const REBIND_STEPS_MAX: usize = 32;
+
+/// One visit, as the actions see it.
+pub struct Visit<'a> {
+    /// What every visit shares.
+    pub ctx: &'a Context,
+    /// The pair.
+    pub name: &'a PairName,
+    /// The pair as objects refer to it.
+    pub pair: &'a PairRef,
+    /// What was observed.
+    pub observed: &'a Observed,
+}
+
+/// Carries out `actions` in order. Reports are pushed to `reports` as they come, so that none is
+/// lost when a later action fails.
+///
+/// # Errors
+/// When an action fails; those after it are not tried.
+pub async fn apply(
+    visit: &Visit<'_>,
+    actions: Vec<Action>,
+    reports: &mut Vec<Report>,
+) -> Result<(), Error> {
+    for action in actions {
+        tracing::debug!(pair = %visit.name, ?action, "applying");
+        if let Some(report) = one(visit, action).await? {
+            reports.push(report);
+        }
+    }
+    Ok(())
+}
+
+async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error> {
+    let (client, pair, namespace) = (&visit.ctx.client, visit.pair, visit.name.namespace());
+    match action {
+        Action::MakeMetadataClaim { site, class, bytes } => {
+            objects::put(client, &build::metadata_claim(pair, &site, class, bytes)).await?;
+        }
+        Action::MakeReplicaClaim { site, class, bytes } => {
+            objects::put(client, &build::replica_claim(pair, &site, class, bytes)).await?;
+        }
+        Action::MakeSourceClaim {
+            site,
+            point,
+            class,
+            bytes,
+        } => {
+            objects::put(
+                client,
+                &build::source_claim(pair, &site, point, class, bytes),
+            )
+            .await?;
+        }
+        Action::Grow { claim, bytes } => objects::grow(client, namespace, &claim, bytes).await?,
+        Action::Cut(wish) => objects::put(client, &build::snapshot(pair, &wish)).await?,
+        Action::AllowModeChange { content } => objects::allow_mode_change(client, &content).await?,
+        Action::StartMover { site, device } => start_mover(visit, &site, &device).await?,
+        Action::StopMover { site, uid } => {
+            let name = crate::api::names::mover(visit.name.name(), site.as_str());
+            objects::delete::<Pod>(client, namespace, &name, Some(&uid)).await?;
+        }
+        Action::DropCut { name } => {
+            objects::delete::<VolumeSnapshot>(client, namespace, &name, None).await?
+        }
+        Action::DropSourceClaim { name } => {
+            objects::delete::<PersistentVolumeClaim>(client, namespace, &name, None).await?;
+        }
+        Action::Order { site, request } => {
+            let key = orders::key(visit.observed, visit.name, &site)?;
+            orders::give(visit.ctx, &key, request).await?;
+        }
+        Action::Ship(plan) => {
+            ship::ship(visit, &plan).await?;
+            return Ok(Some(Report::Fed(plan.cycle)));
+        }
+        Action::Scale { replicas } => scale(visit, replicas).await?,
+        Action::SelectPods | Action::Hold(_) | Action::Release(_) => {
+            return hooks(visit, action).await;
+        }
+        Action::Rebind(wish) => return rebind(visit, &wish).await.map(Some),
+    }
+    Ok(None)
+}
+
+async fn start_mover(visit: &Visit<'_>, site: &SiteName, device: &Device) -> Result<(), Error> {
+    let ctx = visit.ctx;
+    let owner = visit.pair.owner.clone();
+    ca::ensure_mover_secret(
+        &ctx.client,
+        &ctx.authority(),
+        visit.name,
+        site,
+        owner,
+        visit.observed.now,
+    )
+    .await?;
+    objects::put(
+        &ctx.client,
+        &build::mover_pod(visit.pair, site, device, &ctx.movers),
+    )
+    .await
+}
+
+async fn hooks(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error> {
+    let (client, namespace) = (&visit.ctx.client, visit.name.namespace());
+    let spec = &visit.observed.pair.spec;
+    let hooks = &spec.quiesce.hooks;
+    Ok(match action {
+        Action::SelectPods => {
+            let targets = quiesce::targets(client, namespace, &spec.claim_name, hooks).await?;
+            Some(Report::Selected(targets))
+        }
+        Action::Hold(targets) => {
+            let report = quiesce::run_pre(client, namespace, hooks, &targets).await;
+            Some(Report::Held(report, Timestamp::now()))
+        }
+        Action::Release(targets) => {
+            let report = quiesce::run_post(client, namespace, hooks, &targets).await;
+            Some(Report::Released(report, Timestamp::now()))
+        }
+        _ => None,
+    })
+}
+
+async fn scale(visit: &Visit<'_>, replicas: i64) -> Result<(), Error> {
+    let Some(reference) = &visit.observed.pair.spec.application else {
+        return Ok(());
+    };
+    let api = visit
+        .ctx
+        .kinds
+        .api(&visit.ctx.client, visit.name.namespace(), reference)
+        .await
+        .map_err(Error::Kind)?;
+    let patch = json!({"spec": {"replicas": replicas}});
+    api.patch_scale(
+        &reference.name,
+        &PatchParams::default(),
+        &Patch::Merge(patch),
+    )
+    .await
+    .map(drop)
+    .map_err(|source| objects::failed(format!("scale {} to {replicas}", reference.name), source))
+}
+
+/// Goes as far as it goes without waiting.
+async fn rebind(visit: &Visit<'_>, wish: &RebindWish) -> Result<Report, Error> {
+    let client = &visit.ctx.client;
+    for _ in 0..REBIND_STEPS_MAX {
+        let view = rebind::observe(client, wish).await?;
+        match rebind::next(&view, wish)? {
+            Next::Do(step) => {
+                tracing::info!(pair = %visit.name, %step, "re-binding");
+                rebind::execute(client, wish, &visit.pair.owner, &step).await?;
+            }
+            Next::Wait(wait) => return Ok(Report::RebindWaits(wait.to_string())),
+            Next::Done => return Ok(Report::Rebound),
+        }
+    }
+    Ok(Report::RebindWaits(
+        "the next steps of the re-binding".into(),
+    ))
+}

@@ -1,0 +1,136 @@
+//! Ordering a shipment: the best list of changes that is to be had, the order, and the feed.
+
+use crate::operator::apply::{Error, Visit, orders};
+use crate::operator::context::{Context, lock};
+use crate::operator::decide::ShipPlan;
+use crate::operator::metadata::{ExtentStream, MetadataError, SnapshotFacts, SnapshotName, Trust};
+use crate::operator::observe::VolumeMode;
+use crate::wire::control::{ChangeList, Request, ShipOrder};
+
+/// A list that was found, and why it is no better one.
+struct Found {
+    changes: ChangeList,
+    reason: String,
+    stream: Option<ExtentStream>,
+}
+
+/// Orders the source to ship, and feeds it the list in the background.
+pub async fn ship(visit: &Visit<'_>, plan: &ShipPlan) -> Result<(), Error> {
+    let ctx = visit.ctx;
+    let found = best(visit, plan).await;
+    let source = orders::key(visit.observed, visit.name, &plan.source)?;
+    let target = orders::key(visit.observed, visit.name, &plan.target)?;
+    tracing::info!(pair = %visit.name, cycle = %plan.cycle, changes = ?found.changes, reason = found.reason, "shipping");
+    let order = ShipOrder {
+        cycle: plan.cycle,
+        peer: target.address.clone(),
+        peer_site: plan.target.clone(),
+        changes: found.changes,
+        changes_reason: found.reason,
+        discard_consent: plan.consent,
+        transfer: plan.transfer,
+    };
+    orders::give(ctx, &source, Request::Ship(order)).await?;
+    let Some(stream) = found.stream else {
+        return Ok(());
+    };
+    let (links, cycle, pair) = (ctx.links.clone(), plan.cycle, visit.name.clone());
+    let task = tokio::spawn(async move {
+        match links.feed_extents(&source, cycle, stream).await {
+            Ok(fed) => {
+                tracing::info!(%pair, %cycle, extents = fed.extents, bytes = fed.bytes, broken = fed.broken, "fed the list of changes")
+            }
+            // The mover stalls without its list, says so, and the attempt is made again.
+            Err(error) => tracing::warn!(%pair, %cycle, %error, "the list of changes was not fed"),
+        }
+    });
+    if let Some(before) = lock(&ctx.feeds).insert(visit.name.clone(), task.abort_handle()) {
+        before.abort();
+    }
+    Ok(())
+}
+
+/// Delta, else what is allocated, else nothing; with every reason on the way.
+async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
+    let nothing = |reason: String| Found {
+        changes: ChangeList::Nothing,
+        reason,
+        stream: None,
+    };
+    let Some(facts) = &plan.facts else {
+        return nothing(format!(
+            "the content of snapshot {} has no handle",
+            plan.snapshot
+        ));
+    };
+    let block = visit
+        .observed
+        .app_claim
+        .as_ref()
+        .is_some_and(|claim| claim.mode == VolumeMode::Block);
+    let known = (facts.driver.clone(), block);
+    if lock(&visit.ctx.trust).get(&known) == Some(&Trust::None) {
+        return nothing(format!(
+            "driver {} tracks no changes of volumes of this kind, as it said before",
+            facts.driver
+        ));
+    }
+    let snapshot = SnapshotName {
+        namespace: visit.name.namespace().into(),
+        name: plan.snapshot.clone(),
+    };
+    let no_delta = match &plan.base {
+        Ok((base, base_facts)) => {
+            match delta(visit.ctx, base_facts, facts, &snapshot, plan.capacity).await {
+                Ok(stream) => {
+                    let changes = ChangeList::Delta { base: *base };
+                    return Found {
+                        changes,
+                        reason: "the driver names what has changed".into(),
+                        stream: Some(stream),
+                    };
+                }
+                Err(error) => error,
+            }
+        }
+        Err(because) => MetadataError {
+            trust: Trust::NoDelta,
+            because: because.clone(),
+        },
+    };
+    if no_delta.trust == Trust::None {
+        lock(&visit.ctx.trust).insert(known, Trust::None);
+        return nothing(no_delta.because);
+    }
+    if let Err(because) = &plan.allocated {
+        return nothing(format!("{}; {because}", no_delta.because));
+    }
+    match visit
+        .ctx
+        .metadata
+        .allocated(&facts.driver, &snapshot, plan.capacity)
+        .await
+    {
+        Ok(stream) => Found {
+            changes: ChangeList::Allocated,
+            reason: no_delta.because,
+            stream: Some(stream),
+        },
+        Err(error) => {
+            if error.trust == Trust::None {
+                lock(&visit.ctx.trust).insert(known, Trust::None);
+            }
+            nothing(format!("{}; {}", no_delta.because, error.because))
+        }
+    }
+}
+
+async fn delta(
+    ctx: &Context,
+    base: &SnapshotFacts,
+    facts: &SnapshotFacts,
+    snapshot: &SnapshotName,
+    capacity: u64,
+) -> Result<ExtentStream, MetadataError> {
+    ctx.metadata.delta(base, facts, snapshot, capacity).await
+}

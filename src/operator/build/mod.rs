@@ -1,0 +1,11 @@
+//! Step 4, build (no client required): the objects to apply, from what was decided.
+
+mod claims;
+mod mover;
+mod owner;
+mod snapshots;
+
+pub use claims::{metadata_claim, replica_claim, source_claim};
+pub use mover::{MOVER_PORT, MoverSettings, mover_pod};
+pub use owner::{PairRef, Part};
+pub use snapshots::snapshot;

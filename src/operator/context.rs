@@ -1,0 +1,159 @@
+//! What every visit shares.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::reflector::Store;
+use kube::{Api, Client, ResourceExt};
+use tokio::task::AbortHandle;
+
+use crate::api::ReplicationPair;
+use crate::api::v1alpha1::ApplicationRef;
+use crate::operator::backoff::Backoffs;
+use crate::operator::build::MoverSettings;
+use crate::operator::ca::Authority;
+use crate::operator::events::Events;
+use crate::operator::link::MoverLinks;
+use crate::operator::metadata::{MetadataClient, Trust};
+use crate::operator::metrics::Metrics;
+use crate::operator::observe::{ClassCache, Timeline};
+use crate::units::PairName;
+
+/// What every visit shares.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Sites that this operator was installed for.
+    pub sites: BTreeSet<String>,
+    /// How movers are run.
+    pub movers: MoverSettings,
+    /// Links to movers.
+    pub links: MoverLinks,
+    /// Lists of changes from drivers.
+    pub metadata: MetadataClient,
+    /// Events.
+    pub events: Events,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// The install's authority.
+    pub authority: RwLock<Arc<Authority>>,
+    /// Storage and snapshot classes.
+    pub classes: ClassCache,
+    /// Kinds of workloads.
+    pub kinds: Kinds,
+    /// Pauses after failed visits.
+    pub backoffs: Backoffs,
+    /// Every pair, as last seen; set when the controller runs.
+    pub pairs: OnceLock<Store<ReplicationPair>>,
+    /// Lists that are being fed now, by pair.
+    pub feeds: Mutex<HashMap<PairName, AbortHandle>>,
+    /// What drivers have shown not to be able to do, so that they are not asked each cycle.
+    pub trust: Mutex<HashMap<(String, bool), Trust>>,
+    /// Marks of time, by pair.
+    pub timelines: Mutex<HashMap<PairName, Timeline>>,
+}
+
+/// Locks, also when a holder panicked: what is kept here is only ever replaced whole.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Context {
+    /// The authority that signs now.
+    #[must_use]
+    pub fn authority(&self) -> Arc<Authority> {
+        self.authority
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Signs with `authority` from now on.
+    pub fn set_authority(&self, authority: Arc<Authority>) {
+        *self
+            .authority
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = authority;
+    }
+
+    /// The marks of time of a pair.
+    #[must_use]
+    pub fn timeline(&self, pair: &PairName) -> Timeline {
+        lock(&self.timelines).get(pair).cloned().unwrap_or_default()
+    }
+
+    /// Keeps the marks of time of a pair.
+    pub fn keep_timeline(&self, pair: &PairName, timeline: Timeline) {
+        lock(&self.timelines).insert(pair.clone(), timeline);
+    }
+
+    /// Forgets a pair that is gone.
+    pub fn forget(&self, pair: &PairName) {
+        lock(&self.timelines).remove(pair);
+        if let Some(feed) = lock(&self.feeds).remove(pair) {
+            feed.abort();
+        }
+        self.links.sync(pair, &[]);
+        self.metrics.forget(pair);
+    }
+
+    /// Another pair of the namespace with the same claim that is older, so that the claim is its.
+    #[must_use]
+    pub fn rival(&self, pair: &ReplicationPair) -> Option<String> {
+        let age = |pair: &ReplicationPair| {
+            (
+                pair.metadata.creation_timestamp.clone().map(|time| time.0),
+                pair.name_any(),
+            )
+        };
+        let pairs = self.pairs.get()?.state();
+        pairs
+            .iter()
+            .filter(|other| {
+                other.namespace() == pair.namespace() && other.name_any() != pair.name_any()
+            })
+            .filter(|other| other.spec.claim_name == pair.spec.claim_name)
+            .find(|other| age(other) < age(pair))
+            .map(|other| other.name_any())
+    }
+}
+
+/// Kinds of workloads that were looked up once.
+#[derive(Debug, Default)]
+pub struct Kinds(Mutex<HashMap<(String, String), ApiResource>>);
+
+impl Kinds {
+    /// The API of the kind that `reference` names.
+    ///
+    /// # Errors
+    /// With a sentence, when the cluster does not serve the kind.
+    pub async fn api(
+        &self,
+        client: &Client,
+        namespace: &str,
+        reference: &ApplicationRef,
+    ) -> Result<Api<DynamicObject>, String> {
+        let key = (reference.api_version.clone(), reference.kind.clone());
+        let known = lock(&self.0).get(&key).cloned();
+        let resource = match known {
+            Some(resource) => resource,
+            None => {
+                let (group, version) = reference
+                    .api_version
+                    .split_once('/')
+                    .unwrap_or(("", &reference.api_version));
+                let gvk = GroupVersionKind::gvk(group, version, &reference.kind);
+                let (resource, _) =
+                    kube::discovery::pinned_kind(client, &gvk)
+                        .await
+                        .map_err(|error| {
+                            format!("{} {}: {error}", reference.api_version, reference.kind)
+                        })?;
+                lock(&self.0).insert(key, resource.clone());
+                resource
+            }
+        };
+        Ok(Api::namespaced_with(client.clone(), namespace, &resource))
+    }
+}

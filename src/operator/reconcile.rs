@@ -1,0 +1,254 @@
+//! One visit of a pair: observe → validate → decide → publish → apply, in rounds, until nothing is
+//! left to do but wait.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::runtime::controller::Action as Requeue;
+use kube::{Api, ResourceExt};
+
+use crate::api::{ReplicationPair, names};
+use crate::operator::apply::{self, Visit, apply};
+use crate::operator::build::PairRef;
+use crate::operator::context::Context;
+use crate::operator::decide::{self, Decision, absorb, decide};
+use crate::operator::metrics::PairGauges;
+use crate::operator::observe::{self, Observed, observe};
+use crate::operator::publish::{self, conditions, publish};
+use crate::operator::validate::{self, Settings, validate};
+use crate::operator::{switch, teardown};
+use crate::units::{InvalidName, PairName};
+
+/// The most rounds of one visit. Beyond it the pair goes to the end of the queue: others have their
+/// turn.
+const ROUNDS_MAX: usize = 12;
+/// A pair with nothing due is looked at this often all the same, for what no watch tells.
+const RESYNC: SignedDuration = SignedDuration::from_mins(5);
+
+/// Why a visit ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The pair's name is not one that the API server would have taken.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The pair itself could not be read or written.
+    #[error("failed to {action} pair {pair}: {source}")]
+    Pair {
+        /// What was tried.
+        action: &'static str,
+        /// The pair.
+        pair: PairName,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The cluster could not be read.
+    #[error(transparent)]
+    Observe(#[from] observe::Error),
+    /// An action failed.
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
+    /// The status could not be written.
+    #[error(transparent)]
+    Publish(#[from] publish::Error),
+    /// What the pair made could not be removed.
+    #[error(transparent)]
+    Teardown(#[from] teardown::Error),
+}
+
+impl Error {
+    /// A word for metrics.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Error::Name(_) => "name",
+            Error::Pair { .. } => "pair",
+            Error::Observe(_) => "observe",
+            Error::Apply(error) => error.category(),
+            Error::Publish(_) => "publish",
+            Error::Teardown(_) => "teardown",
+        }
+    }
+}
+
+/// Visits `pair`.
+///
+/// # Errors
+/// When the cluster or a mover refuses; the visit is tried again after a pause.
+pub async fn reconcile(pair: Arc<ReplicationPair>, ctx: Arc<Context>) -> Result<Requeue, Error> {
+    let began = Instant::now();
+    let name = PairName::new(&pair.namespace().unwrap_or_default(), &pair.name_any())?;
+    let outcome = visit(&ctx, &name).await;
+    ctx.metrics
+        .reconciled(began.elapsed(), outcome.as_ref().err().map(Error::category));
+    match outcome {
+        // Somebody else has written the pair; what was decided counted for the old one.
+        Err(Error::Publish(error)) if error.is_conflict() => {
+            Ok(Requeue::requeue(Duration::from_millis(20)))
+        }
+        Ok(requeue) => {
+            ctx.backoffs.succeeded(&name);
+            Ok(requeue)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn visit(ctx: &Context, name: &PairName) -> Result<Requeue, Error> {
+    let api: Api<ReplicationPair> = Api::namespaced(ctx.client.clone(), name.namespace());
+    let failed = |action: &'static str| {
+        move |source: kube::Error| Error::Pair {
+            action,
+            pair: name.clone(),
+            source: Box::new(source),
+        }
+    };
+    let Some(mut pair) = api.get_opt(name.name()).await.map_err(failed("read"))? else {
+        ctx.forget(name);
+        return Ok(Requeue::await_change());
+    };
+    if pair.metadata.deletion_timestamp.is_some() {
+        return Ok(teardown::teardown(ctx, name, &pair).await?);
+    }
+    if !pair.finalizers().iter().any(|f| f == names::FINALIZER) {
+        pair = teardown::guard(&api, &pair)
+            .await
+            .map_err(failed("guard"))?;
+    }
+    let Some(owner) = PairRef::of(&pair) else {
+        return Ok(Requeue::await_change());
+    };
+    for _ in 0..ROUNDS_MAX {
+        if let Some(requeue) = round(ctx, name, &owner, &mut pair).await? {
+            return Ok(requeue);
+        }
+    }
+    Ok(Requeue::requeue(Duration::from_millis(50)))
+}
+
+/// One round; `None` when something was done, so that it is worth looking again at once.
+async fn round(
+    ctx: &Context,
+    name: &PairName,
+    owner: &PairRef,
+    pair: &mut ReplicationPair,
+) -> Result<Option<Requeue>, Error> {
+    let observed = observe(ctx, Arc::new(pair.clone()), name).await?;
+    let settings = validate::settings(&observed);
+    // While claims are re-bound the application's claim may be gone for a moment: no problem then.
+    let rebinding = pair
+        .status
+        .as_ref()
+        .and_then(|s| s.switch.as_ref())
+        .is_some_and(switch::rebinding);
+    let problem = if rebinding { None } else { validate(&observed) };
+    let mut decision = decide(&observed, &settings, problem.as_ref());
+    conditions(&observed, &settings, problem.as_ref(), &mut decision);
+    note_commit(ctx, name, &observed, &decision);
+    ctx.keep_timeline(name, decision.timeline.clone());
+    publish(ctx, name, pair, decision.status.clone()).await?;
+    if decision.actions.is_empty() {
+        gauges(ctx, name, &observed, &settings, &decision);
+        return Ok(
+            Some(requeue(&decision, Timestamp::now())).filter(|_| !again(&decision, observed.now))
+        );
+    }
+    let visit = Visit {
+        ctx,
+        name,
+        pair: owner,
+        observed: &observed,
+    };
+    let mut reports = Vec::new();
+    let outcome = apply(&visit, decision.actions, &mut reports).await;
+    let waits = reports
+        .iter()
+        .any(|report| matches!(report, decide::Report::RebindWaits(_)));
+    let mut status = decision.status;
+    let mut timeline = decision.timeline;
+    for report in reports {
+        absorb(&mut status, &mut timeline, report, Timestamp::now());
+    }
+    ctx.keep_timeline(name, timeline);
+    publish(ctx, name, pair, status).await?;
+    outcome?;
+    Ok(waits.then(|| Requeue::requeue(Duration::from_millis(300))))
+}
+
+/// Whether the decision asked to be looked at again at once, after its status was written.
+fn again(decision: &Decision, now: Timestamp) -> bool {
+    decision.due.is_some_and(|due| due <= now)
+}
+
+fn requeue(decision: &Decision, now: Timestamp) -> Requeue {
+    let due = decision
+        .due
+        .map_or(RESYNC, |due| due.duration_since(now))
+        .min(RESYNC);
+    Requeue::requeue(Duration::try_from(due).unwrap_or(Duration::from_millis(1)))
+}
+
+/// What happens after a failed visit: the trouble is logged, and tried again after a pause.
+pub fn error_policy(pair: Arc<ReplicationPair>, error: &Error, ctx: Arc<Context>) -> Requeue {
+    let Ok(name) = PairName::new(&pair.namespace().unwrap_or_default(), &pair.name_any()) else {
+        return Requeue::await_change();
+    };
+    let pause = ctx.backoffs.failed(&name);
+    tracing::warn!(pair = %name, %error, again_in_ms = pause.as_millis(), "the visit ended early");
+    Requeue::requeue(pause)
+}
+
+fn note_commit(ctx: &Context, name: &PairName, observed: &Observed, decision: &Decision) {
+    let before = observed
+        .pair
+        .status
+        .as_ref()
+        .and_then(|status| status.last_cycle.as_ref());
+    let Some(cycle) = &decision.status.last_cycle else {
+        return;
+    };
+    if before != Some(cycle) && observed.pair.status.is_some() {
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
+        ctx.metrics.cycle_committed(
+            name,
+            Duration::from_millis(count(cycle.total_ms)),
+            count(cycle.wire_bytes),
+        );
+        tracing::info!(
+            pair = %name, point = cycle.point, rung = cycle.rung, total_ms = cycle.total_ms, snapshot_ms = cycle.snapshot_ms,
+            start_ms = cycle.start_ms, ship_ms = cycle.ship_ms, apply_ms = cycle.apply_ms, commit_ms = cycle.commit_ms,
+            wire_bytes = cycle.wire_bytes, "committed"
+        );
+    }
+}
+
+fn gauges(
+    ctx: &Context,
+    name: &PairName,
+    observed: &Observed,
+    settings: &Settings,
+    decision: &Decision,
+) {
+    let status = &decision.status;
+    let cut = status
+        .committed_point
+        .as_ref()
+        .and_then(|point| point.cut_at.as_ref());
+    let age = cut.map(|cut| observed.now.duration_since(cut.0));
+    let left = status.cycle.as_ref().map_or(0, |cycle| {
+        cycle.planned_bytes.saturating_sub(cycle.done_bytes)
+    });
+    ctx.metrics.set_pair(
+        name,
+        &PairGauges {
+            committed_cut_at: cut.map(|cut| cut.0.as_duration().as_secs_f64()),
+            rpo_target_seconds: settings.interval.as_secs_f64(),
+            lag_bytes: u64::try_from(left).unwrap_or(0),
+            out_of_sync: age.is_none_or(|age| age >= settings.interval.saturating_mul(2)),
+            primary: status.primary.clone(),
+            peer_up: decision.trouble.is_none(),
+            diverged: status.sites.iter().any(|site| site.diverged),
+        },
+    );
+}

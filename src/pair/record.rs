@@ -1,0 +1,115 @@
+//! What a side knows about itself for good: the part of its superblock that the protocol reads.
+
+use crate::units::{Epoch, Generation, ImageState, Lineage, PairId, Point, Role, Seq, SiteName};
+
+/// The persistent truth of one side (semantics 1.8). Every change of it is made durable before
+/// anything that follows from it is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The pair's identity.
+    pub pair_id: PairId,
+    /// The part that this side plays in `epoch`.
+    pub role: Role,
+    /// The newest epoch known here; every lower one is refused.
+    pub epoch: Epoch,
+    /// The history of this side's image.
+    pub lineage: Lineage,
+    /// Standby: the committed point. Primary: the newest cut that both sides hold.
+    pub committed: Option<Point>,
+    /// Standby: the newest cut that is wholly on the volume; never behind `committed`.
+    pub applied: Option<Point>,
+    /// What the image is worth.
+    pub image: ImageState,
+    /// Whether this side may hold writes that nobody else has.
+    pub diverged: bool,
+    /// Whether the volume is known never to have been writable in this pair.
+    pub never_writable: bool,
+    /// The wish that the operator has honoured last.
+    pub wish: SiteName,
+}
+
+/// What the first record of a side is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Init {
+    /// The pair's identity.
+    pub pair_id: PairId,
+    /// The part that the side starts with.
+    pub role: Role,
+    /// The epoch that the pair starts in.
+    pub epoch: Epoch,
+    /// The identity of that epoch.
+    pub generation: Generation,
+    /// The first sequence number of that epoch.
+    pub start: Seq,
+    /// Whether the volume is known never to have been writable in this pair.
+    pub never_writable: bool,
+    /// The wish that the operator has honoured last.
+    pub wish: SiteName,
+}
+
+impl Record {
+    /// The record of a side that starts now. A standby starts without any image and without a
+    /// history; a primary's history starts with its epoch.
+    #[must_use]
+    pub fn starting(init: Init) -> Record {
+        let lineage = match init.role {
+            Role::Primary => Lineage::starting(init.epoch, init.generation, init.start),
+            Role::Standby => Lineage::default(),
+        };
+        Record {
+            pair_id: init.pair_id,
+            role: init.role,
+            epoch: init.epoch,
+            lineage,
+            committed: None,
+            applied: None,
+            image: ImageState::None,
+            diverged: false,
+            never_writable: init.never_writable && init.role == Role::Standby,
+            wish: init.wish,
+        }
+    }
+
+    /// The point that the image is exactly at, if it is at one. A set that is staged whole counts
+    /// only once it is applied: a Redo image finishes its apply before it says Hello.
+    #[must_use]
+    pub fn head(&self) -> Option<Point> {
+        match self.image {
+            ImageState::Consistent(point) => Some(point),
+            ImageState::None | ImageState::Redo(_) | ImageState::Inconsistent => None,
+        }
+    }
+
+    /// Whether nothing of worth can be on the volume: it was never writable here, and nothing has
+    /// been copied whole.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.never_writable && self.image == ImageState::None && !self.diverged
+    }
+
+    /// What must hold of every record; a breach is a defect of ours.
+    ///
+    /// # Errors
+    /// The rule that is broken, as a sentence.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.role == Role::Primary && self.lineage.last().map(|e| e.epoch) != Some(self.epoch) {
+            return Err("a primary's lineage must end with its own epoch");
+        }
+        if self.role == Role::Primary && self.never_writable {
+            return Err("a primary's volume is writable");
+        }
+        if self.role == Role::Primary && self.diverged {
+            return Err("only a side that left the primary role can be diverged");
+        }
+        if self.role == Role::Standby && self.diverged && self.head().is_some() {
+            return Err("a diverged image is at no point");
+        }
+        if self.role == Role::Standby
+            && let (Some(head), Some(applied)) = (self.head(), self.applied)
+            && head != applied
+        {
+            return Err("a standby's image is at the newest applied cut");
+        }
+        Ok(())
+    }
+}
