@@ -242,7 +242,7 @@ fn gauges(
     ctx.metrics.set_pair(
         name,
         &PairGauges {
-            committed_cut_at: cut.map(|cut| cut.0.as_duration().as_secs_f64()),
+            committed_cut_at: cut.map(|cut| cut.0),
             rpo_target_seconds: settings.interval.as_secs_f64(),
             lag_bytes: u64::try_from(left).unwrap_or(0),
             out_of_sync: age.is_none_or(|age| age >= settings.interval.saturating_mul(2)),
