@@ -97,6 +97,7 @@ func runSuite(ctx context.Context, program, folder, socket string) (Counts, erro
 		"--ginkgo.json-report="+filepath.Join(folder, "report.json"))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	suiteErr := cmd.Run()
+	fmt.Println() // the suite ends in the middle of a line
 	counts, err := readCounts(filepath.Join(folder, "report.json"))
 	return counts, errors.Join(suiteErr, err)
 }

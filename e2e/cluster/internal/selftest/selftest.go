@@ -31,10 +31,14 @@ func formatted(ctx context.Context, source string) Outcome {
 	return single("gofmt", err)
 }
 
+// packages are all of the lab's but cmd/kube: to vet it is to vet the whole of
+// Kubernetes, and it has nothing in it that the compiler doesn't check.
+var packages = []string{"./internal/...", "./cmd/lab", "./cmd/pause", "./cmd/reflink-csi"}
+
 // vetted and tested use the flags with which the lab's programs are built, so
 // that Go's own cache serves all three.
 func vetted(ctx context.Context, source string) Outcome {
-	out, err := goCommand(ctx, source, "vet", "-trimpath", "./...").CombinedOutput()
+	out, err := goCommand(ctx, source, append([]string{"vet", "-trimpath"}, packages...)...).CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, out)
 	}
@@ -50,7 +54,7 @@ func single(name string, err error) Outcome {
 }
 
 func tested(ctx context.Context, source string) Outcome {
-	cmd := goCommand(ctx, source, "test", "-trimpath", "-count=1", "-json", "-timeout=5m", "./...")
+	cmd := goCommand(ctx, source, append([]string{"test", "-trimpath", "-count=1", "-json", "-timeout=5m"}, packages...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
