@@ -37,7 +37,7 @@ func (l lifter) applyAll(ctx context.Context, c layout.Cluster, client *api.Clie
 	if err != nil {
 		return err
 	}
-	names := []string{"dns", "snapshots", "csi-common"}
+	names := []string{"node", "dns", "snapshots", "csi-common"}
 	if certificate {
 		names = append(names, "snapshot-metadata")
 	}

@@ -21,7 +21,7 @@ func TestFingerprintIsTheSameEachTime(t *testing.T) {
 func TestManifestsAreFilledInYAML(t *testing.T) {
 	for _, driver := range Drivers {
 		values := Values{Cluster: layout.Clusters()[0], Namespace: layout.Namespace, Image: "image:1", Driver: driver}
-		for _, name := range []string{"dns", "snapshots", "csi-common", "snapshot-metadata", "csi-driver", "classes"} {
+		for _, name := range []string{"node", "dns", "snapshots", "csi-common", "snapshot-metadata", "csi-driver", "classes"} {
 			text, err := Render(name, values)
 			if err != nil {
 				t.Fatal(err)
