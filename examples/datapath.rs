@@ -84,7 +84,11 @@ fn read(image: &Path, size: u64, threads: usize) -> Result<()> {
     let device = open_source(image)?;
     let started = Instant::now();
     drain(&start(&device, size, threads, None), |_| Ok(()))?;
-    report(&format!("read, zero test, hash; {threads} threads"), size, started);
+    report(
+        &format!("read, zero test, hash; {threads} threads"),
+        size,
+        started,
+    );
     Ok(())
 }
 
@@ -93,7 +97,9 @@ fn unchanged(image: &Path, size: u64) -> Result<()> {
     let digests = digest_blocks(&*device, Extent::new(0, size))?;
     let known = Known::new(move |first, out| {
         for (block, out) in (first..).zip(out) {
-            *out = usize::try_from(block).ok().and_then(|b| digests.get(b).copied());
+            *out = usize::try_from(block)
+                .ok()
+                .and_then(|b| digests.get(b).copied());
         }
         Ok(())
     });
@@ -120,7 +126,11 @@ fn scattered(image: &Path, size: u64) -> Result<()> {
         let started = Instant::now();
         let reader = Reader::start(device.clone(), changes, None, config, clock);
         drain(&reader, |_| Ok(()))?;
-        report(&format!("1 % in scattered blocks; {threads} threads"), bytes, started);
+        report(
+            &format!("1 % in scattered blocks; {threads} threads"),
+            bytes,
+            started,
+        );
     }
     Ok(())
 }
@@ -183,7 +193,11 @@ fn stage_and_apply(dir: &Path, image: &Path, size: u64) -> Result<()> {
             applier.push(batch.clone())?;
         }
         applier.flush()?;
-        report(&format!("apply from memory; {threads} threads"), size, started);
+        report(
+            &format!("apply from memory; {threads} threads"),
+            size,
+            started,
+        );
     }
     let target = new_target(dir, size)?;
     let started = Instant::now();
