@@ -31,7 +31,7 @@ enum Verb {
 fn main() -> anyhow::Result<std::process::ExitCode> {
     match Cli::parse().verb {
         Verb::Mover(args) => {
-            ferry::telemetry::logs::init()?;
+            ferry::telemetry::init()?;
             if let Err(error) = ferry::mover::run(args) {
                 tracing::error!(%error, "the mover ends");
                 return Ok(error.exit_code().into());
