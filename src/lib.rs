@@ -11,6 +11,7 @@
 //! operator. `docs/map.md` says which folder answers which question.
 
 pub mod api;
+pub mod demo;
 pub mod journal;
 pub mod mover;
 pub mod operator;

@@ -107,7 +107,7 @@ impl Mover {
             Message::DigestRequest(request) => {
                 if let Some(digester) = self.digester() {
                     // The source has few requests under way, so there is always a place.
-                    drop(digester.try_send(request));
+                    let _place = digester.try_send(request);
                 }
                 return;
             }

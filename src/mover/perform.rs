@@ -62,7 +62,10 @@ impl Mover {
                 Action::Persist(record) => self.persist(*record)?,
                 Action::Send(word) => self.say(word).await,
                 Action::Dial => self.dial(),
-                Action::Hangup => self.link.link = None,
+                Action::Hangup => {
+                    self.note_counters();
+                    self.link.link = None;
+                }
                 Action::Decided(decision) => {
                     tracing::info!(mode = ?decision.mode, row = ?decision.row, reason = decision.reason, "decided");
                     if let Some(track) = &mut self.track {

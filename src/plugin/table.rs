@@ -235,10 +235,10 @@ mod tests {
         let pairs = [sample::shipping(), sample::waiting(), sample::fresh()];
         let text = render(&pairs, Layout::default(), sample::now());
         insta::assert_snapshot!(text, @r#"
-            NAME      PRIMARY  READY    POINT   LAG     RUNG      PROGRESS    WAITING  AGE
-            orders    east     True     3.42    3m12s   Delta     44%         <none>   5d
-            invoices  east     False    1.7     16m     FullRead  StopWriter  2m       132m
-            fresh     <none>   Unknown  <none>  <none>  <none>    <none>      <none>   3s
+            NAME      PRIMARY  READY    POINT   LAG     RUNG      PROGRESS  WAITING  AGE
+            orders    east     True     3.42    3m12s   Delta     44%       <none>   5d
+            invoices  east     False    1.7     16m     FullRead  Gate      2m       132m
+            fresh     <none>   Unknown  <none>  <none>  <none>    <none>    <none>   3s
         "#);
         assert!(
             text.lines()

@@ -8,6 +8,8 @@ mod disk;
 mod error;
 mod file;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod tls;
 
 pub use buffer::{AlignedBuf, DIRECT_ALIGN};

@@ -36,7 +36,10 @@ pub struct ReplicationPairStatus {
     /// The newest point that the standby holds completely: what a promotion would bring up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed_point: Option<PointStatus>,
-    /// The newest cut taken at the primary; the next cut takes the following number.
+    /// The highest number that was ever given to a cut, also to one that was not taken in the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seq: Option<i64>,
+    /// The newest cut taken at the primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_cut: Option<PointStatus>,
     /// The cycle that is running.

@@ -80,6 +80,7 @@ fn begin(d: &mut Draft<'_>) {
         eta_seconds: None,
         cut_done_at: None,
     });
+    d.status.last_seq = i64::try_from(point.seq.0).ok();
     d.status
         .last_sync_trigger
         .clone_from(&d.o.pair.spec.sync_trigger);

@@ -223,7 +223,13 @@ impl<'a> Draft<'a> {
         .into_iter()
         .flatten()
         .map(|point| point.point().seq.0);
-        Seq(told.chain(cut).chain(recorded).max().unwrap_or(0))
+        let given = self.status.last_seq.and_then(|seq| u64::try_from(seq).ok());
+        Seq(told
+            .chain(cut)
+            .chain(recorded)
+            .chain(given)
+            .max()
+            .unwrap_or(0))
     }
 
     /// The decision.

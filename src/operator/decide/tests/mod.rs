@@ -1,1 +1,5 @@
-//! Decisions on fixtures.
+//! Whole lives of a pair, decided on a model of the cluster.
+
+mod cycles;
+mod roles;
+mod world;

@@ -1,0 +1,222 @@
+//! A site: a directory with a volume, a metadata volume, cuts and certificates, and its mover.
+
+use std::fs::{File, OpenOptions};
+use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::demo::certificates::Authority;
+use crate::demo::driver::Driver;
+use crate::seam::TlsDir;
+use crate::units::{Extent, PairName, PeerName, Point, SiteName};
+use crate::wire::control::Request;
+
+/// A site.
+#[derive(Debug)]
+pub struct Site {
+    /// Its name.
+    pub name: SiteName,
+    /// The pair that it belongs to.
+    pub pair: PairName,
+    /// Its directory.
+    pub home: PathBuf,
+    /// What has been written to its volume since the last cut.
+    pub written: Vec<Extent>,
+    program: PathBuf,
+    operator_tls: PathBuf,
+}
+
+/// A mover process. Dropping it kills it.
+#[derive(Debug)]
+pub struct RunningMover {
+    /// Where it listens.
+    pub address: String,
+    /// Its site.
+    pub site: SiteName,
+    /// The control connection.
+    pub driver: Driver,
+    child: Child,
+}
+
+impl Site {
+    /// Makes a site with an empty volume of `size` bytes under `base`. Movers are started from
+    /// `program`.
+    ///
+    /// # Errors
+    /// When files can't be made.
+    pub fn create(
+        base: &Path,
+        name: &str,
+        pair: &PairName,
+        size: u64,
+        authority: &Authority,
+        program: &Path,
+    ) -> Result<Site> {
+        let home = base.join(name);
+        std::fs::create_dir_all(home.join("meta"))?;
+        let site: SiteName = name.parse()?;
+        let volume = File::create(home.join("volume.img"))?;
+        volume.set_len(size)?;
+        let own = PeerName::Mover {
+            site: site.clone(),
+            pair: pair.clone(),
+        };
+        authority.write_leaf(&own, &home.join("tls"))?;
+        let operator_tls = base.join("operator-tls");
+        if !operator_tls.exists() {
+            authority.write_leaf(&PeerName::Operator, &operator_tls)?;
+        }
+        Ok(Site {
+            name: site,
+            pair: pair.clone(),
+            home,
+            written: Vec::new(),
+            program: program.into(),
+            operator_tls,
+        })
+    }
+
+    /// The volume's file.
+    #[must_use]
+    pub fn volume(&self) -> PathBuf {
+        self.home.join("volume.img")
+    }
+
+    /// The metadata volume's directory.
+    #[must_use]
+    pub fn meta(&self) -> PathBuf {
+        self.home.join("meta")
+    }
+
+    /// Writes to the volume, as an application would, and notes where.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn write(&mut self, offset: u64, data: &[u8]) -> Result<()> {
+        let volume = OpenOptions::new().write(true).open(self.volume())?;
+        volume.write_all_at(data, offset)?;
+        self.written.push(Extent::new(offset, data.len() as u64));
+        Ok(())
+    }
+
+    /// Cuts the volume: a copy of it, and the list of what was written since the cut before.
+    ///
+    /// # Errors
+    /// When the file can't be copied.
+    pub fn cut(&mut self, point: Point) -> Result<(PathBuf, Vec<Extent>)> {
+        let cut = self.home.join(format!("cut-{point}.img"));
+        std::fs::copy(self.volume(), &cut).context("failed to copy the volume")?;
+        Ok((cut, std::mem::take(&mut self.written)))
+    }
+
+    /// Starts a mover on `device` and connects to it.
+    ///
+    /// # Errors
+    /// When it can't be started or does not answer.
+    pub async fn start(&self, device: &Path, read_only: bool) -> Result<RunningMover> {
+        let address = free_address()?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.home.join("mover.log"))?;
+        let mut command = Command::new(&self.program);
+        command
+            .arg("mover")
+            .args(["--site", self.name.as_str()])
+            .args(["--pair", &self.pair.to_string()])
+            .arg("--meta")
+            .arg(self.meta())
+            .arg("--device")
+            .arg(device)
+            .arg("--tls")
+            .arg(self.home.join("tls"))
+            .args(["--listen", &address])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        if read_only {
+            command.arg("--read-only");
+        }
+        let child = command
+            .spawn()
+            .with_context(|| format!("failed to start {}", self.program.display()))?;
+        let mut guard = KillOnDrop(Some(child));
+        let driver = Driver::connect(&address, &TlsDir::new(&self.operator_tls))
+            .await
+            .with_context(|| {
+                format!(
+                    "{}'s mover did not answer; see {}",
+                    self.name,
+                    self.home.join("mover.log").display()
+                )
+            })?;
+        let child = guard.0.take().context("the mover is gone")?;
+        Ok(RunningMover {
+            address,
+            site: self.name.clone(),
+            driver,
+            child,
+        })
+    }
+}
+
+impl RunningMover {
+    /// Orders it to shut down, and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub async fn stop(mut self) -> Result<()> {
+        self.driver.order(Request::Shutdown).await?;
+        let ended = self.child.wait()?;
+        anyhow::ensure!(
+            ended.success(),
+            "the mover of {} ended with {ended}",
+            self.site
+        );
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// The process's number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for RunningMover {
+    fn drop(&mut self) {
+        // One that has ended can't be killed; that is as well.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+struct KillOnDrop(Option<Child>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// An address on loopback that nobody listens on now.
+fn free_address() -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    Ok(listener.local_addr()?.to_string())
+}

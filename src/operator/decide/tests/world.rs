@@ -1,0 +1,554 @@
+//! A small model of a cluster with two movers, so that whole lives of a pair can be decided on
+//! without either. It does at once what a real one does in seconds.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use uuid::Uuid;
+
+use crate::api::ReplicationPair;
+use crate::operator::decide::{Action, Decision, Device, Report, absorb, decide};
+use crate::operator::metadata::SnapshotFacts;
+use crate::operator::observe::{
+    Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SiteView, SnapshotClasses,
+    SourceClaim, StorageClassView, Timeline, Volume, VolumeMode,
+};
+use crate::operator::quiesce::{HookReport, HookTarget};
+use crate::operator::rebind::RebindWish;
+use crate::operator::validate::{settings, validate};
+use crate::units::{Epoch, ImageState, Lineage, Point, Role, Rung, SiteName};
+use crate::wire::control::{
+    Activity, CycleOutcome, CycleReport, MoverStatus, Request, SuperblockReport,
+};
+
+const GIB: u64 = 1 << 30;
+
+/// One site's side of the model.
+#[derive(Clone, Debug)]
+pub struct Side {
+    pub replica: Option<Claim>,
+    pub metadata: Option<Claim>,
+    pub cuts: Vec<Cut>,
+    pub sources: Vec<SourceClaim>,
+    pub pod: Option<MoverPod>,
+    pub disk: Option<SuperblockReport>,
+    pub activity: Activity,
+    pub last: Option<CycleOutcome>,
+    pub version: u64,
+}
+
+/// The model.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub pair: ReplicationPair,
+    pub app: Option<Claim>,
+    pub users: Vec<PodUse>,
+    pub replicas: Option<i64>,
+    pub sides: BTreeMap<String, Side>,
+    pub now: Timestamp,
+    pub timeline: Timeline,
+    /// Snapshots are refused with this.
+    pub snapshot_error: Option<String>,
+    /// Sites whose snapshotter is stopped: bound, never cut.
+    pub snapshotter_stopped: Option<String>,
+    /// The next shipments fail with this many retryable failures.
+    pub ship_failures: u32,
+    /// Everything that was done, for the test to look at.
+    pub log: Vec<Action>,
+    /// `pre` and `post` as they ran.
+    pub hooks: Vec<&'static str>,
+    pub pods: u32,
+}
+
+pub fn pair(yaml_spec: &str) -> ReplicationPair {
+    let mut pair: ReplicationPair = serde_yaml::from_str(&format!(
+        "apiVersion: ferry.dev/v1alpha1\nkind: ReplicationPair\nmetadata: {{name: orders, namespace: shop, generation: 1}}\nspec:\n{yaml_spec}"
+    ))
+    .unwrap();
+    pair.metadata.creation_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    pair
+}
+
+pub const SPEC: &str = "  claimName: data
+  primary: east
+  sites: [{name: east, storageClassName: fast}, {name: west, storageClassName: fast-west}]
+  snapshot: {interval: 1m}
+";
+
+fn claim(name: &str, volume: &str, mode: VolumeMode) -> Claim {
+    Claim {
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        deleting: false,
+        requested_bytes: GIB,
+        capacity_bytes: GIB,
+        mode,
+        storage_class: Some("fast".into()),
+        volume: Some(Volume {
+            name: format!("pv-{volume}"),
+            driver: Some("d".into()),
+            handle: Some(volume.into()),
+        }),
+    }
+}
+
+impl World {
+    pub fn new(spec: &str) -> World {
+        let side = Side {
+            replica: None,
+            metadata: None,
+            cuts: vec![],
+            sources: vec![],
+            pod: None,
+            disk: None,
+            activity: Activity::Idle,
+            last: None,
+            version: 1,
+        };
+        World {
+            pair: pair(spec),
+            app: Some(claim("data", "east-volume", VolumeMode::Filesystem)),
+            users: vec![],
+            replicas: None,
+            sides: BTreeMap::from([("east".into(), side.clone()), ("west".into(), side)]),
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            timeline: Timeline::default(),
+            snapshot_error: None,
+            snapshotter_stopped: None,
+            ship_failures: 0,
+            log: vec![],
+            hooks: vec![],
+            pods: 0,
+        }
+    }
+
+    pub fn side(&mut self, site: &str) -> &mut Side {
+        self.sides.get_mut(site).unwrap()
+    }
+
+    pub fn status(&self) -> crate::api::ReplicationPairStatus {
+        self.pair.status.clone().unwrap_or_default()
+    }
+
+    pub fn committed(&self) -> Option<Point> {
+        self.status().committed_point.map(|point| point.point())
+    }
+
+    pub fn observed(&self) -> Observed {
+        Observed {
+            now: self.now,
+            fresh: Fresh {
+                pair_id: Uuid::new_v4(),
+                generation: Uuid::new_v4(),
+            },
+            pair: self.pair.clone(),
+            app_claim: self.app.clone(),
+            app_users: self.users.clone(),
+            sites: self
+                .sides
+                .iter()
+                .map(|(name, side)| view(name, side))
+                .collect(),
+            rival: None,
+            application: self.replicas.map(|n| Application::Found {
+                wanted: n,
+                present: n,
+            }),
+            snapshots_served: true,
+            snapshot_class_count: 1,
+            timeline: self.timeline.clone(),
+        }
+    }
+
+    /// Decides once and records the status, without doing anything.
+    pub fn think(&mut self) -> Decision {
+        let observed = self.observed();
+        let settings = settings(&observed);
+        let rebinding = self
+            .status()
+            .switch
+            .as_ref()
+            .is_some_and(crate::operator::switch::rebinding);
+        let problem = if rebinding { None } else { validate(&observed) };
+        let decision = decide(&observed, &settings, problem.as_ref());
+        self.pair.status = Some(decision.status.clone());
+        self.timeline = decision.timeline.clone();
+        decision
+    }
+
+    /// One round: decide, record, act; then the cluster does its part. Returns whether anything was
+    /// done.
+    pub fn round(&mut self) -> bool {
+        let decision = self.think();
+        let busy = !decision.actions.is_empty();
+        for action in decision.actions {
+            self.act(action);
+        }
+        self.cluster();
+        self.check();
+        self.now += SignedDuration::from_millis(100);
+        busy || decision.due.is_some_and(|due| due <= self.now)
+    }
+
+    /// Rounds until nothing happens for three in a row.
+    pub fn settle(&mut self) {
+        let mut idle = 0;
+        for _ in 0..400 {
+            idle = if self.round() { 0 } else { idle + 1 };
+            if idle == 3 {
+                return;
+            }
+        }
+        panic!(
+            "does not come to rest: {:#?}",
+            self.log.iter().rev().take(12).collect::<Vec<_>>()
+        );
+    }
+
+    /// An operator that was restarted: all that it kept in memory is gone.
+    pub fn restart(&mut self) {
+        self.timeline = Timeline::default();
+    }
+
+    pub fn pass(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+    }
+
+    pub fn act(&mut self, action: Action) {
+        self.log.push(action.clone());
+        match action {
+            Action::MakeMetadataClaim { site, .. } => {
+                let name = format!("orders-{site}-meta");
+                self.side(site.as_str()).metadata =
+                    Some(claim(&name, &name, VolumeMode::Filesystem));
+            }
+            Action::MakeReplicaClaim { site, bytes, .. } => {
+                let mut made = claim(
+                    &format!("orders-{site}-replica"),
+                    &format!("{site}-volume"),
+                    VolumeMode::Block,
+                );
+                made.requested_bytes = bytes;
+                made.capacity_bytes = bytes;
+                self.side(site.as_str()).replica = Some(made);
+            }
+            Action::Grow { claim, bytes } => {
+                for side in self.sides.values_mut() {
+                    if let Some(replica) = side.replica.as_mut().filter(|r| r.name == claim) {
+                        replica.requested_bytes = bytes;
+                        replica.capacity_bytes = bytes;
+                    }
+                }
+            }
+            Action::Cut(wish) => self.cut(&wish.site, wish.point),
+            Action::AllowModeChange { content } => {
+                for cut in self.sides.values_mut().flat_map(|side| &mut side.cuts) {
+                    cut.mode_change_allowed |= cut.content.as_ref() == Some(&content);
+                }
+            }
+            Action::MakeSourceClaim { site, point, .. } => {
+                let name = format!("orders-{site}-{}-{}-read", point.epoch, point.seq);
+                self.side(site.as_str()).sources.push(SourceClaim {
+                    name,
+                    point,
+                    deleting: false,
+                });
+            }
+            Action::StartMover { site, device } => self.start(site.as_str(), &device),
+            Action::StopMover { site, .. } => {
+                let side = self.side(site.as_str());
+                (side.pod, side.activity, side.last) = (None, Activity::Idle, None);
+            }
+            Action::DropCut { name } => self
+                .sides
+                .values_mut()
+                .for_each(|s| s.cuts.retain(|c| c.name != name)),
+            Action::DropSourceClaim { name } => {
+                self.sides
+                    .values_mut()
+                    .for_each(|s| s.sources.retain(|c| c.name != name));
+            }
+            Action::Order { site, request } => self.order(&site, request),
+            Action::Ship(plan) => {
+                self.side(plan.source.as_str()).activity = Activity::Shipping(plan.cycle);
+                self.report(Report::Fed(plan.cycle));
+            }
+            Action::Scale { replicas } => {
+                self.replicas = Some(replicas);
+                self.users.clear();
+            }
+            Action::SelectPods => {
+                let target = HookTarget {
+                    hook: 0,
+                    pod: "app-0".into(),
+                    container: "app".into(),
+                };
+                self.report(Report::Selected(vec![target]));
+            }
+            Action::Hold(_) => {
+                self.hooks.push("pre");
+                self.report(Report::Held(HookReport::default(), self.now));
+            }
+            Action::Release(_) => {
+                self.hooks.push("post");
+                self.report(Report::Released(HookReport::default(), self.now));
+            }
+            Action::Rebind(wish) => self.rebind(&wish),
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        let status = self.pair.status.as_mut().unwrap();
+        absorb(status, &mut self.timeline, report, self.now);
+    }
+
+    fn cut(&mut self, site: &SiteName, point: Point) {
+        let cut = Cut {
+            name: format!("orders-{site}-{}-{}", point.epoch, point.seq),
+            point,
+            created: None,
+            ready: false,
+            error: None,
+            content: None,
+            facts: None,
+            mode_change_allowed: false,
+            restore_bytes: Some(GIB),
+            deleting: false,
+        };
+        self.side(site.as_str()).cuts.push(cut);
+    }
+
+    fn start(&mut self, site: &str, device: &Device) {
+        self.pods += 1;
+        let uid = format!("pod-{}", self.pods);
+        self.side(site).pod = Some(MoverPod {
+            name: format!("orders-{site}-mover"),
+            uid,
+            ip: None,
+            device_claim: device.claim().map(Into::into),
+            deleting: false,
+            ended: false,
+            problem: None,
+        });
+    }
+
+    fn order(&mut self, site: &SiteName, request: Request) {
+        let side = self.side(site.as_str());
+        side.version += 1;
+        match request {
+            Request::Init(order) => {
+                side.disk.get_or_insert(SuperblockReport {
+                    pair_id: order.pair_id,
+                    role: order.role,
+                    epoch: order.epoch,
+                    lineage: Lineage::starting(order.epoch, order.generation, order.start),
+                    committed: None,
+                    applied: None,
+                    image: ImageState::None,
+                    diverged: false,
+                    wish: order.wish,
+                });
+            }
+            Request::Receive(order) => side.activity = Activity::Receiving(order.cycle),
+            Request::Commit { cycle } => {
+                let disk = side.disk.as_mut().unwrap();
+                disk.committed = Some(cycle);
+                disk.diverged = false;
+                if disk.role == Role::Standby {
+                    assert_eq!(disk.applied, Some(cycle), "committed what was not applied");
+                    disk.image = ImageState::Consistent(cycle);
+                }
+            }
+            Request::Abort { .. } => side.activity = Activity::Idle,
+            Request::Promote(order) => {
+                let disk = side.disk.as_mut().unwrap();
+                let point = disk
+                    .committed
+                    .expect("an image that was never whole was promoted");
+                disk.role = Role::Primary;
+                disk.epoch = order.epoch;
+                disk.lineage = disk.lineage.promoted(point, order.epoch, order.generation);
+                disk.image = ImageState::Consistent(point);
+                disk.wish = order.wish;
+            }
+            Request::Demote(order) => {
+                let disk = side.disk.as_mut().unwrap();
+                disk.role = Role::Standby;
+                disk.epoch = order.epoch;
+                disk.diverged = order.clean_at.is_none();
+                disk.committed = order.clean_at;
+                disk.applied = order.clean_at;
+                disk.wish = order.wish;
+                if order.clean_at.is_some() {
+                    disk.lineage = order.lineage;
+                }
+            }
+            other => panic!("unexpected order {other:?}"),
+        }
+    }
+
+    fn rebind(&mut self, wish: &RebindWish) {
+        let (primary, standby) = (wish.primary.clone().unwrap(), wish.standby.clone().unwrap());
+        assert!(
+            self.sides.values().all(|side| side.pod.is_none()),
+            "a mover holds a volume that is re-bound"
+        );
+        assert!(
+            self.users.is_empty(),
+            "the application's claim was taken away from a pod"
+        );
+        self.app = Some(claim(
+            "data",
+            &primary.volume.handle,
+            VolumeMode::Filesystem,
+        ));
+        let replica = claim(
+            &format!("orders-{}-replica", standby.site),
+            &standby.volume.handle,
+            VolumeMode::Block,
+        );
+        self.side(primary.site.as_str()).replica = None;
+        self.side(standby.site.as_str()).replica = Some(replica);
+        self.report(Report::Rebound);
+    }
+
+    /// What the cluster and the movers do by themselves.
+    fn cluster(&mut self) {
+        let (now, error, stopped) = (
+            self.now,
+            self.snapshot_error.clone(),
+            self.snapshotter_stopped.clone(),
+        );
+        for (name, side) in &mut self.sides {
+            if let Some(pod) = side.pod.as_mut() {
+                pod.ip.get_or_insert("10.0.0.1".into());
+            }
+            for cut in side.cuts.iter_mut().filter(|cut| !cut.ready) {
+                cut.error.clone_from(&error);
+                if error.is_none() && stopped.as_ref() != Some(name) {
+                    cut.created = Some(now);
+                    cut.ready = true;
+                    cut.content = Some(format!("content-{}", cut.name));
+                    cut.facts = Some(SnapshotFacts {
+                        driver: "d".into(),
+                        handle: cut.name.clone(),
+                        volume_handle: None,
+                        created_ns: None,
+                    });
+                }
+            }
+        }
+        self.ship();
+    }
+
+    fn ship(&mut self) {
+        let shipping = self
+            .sides
+            .iter()
+            .find_map(|(name, side)| match side.activity {
+                Activity::Shipping(point) => Some((name.clone(), point)),
+                _ => None,
+            });
+        let Some((from, point)) = shipping else {
+            return;
+        };
+        let to = self
+            .sides
+            .keys()
+            .find(|name| **name != from)
+            .unwrap()
+            .clone();
+        if self.sides[&to].activity != Activity::Receiving(point) {
+            return;
+        }
+        let outcome = if self.ship_failures > 0 {
+            self.ship_failures -= 1;
+            CycleOutcome::Failed {
+                cycle: point,
+                cause: crate::wire::control::Refusal {
+                    kind: crate::wire::control::RefusalKind::Stalled,
+                    message: "nothing moved".into(),
+                },
+                retryable: true,
+            }
+        } else {
+            self.side(&to).disk.as_mut().unwrap().applied = Some(point);
+            CycleOutcome::Applied(report(point))
+        };
+        for name in [from, to] {
+            let side = self.side(&name);
+            (side.activity, side.last, side.version) =
+                (Activity::Idle, Some(outcome.clone()), side.version + 1);
+        }
+    }
+
+    /// What must hold at every moment.
+    fn check(&self) {
+        for (name, side) in &self.sides {
+            assert!(
+                side.cuts.len() <= 2,
+                "{name} has {} snapshots",
+                side.cuts.len()
+            );
+        }
+    }
+}
+
+fn report(cycle: Point) -> CycleReport {
+    CycleReport {
+        cycle,
+        rung: Rung::Delta,
+        read_bytes: 1,
+        data_bytes: 1,
+        zero_bytes: 0,
+        wire_bytes: 1,
+        digest: "d".into(),
+        handshake_ms: 1,
+        ship_ms: 1,
+        apply_ms: 1,
+    }
+}
+
+fn view(name: &str, side: &Side) -> SiteView {
+    let running = side.pod.as_ref().is_some_and(|pod| pod.ip.is_some());
+    SiteView {
+        name: name.parse().unwrap(),
+        known: true,
+        storage_class: Some(StorageClassView {
+            name: "fast".into(),
+            driver: "d".into(),
+            expandable: true,
+        }),
+        snapshot_classes: SnapshotClasses {
+            all: vec![("snap".into(), "d".into(), false)],
+            ..Default::default()
+        },
+        replica_claim: side.replica.clone(),
+        metadata_claim: side.metadata.clone(),
+        replica_users: vec![],
+        cuts: side.cuts.clone(),
+        source_claims: side.sources.clone(),
+        pod: side.pod.clone(),
+        mover: running.then(|| MoverStatus {
+            version: side.version,
+            site: name.parse().unwrap(),
+            superblock: side.disk.clone(),
+            superblock_error: None,
+            device_bytes: side
+                .pod
+                .as_ref()
+                .and_then(|pod| pod.device_claim.as_ref())
+                .map(|_| GIB),
+            activity: side.activity,
+            progress: None,
+            decision: None,
+            rung: None,
+            last: side.last.clone(),
+        }),
+    }
+}
+
+pub fn epoch(world: &World) -> Epoch {
+    Epoch(u64::try_from(world.status().epoch.unwrap()).unwrap())
+}
