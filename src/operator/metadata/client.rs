@@ -69,7 +69,8 @@ impl MetadataClient {
 
     /// Everything in `snapshot`, of which the mover reads a device of `device_bytes`, that may
     /// differ from `base`; what the volume has grown by counts as different. That `base` and `target`
-    /// are snapshots of the volume `volume_handle`, in this order, is proved here ([`prove_delta`]).
+    /// are snapshots of one volume, in this order, is proved here. That it is the right volume is for
+    /// the caller to prove ([`prove_delta`]).
     ///
     /// # Errors
     /// As [`MetadataClient::allocated`].
@@ -77,11 +78,10 @@ impl MetadataClient {
         &self,
         base: &SnapshotFacts,
         target: &SnapshotFacts,
-        volume_handle: &str,
         snapshot: &SnapshotName,
         device_bytes: u64,
     ) -> Result<ExtentStream, MetadataError> {
-        prove_delta(base, target, volume_handle)?;
+        prove_delta(base, target, target.volume_handle.as_deref().unwrap_or(""))?;
         let question = Question {
             service: discovery::find(&self.client, &target.driver).await?,
             list: List::Delta,
