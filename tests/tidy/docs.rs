@@ -131,6 +131,35 @@ fn every_reason_has_its_page_in_the_runbook() {
 }
 
 #[test]
+fn alerts_watch_metrics_that_exist() {
+    let rules = tree::read("charts/ferry/files/alerts/rules.yaml");
+    let metrics = tree::read("src/operator/metrics.rs");
+    let mut findings = Vec::new();
+    for (at, _) in rules.match_indices("ferry_") {
+        let name = rules[at + "ferry_".len()..]
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+            .unwrap_or_default();
+        // The client library adds the kind and the unit to some names.
+        let kept = ["_total", "_seconds", "_info"]
+            .iter()
+            .fold(vec![name], |mut names, end| {
+                names.extend(name.strip_suffix(end));
+                names
+            });
+        if !kept
+            .iter()
+            .any(|name| metrics.contains(&format!("\"{name}\"")))
+        {
+            findings.push(format!(
+                "the alerts watch ferry_{name}, which the operator does not have"
+            ));
+        }
+    }
+    report("alerts can fire", &findings);
+}
+
+#[test]
 fn links_between_the_documents_lead_somewhere() {
     let mut findings = Vec::new();
     for source in tree::all()
