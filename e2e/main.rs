@@ -37,7 +37,7 @@ enum Verb {
 async fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Stories(args) => stories::runner::run(args).await,
-        Verb::Demo => demo::show().await.map(|()| true),
+        Verb::Demo => demo::show::show().await.map(|()| true),
         Verb::Measure => demo::measure::measure().await.map(|()| true),
     };
     match done {

@@ -1,9 +1,9 @@
 //! *As the owner of a database that uses a raw block volume, I want it replicated and switched like
 //! any other.*
 //!
-//! A block-mode claim, written at odd places and overwritten with real zeros (C-2), then switched;
-//! a cycle
-//! in which nothing changed moves nothing (C-4); the claim keeps its name and its mode, and holds what was written.
+//! A block-mode claim, written at odd places and overwritten with real zeros (C-2), then left alone
+//! for a cycle that moves nothing (C-4), then switched: the claim keeps its name and its mode, and
+//! holds what was written.
 
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt;

@@ -4,7 +4,8 @@
 //! The whole life that `make demo` shows: baseline, delta cycles, planned switch, the old site
 //! follows by delta, forced failover with a named loss, failback by the difference. H-6 (without
 //! consent nothing changes and the status is Diverged; with consent only the difference travels),
-//! C-9 (never more than two snapshots a side), SYS-2 (nothing left over), SYS-3 (bytes bounded by what changed).
+//! C-9 (never more than two snapshots a side), SYS-2 (nothing left over), SYS-3 (bytes
+//! bounded by what changed).
 
 use anyhow::Result;
 use futures::FutureExt;

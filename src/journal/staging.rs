@@ -170,6 +170,12 @@ impl Staging {
         self.through
     }
 
+    /// What everything appended so far amounts to.
+    #[must_use]
+    pub fn sum(&self) -> CycleSum {
+        self.digest.clone().finish()
+    }
+
     /// What the log amounts to, once it is whole.
     #[must_use]
     pub fn sealed(&self) -> Option<CycleSum> {

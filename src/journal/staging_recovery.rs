@@ -202,3 +202,49 @@ fn dropped(
     disk.remove(FORMAT.file)?;
     Ok(StagingOutcome::Nothing)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table as it is meant, independent of the order in which the code looks: exists, newer,
+    /// header whole, ahead, sealed, sum matches.
+    const TABLE: [(&str, RecoveryRow); 7] = [
+        ("0*****", RecoveryRow::Nothing),
+        ("11****", RecoveryRow::Newer),
+        ("100***", RecoveryRow::NeverBegun),
+        ("1010**", RecoveryRow::Spent),
+        ("10110*", RecoveryRow::Open),
+        ("101110", RecoveryRow::Wrong),
+        ("101111", RecoveryRow::Whole),
+    ];
+
+    #[test]
+    fn every_input_matches_exactly_one_row_and_every_row_is_reached() {
+        let mut reached = std::collections::HashSet::new();
+        for bits in 0..64_u8 {
+            let bit = |n: u8| bits & (1 << n) != 0;
+            let matching: Vec<RecoveryRow> = TABLE
+                .iter()
+                .filter(|(pattern, _)| {
+                    (0..6).zip(pattern.bytes()).all(|(n, c)| match c {
+                        b'*' => true,
+                        c => bit(n) == (c == b'1'),
+                    })
+                })
+                .map(|(_, row)| *row)
+                .collect();
+            let input = RecoveryInput {
+                exists: bit(0),
+                newer: bit(1),
+                header_whole: bit(2),
+                ahead: bit(3),
+                sealed: bit(4),
+                sum_matches: bit(5),
+            };
+            assert_eq!(matching, [RecoveryRow::of(input)], "{input:?}");
+            reached.extend(matching);
+        }
+        assert_eq!(reached.len(), TABLE.len());
+    }
+}

@@ -59,6 +59,9 @@ impl SuperblockStore {
         let Some(file) = store.file.clone() else {
             return Ok((store, None));
         };
+        // What only the page cache holds, after a flush that failed, must not be believed.
+        file.flush()?;
+        file.drop_cache()?;
         let slots = [read_slot(&*file, 0), read_slot(&*file, 1)];
         let (generation, newest) = pick(&slots)?;
         let superblock = newest.clone();

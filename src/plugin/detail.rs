@@ -37,6 +37,14 @@ pub(super) fn render(pair: &ReplicationPair, now: Timestamp) -> String {
         );
         return page.text;
     };
+    roles(&mut page, status, now);
+    cycles(&mut page, status, now);
+    moves(&mut page, status, now);
+    page.text.push_str(&all_conditions(&status.conditions, now));
+    page.text
+}
+
+fn roles(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
     page.line("Ready", &ready(status));
     page.line(
         "Epoch",
@@ -60,6 +68,9 @@ pub(super) fn render(pair: &ReplicationPair, now: Timestamp) -> String {
         "Committed",
         &committed(status.committed_point.as_ref(), now),
     );
+}
+
+fn cycles(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
     if let Some(cycle) = &status.cycle {
         page.line("Cycle", &running(cycle, now));
     }
@@ -83,6 +94,9 @@ pub(super) fn render(pair: &ReplicationPair, now: Timestamp) -> String {
     if let Some(rung) = &status.rung {
         page.line("Rung", &format!("{}: {}", rung.rung, rung.reason));
     }
+}
+
+fn moves(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
     if let Some(quiesce) = &status.quiesce {
         let said = quiesce
             .message
@@ -108,8 +122,6 @@ pub(super) fn render(pair: &ReplicationPair, now: Timestamp) -> String {
             &format!("{}, for {}", human::age(&wait.since, now), wait.what),
         );
     }
-    page.text.push_str(&all_conditions(&status.conditions, now));
-    page.text
 }
 
 /// Lines of a name on the left and a text on the right, wrapped at [`WIDTH`].
@@ -253,18 +265,14 @@ fn all_conditions(conditions: &[Condition], now: Timestamp) -> String {
         );
         text.push_str(head.trim_end());
         text.push('\n');
-        if condition.type_ != conditions_shown_above() && !condition.message.is_empty() {
+        // The message of Ready already stands at the top.
+        if condition.type_ != conditions::READY && !condition.message.is_empty() {
             let indent = width + 11;
             let message = human::wrap(&condition.message, WIDTH, indent);
             text.push_str(&format!("{}{message}\n", " ".repeat(indent)));
         }
     }
     text
-}
-
-/// The condition whose message already stands at the top.
-fn conditions_shown_above() -> &'static str {
-    conditions::READY
 }
 
 #[cfg(test)]
@@ -328,8 +336,8 @@ mod tests {
                         it.
             Rung        FullRead: the driver has no SnapshotMetadata service, and no digests
                         are kept yet
-            Switch      Planned from east to west, epoch 2, at StopWriter since it was asked
-                        for 2m ago
+            Switch      Planned from east to west, epoch 2, at Gate since it was asked for
+                        2m ago
             Waiting     2m, for pods web-0 and web-1 to stop using the claim invoices: scale
                         the application down, or name it in spec.application
             Conditions

@@ -12,12 +12,27 @@ use crate::api::{ReplicationPair, ReplicationPairStatus};
 /// The point that a promotion of the standby brings up.
 ///
 /// # Errors
-/// [`Ended::Refused`] when the standby has none: an empty volume is never promoted.
+/// [`Ended::Refused`] when the standby has none, since an empty volume is never promoted, or when
+/// it is diverged.
 pub(super) fn promotable<'a>(
     pair: &'a ReplicationPair,
     roles: &Roles,
 ) -> Result<&'a PointStatus, Ended> {
     let status = pair.status.as_ref();
+    let sites = status.map_or(&[][..], |status| &status.sites);
+    if sites
+        .iter()
+        .any(|site| site.name == roles.standby && site.diverged)
+    {
+        return Err(Ended::Refused(format!(
+            "{} holds writes of an older epoch that nobody else has, so it is no copy of {} now; \
+             kubectl ferry resync {} --discard {} gives them up, and it follows again",
+            roles.standby,
+            roles.primary,
+            pair.name_any(),
+            roles.standby
+        )));
+    }
     status.and_then(|status| status.committed_point.as_ref()).ok_or_else(|| {
         Ended::Refused(format!(
             "{} has no committed point: its first copy is not whole yet, and an empty volume is \
@@ -165,5 +180,16 @@ mod tests {
         let roles = Roles::of(&pair).unwrap();
         pair.status.as_mut().unwrap().committed_point = None;
         assert!(matches!(promotable(&pair, &roles), Err(Ended::Refused(_))));
+    }
+
+    #[test]
+    fn a_diverged_site_is_never_promoted() {
+        let pair = sample::waiting();
+        let roles = Roles::of(&pair).unwrap();
+        let refused = promotable(&pair, &roles).unwrap_err().to_string();
+        assert!(
+            refused.contains("resync invoices --discard west"),
+            "{refused}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 //! it. The plugin decides nothing and hides no loss.
 
 mod ask;
+mod cancel;
 mod cli;
 mod completion;
 mod connect;
@@ -13,6 +14,7 @@ mod human;
 mod loss;
 mod order;
 mod output;
+mod plan;
 mod promote;
 mod resync;
 #[cfg(test)]

@@ -61,6 +61,13 @@ pub(super) fn promotion_patch(roles: &Roles, promotion: &Promotion) -> Value {
     Value::Array(patch)
 }
 
+/// The patch that withdraws a promotion, and fails where the roles are no longer `roles`.
+pub(super) fn withdrawal_patch(roles: &Roles) -> Value {
+    let mut patch = tests(roles);
+    patch.push(json!({"op": "remove", "path": "/spec/promotion"}));
+    Value::Array(patch)
+}
+
 /// The patch that consents to a discard, and fails where the roles are no longer `roles`.
 pub(super) fn resolution_patch(roles: &Roles, resolution: &Resolution) -> Value {
     let mut patch = tests(roles);

@@ -10,9 +10,12 @@ use super::connect::{Pairs, Target};
 use super::ended::Ended;
 use super::order::{self, Roles};
 use super::wait::{self, Patience, Stage};
-use super::{loss, output};
+use super::{cancel, loss, output, plan};
 use crate::api::v1alpha1::{Promotion, PromotionKind, SwitchStatus};
 use crate::api::{ReplicationPair, conditions, reasons};
+
+/// The step of a switch that was withdrawn in time.
+pub(super) const CANCELLED: &str = "Cancelled";
 
 /// What `promote` takes.
 #[derive(clap::Args)]
@@ -32,6 +35,9 @@ pub(super) struct Args {
     /// Print the steps for the real objects and change nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Withdraw an order, which works until the role begins to move.
+    #[arg(long, conflicts_with_all = ["to", "force", "dry_run"])]
+    cancel: bool,
     #[command(flatten)]
     patience: Patience,
 }
@@ -39,6 +45,9 @@ pub(super) struct Args {
 /// Moves the primary role to the standby.
 pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
+    if args.cancel {
+        return cancel::run(&pairs, &args.pair, &args.patience).await;
+    }
     let kind = if args.force {
         PromotionKind::Forced
     } else {
@@ -178,8 +187,9 @@ async fn dry_run(
     };
     let patch = order::promotion_patch(roles, &promotion);
     order::send(pairs, &pair.name_any(), patch, true).await?;
+    anstream::print!("{}", plan::text(pairs, pair, roles, kind).await?);
     anstream::println!(
-        "{} promotion of {} would be ordered (dry run)",
+        "{} promotion of {} was not ordered (dry run)",
         output::reference(&pair.name_any()),
         roles.standby
     );
@@ -193,6 +203,9 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
     };
     let ours = |switch: &&SwitchStatus| switch.epoch > roles.epoch && switch.to == roles.standby;
     if let Some(switch) = status.switch.as_ref().filter(ours) {
+        if switch.step == CANCELLED {
+            return Stage::Refused("the order was withdrawn; the role stays where it is".into());
+        }
         if switch.finished_at.is_some() {
             return Stage::Done(done(pair, switch));
         }
@@ -202,28 +215,26 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
             .map(|wait| format!(": waiting for {}", wait.what));
         return Stage::Going(format!("{}{}", switch.step, waiting.unwrap_or_default()));
     }
-    let answered = status.observed_generation >= generation;
-    let refusals = [
-        reasons::NO_COMMITTED_POINT,
-        reasons::CONSENT_FOR_OTHER_EPOCH,
-    ];
-    let refusal = status.conditions.iter().find(|c| {
-        answered && c.observed_generation >= generation && refusals.contains(&c.reason.as_str())
-    });
-    match refusal {
-        Some(condition) => Stage::Refused(format!("{}: {}", condition.reason, condition.message)),
-        None if status.epoch.is_some_and(|epoch| epoch > roles.epoch) => Stage::Refused(format!(
+    if status.epoch.is_some_and(|epoch| epoch > roles.epoch) {
+        return Stage::Refused(format!(
             "the epoch moved to {} by another order, which voids this one",
             status.epoch.unwrap_or_default()
+        ));
+    }
+    let answer = |kind| {
+        conditions::get(&status.conditions, kind).filter(|c| c.observed_generation >= generation)
+    };
+    let idle = [reasons::NO_SWITCH, reasons::SWITCH_IN_PROGRESS];
+    match (answer(conditions::SWITCHING), answer(conditions::VALIDATED)) {
+        (Some(c), _) if c.status == "False" && !idle.contains(&c.reason.as_str()) => {
+            Stage::Refused(format!("{}: {}", c.reason, c.message))
+        }
+        (_, Some(c)) if c.status == "False" => Stage::Going(format!(
+            "nothing is moved before this is mended: {}",
+            c.message
         )),
-        None => Stage::Going(
-            match conditions::get(&status.conditions, conditions::SWITCHING) {
-                Some(condition) if answered => {
-                    format!("{}: {}", condition.reason, condition.message)
-                }
-                _ => "waiting for the operator to take the order up".into(),
-            },
-        ),
+        (Some(c), _) if c.status == "True" => Stage::Going(c.message.clone()),
+        _ => Stage::Going("waiting for the operator to take the order up".into()),
     }
 }
 
@@ -270,10 +281,7 @@ mod tests {
         let Stage::Going(words) = stage(&pair, &roles, Some(4)) else {
             panic!("not going")
         };
-        assert!(
-            words.starts_with("StopWriter: waiting for pods web-0"),
-            "{words}"
-        );
+        assert!(words.starts_with("Gate: waiting for pods web-0"), "{words}");
         let status = pair.status.as_mut().unwrap();
         status.switch.as_mut().unwrap().finished_at = Some(sample::ago(0));
         status.epoch = Some(2);
@@ -287,10 +295,11 @@ mod tests {
         let roles = Roles::of(&pair).unwrap();
         let status = pair.status.as_mut().unwrap();
         status.switch = None;
+        status.conditions[0].type_ = conditions::SWITCHING.into();
         status.conditions[0].reason = reasons::CONSENT_FOR_OTHER_EPOCH.into();
         assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Refused(_)));
         assert!(matches!(stage(&pair, &roles, Some(5)), Stage::Going(_)));
-        pair.status.as_mut().unwrap().conditions.clear();
+        pair.status.as_mut().unwrap().conditions[0].reason = reasons::NO_SWITCH.into();
         assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Going(_)));
         pair.status.as_mut().unwrap().epoch = Some(2);
         assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Refused(_)));

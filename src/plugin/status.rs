@@ -35,6 +35,13 @@ pub(super) struct Args {
 
 /// Shows pairs.
 pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
+    let objects = matches!(
+        args.output,
+        Some(Output::Json | Output::Yaml | Output::Name)
+    );
+    if args.watch && objects {
+        anyhow::bail!("--watch prints tables; use kubectl get rp -w -o json for objects");
+    }
     let pairs = target.connect().await?;
     match args.output {
         Some(form @ (Output::Json | Output::Yaml | Output::Name)) => {
@@ -57,6 +64,7 @@ impl Args {
             wide: self.output == Some(Output::Wide),
             colour: colour(),
             no_header: self.no_headers,
+            steady: self.watch,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Pairs as a table, the way kubectl writes one: a line a pair, no spaces in a cell.
 
-use comfy_table::{Attribute, Cell, Color, Table, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, Table, Width, presets};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -18,6 +18,8 @@ pub(super) struct Layout {
     pub(super) colour: bool,
     /// Leave the header out.
     pub(super) no_header: bool,
+    /// Keep columns at a usual width, so that lines printed one by one stand below each other.
+    pub(super) steady: bool,
 }
 
 /// One cell: its text, and how much it wants to be seen.
@@ -53,8 +55,12 @@ pub(super) fn render(pairs: &[ReplicationPair], layout: Layout, now: Timestamp) 
     for pair in pairs {
         table.add_row(columns.iter().map(|(_, value)| cell(value(pair, now))));
     }
-    for column in table.column_iter_mut() {
+    for (column, (name, _)) in table.column_iter_mut().zip(&columns) {
         column.set_padding((0, 2));
+        if layout.steady {
+            let width = usual_width(name) + 2;
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+        }
     }
     let lines: Vec<String> = table
         .lines()
@@ -130,6 +136,16 @@ fn columns(layout: Layout) -> Vec<Column> {
         )
     }));
     columns
+}
+
+/// Columns that the cells of a healthy pair take.
+fn usual_width(column: &str) -> u16 {
+    match column {
+        "NAMESPACE" | "NAME" => 16,
+        "PROGRESS" | "RUNG" => 10,
+        "REASON" => 18,
+        _ => 8,
+    }
 }
 
 fn cell(value: Value) -> Cell {
@@ -235,10 +251,10 @@ mod tests {
         let pairs = [sample::shipping(), sample::waiting(), sample::fresh()];
         let text = render(&pairs, Layout::default(), sample::now());
         insta::assert_snapshot!(text, @r#"
-            NAME      PRIMARY  READY    POINT   LAG     RUNG      PROGRESS    WAITING  AGE
-            orders    east     True     3.42    3m12s   Delta     44%         <none>   5d
-            invoices  east     False    1.7     16m     FullRead  StopWriter  2m       132m
-            fresh     <none>   Unknown  <none>  <none>  <none>    <none>      <none>   3s
+            NAME      PRIMARY  READY    POINT   LAG     RUNG      PROGRESS  WAITING  AGE
+            orders    east     True     3.42    3m12s   Delta     44%       <none>   5d
+            invoices  east     False    1.7     16m     FullRead  Gate      2m       132m
+            fresh     <none>   Unknown  <none>  <none>  <none>    <none>    <none>   3s
         "#);
         assert!(
             text.lines()
@@ -284,6 +300,23 @@ mod tests {
             ..Layout::default()
         };
         assert!(render(&[sample::shipping()], colour, sample::now()).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn lines_printed_one_by_one_stand_below_each_other() {
+        let head = Layout {
+            steady: true,
+            ..Layout::default()
+        };
+        let next = Layout {
+            no_header: true,
+            ..head
+        };
+        let first = render(&[sample::shipping()], head, sample::now());
+        let second = render(&[sample::waiting()], next, sample::now());
+        let primary = |text: &str| text.lines().last().unwrap().find("east");
+        assert!(primary(&first).is_some());
+        assert_eq!(primary(&first), primary(&second), "{first}{second}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Authenticated byte streams between programs.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,7 +12,8 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::seam::tls::{ALPN, TlsDir, TlsError, name_in};
@@ -26,11 +28,12 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that a TCP connection may take to come about when dialling.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most connections that may be authenticating at once. Further ones wait in the kernel's
-/// backlog, each for at most [`HANDSHAKE_TIMEOUT`] per place that frees.
+/// The most connections that may be authenticating at once. A further one takes the place of the
+/// oldest: an honest peer needs milliseconds, so those that hang about are the ones to lose.
 pub const UNAUTHENTICATED_MAX: usize = 32;
 
-/// Authenticated connections that wait to be accepted. Beyond it, new ones wait in their handshake.
+/// Authenticated connections that wait to be accepted. Beyond it they wait for at most
+/// [`HANDSHAKE_TIMEOUT`], then they are dropped.
 const ACCEPT_QUEUE: usize = 16;
 
 /// A byte stream to a known peer: TLS in production, memory in the simulator.
@@ -244,11 +247,8 @@ impl Drop for Listener {
 }
 
 async fn accept_all(socket: TcpListener, tls: Arc<TlsDir>, sender: mpsc::Sender<Session>) {
-    let places = Arc::new(Semaphore::new(UNAUTHENTICATED_MAX));
+    let mut authenticating: VecDeque<AbortHandle> = VecDeque::new();
     while !sender.is_closed() {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
-        };
         let (stream, remote) = match socket.accept().await {
             Ok(accepted) => accepted,
             Err(e) => {
@@ -258,14 +258,32 @@ async fn accept_all(socket: TcpListener, tls: Arc<TlsDir>, sender: mpsc::Sender<
                 continue;
             }
         };
+        authenticating.retain(|task| !task.is_finished());
+        if authenticating.len() >= UNAUTHENTICATED_MAX
+            && let Some(oldest) = authenticating.pop_front()
+        {
+            tracing::warn!("too many connections authenticate at once; the oldest is cut off");
+            oldest.abort();
+        }
         let (tls, sender) = (tls.clone(), sender.clone());
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             match authenticate(stream, remote, &tls).await {
-                Ok(session) => drop(sender.send(session).await),
+                // Once it is trusted it is no longer among those that can be cut off.
+                Ok(session) => drop(tokio::spawn(hand_over(session, sender))),
                 Err(e) => tracing::info!(error = %e, "turned a connection away"),
             }
-            drop(place);
         });
+        authenticating.push_back(task.abort_handle());
+    }
+}
+
+async fn hand_over(session: Session, sender: mpsc::Sender<Session>) {
+    if sender
+        .send_timeout(session, HANDSHAKE_TIMEOUT)
+        .await
+        .is_err()
+    {
+        tracing::warn!("nobody took an authenticated connection");
     }
 }
 

@@ -1,6 +1,8 @@
 //! Clock, disk, link and TLS: the only place that names wall time, fsync or sockets. Depends on
 //! `units`.
 
+#[cfg(test)]
+mod block_device_tests;
 mod buffer;
 mod clock;
 mod directory;
@@ -8,6 +10,8 @@ mod disk;
 mod error;
 mod file;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod tls;
 
 pub use buffer::{AlignedBuf, DIRECT_ALIGN};

@@ -45,6 +45,8 @@ pub(super) struct Slots {
 struct Inner {
     open: BTreeMap<u64, OpenSlot>,
     next: u64,
+    started: u64,
+    finished: u64,
     closed: bool,
 }
 
@@ -102,10 +104,10 @@ impl Slots {
         self.lock().open.values().copied().collect()
     }
 
-    /// How many places were taken and how many of them were given back.
+    /// How many places were used for reading, and how many of those were given back.
     pub(super) fn started_finished(&self) -> (u64, u64) {
         let inner = self.lock();
-        (inner.next, inner.next - inner.open.len() as u64)
+        (inner.started, inner.finished)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -116,7 +118,11 @@ impl Slots {
 impl Slot {
     pub(super) fn enter(&self, state: SlotState, span: Option<Extent>) {
         let now = self.slots.clock.monotonic_ms();
-        if let Some(open) = self.slots.lock().open.get_mut(&self.number) {
+        let inner = &mut *self.slots.lock();
+        if let Some(open) = inner.open.get_mut(&self.number) {
+            if open.state == SlotState::Planning {
+                inner.started += 1;
+            }
             open.state = state;
             open.since_ms = now;
             open.span = span.unwrap_or(open.span);
@@ -126,7 +132,13 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.lock().open.remove(&self.number);
+        let mut inner = self.slots.lock();
+        if let Some(open) = inner.open.remove(&self.number)
+            && open.state != SlotState::Planning
+        {
+            inner.finished += 1;
+        }
+        drop(inner);
         self.slots.freed.notify_one();
     }
 }

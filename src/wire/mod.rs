@@ -17,6 +17,8 @@ mod frame;
 mod handshake;
 mod limits;
 mod message;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use batch::{Batch, BatchData, Codec, Region, RegionKind, hash_blocks, pack, unpack};

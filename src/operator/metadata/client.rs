@@ -1,8 +1,15 @@
 //! Asking a driver's service.
 
+use std::sync::Arc;
+
 use kube::Client;
 
-use crate::operator::metadata::{ExtentStream, MetadataError, SnapshotFacts};
+use crate::operator::metadata::error::List;
+use crate::operator::metadata::question::Question;
+use crate::operator::metadata::token::{AccountTokens, Tokens};
+use crate::operator::metadata::{
+    ExtentStream, MetadataError, SnapshotFacts, discovery, prove_delta,
+};
 
 /// The operator's own ServiceAccount, in whose name tokens are requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,18 +29,25 @@ pub struct SnapshotName {
     pub name: String,
 }
 
-/// Asks drivers which extents of a snapshot matter.
+/// Asks drivers which extents of a snapshot matter. Cheap to clone.
 #[derive(Clone)]
-pub struct MetadataClient {}
+pub struct MetadataClient {
+    client: Client,
+    tokens: Arc<dyn Tokens>,
+}
 
 impl MetadataClient {
     /// A client that requests tokens for `account`.
     #[must_use]
     pub fn new(client: Client, account: ServiceAccount) -> MetadataClient {
-        todo!("{} {account:?}", client.default_namespace())
+        MetadataClient {
+            tokens: Arc::new(AccountTokens::new(client.clone(), account)),
+            client,
+        }
     }
 
-    /// Everything that is allocated in `snapshot`, made by `driver`, of a volume of `capacity` bytes.
+    /// Everything that is allocated in `snapshot`, made by `driver`, of which the mover reads a
+    /// device of `device_bytes`.
     ///
     /// # Errors
     /// [`MetadataError::because`] says why the rung can't be used. The first message has come in
@@ -42,13 +56,21 @@ impl MetadataClient {
         &self,
         driver: &str,
         snapshot: &SnapshotName,
-        capacity: u64,
+        device_bytes: u64,
     ) -> Result<ExtentStream, MetadataError> {
-        todo!("{driver} {snapshot:?} {capacity}")
+        let question = Question {
+            service: discovery::find(&self.client, driver).await?,
+            list: List::Allocated,
+            snapshot: snapshot.clone(),
+            base: String::new(),
+        };
+        ExtentStream::open(question, self.tokens.clone(), device_bytes, device_bytes).await
     }
 
-    /// Everything in `snapshot` that may differ from `base`. The two must have been proved to belong
-    /// together ([`super::prove_delta`]); this is done here again with `facts` of both.
+    /// Everything in `snapshot`, of which the mover reads a device of `device_bytes`, that may
+    /// differ from `base`; what the volume has grown by counts as different. That `base` and `target`
+    /// are snapshots of one volume, in this order, is proved here. That it is the right volume is for
+    /// the caller to prove ([`prove_delta`]).
     ///
     /// # Errors
     /// As [`MetadataClient::allocated`].
@@ -57,8 +79,16 @@ impl MetadataClient {
         base: &SnapshotFacts,
         target: &SnapshotFacts,
         snapshot: &SnapshotName,
-        capacity: u64,
+        device_bytes: u64,
     ) -> Result<ExtentStream, MetadataError> {
-        todo!("{base:?} {target:?} {snapshot:?} {capacity}")
+        prove_delta(base, target, target.volume_handle.as_deref().unwrap_or(""))?;
+        let question = Question {
+            service: discovery::find(&self.client, &target.driver).await?,
+            list: List::Delta,
+            snapshot: snapshot.clone(),
+            base: base.handle.clone(),
+        };
+        let base_bytes = base.size_bytes.unwrap_or(device_bytes);
+        ExtentStream::open(question, self.tokens.clone(), device_bytes, base_bytes).await
     }
 }

@@ -1,0 +1,60 @@
+# One command for each thing that people do with this repository.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+HOST    := $(shell rustc -vV | sed -n 's/^host: //p')
+RELEASE := target/$(HOST)/release
+# The image that the lab and the stories use; name another to build it for a registry of yours.
+IMAGE   ?= localhost/ferry:e2e
+ARCHIVE ?= target/image/ferry.tar
+LAB     := e2e/cluster/lab
+# The programs of the release build, for the stories and the demo.
+E2E     := FERRY_E2E_PLUGIN=$(abspath $(RELEASE)/kubectl-ferry) $(RELEASE)/examples/e2e
+
+##@ See it
+demo: image up ## Show a pair's whole life on a real cluster, which is left up
+	$(E2E) demo
+
+up: ## Bring two Kubernetes clusters up on this machine
+	$(LAB) up
+
+down: ## Remove them, with all their data
+	$(LAB) down
+
+##@ Test it
+test: ## Run every test there is; the last line is the count
+	@e2e/run-tests
+
+unit: ## Run the tests that need no cluster
+	cargo test
+
+stories: image up ## Run the user stories on the clusters (ONLY=name for one)
+	$(E2E) stories $(if $(ONLY),--only $(ONLY))
+
+measure: image up ## Measure cycles, switches and memory on the clusters
+	$(E2E) measure
+
+lint: ## Check format, lints, chart and scripts
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	@e2e/lint
+
+##@ Build it
+build: ## Build the static programs
+	RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target $(HOST) --bins --example e2e
+
+image: build ## Make the image archive target/image/ferry.tar, without docker
+	@! ldd $(RELEASE)/ferry 2>/dev/null | grep -q '=>' || { echo "$(RELEASE)/ferry is not static" >&2; exit 1; }
+	@mkdir -p $(dir $(ARCHIVE))
+	$(LAB) image --name $(IMAGE) --file '$(RELEASE)/ferry=>/ferry' --entrypoint /ferry --user 65532:65532 --out $(ARCHIVE)
+
+generate: ## Write the files that are made from the code: the CRDs and the chart's copy
+	cargo run --quiet --bin ferry -- crd > crds/.new
+	mv crds/.new crds/ferry.dev_replicationpairs.yaml
+	cp crds/ferry.dev_replicationpairs.yaml charts/ferry/files/crds/
+
+help: ## Show this
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo up down test unit stories measure lint build image generate help

@@ -1,0 +1,42 @@
+//! The list of stories, in the order in which they are begun: the longest first.
+
+use futures::future::BoxFuture;
+
+use super::{
+    bad_input, block_mode, claim_grown, commit_interrupted, ladder, life, mover_killed,
+    namespace_deleted, operator_killed, quiesce, snapshot_fails, stale_manifest, status_wiped,
+};
+use crate::harness::Scene;
+
+/// A user story.
+pub struct Story {
+    /// Its name, which is its file's name and its namespace's.
+    pub name: &'static str,
+    /// The acceptance statements that it proves on a real cluster.
+    pub proves: &'static [&'static str],
+    /// Whether it disturbs the whole cluster, so that no other may run beside it.
+    pub alone: bool,
+    /// Lives it.
+    pub run: for<'a> fn(&'a Scene) -> BoxFuture<'a, anyhow::Result<()>>,
+}
+
+/// All of them.
+#[must_use]
+pub fn all() -> Vec<Story> {
+    vec![
+        life::story(),
+        block_mode::story(),
+        ladder::story(),
+        claim_grown::story(),
+        snapshot_fails::story(),
+        mover_killed::story(),
+        namespace_deleted::story(),
+        bad_input::story(),
+        stale_manifest::story(),
+        commit_interrupted::story(),
+        quiesce::story(),
+        status_wiped::story(),
+        operator_killed::planned(),
+        operator_killed::forced(),
+    ]
+}

@@ -1,0 +1,107 @@
+//! `kubectl ferry promote --cancel`: withdraw an order before the role begins to move.
+
+use kube::ResourceExt;
+
+use super::connect::Pairs;
+use super::ended::Ended;
+use super::order::{self, Roles};
+use super::output;
+use super::promote::CANCELLED;
+use super::wait::{self, Patience, Stage};
+use crate::api::ReplicationPair;
+use crate::api::v1alpha1::SwitchStatus;
+
+/// The steps at which nothing has happened to the data yet.
+const EARLY: [&str; 2] = ["Gate", "LastCut"];
+
+/// Takes `spec.promotion` away and waits until the operator has let go.
+pub(super) async fn run(pairs: &Pairs, name: &str, patience: &Patience) -> anyhow::Result<()> {
+    let pair = pairs.get(name).await?;
+    let roles = Roles::of(&pair)?;
+    check(&pair)?;
+    let patch = order::withdrawal_patch(&roles);
+    let ordered = order::send(pairs, name, patch, false).await?;
+    if !patience.wait {
+        anstream::println!("{} order withdrawn", output::reference(name));
+        return Ok(());
+    }
+    let generation = ordered.metadata.generation;
+    wait::until(pairs, name, patience, |pair| {
+        stage(pair, &roles, generation)
+    })
+    .await
+}
+
+fn running(pair: &ReplicationPair) -> Option<&SwitchStatus> {
+    pair.status
+        .as_ref()?
+        .switch
+        .as_ref()
+        .filter(|switch| switch.finished_at.is_none())
+}
+
+fn check(pair: &ReplicationPair) -> Result<(), Ended> {
+    match running(pair) {
+        _ if pair.spec.promotion.is_none() => Err(Ended::NothingToDo(format!(
+            "{} has no order; a switch that was asked for by spec.primary is withdrawn by setting \
+             that back",
+            pair.name_any()
+        ))),
+        Some(switch) if !EARLY.contains(&switch.step.as_str()) => Err(Ended::Refused(format!(
+            "the role is being moved already (step {}), and that goes forward only; promote back \
+             when it is done",
+            switch.step
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stage {
+    let Some(status) = &pair.status else {
+        return Stage::Going("the pair's status is gone; waiting for the operator".into());
+    };
+    match (running(pair), &status.switch) {
+        (Some(switch), _) => Stage::Going(format!("the switch is at step {}", switch.step)),
+        (None, Some(switch)) if switch.epoch > roles.epoch && switch.step != CANCELLED => {
+            Stage::Refused(format!("too late: {} is primary now", switch.to))
+        }
+        _ if status.observed_generation >= generation => Stage::Done(format!(
+            "{} order withdrawn, {} stays primary",
+            output::reference(&pair.name_any()),
+            roles.primary
+        )),
+        _ => Stage::Going("waiting for the operator to let go".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::sample;
+
+    #[test]
+    fn an_order_can_be_withdrawn_until_the_role_moves() {
+        let mut pair = sample::waiting();
+        assert!(matches!(
+            check(&sample::shipping()),
+            Err(Ended::NothingToDo(_))
+        ));
+        pair.status.as_mut().unwrap().switch.as_mut().unwrap().step = "Gate".into();
+        assert_eq!(check(&pair), Ok(()));
+        pair.status.as_mut().unwrap().switch.as_mut().unwrap().step = "Promote".into();
+        assert!(matches!(check(&pair), Err(Ended::Refused(_))));
+    }
+
+    #[test]
+    fn the_wait_ends_when_the_operator_lets_go() {
+        let mut pair = sample::waiting();
+        let roles = Roles::of(&pair).unwrap();
+        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Going(_)));
+        let switch = pair.status.as_mut().unwrap().switch.as_mut().unwrap();
+        switch.finished_at = Some(sample::ago(0));
+        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Refused(_)));
+        pair.status.as_mut().unwrap().switch.as_mut().unwrap().step = CANCELLED.into();
+        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Done(_)));
+        assert!(matches!(stage(&pair, &roles, Some(5)), Stage::Going(_)));
+    }
+}

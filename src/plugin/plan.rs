@@ -1,0 +1,147 @@
+//! `--dry-run`: every step of a move of the role, for the real objects, before any is done. The
+//! steps on claims and volumes come from the operator's own planner.
+
+use anyhow::Context;
+use kube::ResourceExt;
+
+use super::connect::{Pairs, bounded};
+use super::human::{self, WIDTH};
+use super::order::Roles;
+use crate::api::ReplicationPair;
+use crate::api::v1alpha1::PromotionKind;
+use crate::operator::rebind::{self, Plan, RebindWish, SiteVolume, VolumeKey};
+use crate::units::{Epoch, PairName};
+
+/// What the operator would do, as text.
+///
+/// # Errors
+/// When the objects can't be read, or a person would have to act first.
+pub(super) async fn text(
+    pairs: &Pairs,
+    pair: &ReplicationPair,
+    roles: &Roles,
+    kind: PromotionKind,
+) -> anyhow::Result<String> {
+    let wish = wish(pair, roles).context(
+        "the pair's status does not name both volumes yet; wait until the first cycle has begun",
+    )?;
+    let view = bounded(async { Ok(rebind::observe(pairs.client(), &wish).await?) })
+        .await
+        .context("failed to read the claims and volumes")?;
+    let plan = rebind::plan(&view, &wish)?;
+    Ok(render(pair, roles, kind, &plan))
+}
+
+/// What the claims should be bound to once the standby is primary.
+fn wish(pair: &ReplicationPair, roles: &Roles) -> Option<RebindWish> {
+    let volume = |site: &str| {
+        let status = pair
+            .status
+            .as_ref()?
+            .sites
+            .iter()
+            .find(|s| s.name == site)?;
+        Some(SiteVolume {
+            site: site.parse().ok()?,
+            volume: VolumeKey {
+                driver: status.driver.clone()?,
+                handle: status.handle.clone()?,
+            },
+        })
+    };
+    Some(RebindWish {
+        pair: PairName::new(&pair.namespace()?, &pair.name_any()).ok()?,
+        epoch: Epoch(u64::try_from(roles.epoch).ok()? + 1),
+        app_claim: pair.spec.claim_name.clone(),
+        primary: Some(volume(&roles.standby)?),
+        standby: Some(volume(&roles.primary)?),
+    })
+}
+
+fn render(pair: &ReplicationPair, roles: &Roles, kind: PromotionKind, plan: &Plan) -> String {
+    let (from, to, epoch) = (&roles.primary, &roles.standby, roles.epoch + 1);
+    let mut steps = vec![match &pair.spec.application {
+        Some(app) => format!(
+            "Scale {} {} to 0 and wait until its pods are gone.",
+            app.kind, app.name
+        ),
+        None => format!("Wait until no pod uses the claim {}.", pair.spec.claim_name),
+    }];
+    match kind {
+        PromotionKind::Planned => steps.push(format!(
+            "Take a last cut at {from}, ship it, apply it at {to} and commit it: nothing is lost."
+        )),
+        PromotionKind::Forced => steps.push(format!(
+            "At {to}, finish the staged change set if it lies there whole, else drop it."
+        )),
+    }
+    steps.push(format!(
+        "Record epoch {epoch} with {to} as primary on {to}'s data."
+    ));
+    steps.push(format!(
+        "Record on {from}'s data that it is standby in epoch {epoch}, as soon as it can be reached; \
+         until then it is fenced by its older epoch."
+    ));
+    steps.extend(plan.steps.iter().map(|step| match step.wait {
+        true => format!("(wait) {}", step.sentence),
+        false => step.sentence.clone(),
+    }));
+    steps.push(match &pair.spec.application {
+        Some(app) => format!("Scale {} {} up again.", app.kind, app.name),
+        None => "Start the application again: it finds its claim under the same name.".into(),
+    });
+    let lines = steps
+        .iter()
+        .enumerate()
+        .map(|(i, step)| format!("{:>3}. {}\n", i + 1, human::wrap(step, WIDTH, 5)));
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::rebind::PlannedStep;
+    use crate::plugin::sample;
+
+    #[test]
+    fn the_wish_is_the_roles_exchanged() {
+        let pair = sample::shipping();
+        let wish = wish(&pair, &Roles::of(&pair).unwrap()).unwrap();
+        assert_eq!(wish.epoch, Epoch(4));
+        assert_eq!(wish.primary.unwrap().site.as_str(), "west");
+        assert_eq!(wish.standby.unwrap().volume.handle, "vol-east");
+        assert_eq!(wish.app_claim, "data");
+    }
+
+    #[test]
+    fn the_plan_names_the_real_objects() {
+        let pair = sample::shipping();
+        let step = |sentence: &str, wait| PlannedStep {
+            sentence: sentence.into(),
+            wait,
+        };
+        let plan = Plan {
+            steps: vec![
+                step("Set PersistentVolume pvc-1 to Retain.", false),
+                step("claim data to be unused (pods web-0)", true),
+            ],
+        };
+        let roles = Roles::of(&pair).unwrap();
+        let text = render(&pair, &roles, PromotionKind::Planned, &plan);
+        assert!(
+            text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{text}"
+        );
+        insta::assert_snapshot!(text, @r#"
+            1. Wait until no pod uses the claim data.
+            2. Take a last cut at east, ship it, apply it at west and commit it: nothing
+               is lost.
+            3. Record epoch 4 with west as primary on west's data.
+            4. Record on east's data that it is standby in epoch 4, as soon as it can be
+               reached; until then it is fenced by its older epoch.
+            5. Set PersistentVolume pvc-1 to Retain.
+            6. (wait) claim data to be unused (pods web-0)
+            7. Start the application again: it finds its claim under the same name.
+        "#);
+    }
+}

@@ -1,0 +1,224 @@
+//! The kept digests under crashes, bit flips and failing disks: unknown is allowed, wrong never.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::journal::{DigestLog, DigestLogSpec, DigestStore, JournalError};
+use crate::sim::{Fault, Operation, SimDisk};
+use crate::units::{Extent, Point, Rung};
+use crate::wire::{BLOCK_BYTES, BlockDigest, CycleId, Region, RegionKind};
+
+/// Three pages and a bit.
+const BLOCKS: u64 = 800;
+
+type Image = BTreeMap<u64, BlockDigest>;
+
+fn digest(n: u8) -> BlockDigest {
+    BlockDigest([n; 16])
+}
+
+/// Changes of a cycle: from a block, how many, and what they are now; 0 is zeros.
+type Change = (u64, u64, u8);
+
+fn sorted(changes: &[Change]) -> Vec<Change> {
+    let mut out: Vec<Change> = Vec::new();
+    let mut changes = changes.to_vec();
+    changes.sort_unstable();
+    for (first, count, value) in changes {
+        let end = out.last().map_or(0, |c| c.0 + c.1);
+        let count = (first + count).min(BLOCKS).saturating_sub(first.max(end));
+        if count > 0 {
+            out.push((first.max(end), count, value));
+        }
+    }
+    out
+}
+
+fn write_log(
+    disk: &SimDisk,
+    from: Option<u64>,
+    to: u64,
+    changes: &[Change],
+) -> Result<DigestLog, JournalError> {
+    let spec = DigestLogSpec {
+        id: CycleId {
+            cycle: Point::new(1, to),
+            from: from.map(|seq| Point::new(1, seq)),
+        },
+        size_bytes: BLOCKS * BLOCK_BYTES,
+        rung: Rung::Delta,
+    };
+    let mut log = DigestLog::create(Arc::new(disk.clone()), spec)?;
+    for (first, count, value) in sorted(changes) {
+        let extent = Extent::new(first * BLOCK_BYTES, count * BLOCK_BYTES);
+        let kind = match value {
+            0 => RegionKind::Zero,
+            _ => RegionKind::Data { crc: 1 },
+        };
+        let digests = match value {
+            0 => Vec::new(),
+            n => vec![digest(n); usize::try_from(count).unwrap()],
+        };
+        log.append(extent.end(), &[Region { extent, kind }], &digests)?;
+    }
+    log.seal()?;
+    Ok(log)
+}
+
+fn change(image: &Image, changes: &[Change]) -> Image {
+    let mut image = image.clone();
+    for (first, count, value) in sorted(changes) {
+        for block in first..first + count {
+            image.insert(block, digest(value));
+        }
+    }
+    image
+}
+
+/// Checks all digests against the image of their cut; how many are unknown.
+fn unknown(store: &DigestStore, images: &BTreeMap<u64, Image>) -> usize {
+    let Some(point) = store.point() else {
+        return usize::MAX;
+    };
+    let mut found = vec![None; BLOCKS as usize + 3];
+    store
+        .reader()
+        .unwrap()
+        .unwrap()
+        .read(0, &mut found)
+        .unwrap();
+    assert_eq!(found[BLOCKS as usize..], [None; 3], "past the end");
+    let image = &images[&point.seq.0];
+    for (block, digest) in (0..BLOCKS).zip(&found) {
+        if let Some(digest) = digest {
+            let true_one = image.get(&block).copied().unwrap_or(BlockDigest::ZERO);
+            assert_eq!(*digest, true_one, "block {block} at {point}");
+        }
+    }
+    found[..BLOCKS as usize]
+        .iter()
+        .filter(|d| d.is_none())
+        .count()
+}
+
+fn open(disk: &SimDisk) -> DigestStore {
+    DigestStore::open(Arc::new(disk.clone())).unwrap()
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let change = (0..BLOCKS, prop_oneof![1_u64..4, 200..600_u64], 0_u8..4);
+    proptest::collection::vec(change, 0..8)
+}
+
+proptest! {
+    #[test]
+    fn digests_are_those_of_their_cut_whatever_fails(
+        cycles in proptest::collection::vec(changes(), 1..4),
+        operation in prop::sample::select(vec![Operation::Write, Operation::Flush, Operation::Name]),
+        after in 0_u64..60,
+        seed in any::<u64>(),
+        power in any::<bool>(),
+    ) {
+        let disk = SimDisk::new(1 << 30, seed);
+        let mut images = BTreeMap::from([(0, Image::new())]);
+        disk.fail(Fault::once(operation, after));
+        let mut from = None;
+        let mut failed = false;
+        for (cycle, changes) in (1..).zip(&cycles) {
+            let image = change(&images[&from.unwrap_or(0)], changes);
+            images.insert(cycle, image);
+            let run = || -> Result<(), JournalError> {
+                let mut store = DigestStore::open(Arc::new(disk.clone()))?;
+                store.commit(write_log(&disk, from, cycle, changes)?)
+            };
+            let done = run().is_ok();
+            failed |= !done;
+            if !done {
+                disk.heal();
+                if power { disk.crash() } else { disk.kill() }
+            }
+            let store = open(&disk);
+            let lost = unknown(&store, &images);
+            if done {
+                prop_assert_eq!(store.point(), Some(Point::new(1, cycle)));
+                prop_assert!(lost == 0 || failed, "{lost} lost without a failure");
+            }
+            from = store.point().map(|p| p.seq.0);
+        }
+    }
+
+    /// A flipped bit costs a page at most; writing all of the page again heals it.
+    #[test]
+    fn a_flipped_bit_makes_a_page_unknown_and_no_digest_wrong(
+        byte in 0_u64..4 * 4096,
+        first in changes(),
+        second in changes(),
+    ) {
+        let disk = SimDisk::new(1 << 30, 1);
+        let mut images = BTreeMap::new();
+        images.insert(1, change(&Image::new(), &first));
+        images.insert(2, change(&images[&1], &second));
+        let all = [(0, BLOCKS, 3)];
+        images.insert(3, change(&images[&2], &all));
+        let mut store = open(&disk);
+        store.commit(write_log(&disk, None, 1, &first).unwrap()).unwrap();
+        let flipped = disk.flip("digests", byte, 2);
+        let lost = unknown(&open(&disk), &images);
+        prop_assert!(lost <= 255 && (flipped || lost == 0), "{lost} unknown");
+        store.commit(write_log(&disk, Some(1), 2, &second).unwrap()).unwrap();
+        prop_assert!(unknown(&open(&disk), &images) <= 255);
+        store.commit(write_log(&disk, Some(2), 3, &all).unwrap()).unwrap();
+        prop_assert_eq!(unknown(&open(&disk), &images), 0);
+    }
+}
+
+#[test]
+fn a_log_that_counts_from_another_cut_makes_the_digests_unknown() {
+    let disk = SimDisk::new(1 << 30, 1);
+    let mut store = open(&disk);
+    store
+        .commit(write_log(&disk, None, 1, &[(0, 9, 1)]).unwrap())
+        .unwrap();
+    store
+        .commit(write_log(&disk, Some(7), 8, &[(0, 9, 2)]).unwrap())
+        .unwrap();
+    assert_eq!(open(&disk).point(), None);
+    assert!(open(&disk).reader().unwrap().is_none());
+    store
+        .commit(write_log(&disk, None, 9, &[(0, 9, 3)]).unwrap())
+        .unwrap();
+    assert_eq!(open(&disk).point(), Some(Point::new(1, 9)));
+}
+
+#[test]
+fn a_log_goes_on_after_a_crash_with_the_same_sum() {
+    let disk = SimDisk::new(1 << 30, 1);
+    let all = write_log(&disk, None, 1, &[(0, 9, 1), (20, 3, 0), (400, 2, 2)]).unwrap();
+    let sum = all.sealed().unwrap();
+    all.remove().unwrap();
+    let spec = write_log(&disk, None, 1, &[]).unwrap().spec();
+    let mut log = DigestLog::create(Arc::new(disk.clone()), spec).unwrap();
+    let region = |first: u64, count: u64, kind| Region {
+        extent: Extent::new(first * BLOCK_BYTES, count * BLOCK_BYTES),
+        kind,
+    };
+    let data = RegionKind::Data { crc: 0 };
+    log.append(9 * BLOCK_BYTES, &[region(0, 9, data)], &[digest(1); 9])
+        .unwrap();
+    assert_eq!(log.checkpoint().run().unwrap(), 9 * BLOCK_BYTES);
+    log.append(23 * BLOCK_BYTES, &[region(20, 3, RegionKind::Zero)], &[])
+        .unwrap();
+    disk.crash();
+    let mut log = DigestLog::recover(Arc::new(disk.clone())).unwrap().unwrap();
+    assert_eq!(log.spec(), spec);
+    assert!(log.through() >= 9 * BLOCK_BYTES);
+    if log.through() == 9 * BLOCK_BYTES {
+        log.append(23 * BLOCK_BYTES, &[region(20, 3, RegionKind::Zero)], &[])
+            .unwrap();
+    }
+    log.append(402 * BLOCK_BYTES, &[region(400, 2, data)], &[digest(2); 2])
+        .unwrap();
+    assert_eq!(log.seal().unwrap(), sum);
+}

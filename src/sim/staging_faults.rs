@@ -1,0 +1,231 @@
+//! The redo log under crashes, kills, bit flips and failing disks.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::journal::{JournalError, Staging, StagingOutcome, StagingSpec};
+use crate::sim::{Fault, Operation, SimDisk};
+use crate::units::{Extent, Point, Rung};
+use crate::wire::{
+    BLOCK_BYTES, BatchData, BlockDigest, CycleId, CycleSum, Region, RegionKind, hash_blocks,
+};
+
+const LIMIT: u64 = 8 << 20;
+const CAPACITY: u64 = 1 << 30;
+
+fn spec(seq: u64) -> StagingSpec {
+    StagingSpec {
+        id: CycleId {
+            cycle: Point::new(1, seq),
+            from: Some(Point::new(1, seq - 1)),
+        },
+        size_bytes: 1 << 20,
+        rung: Rung::Delta,
+    }
+}
+
+/// A batch of one block of data and one of zeros at its own place.
+fn batch(number: u64, salt: u8) -> BatchData {
+    let data: Vec<u8> = (0..BLOCK_BYTES)
+        .map(|n| (n % 200) as u8 ^ salt ^ number.to_le_bytes()[0] | 1)
+        .collect();
+    let offset = number * 4 * BLOCK_BYTES;
+    BatchData {
+        through: offset + 3 * BLOCK_BYTES,
+        regions: vec![
+            Region {
+                extent: Extent::new(offset, BLOCK_BYTES),
+                kind: RegionKind::Data {
+                    crc: crc32c::crc32c(&data),
+                },
+            },
+            Region {
+                extent: Extent::new(offset + 2 * BLOCK_BYTES, BLOCK_BYTES),
+                kind: RegionKind::Zero,
+            },
+        ],
+        data: data.into(),
+    }
+}
+
+fn append(staging: &mut Staging, batch: &BatchData) -> Result<(), JournalError> {
+    staging.append(batch, &hash_blocks(batch))
+}
+
+fn sum_of(batches: &[BatchData]) -> CycleSum {
+    let disk = SimDisk::new(CAPACITY, 0);
+    let mut staging = Staging::create(Arc::new(disk), spec(2), LIMIT).unwrap();
+    for batch in batches {
+        append(&mut staging, batch).unwrap();
+    }
+    staging.sum()
+}
+
+/// What recovery finds: where it goes on, whether it is whole, and the batches that it was shown.
+fn recover(disk: &SimDisk) -> (Option<Box<Staging>>, bool, Vec<BatchData>) {
+    let mut kept = Vec::new();
+    let mut each = |batch: &BatchData, digests: &[BlockDigest]| {
+        assert_eq!(digests, hash_blocks(batch));
+        kept.push(batch.clone());
+        Ok(())
+    };
+    let applied = Some(Point::new(1, 1));
+    let disk = Arc::new(disk.clone());
+    match Staging::recover(disk, LIMIT, applied, &mut each).unwrap() {
+        StagingOutcome::Nothing => (None, false, kept),
+        StagingOutcome::Open(staging) => (Some(staging), false, kept),
+        StagingOutcome::Whole(staging) => (Some(staging), true, kept),
+    }
+}
+
+/// Writes the cycle; how far it was promised durable, and whether it was promised whole.
+fn write(disk: &SimDisk, batches: &[BatchData], flush_every: usize) -> (u64, bool) {
+    let mut promised = 0;
+    let mut run = || -> Result<(), JournalError> {
+        let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT)?;
+        for (n, batch) in batches.iter().enumerate() {
+            append(&mut staging, batch)?;
+            if n % flush_every == 0 {
+                promised = staging.checkpoint().run()?;
+            }
+        }
+        staging.seal(sum_of(batches))
+    };
+    let whole = run().is_ok();
+    (promised, whole)
+}
+
+/// Finishes a cycle that recovery has found open, and checks that it comes out right.
+fn finish(disk: &SimDisk, found: Option<Box<Staging>>, batches: &[BatchData]) {
+    let mut staging = match found {
+        Some(staging) => staging,
+        None => Box::new(Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap()),
+    };
+    let from = staging.through();
+    for batch in batches.iter().filter(|b| b.through > from) {
+        append(&mut staging, batch).unwrap();
+    }
+    staging.seal(sum_of(batches)).unwrap();
+    let read: Vec<BatchData> = staging.read().unwrap().map(Result::unwrap).collect();
+    assert_eq!(read, batches);
+}
+
+proptest! {
+    /// Whatever fails, and however the machine goes down: nothing that was promised durable is lost,
+    /// nothing is made up, and the cycle can be finished from there.
+    #[test]
+    fn a_cycle_survives_any_one_failure(
+        seed in any::<u64>(),
+        count in 1_usize..12,
+        flush_every in 1_usize..5,
+        operation in prop::sample::select(vec![Operation::Write, Operation::Flush, Operation::Name]),
+        after in 0_u64..40,
+        power in any::<bool>(),
+    ) {
+        let batches: Vec<BatchData> = (0..count as u64).map(|n| batch(n, 3)).collect();
+        let disk = SimDisk::new(CAPACITY, seed);
+        // A log of an earlier cycle lies below.
+        write(&disk, &[batch(0, 9), batch(1, 9), batch(5, 9)], 1);
+        disk.fail(Fault::once(operation, after));
+        let (promised, whole) = write(&disk, &batches, flush_every);
+        disk.heal();
+        if power { disk.crash() } else { disk.kill() }
+        let (found, sealed, kept) = recover(&disk);
+        let through = found.as_ref().map_or(0, |s| s.through());
+        if found.is_some() && kept.first() != Some(&batch(0, 9)) {
+            prop_assert!(through >= promised);
+            prop_assert!(batches.starts_with(&kept));
+            prop_assert!(sealed || !whole);
+        } else {
+            // The new log never became durable, so nothing was promised.
+            prop_assert!(promised == 0 && !whole);
+        }
+        if found.as_ref().is_some_and(|s| s.sealed().is_some()) {
+            let staging = found.unwrap();
+            let read: Vec<BatchData> = staging.read().unwrap().map(Result::unwrap).collect();
+            prop_assert_eq!(read, kept);
+        } else if kept.first() != Some(&batch(0, 9)) {
+            // What recovery found is on the storage: losing power now changes nothing.
+            drop(found);
+            disk.crash();
+            let (found, _, kept_again) = recover(&disk);
+            prop_assert_eq!(&kept_again, &kept);
+            finish(&disk, found, &batches);
+        }
+    }
+
+    /// A flipped bit costs the tail of the log, never a wrong byte.
+    #[test]
+    fn a_flipped_bit_is_never_believed(byte in 0_u64..40_000, bit in 0_u8..8) {
+        let batches: Vec<BatchData> = (0..8).map(|n| batch(n, 3)).collect();
+        let disk = SimDisk::new(CAPACITY, 1);
+        write(&disk, &batches, 1);
+        prop_assume!(disk.flip("staging", byte, bit));
+        let (found, _, kept) = recover(&disk);
+        prop_assert!(batches.starts_with(&kept));
+        finish(&disk, found, &batches);
+    }
+}
+
+#[test]
+fn a_log_of_a_cut_that_the_volume_holds_is_dropped() {
+    let disk = SimDisk::new(CAPACITY, 1);
+    write(&disk, &[batch(0, 1)], 1);
+    let shared = Arc::new(disk.clone());
+    let outcome = Staging::recover(shared, LIMIT, Some(Point::new(1, 2)), &mut |_, _| Ok(()));
+    assert!(matches!(outcome.unwrap(), StagingOutcome::Nothing));
+    assert!(disk.durable("staging").is_none());
+}
+
+#[test]
+fn a_sum_that_differs_is_never_sealed() {
+    let disk = SimDisk::new(CAPACITY, 1);
+    let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap();
+    append(&mut staging, &batch(0, 1)).unwrap();
+    assert!(
+        staging
+            .seal(sum_of(&[batch(0, 2)]))
+            .unwrap_err()
+            .is_damage()
+    );
+    assert!(staging.read().is_err());
+    assert!(append(&mut staging, &batch(0, 1)).is_err(), "it went back");
+    staging.seal(sum_of(&[batch(0, 1)])).unwrap();
+    staging.seal(sum_of(&[batch(0, 1)])).unwrap();
+    assert!(append(&mut staging, &batch(7, 1)).is_err());
+}
+
+#[test]
+fn too_small_and_full_are_said_and_told_apart() {
+    let disk = SimDisk::new(CAPACITY, 1);
+    let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), 16 * 1024).unwrap();
+    let error = (0..9)
+        .find_map(|n| append(&mut staging, &batch(n, 1)).err())
+        .unwrap();
+    assert!(
+        matches!(error, JournalError::StagingTooSmall { limit: 16_384, .. }),
+        "{error}"
+    );
+    let disk = SimDisk::new(16 * 1024, 1);
+    let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap();
+    let error = (0..9)
+        .find_map(|n| append(&mut staging, &batch(n, 1)).err())
+        .unwrap();
+    assert!(error.is_full(), "{error}");
+    // With room again the very same log goes on where it was.
+    disk.set_capacity(CAPACITY);
+    let batches: Vec<BatchData> = (0..9).map(|n| batch(n, 1)).collect();
+    finish(&disk, Some(Box::new(staging)), &batches);
+}
+
+#[test]
+fn damage_to_a_whole_log_is_noticed_while_it_is_applied() {
+    let disk = SimDisk::new(CAPACITY, 1);
+    let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap();
+    append(&mut staging, &batch(0, 1)).unwrap();
+    staging.seal(sum_of(&[batch(0, 1)])).unwrap();
+    assert!(disk.flip("staging", 5000, 1));
+    let error = staging.read().unwrap().find_map(Result::err).unwrap();
+    assert!(error.is_damage(), "{error}");
+}

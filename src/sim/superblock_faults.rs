@@ -1,0 +1,189 @@
+//! The superblock under torn writes, bit flips and failing disks.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::journal::{CommitRecord, JournalError, Superblock, SuperblockStore};
+use crate::sim::{Fault, Operation, SimDisk};
+use crate::units::{Epoch, Generation, ImageState, Lineage, PairId, Point, Role, Seq};
+
+fn superblock(epoch: u64) -> Superblock {
+    Superblock {
+        pair_id: PairId(Uuid::from_u128(7)),
+        site: "east".parse().unwrap(),
+        role: Role::Standby,
+        epoch: Epoch(epoch),
+        lineage: Lineage::starting(Epoch(1), Generation(Uuid::from_u128(1)), Seq(1)),
+        committed: Some(Point::new(epoch, 9)),
+        applied: None,
+        last_write: None,
+        image: ImageState::None,
+        size_bytes: 1 << 30,
+        never_writable: true,
+        clean: false,
+        diverged: false,
+        wish: "west".parse().unwrap(),
+        last_master: None,
+        last_transfer: None,
+        dirty_base: None,
+        peer: None,
+        history: Vec::new(),
+    }
+}
+
+fn open(disk: &SimDisk) -> Result<(SuperblockStore, Option<Superblock>), JournalError> {
+    SuperblockStore::open(Arc::new(disk.clone()))
+}
+
+fn epoch_of(disk: &SimDisk) -> Option<u64> {
+    open(disk).unwrap().1.map(|s| s.epoch.0)
+}
+
+#[test]
+fn what_was_saved_is_read_and_a_blank_disk_is_blank() {
+    let disk = SimDisk::new(1 << 20, 0);
+    assert!(open(&disk).unwrap().1.is_none());
+    for epoch in 1..5 {
+        let (mut store, _) = open(&disk).unwrap();
+        store.save(&superblock(epoch)).unwrap();
+        store.save(&superblock(epoch + 1)).unwrap();
+        assert_eq!(open(&disk).unwrap().1, Some(superblock(epoch + 1)));
+    }
+}
+
+/// A crash or an error at every single operation of a save, in 40 different ways each.
+#[test]
+fn a_save_that_is_cut_short_leaves_the_old_or_the_new_and_stays_so() {
+    for operation in [Operation::Write, Operation::Flush, Operation::Name] {
+        for after in 0..3 {
+            for seed in 0..40 {
+                for fresh in [true, false] {
+                    let disk = SimDisk::new(1 << 20, seed);
+                    let (mut store, _) = open(&disk).unwrap();
+                    if !fresh {
+                        store.save(&superblock(1)).unwrap();
+                    }
+                    disk.fail(Fault::once(operation, after));
+                    let result = store.save(&superblock(2));
+                    if result.is_err() {
+                        assert!(
+                            store.save(&superblock(3)).is_err(),
+                            "went on after a failure"
+                        );
+                    }
+                    disk.heal();
+                    disk.crash();
+                    let found = epoch_of(&disk);
+                    let old = (!fresh).then_some(1);
+                    if result.is_ok() {
+                        assert_eq!(found, Some(2));
+                    } else {
+                        assert!(found == Some(2) || found == old, "{found:?}");
+                    }
+                    // Once it was looked at it is decided: damage to either copy changes nothing.
+                    for copy in 0..u64::from(found.is_some()) * 2 {
+                        let hurt = disk.clone_durable(seed);
+                        assert!(hurt.flip("superblock", copy * 4096 + seed * 97, 3));
+                        assert_eq!(epoch_of(&hurt), found);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_single_flipped_bit_loses_or_changes_anything() {
+    let disk = SimDisk::new(1 << 20, 1);
+    let (mut store, _) = open(&disk).unwrap();
+    store.save(&superblock(1)).unwrap();
+    store.save(&superblock(2)).unwrap();
+    for byte in (0..8192).step_by(7).chain(0..40) {
+        let hurt = disk.clone_durable(1);
+        assert!(hurt.flip("superblock", byte, 5));
+        assert_eq!(open(&hurt).unwrap().1, Some(superblock(2)), "byte {byte}");
+    }
+}
+
+#[test]
+fn two_damaged_copies_are_damage_and_not_a_blank_site() {
+    let disk = SimDisk::new(1 << 20, 1);
+    let (mut store, _) = open(&disk).unwrap();
+    store.save(&superblock(1)).unwrap();
+    assert!(disk.flip("superblock", 30, 0));
+    assert!(disk.flip("superblock", 4096 + 30, 0));
+    let error = open(&disk).err().unwrap();
+    assert!(error.is_damage(), "{error}");
+    let empty = SimDisk::new(1 << 20, 1);
+    crate::seam::Disk::create(&empty, "superblock").unwrap();
+    assert!(open(&empty).err().unwrap().is_damage());
+}
+
+#[test]
+fn a_newer_format_is_refused_even_in_one_copy() {
+    let disk = SimDisk::new(1 << 20, 1);
+    let (mut store, _) = open(&disk).unwrap();
+    store.save(&superblock(1)).unwrap();
+    let mut slot = disk.durable("superblock").unwrap()[..4096].to_vec();
+    slot[8] = 2;
+    slot[12..16].fill(0);
+    let crc = crc32c::crc32c(&slot);
+    slot[12..16].copy_from_slice(&crc.to_le_bytes());
+    let file = crate::seam::Disk::open(&disk, "superblock")
+        .unwrap()
+        .unwrap();
+    file.write_at(4096, &slot).unwrap();
+    file.flush().unwrap();
+    let error = open(&disk).err().unwrap();
+    assert!(
+        matches!(
+            error,
+            JournalError::Newer {
+                found: 2,
+                known: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_full_disk_is_said_and_a_copy_that_cannot_be_read_is_replaced() {
+    let disk = SimDisk::new(100, 1);
+    let (mut store, _) = open(&disk).unwrap();
+    assert!(store.save(&superblock(1)).unwrap_err().is_full());
+    disk.set_capacity(1 << 20);
+    let (mut store, found) = open(&disk).unwrap();
+    assert_eq!(found, None);
+    store.save(&superblock(1)).unwrap();
+    disk.fail(Fault::once(Operation::Read, 0));
+    assert_eq!(epoch_of(&disk), Some(1));
+}
+
+#[test]
+fn the_longest_superblock_fits_and_forgets_only_the_oldest() {
+    let disk = SimDisk::new(1 << 20, 1);
+    let (mut store, _) = open(&disk).unwrap();
+    let mut long = superblock(300);
+    for epoch in 2..300 {
+        let generation = Generation(Uuid::from_u128(u128::MAX - u128::from(epoch)));
+        let at = Point::new(epoch - 1, u64::MAX - 1000 + epoch);
+        long.lineage = long.lineage.promoted(at, Epoch(epoch), generation);
+        long.note_commit(CommitRecord {
+            point: at,
+            at_ms: u64::MAX,
+            data_bytes: u64::MAX,
+        });
+    }
+    long.site = "e".repeat(63).parse().unwrap();
+    store.save(&long).unwrap();
+    let found = open(&disk).unwrap().1.unwrap();
+    assert_eq!(found.lineage.last(), long.lineage.last());
+    assert_eq!(
+        found.history[0].point,
+        Point::new(298, u64::MAX - 1000 + 299)
+    );
+    assert!(found.lineage.0.len() >= 90);
+}
