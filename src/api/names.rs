@@ -10,6 +10,8 @@ pub const PLUGIN_MANAGER: &str = "kubectl-ferry";
 pub const FINALIZER: &str = "ferry.dev/teardown";
 /// Label on everything that a pair owns: the pair's name.
 pub const PAIR_LABEL: &str = "ferry.dev/pair";
+/// Label on PersistentVolumes, which have no namespace: the namespace of the pair.
+pub const PAIR_NAMESPACE_LABEL: &str = "ferry.dev/pair-namespace";
 /// Label: the site that the object belongs to.
 pub const SITE_LABEL: &str = "ferry.dev/site";
 /// Label on snapshots and claims made from them: the cut, `epoch.seq`.

@@ -85,9 +85,9 @@ pub enum SetupError {
     #[error("the certificate names {found}, but this mover is {expected}: check what is mounted")]
     Identity {
         /// The name in the certificate.
-        found: PeerName,
+        found: Box<PeerName>,
         /// The name that it should have.
-        expected: PeerName,
+        expected: Box<PeerName>,
     },
     /// The address can't be listened on.
     #[error(transparent)]
@@ -124,7 +124,10 @@ impl Setup {
         };
         let found = tls.own_name()?;
         if found != expected {
-            return Err(SetupError::Identity { found, expected });
+            return Err(SetupError::Identity {
+                found: Box::new(found),
+                expected: Box::new(expected),
+            });
         }
         let disk = Directory::open(&options.meta).map_err(SetupError::Metadata)?;
         let device = match &options.device {

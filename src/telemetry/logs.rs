@@ -7,7 +7,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// `json` or `compact` (the default).
+/// `json` or `text` (the default).
 pub const LOG_FORMAT_VAR: &str = "FERRY_LOG_FORMAT";
 /// Directives such as `info,ferry::operator=debug`; `info` when unset.
 pub const LOG_FILTER_VAR: &str = "FERRY_LOG";
@@ -26,7 +26,7 @@ pub enum LogError {
         reason: String,
     },
     /// The format is unknown.
-    #[error("{LOG_FORMAT_VAR}={0:?} is neither json nor compact")]
+    #[error("{LOG_FORMAT_VAR}={0:?} is neither json nor text")]
     Format(String),
     /// Somebody has set up logs already.
     #[error("logs are set up already")]
@@ -34,7 +34,7 @@ pub enum LogError {
 }
 
 enum Format {
-    Compact,
+    Text,
     Json,
 }
 
@@ -49,7 +49,7 @@ pub fn init() -> Result<(), LogError> {
     let layer = fmt::layer().with_writer(std::io::stderr);
     match format {
         Format::Json => registry.with(layer.json().flatten_event(true)).try_init(),
-        Format::Compact => {
+        Format::Text => {
             let colours = std::io::stderr().is_terminal();
             registry.with(layer.compact().with_ansi(colours)).try_init()
         }
@@ -67,7 +67,7 @@ fn filter(given: Option<&str>) -> Result<EnvFilter, LogError> {
 
 fn format(given: Option<&str>) -> Result<Format, LogError> {
     match given {
-        None | Some("" | "compact") => Ok(Format::Compact),
+        None | Some("" | "text") => Ok(Format::Text),
         Some("json") => Ok(Format::Json),
         Some(other) => Err(LogError::Format(other.into())),
     }
@@ -83,7 +83,7 @@ mod tests {
         assert!(filter(Some("info,ferry::operator=debug")).is_ok());
         let error = filter(Some("ferry=loud")).unwrap_err().to_string();
         assert!(error.contains("ferry=loud"), "{error}");
-        assert!(matches!(format(None), Ok(Format::Compact)));
+        assert!(matches!(format(None), Ok(Format::Text)));
         assert!(matches!(format(Some("json")), Ok(Format::Json)));
         let error = format(Some("xml")).err().unwrap().to_string();
         assert!(error.contains("xml"), "{error}");

@@ -123,6 +123,7 @@ fn messages() -> Vec<Message> {
             form: TransferForm::Staged,
             rung: Rung::Delta,
             planned_bytes: 12,
+            consent: None,
         }),
         Message::Resume(resume),
         Message::Batch(batch),
@@ -203,7 +204,11 @@ fn the_bytes_of_hello_and_refuse_never_change() {
 }
 
 const GOLDEN_REFUSE: &str = "010e616e206f6c6465722065706f6368";
-const GOLDEN_HELLO: &str = "";
+const GOLDEN_HELLO: &str = concat!(
+    "4645525259484c4f0100010001100000000000000000000000000000002204656173740000020102",
+    "10000000000000000000000000000000110101020701020700010207808080800400010104776573",
+    "7401100000000000000000000000000000001101010002070101000102070102090102078020",
+);
 
 #[test]
 fn a_newer_hello_is_read_and_one_without_a_common_version_is_named() {
@@ -256,7 +261,8 @@ fn a_batch_that_breaks_a_rule_is_refused() {
         "before what was sent already"
     );
     assert!(unpack(good(), 0, 40960).is_err(), "past the volume's end");
-    let cases: [(&str, fn(&mut Batch)); 9] = [
+    type Spoil = fn(&mut Batch);
+    let cases: [(&str, Spoil); 9] = [
         ("not ascending", |b| b.regions.swap(0, 2)),
         ("overlapping", |b| b.regions[1].extent.offset = 8192),
         ("empty", |b| b.regions[1].extent.len = 0),

@@ -133,7 +133,7 @@ impl Candidates {
     ///
     /// # Errors
     /// When the device can't say where its data is.
-    pub fn next(&mut self) -> Result<Next, DiskError> {
+    pub fn advance(&mut self) -> Result<Next, DiskError> {
         if let Some(span) = self.ready.take() {
             self.at = span.extent().end();
             return Ok(Next::Change(span));

@@ -49,7 +49,7 @@ impl Iterator for Falling {
             if self.stopped.load(Ordering::Acquire) {
                 return Some(Err(ChangeError::Abandoned));
             }
-            match self.candidates.next() {
+            match self.candidates.advance() {
                 Err(error) => return Some(Err(error.into())),
                 Ok(Next::Change(change)) => return Some(Ok(change)),
                 Ok(Next::End) => return None,

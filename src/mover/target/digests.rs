@@ -49,7 +49,7 @@ fn answer(device: &dyn BlockFile, request: DigestRequest) -> Result<wire::Digest
     let extent = request.extent;
     let size = device.size();
     let blocks = extent.len.div_ceil(BLOCK_BYTES);
-    let fits = extent.offset % BLOCK_BYTES == 0
+    let fits = extent.offset.is_multiple_of(BLOCK_BYTES)
         && extent
             .offset
             .checked_add(extent.len)

@@ -1,9 +1,9 @@
 //! Ordering a shipment: the best list of changes that is to be had, the order, and the feed.
 
 use crate::operator::apply::{Error, Visit, orders};
-use crate::operator::context::{Context, lock};
+use crate::operator::context::lock;
 use crate::operator::decide::ShipPlan;
-use crate::operator::metadata::{ExtentStream, MetadataError, SnapshotFacts, SnapshotName, Trust};
+use crate::operator::metadata::{ExtentStream, MetadataError, SnapshotName, Trust};
 use crate::operator::observe::VolumeMode;
 use crate::wire::control::{ChangeList, Request, ShipOrder};
 
@@ -79,9 +79,20 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
         namespace: visit.name.namespace().into(),
         name: plan.snapshot.clone(),
     };
+    let volume = visit
+        .observed
+        .app_claim
+        .as_ref()
+        .and_then(|claim| claim.volume.as_ref()?.handle.clone());
+    let volume = volume.unwrap_or_default();
     let no_delta = match &plan.base {
         Ok((base, base_facts)) => {
-            match delta(visit.ctx, base_facts, facts, &snapshot, plan.capacity).await {
+            match visit
+                .ctx
+                .metadata
+                .delta(base_facts, facts, &volume, &snapshot, plan.capacity)
+                .await
+            {
                 Ok(stream) => {
                     let changes = ChangeList::Delta { base: *base };
                     return Found {
@@ -123,14 +134,4 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
             nothing(format!("{}; {}", no_delta.because, error.because))
         }
     }
-}
-
-async fn delta(
-    ctx: &Context,
-    base: &SnapshotFacts,
-    facts: &SnapshotFacts,
-    snapshot: &SnapshotName,
-    capacity: u64,
-) -> Result<ExtentStream, MetadataError> {
-    ctx.metadata.delta(base, facts, snapshot, capacity).await
 }

@@ -32,10 +32,11 @@ pub(super) async fn find(client: &Client, driver: &str) -> Result<Service, Metad
         let kind = GroupVersionKind::gvk(GROUP, version, KIND);
         let resource = ApiResource::from_gvk_with_plural(&kind, PLURAL);
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-        // A version that is not served and an object that is not there are both 404.
-        match api.get_opt(driver).await {
-            Ok(Some(object)) => return read(driver, &object.data),
-            Ok(None) => {}
+        // A version that is not served and an object that is not there are both 404. The first is
+        // answered without a `Status`, so that only the code tells.
+        match api.get(driver).await {
+            Ok(object) => return read(driver, &object.data),
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(e) => {
                 return Err(MetadataError::new(
                     Trust::Later,

@@ -34,6 +34,7 @@ var verbs = []verb{
 	{"image", "--name NAME --out FILE …", "make an image archive; 'image -h' tells how", makeImage},
 	{"enter", "CLUSTER [-- COMMAND…]", "run a command in a cluster's network and mounts", enter},
 	{"fault", "CLUSTER DRIVER JSON|clear", "turn the fault switches of a storage driver", fault},
+	{"pace", "CLUSTER", "measure how fast pods with volumes come up", measure},
 	{"sanity", "", "run csi-sanity against the storage driver", sanity},
 	{"test", "", "run this folder's tests and csi-sanity", test},
 }

@@ -15,7 +15,7 @@ import (
 // clusterScoped are the kinds among the lab's manifests without a namespace.
 var clusterScoped = map[string]bool{
 	"Namespace": true, "ClusterRole": true, "ClusterRoleBinding": true, "CustomResourceDefinition": true,
-	"StorageClass": true, "CSIDriver": true, "VolumeSnapshotClass": true, "SnapshotMetadataService": true,
+	"StorageClass": true, "CSIDriver": true, "VolumeSnapshotClass": true, "SnapshotMetadataService": true, "VolumeSnapshotContent": true,
 }
 
 // Apply applies every document of a YAML text, in order.

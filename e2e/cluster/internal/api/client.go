@@ -92,6 +92,13 @@ func (c *Client) Get(ctx context.Context, path string, into any) error {
 	return nil
 }
 
+// Delete removes the object at a path of the API; its finalizers may take a
+// while longer.
+func (c *Client) Delete(ctx context.Context, path string) error {
+	_, err := c.call(ctx, http.MethodDelete, path, "", nil)
+	return err
+}
+
 func (c *Client) call(ctx context.Context, method, path, contentType string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.server+path, bytes.NewReader(body))
 	if err != nil {

@@ -40,26 +40,42 @@ func (c *Client) WaitNode(ctx context.Context, cluster layout.Cluster) error {
 	})
 }
 
-// WaitWorkload waits until all pods of a Deployment or DaemonSet are ready.
-// kind is "deployments" or "daemonsets".
+// WaitWorkload waits until all pods of a Deployment or DaemonSet are of its
+// latest version and ready. kind is "deployments" or "daemonsets".
 func (c *Client) WaitWorkload(ctx context.Context, cluster layout.Cluster, kind, namespace, name string) error {
 	path := fmt.Sprintf("/apis/apps/v1/namespaces/%s/%s/%s", namespace, kind, name)
 	return step.Until(ctx, name+" in "+cluster.Name, 120*time.Second, cluster.Log("kubelet"), func() error {
-		var workload struct {
-			Status struct {
-				DesiredNumberScheduled, NumberReady int
-				Replicas, ReadyReplicas             int
-			}
-		}
-		if err := c.Get(ctx, path, &workload); err != nil {
+		var w workload
+		if err := c.Get(ctx, path, &w); err != nil {
 			return err
 		}
-		s := workload.Status
-		if wanted, ready := s.DesiredNumberScheduled+s.Replicas, s.NumberReady+s.ReadyReplicas; wanted == 0 || ready < wanted {
-			return fmt.Errorf("%d of %d pods are ready", ready, wanted)
-		}
-		return nil
+		return w.complete()
 	})
+}
+
+// workload is what a Deployment and a DaemonSet say about their pods; each has
+// its own half of these fields.
+type workload struct {
+	Metadata struct{ Generation int64 }
+	Status   struct {
+		ObservedGeneration int64
+
+		DesiredNumberScheduled, UpdatedNumberScheduled, NumberReady int
+		Replicas, UpdatedReplicas, ReadyReplicas                    int
+	}
+}
+
+func (w workload) complete() error {
+	s := w.Status
+	if s.ObservedGeneration < w.Metadata.Generation {
+		return fmt.Errorf("the last change is not seen yet")
+	}
+	wanted := s.DesiredNumberScheduled + s.Replicas
+	updated, ready := s.UpdatedNumberScheduled+s.UpdatedReplicas, s.NumberReady+s.ReadyReplicas
+	if wanted == 0 || updated < wanted || ready < wanted {
+		return fmt.Errorf("of %d pods %d are of the latest version, %d are ready", wanted, updated, ready)
+	}
+	return nil
 }
 
 // WaitDrivers waits until the kubelet knows all of these CSI drivers.
@@ -96,4 +112,26 @@ func (c *Client) WaitServiceAccount(ctx context.Context, cluster layout.Cluster,
 	return step.Until(ctx, "the default service account of "+namespace, 30*time.Second, cluster.Log("kube-controller-manager"), func() error {
 		return c.Get(ctx, "/api/v1/namespaces/"+namespace+"/serviceaccounts/default", nil)
 	})
+}
+
+// Image is the lab's image that the cluster runs: that of its first driver.
+func (c *Client) Image(ctx context.Context) (string, error) {
+	var sets struct {
+		Items []struct {
+			Spec struct{ Template podTemplate }
+		}
+	}
+	if err := c.Get(ctx, "/apis/apps/v1/namespaces/"+layout.Namespace+"/daemonsets", &sets); err != nil {
+		return "", err
+	}
+	for _, set := range sets.Items {
+		for _, container := range set.Spec.Template.Spec.Containers {
+			return container.Image, nil
+		}
+	}
+	return "", fmt.Errorf("no storage driver in namespace %s", layout.Namespace)
+}
+
+type podTemplate struct {
+	Spec struct{ Containers []struct{ Image string } }
 }

@@ -14,10 +14,11 @@ import (
 	"ferry.dev/e2e/cluster/internal/step"
 )
 
-const (
-	pauseImage  = "ferry.dev/lab/pause:1"
-	systemImage = "ferry.dev/lab/system:1"
-)
+const pauseImage = "ferry.dev/lab/pause:1"
+
+// systemImage is the name of the image of everything that the lab runs in
+// pods. It changes with the content, so that pods follow.
+func systemImage(p build.Programs) string { return "ferry.dev/lab/system:" + p.Key }
 
 // archives are the lab's own images, ready to be loaded.
 type archives struct{ pause, system string }
@@ -54,7 +55,7 @@ func pauseSpec(p build.Programs) image.Spec {
 // systemSpec is one image for everything that runs in the clusters: DNS, the
 // storage driver with what it calls, and the sidecars.
 func systemSpec(p build.Programs) image.Spec {
-	spec := image.Spec{Name: systemImage, Packages: []string{"e2fsprogs", "xfsprogs", "util-linux"}, Busybox: true}
+	spec := image.Spec{Name: systemImage(p), Packages: []string{"e2fsprogs", "xfsprogs", "util-linux"}, Busybox: true}
 	for folder, names := range map[string][]string{
 		p.Own:      {"reflink-csi"},
 		p.CoreDNS:  {"coredns"},

@@ -12,8 +12,14 @@ import (
 	"ferry.dev/e2e/cluster/internal/pki"
 )
 
-// applyAll applies everything a fresh cluster gets.
-func (l lifter) applyAll(ctx context.Context, c layout.Cluster, client *api.Client) error {
+// What applyAll does about the certificate of the snapshot metadata service.
+const (
+	makeCertificate = true
+	keepCertificate = false
+)
+
+// applyAll applies everything a cluster gets.
+func (l lifter) applyAll(ctx context.Context, c layout.Cluster, client *api.Client, certificate bool) error {
 	definitions, err := filepath.Glob(filepath.Join(l.programs.Sidecars, "crd", "*.yaml"))
 	if err != nil {
 		return err
@@ -27,11 +33,15 @@ func (l lifter) applyAll(ctx context.Context, c layout.Cluster, client *api.Clie
 			return err
 		}
 	}
-	values, err := newValues(c)
+	values, err := newValues(c, systemImage(l.programs))
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"dns", "snapshots", "csi-common", "snapshot-metadata"} {
+	names := []string{"node", "dns", "snapshots", "csi-common"}
+	if certificate {
+		names = append(names, "snapshot-metadata")
+	}
+	for _, name := range names {
 		if err := applyTemplate(ctx, client, name, values); err != nil {
 			return err
 		}
@@ -55,7 +65,7 @@ func applyTemplate(ctx context.Context, client *api.Client, name string, values 
 
 // newValues makes the certificate of the snapshot metadata service with the
 // rest: its authority is its own, as clients trust nothing else for it.
-func newValues(c layout.Cluster) (manifest.Values, error) {
+func newValues(c layout.Cluster, image string) (manifest.Values, error) {
 	authority, err := pki.NewAuthority("snapshot-metadata-" + c.Name)
 	if err != nil {
 		return manifest.Values{}, err
@@ -67,7 +77,7 @@ func newValues(c layout.Cluster) (manifest.Values, error) {
 	}
 	encode := base64.StdEncoding.EncodeToString
 	return manifest.Values{
-		Cluster: c, Namespace: layout.Namespace, Domain: layout.Domain, Image: systemImage, Driver: manifest.Drivers[0],
+		Cluster: c, Namespace: layout.Namespace, Domain: layout.Domain, Image: image, Driver: manifest.Drivers[0],
 		Authority: encode(authority.CertificatePEM), Certificate: encode(pair.Certificate), Key: encode(pair.Key),
 	}, nil
 }

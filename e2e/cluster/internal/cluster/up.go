@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"ferry.dev/e2e/cluster/internal/api"
 	"ferry.dev/e2e/cluster/internal/build"
@@ -25,8 +24,8 @@ type lifter struct {
 	archives archives
 }
 
-// Up brings the clusters up. One that is up already is left as it is; one that
-// is half up is taken down first.
+// Up brings the clusters up. In one that is up already only what has changed
+// since is exchanged; one that is half up is taken down first.
 func Up(ctx context.Context, source string, clusters []layout.Cluster, report *step.Reporter) error {
 	if err := machine.Check(ctx); err != nil {
 		return err
@@ -59,8 +58,7 @@ func Up(ctx context.Context, source string, clusters []layout.Cluster, report *s
 // lift brings one cluster up.
 func (l lifter) lift(ctx context.Context, c layout.Cluster) error {
 	if health := Inspect(ctx, c); health.Up() {
-		l.report.Say("%s is up already", c.Name)
-		return nil
+		return l.renew(ctx, c)
 	} else if !health.Down() {
 		l.report.Say("%s is half up; taking it down first", c.Name)
 		if err := lower(ctx, c); err != nil {
@@ -71,11 +69,12 @@ func (l lifter) lift(ctx context.Context, c layout.Cluster) error {
 		return fmt.Errorf("cluster %s: %w\nlogs: %s", c.Name, err, c.Run("log"))
 	}
 	l.report.Say("%s is up", c.Name)
-	return os.WriteFile(completeMark(c), nil, 0o644)
+	made, err := l.recipe(c)
+	if err != nil {
+		return err
+	}
+	return writeRecipe(c, made)
 }
-
-// completeMark is there when a cluster came up to the end.
-func completeMark(c layout.Cluster) string { return c.Run("complete") }
 
 func (l lifter) start(ctx context.Context, c layout.Cluster) error {
 	if err := l.prepare(ctx, c); err != nil {
@@ -137,13 +136,18 @@ func startPrograms(c layout.Cluster, programs []program) error {
 
 // install applies the manifests and waits for what they lead to.
 func (l lifter) install(ctx context.Context, c layout.Cluster, client *api.Client) error {
-	if err := l.applyAll(ctx, c, client); err != nil {
+	if err := l.applyAll(ctx, c, client, makeCertificate); err != nil {
 		return err
 	}
 	if err := client.WaitNode(ctx, c); err != nil {
 		return err
 	}
 	l.report.Say("%s: the node is ready", c.Name)
+	return waitInstalled(ctx, c, client)
+}
+
+// waitInstalled waits for everything that was applied.
+func waitInstalled(ctx context.Context, c layout.Cluster, client *api.Client) error {
 	works := []func() error{
 		func() error { return client.WaitServiceAccount(ctx, c, "default") },
 		func() error { return client.WaitWorkload(ctx, c, "deployments", "kube-system", "coredns") },

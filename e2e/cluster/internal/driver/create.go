@@ -87,7 +87,7 @@ func (d *Driver) addRestored(volume pool.Volume, handle string, wanted *csi.Capa
 	if volume.Size, err = sizeFor(wanted, snapshot.Size); err != nil {
 		return err
 	}
-	volume.GrowFileSystem = volume.Size > snapshot.Size
+	volume.GrowFileSystem = snapshot.GrowFileSystem || volume.Size > snapshot.Size
 	return d.pool.AddVolume(volume, d.pool.SnapshotImage(handle))
 }
 
@@ -101,7 +101,7 @@ func (d *Driver) addClone(volume pool.Volume, handle string, wanted *csi.Capacit
 	if volume.Size, err = sizeFor(wanted, source.Size); err != nil {
 		return err
 	}
-	volume.GrowFileSystem = volume.Size > source.Size
+	volume.GrowFileSystem = source.GrowFileSystem || volume.Size > source.Size
 	return d.atRest(handle, func() error {
 		return d.pool.AddVolume(volume, d.pool.VolumeImage(handle))
 	})

@@ -11,6 +11,7 @@ import (
 
 	"ferry.dev/e2e/cluster/internal/filesystem"
 	"ferry.dev/e2e/cluster/internal/loop"
+	"ferry.dev/e2e/cluster/internal/pool"
 )
 
 // ControllerExpandVolume makes a volume's image larger. A volume never shrinks.
@@ -29,6 +30,9 @@ func (d *Driver) ControllerExpandVolume(_ context.Context, request *csi.Controll
 		return nil, err
 	}
 	if size > volume.Size {
+		// What is on the volume, now or later, grows when it is next mounted,
+		// unless the node grows it before.
+		volume.GrowFileSystem = true
 		if err := d.pool.GrowVolume(volume, size); err != nil {
 			return nil, fail(err)
 		}
@@ -59,7 +63,7 @@ func (d *Driver) NodeExpandVolume(_ context.Context, request *csi.NodeExpandVolu
 		return nil, fail(err)
 	}
 	if info.IsDir() {
-		if err := d.growMounted(handle); err != nil {
+		if err := d.growMounted(volume); err != nil {
 			return nil, fail(err)
 		}
 	}
@@ -79,32 +83,30 @@ func (d *Driver) refreshDevices(handle string) error {
 	return nil
 }
 
-func (d *Driver) growMounted(handle string) error {
-	device, attached, err := loop.FindWritable(d.pool.VolumeImage(handle))
+// growMounted grows a file system under its user. Where the kernel doesn't let
+// it, the record goes on saying that the next mount is to do it.
+func (d *Driver) growMounted(volume pool.Volume) error {
+	device, attached, err := loop.FindWritable(d.pool.VolumeImage(volume.Handle))
 	if err != nil {
 		return err
 	}
 	if !attached {
-		return status.Errorf(codes.FailedPrecondition, "volume %s is not staged", handle)
+		return status.Errorf(codes.FailedPrecondition, "volume %s is not staged", volume.Handle)
 	}
 	mountpoint, mounted, err := filesystem.MountOf(device.Path())
 	if err != nil {
 		return err
 	}
 	if !mounted {
-		return status.Errorf(codes.FailedPrecondition, "volume %s is not mounted", handle)
+		return status.Errorf(codes.FailedPrecondition, "volume %s is not mounted", volume.Handle)
 	}
 	err = filesystem.Grow(device.Path(), mountpoint)
-	if !errors.Is(err, filesystem.ErrNotWhileMounted) {
+	if errors.Is(err, filesystem.ErrNotWhileMounted) {
+		return status.Errorf(codes.FailedPrecondition, "volume %s grows when it is next mounted: %v", volume.Handle, err)
+	}
+	if err != nil || !volume.GrowFileSystem {
 		return err
 	}
-	volume, recordErr := d.pool.Volume(handle)
-	if recordErr != nil {
-		return errors.Join(err, recordErr)
-	}
-	volume.GrowFileSystem = true
-	if recordErr := d.pool.UpdateVolume(volume); recordErr != nil {
-		return errors.Join(err, recordErr)
-	}
-	return status.Errorf(codes.FailedPrecondition, "volume %s grows when it is next mounted: %v", handle, err)
+	volume.GrowFileSystem = false
+	return d.pool.UpdateVolume(volume)
 }

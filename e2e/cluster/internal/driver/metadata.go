@@ -49,6 +49,9 @@ func (d *Driver) GetMetadataDelta(request *csi.GetMetadataDeltaRequest, stream c
 	if err != nil {
 		return fail(err)
 	}
+	if err := refuseMode(base, switches); err != nil {
+		return err
+	}
 	if base.Volume != target.Volume {
 		return invalid("snapshot %s is of volume %s and snapshot %s of volume %s", base.Handle, base.Volume, target.Handle, target.Volume)
 	}
@@ -87,14 +90,24 @@ func (d *Driver) metadataTarget(handle string, offset int64, limit int32) (pool.
 	switch {
 	case switches.SnapshotMetadata == faults.MetadataOff:
 		return pool.Snapshot{}, none, status.Error(codes.FailedPrecondition, "fault switch: changed block tracking is not enabled")
-	case switches.SnapshotMetadata == faults.MetadataBlockOnly && snapshot.Mode != pool.ModeBlock:
-		return pool.Snapshot{}, none, invalid("source volume of snapshot %s is not a block volume", handle)
+	case refuseMode(snapshot, switches) != nil:
+		return pool.Snapshot{}, none, refuseMode(snapshot, switches)
 	case limit < 0:
 		return pool.Snapshot{}, none, invalid("max_results is %d; it must not be negative", limit)
 	case offset < 0 || offset > snapshot.Size:
 		return pool.Snapshot{}, none, status.Errorf(codes.OutOfRange, "starting_offset %d is outside the %d bytes of snapshot %s", offset, snapshot.Size, handle)
 	}
 	return snapshot, switches, nil
+}
+
+// refuseMode is the switch block-only: the answer of drivers that keep metadata
+// for block volumes alone. What counts is how the source volume was published
+// at the cut or, where it never was, what it was claimed as.
+func refuseMode(snapshot pool.Snapshot, switches faults.Switches) error {
+	if switches.SnapshotMetadata == faults.MetadataBlockOnly && snapshot.Mode != pool.ModeBlock {
+		return invalid("source volume of snapshot %s is not a block volume", snapshot.Handle)
+	}
+	return nil
 }
 
 func (d *Driver) delta(base, target pool.Snapshot) ([]extents.Range, error) {

@@ -61,7 +61,7 @@ func (d *Driver) cut(handle string, request *csi.CreateSnapshotRequest) (pool.Sn
 	}
 	snapshot := pool.Snapshot{
 		Handle: handle, Name: request.GetName(), Volume: source, Size: volume.Size,
-		Mode: volume.Mode, Format: volume.Format, Parameters: volume.Parameters,
+		Mode: volume.Mode, Format: volume.Format, GrowFileSystem: volume.GrowFileSystem, Parameters: volume.Parameters,
 	}
 	err = d.atRest(source, func() error {
 		snapshot.Created = time.Now()

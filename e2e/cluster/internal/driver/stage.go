@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
@@ -49,14 +50,30 @@ func (d *Driver) NodeStageVolume(_ context.Context, request *csi.NodeStageVolume
 	return &csi.NodeStageVolumeResponse{}, fail(err)
 }
 
+// leavingLimit is how long staging waits for the device of an earlier staging
+// that somebody still has open. Then the call fails, and the kubelet repeats it.
+const leavingLimit = 5 * time.Second
+
 // attachOnce returns the writable device of an image and attaches one only
-// where there is none.
+// where there is none. A device that is leaving is no device to build on: it
+// vanishes when whoever holds it lets go. Nor may there be two at once, each
+// with its own idea of the content.
 func attachOnce(image string) (loop.Device, error) {
-	device, attached, err := loop.FindWritable(image)
-	if err != nil || attached {
-		return device, err
+	deadline := time.Now().Add(leavingLimit)
+	for {
+		device, attached, err := loop.FindWritable(image)
+		switch {
+		case err != nil:
+			return loop.Device{}, err
+		case !attached:
+			return loop.Attach(image, false)
+		case !device.Leaving:
+			return device, nil
+		case time.Now().After(deadline):
+			return loop.Device{}, status.Errorf(codes.Aborted, "%s was detached and is still open somewhere; waited %s for it", device.Path(), leavingLimit)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
-	return loop.Attach(image, false)
 }
 
 func (d *Driver) stageMount(volume pool.Volume, device loop.Device, request *csi.NodeStageVolumeRequest) error {

@@ -126,6 +126,7 @@ func inspect(number int) (Attached, error) {
 			Number:   number,
 			Backing:  FileID{Device: info.Device, Inode: info.Inode},
 			ReadOnly: info.Flags&unix.LO_FLAGS_READ_ONLY != 0,
+			Leaving:  info.Flags&unix.LO_FLAGS_AUTOCLEAR != 0,
 		},
 		BackingDevice: info.Rdevice,
 	}, nil

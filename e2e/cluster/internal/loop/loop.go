@@ -30,6 +30,8 @@ type Device struct {
 	Number   int
 	Backing  FileID
 	ReadOnly bool
+	// Leaving is set for a device that goes away when its last user does.
+	Leaving bool
 }
 
 // Path is the device's node.

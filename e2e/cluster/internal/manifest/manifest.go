@@ -3,8 +3,11 @@ package manifest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"text/template"
 
 	"ferry.dev/e2e/cluster/internal/layout"
@@ -41,6 +44,18 @@ func DriverNames() []string {
 		names = append(names, driver.Name)
 	}
 	return names
+}
+
+// Fingerprint changes with everything in this package that is applied.
+func Fingerprint() string {
+	hash := sha256.New()
+	fmt.Fprintln(hash, Drivers)
+	names, _ := fs.Glob(files, "*.yaml") // only a bad pattern could fail
+	for _, name := range names {
+		text, _ := files.ReadFile(name) // it is in the program
+		fmt.Fprintf(hash, "%s %x\n", name, sha256.Sum256(text))
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
 // Values are what the manifests are filled in with.

@@ -19,6 +19,8 @@ type Snapshot struct {
 	// Format is the volume's at that instant; a restored volume takes it over
 	// as Given.
 	Format Format
+	// GrowFileSystem is the volume's at that instant.
+	GrowFileSystem bool
 	// ReadyAt is when the snapshot is first reported ready.
 	ReadyAt time.Time
 	// Parameters are those of the volume's storage class.

@@ -43,8 +43,8 @@ type Volume struct {
 	// Mode is how the volume was last published, or is meant to be where it
 	// never was.
 	Mode Mode
-	// GrowFileSystem is set where the image is larger than the file system
-	// that was restored into it.
+	// GrowFileSystem is set where the image may be larger than the file system
+	// on it: it grew, or a smaller snapshot was restored into it.
 	GrowFileSystem bool
 	// FromSnapshot and FromVolume name what the volume was made from.
 	FromSnapshot string `json:",omitempty"`
