@@ -79,18 +79,12 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
         namespace: visit.name.namespace().into(),
         name: plan.snapshot.clone(),
     };
-    let volume = visit
-        .observed
-        .app_claim
-        .as_ref()
-        .and_then(|claim| claim.volume.as_ref()?.handle.clone());
-    let volume = volume.unwrap_or_default();
     let no_delta = match &plan.base {
         Ok((base, base_facts)) => {
             match visit
                 .ctx
                 .metadata
-                .delta(base_facts, facts, &volume, &snapshot, plan.capacity)
+                .delta(base_facts, facts, &snapshot, plan.capacity)
                 .await
             {
                 Ok(stream) => {
