@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::mover::link::LinkCount;
 use crate::mover::source::scan::ShipCount;
 use crate::mover::target::receive::ReceiveCount;
+use crate::pair::cycle;
 use crate::units::{CyclePhase, Decision, Point, Progress, RungUse};
 use crate::wire::CycleSum;
 use crate::wire::control::CycleReport;
@@ -67,8 +68,13 @@ impl CycleTrack {
         }
     }
 
-    /// Notes that it has come to `phase` at `now`.
+    /// Notes that it has come to `phase` at `now`. A process that takes a cycle up where another
+    /// left it begins anywhere.
     pub fn enter(&mut self, phase: CyclePhase, now: u64) {
+        let fits = self.times.began == now || cycle::may_follow(self.phase, phase);
+        if !fits {
+            tracing::warn!(from = ?self.phase, to = ?phase, "the cycle skipped a phase");
+        }
         self.phase = phase;
         match phase {
             CyclePhase::Handshake => {}

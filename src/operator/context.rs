@@ -98,14 +98,15 @@ impl Context {
         self.metrics.forget(pair);
     }
 
-    /// Another pair of the namespace with the same claim that is older, so that the claim is its.
+    /// Another pair of the namespace with the same claim that has begun before or is older, so that
+    /// the claim is its.
     #[must_use]
     pub fn rival(&self, pair: &ReplicationPair) -> Option<String> {
+        // A pair that has begun comes before one that never could.
         let age = |pair: &ReplicationPair| {
-            (
-                pair.metadata.creation_timestamp.clone().map(|time| time.0),
-                pair.name_any(),
-            )
+            let begun = pair.status.as_ref().is_some_and(|s| s.pair_id.is_some());
+            let created = pair.metadata.creation_timestamp.clone().map(|time| time.0);
+            (!begun, created, pair.name_any())
         };
         let pairs = self.pairs.get()?.state();
         pairs

@@ -40,6 +40,18 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
             done(d);
             return;
         }
+        let last = switch.promoted_point.as_ref().map(PointStatus::point);
+        if let Some(last) =
+            last.filter(|last| switch.kind == "Planned" && report.committed != Some(*last))
+        {
+            // Only a side that knows its last cut to be committed at the peer leaves cleanly.
+            d.act(Action::Order {
+                site: from.clone(),
+                request: Request::Commit { cycle: last },
+            });
+            d.wait(format!("site {from} to record the commit of {last}"));
+            return;
+        }
         order(d, switch, old.name.clone(), new, epoch);
         return;
     }

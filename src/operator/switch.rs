@@ -11,9 +11,9 @@
 use jiff::SignedDuration;
 
 use crate::api::reasons;
-use crate::api::v1alpha1::{PointStatus, SwitchStatus};
+use crate::api::v1alpha1::{PointStatus, SiteStatus, SwitchStatus};
 use crate::operator::decide::{Action, Draft};
-use crate::operator::observe::Application;
+use crate::operator::observe::{Application, SiteView, Volume};
 use crate::operator::rebind::{RebindWish, SiteVolume, VolumeKey};
 use crate::operator::{demote, promote};
 use crate::units::{PairName, SiteName};
@@ -259,6 +259,7 @@ pub fn resume_after_loss(d: &mut Draft<'_>) {
     let Some(from) = from.map(|site| site.name.to_string()) else {
         return;
     };
+    volumes_by_evidence(d);
     d.status.switch = Some(SwitchStatus {
         kind: "Forced".into(),
         from,
@@ -272,4 +273,43 @@ pub fn resume_after_loss(d: &mut Draft<'_>) {
         replicas: None,
         loss: None,
     });
+}
+
+/// Which volume is whose, without the status: labels of an earlier re-binding first, then the
+/// replica claims, and what is left is what the application's claim is bound to.
+fn volumes_by_evidence(d: &mut Draft<'_>) {
+    let direct = |site: &SiteView| {
+        let replica = || {
+            site.replica_claim
+                .as_ref()
+                .and_then(|claim| claim.volume.clone())
+        };
+        site.labelled_volume.clone().or_else(replica)
+    };
+    let app =
+        d.o.app_claim
+            .as_ref()
+            .and_then(|claim| claim.volume.clone());
+    let evidence: Vec<(&SiteView, Option<Volume>)> =
+        d.o.sites.iter().map(|site| (site, direct(site))).collect();
+    let taken = |volume: &Volume| {
+        evidence
+            .iter()
+            .any(|(_, known)| known.as_ref().is_some_and(|k| k.handle == volume.handle))
+    };
+    let rest = app.filter(|volume| !taken(volume));
+    d.status.sites = evidence
+        .iter()
+        .map(|(site, known)| {
+            let volume = known.clone().or_else(|| rest.clone());
+            SiteStatus {
+                name: site.name.to_string(),
+                role: String::new(),
+                volume: volume.as_ref().map(|v| v.name.clone()),
+                driver: volume.as_ref().and_then(|v| v.driver.clone()),
+                handle: volume.and_then(|v| v.handle),
+                ..SiteStatus::default()
+            }
+        })
+        .collect();
 }

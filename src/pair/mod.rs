@@ -11,6 +11,7 @@
 //! | Where does a cycle stand, and what may follow? | [`cycle`] |
 //! | What does a shipping side do next? | [`source`] |
 //! | What does a receiving side do next? | [`target`] |
+//! | What does a receiving side check for itself? | [`admit`] |
 //! | May this side become primary, and with which image? | [`promote`] |
 //! | What is an old primary worth afterwards? | [`demote`] |
 //! | What does a driver have to do? | [`action`] |
@@ -19,6 +20,7 @@
 //! Depends on `units` only.
 
 pub mod action;
+pub mod admit;
 pub mod cycle;
 pub mod demote;
 pub mod fence;
@@ -31,6 +33,7 @@ pub mod resync;
 pub mod side;
 pub mod source;
 pub mod target;
+mod target_state;
 
 pub use action::{Action, Outcome};
 pub use record::Record;

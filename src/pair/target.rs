@@ -13,12 +13,14 @@
 //! ```
 
 use crate::pair::action::{Action, Outcome};
+use crate::pair::admit::admits;
 use crate::pair::handshake::Superblock;
 use crate::pair::message::{Begin, Greeting, Hello, Message, goes_in_place};
 use crate::pair::promote::{self, Before, Promote};
 use crate::pair::source::word;
+use crate::pair::target_state::{Incoming, Name, State, may_follow};
 use crate::pair::{Cause, Record, Refused, fence};
-use crate::units::{CyclePhase, Epoch, HandshakeMode, ImageState, Point, Role};
+use crate::units::{CyclePhase, Epoch, ImageState, Point, Role};
 
 /// What can happen to a receiving side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,79 +45,10 @@ pub enum Event {
     Failed(Refused),
 }
 
-/// The cycle that is being received.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Incoming {
-    begin: Begin,
-    in_place: bool,
-}
-
-/// Where the side stands. Each state holds what exists in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Idle,
-    Expecting(Point),
-    Greeted(Point),
-    Opening(Incoming),
-    Receiving(Incoming),
-    Sealing(Incoming),
-    /// A whole set is being written; a promotion may wait for it, and the peer may be gone.
-    Applying {
-        cycle: Point,
-        then: Option<Promote>,
-    },
-    /// What is not whole is being dropped before this promotion is recorded.
-    Dropping(Promote),
-}
-
-/// The plain name of a [`State`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Name {
-    Idle,
-    Expecting,
-    Greeted,
-    Opening,
-    Receiving,
-    Sealing,
-    Applying,
-    Dropping,
-}
-
 /// The machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     state: State,
-}
-
-/// What may follow what.
-fn may_follow(from: Name, to: Name) -> bool {
-    use Name::{Applying, Dropping, Expecting, Greeted, Idle, Opening, Receiving, Sealing};
-    matches!(
-        (from, to),
-        (Idle, Expecting | Applying | Dropping)
-            | (Expecting, Greeted | Idle | Dropping)
-            | (Greeted, Opening | Expecting | Idle | Dropping)
-            | (Opening, Receiving | Expecting | Idle | Dropping)
-            | (Receiving, Sealing | Expecting | Idle | Dropping)
-            | (Sealing, Applying | Idle)
-            | (Applying | Dropping, Idle)
-    )
-}
-
-impl State {
-    fn name(&self) -> Name {
-        match self {
-            State::Idle => Name::Idle,
-            State::Expecting(_) => Name::Expecting,
-            State::Greeted(_) => Name::Greeted,
-            State::Opening(_) => Name::Opening,
-            State::Receiving(_) => Name::Receiving,
-            State::Sealing(_) => Name::Sealing,
-            State::Applying { .. } => Name::Applying,
-            State::Dropping(_) => Name::Dropping,
-        }
-    }
 }
 
 impl Target {
@@ -558,55 +491,6 @@ fn record_promotion(record: &Record, order: &Promote) -> Vec<Action> {
         // Unreachable while the preparation looked at the same record; nothing is recorded then.
         Err(_) => Vec::new(),
     }
-}
-
-/// What the target checks for itself, whatever the source decided: the epoch, the size, that a
-/// difference counts from this very image, and consent before writes of its own are replaced.
-fn admits(record: &Record, size: u64, expected: Point, begin: &Begin) -> Result<(), Refused> {
-    fence::admit(record.epoch, begin.cycle.epoch, "the cycle")?;
-    if begin.cycle != expected {
-        return Err(out_of_order(format!(
-            "cut {expected} is expected here, not {}",
-            begin.cycle
-        )));
-    }
-    if size < begin.size {
-        return Err(Refused::new(
-            Cause::TargetTooSmall,
-            format!(
-                "the volume here has {size} bytes, the cut {}: grow this volume first",
-                begin.size
-            ),
-        ));
-    }
-    let consented = fence::consents(begin.consent, begin.cycle.epoch);
-    let head = record.head();
-    let known = head.is_some_and(|point| begin.lineage.contains(&record.lineage, point));
-    if !consented && (record.diverged || (!known && !record.never_writable)) {
-        return Err(Refused::new(
-            Cause::Diverged,
-            format!(
-                "this side may hold writes that nobody else has: consent for epoch {} is needed \
-                 to replace them",
-                begin.cycle.epoch
-            ),
-        ));
-    }
-    if begin.base != head && begin.decision.mode != HandshakeMode::Full {
-        let name = |point: Option<Point>| point.map_or("no cut".into(), |p| p.to_string());
-        return Err(out_of_order(format!(
-            "the changes count from {}, but the image here is at {}",
-            name(begin.base),
-            name(head)
-        )));
-    }
-    if head.is_some_and(|point| known && begin.cycle.seq < point.seq) {
-        return Err(out_of_order(format!(
-            "cut {} is older than the image here",
-            begin.cycle
-        )));
-    }
-    Ok(())
 }
 
 fn out_of_order(message: String) -> Refused {

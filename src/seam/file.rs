@@ -35,6 +35,8 @@ pub struct OsFile {
     name: String,
     cached: File,
     direct: Option<File>,
+    /// Set once storage that takes O_DIRECT at opening turns a transfer down all the same.
+    direct_refused: AtomicBool,
     is_block_device: bool,
     size: AtomicU64,
     poisoned: AtomicBool,
@@ -97,6 +99,7 @@ impl OsFile {
             name,
             cached,
             direct,
+            direct_refused: AtomicBool::new(false),
             is_block_device,
             size: AtomicU64::new(size),
             poisoned: AtomicBool::new(false),
@@ -109,18 +112,27 @@ impl OsFile {
         self.direct.is_some()
     }
 
-    fn descriptor(&self, offset: u64, address: *const u8, len: usize) -> &File {
-        let align = DIRECT_ALIGN as u64;
-        match &self.direct {
-            Some(direct)
-                if offset.is_multiple_of(align)
-                    && len.is_multiple_of(DIRECT_ALIGN)
-                    && address.addr().is_multiple_of(DIRECT_ALIGN) =>
-            {
-                direct
+    /// Runs a transfer past the page cache if it is fit for that, through it otherwise.
+    fn transfer<T>(
+        &self,
+        operation: &'static str,
+        (offset, address, len): (u64, *const u8, usize),
+        mut run: impl FnMut(&File) -> io::Result<T>,
+    ) -> Result<T, DiskError> {
+        let fit = offset.is_multiple_of(DIRECT_ALIGN as u64)
+            && len.is_multiple_of(DIRECT_ALIGN)
+            && address.addr().is_multiple_of(DIRECT_ALIGN)
+            && !self.direct_refused.load(Ordering::Relaxed);
+        if let Some(direct) = self.direct.as_ref().filter(|_| fit) {
+            match run(direct) {
+                Err(e) if e.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                    self.direct_refused.store(true, Ordering::Relaxed);
+                    tracing::info!(file = self.name, "no direct transfers here");
+                }
+                result => return result.map_err(|e| DiskError::new(operation, self.at(offset), e)),
             }
-            _ => &self.cached,
         }
+        run(&self.cached).map_err(|e| DiskError::new(operation, self.at(offset), e))
     }
 
     fn at(&self, offset: u64) -> String {
@@ -162,16 +174,14 @@ impl BlockFile for OsFile {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        self.descriptor(offset, buf.as_ptr(), buf.len())
-            .read_exact_at(buf, offset)
-            .map_err(|e| DiskError::new("read", self.at(offset), e))
+        let shape = (offset, buf.as_ptr(), buf.len());
+        self.transfer("read", shape, |file| file.read_exact_at(buf, offset))
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
         self.usable("write")?;
-        self.descriptor(offset, data.as_ptr(), data.len())
-            .write_all_at(data, offset)
-            .map_err(|e| DiskError::new("write", self.at(offset), e))?;
+        let shape = (offset, data.as_ptr(), data.len());
+        self.transfer("write", shape, |file| file.write_all_at(data, offset))?;
         self.grown(offset + data.len() as u64);
         Ok(())
     }

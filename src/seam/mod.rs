@@ -1,6 +1,8 @@
 //! Clock, disk, link and TLS: the only place that names wall time, fsync or sockets. Depends on
 //! `units`.
 
+#[cfg(test)]
+mod block_device_tests;
 mod buffer;
 mod clock;
 mod directory;

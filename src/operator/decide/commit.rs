@@ -48,15 +48,16 @@ pub fn commit(d: &mut Draft<'_>, point: Point) {
         != Some(point)
     {
         order(d, standby, point);
-        // Together: the source's record only says what it knows of the peer.
-        order_source(d, primary, point);
+        source_knows(d, primary, point);
         d.wait(format!(
             "site {} to record the commit of {point}",
             standby.name
         ));
         return;
     }
-    finish(d, primary, standby, point);
+    if source_knows(d, primary, point) {
+        finish(d, primary, standby, point);
+    }
 }
 
 fn order(d: &mut Draft<'_>, site: &SiteView, point: Point) {
@@ -66,11 +67,19 @@ fn order(d: &mut Draft<'_>, site: &SiteView, point: Point) {
     });
 }
 
-fn order_source(d: &mut Draft<'_>, primary: &SiteView, point: Point) {
+/// Whether the source has recorded the commit too. A source whose pod is gone learns of it from the
+/// next handshake, or before it is demoted.
+fn source_knows(d: &mut Draft<'_>, primary: &SiteView, point: Point) -> bool {
     let report = primary.live().and_then(|mover| mover.superblock.as_ref());
-    if report.is_some_and(|report| report.committed != Some(point)) {
-        order(d, primary, point);
+    if report.is_none_or(|report| report.committed == Some(point)) {
+        return true;
     }
+    order(d, primary, point);
+    d.wait(format!(
+        "site {} to record the commit of {point}",
+        primary.name
+    ));
+    false
 }
 
 /// Whether the standby's snapshot of `point` is cut and usable, or can't be had at this site.

@@ -21,7 +21,7 @@ mod setup;
 mod ship;
 mod sweep;
 #[cfg(test)]
-mod tests;
+pub(in crate::operator) mod tests;
 
 use crate::operator::observe::Observed;
 use crate::operator::switch;

@@ -1,5 +1,6 @@
 //! Which mover pods run: those that are wanted, with the device that is wanted, and no others.
 
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 use crate::api::reasons;
@@ -8,23 +9,14 @@ use crate::operator::observe::SiteView;
 use crate::units::{Epoch, Generation, PairId, Role, Seq};
 use crate::wire::control::{InitOrder, MoverStatus, Request};
 
+/// A pod that waits for its volumes or its turn is no trouble before this.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
+
 /// The report of a wanted mover that answers and has a superblock of this pair. A blank one is
 /// given its first superblock; one that can't be used is reported.
 pub fn ready<'a>(d: &mut Draft<'a>, site: &SiteView) -> Option<&'a MoverStatus> {
     let Some(mover) = d.mover(&site.name) else {
-        let what = match site.pod.as_ref() {
-            Some(pod) => match &pod.problem {
-                Some(problem) => {
-                    d.trouble(
-                        reasons::MOVER_NOT_STARTING,
-                        format!("pod {} does not start: {problem}", pod.name),
-                    );
-                    format!("pod {} to start: {problem}", pod.name)
-                }
-                None => format!("pod {} to answer", pod.name),
-            },
-            None => format!("the mover at site {} to start", site.name),
-        };
+        let what = missing(d, site);
         d.wait(what);
         return None;
     };
@@ -45,6 +37,25 @@ pub fn ready<'a>(d: &mut Draft<'a>, site: &SiteView) -> Option<&'a MoverStatus> 
         return None;
     }
     Some(mover)
+}
+
+/// What a mover that does not answer is waited for.
+fn missing(d: &mut Draft<'_>, site: &SiteView) -> String {
+    let Some(pod) = &site.pod else {
+        return format!("the mover at site {} to start", site.name);
+    };
+    let phase = d.line.phase.as_ref();
+    let patient = phase.is_some_and(|(_, since)| d.o.now.duration_since(*since) <= PATIENCE);
+    match pod.problem.as_ref().filter(|_| !patient) {
+        Some(problem) => {
+            d.trouble(
+                reasons::MOVER_NOT_STARTING,
+                format!("pod {} does not start: {problem}", pod.name),
+            );
+            format!("pod {} to start: {problem}", pod.name)
+        }
+        None => format!("pod {} to answer", pod.name),
+    }
 }
 
 fn init(d: &mut Draft<'_>, site: &SiteView) {

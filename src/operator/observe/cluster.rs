@@ -38,6 +38,7 @@ struct Listed {
     contents: BTreeMap<String, serde_json::Value>,
     classes: Classes,
     application: Option<Application>,
+    labelled: Vec<PersistentVolume>,
 }
 
 /// Reads all that a visit of `pair` needs.
@@ -99,6 +100,9 @@ async fn list(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Result<
     let contents = contents(client, &snapshots)
         .await
         .map_err(failed("the snapshots' contents"))?;
+    let labelled = labelled(client, pair, name)
+        .await
+        .map_err(failed("the labelled volumes"))?;
     Ok(Listed {
         app_claim,
         claims,
@@ -108,7 +112,31 @@ async fn list(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Result<
         contents,
         classes: classes.map_err(failed("the classes"))?,
         application: application.map_err(failed("the application"))?,
+        labelled,
     })
+}
+
+/// Volumes that a re-binding labelled as this pair's: the way back when the status is lost.
+async fn labelled(
+    client: &Client,
+    pair: &ReplicationPair,
+    name: &PairName,
+) -> Result<Vec<PersistentVolume>, kube::Error> {
+    let known = |status: &crate::api::ReplicationPairStatus| {
+        status.sites.len() == 2 && status.sites.iter().all(|site| site.handle.is_some())
+    };
+    if pair.status.as_ref().is_some_and(known) {
+        return Ok(Vec::new());
+    }
+    let ours = ListParams::default().labels(&format!(
+        "{}={},{}={}",
+        names::PAIR_LABEL,
+        name.name(),
+        names::PAIR_NAMESPACE_LABEL,
+        name.namespace()
+    ));
+    let api: Api<PersistentVolume> = Api::all(client.clone());
+    Ok(api.list(&ours).await?.items)
 }
 
 async fn volumes(
@@ -285,6 +313,13 @@ fn site_view(name: &PairName, site: &SiteName, listed: &Listed) -> SiteView {
         snapshot_classes: Default::default(),
         replica_claim: claim(names::replica_claim(name.name(), site.as_str())),
         metadata_claim: claim(names::metadata_claim(name.name(), site.as_str())),
+        labelled_volume: listed
+            .labelled
+            .iter()
+            .find(|volume| {
+                volume.labels().get(names::SITE_LABEL).map(String::as_str) == Some(site.as_str())
+            })
+            .map(read::volume),
         replica_users: Vec::new(),
         cuts,
         source_claims: listed

@@ -63,6 +63,9 @@ pub struct SiteView {
     pub replica_claim: Option<Claim>,
     /// The claim of the superblock, staging and digests.
     pub metadata_claim: Option<Claim>,
+    /// The site's volume by the labels that a re-binding left on it. Read only when the status does
+    /// not know it.
+    pub labelled_volume: Option<Volume>,
     /// Pods that use the replica claim and are not Ferry's.
     pub replica_users: Vec<PodUse>,
     /// Snapshots of this pair at this site, oldest point first.

@@ -32,7 +32,8 @@ pub fn claim(claim: &PersistentVolumeClaim, volume: Option<&PersistentVolume>) -
     }
 }
 
-fn volume(volume: &PersistentVolume) -> Volume {
+/// A PersistentVolume.
+pub fn volume(volume: &PersistentVolume) -> Volume {
     let csi = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());
     Volume {
         name: volume.name_any(),

@@ -9,3 +9,5 @@ mod snapshot_class;
 
 pub use checks::{Problem, primary_site, validate};
 pub use settings::{INTERVAL_MIN, Settings, SiteSettings, quantity_bytes, settings};
+#[cfg(test)]
+mod tests;

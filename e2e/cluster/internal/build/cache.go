@@ -59,7 +59,20 @@ func (c *Cache) lock() (unlock func(), err error) {
 			return nil, fmt.Errorf("lock the cache: %w", err)
 		}
 	}
+	c.dropHalfMade()
 	return func() { file.Close() }, nil
+}
+
+// dropHalfMade removes what builds that were killed have left. Only the holder
+// of the lock builds, so nobody is at work on any of it.
+func (c *Cache) dropHalfMade() {
+	leftovers, err := filepath.Glob(filepath.Join(c.root, ".new-*"))
+	if err != nil {
+		return
+	}
+	for _, leftover := range leftovers {
+		os.RemoveAll(leftover)
+	}
 }
 
 // entry returns the folder name-key of the cache, and makes it where it isn't

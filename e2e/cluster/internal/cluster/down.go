@@ -21,6 +21,11 @@ func Down(ctx context.Context, clusters []layout.Cluster, report *step.Reporter)
 	var works []func() error
 	for _, c := range clusters {
 		works = append(works, func() error {
+			unlock, err := lock(c, report)
+			if err != nil {
+				return err
+			}
+			defer unlock()
 			if err := lower(ctx, c); err != nil {
 				return fmt.Errorf("cluster %s: %w", c.Name, err)
 			}

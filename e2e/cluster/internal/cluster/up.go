@@ -57,6 +57,11 @@ func Up(ctx context.Context, source string, clusters []layout.Cluster, report *s
 
 // lift brings one cluster up.
 func (l lifter) lift(ctx context.Context, c layout.Cluster) error {
+	unlock, err := lock(c, l.report)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if health := Inspect(ctx, c); health.Up() {
 		return l.renew(ctx, c)
 	} else if !health.Down() {

@@ -4,6 +4,7 @@ package layout
 
 import (
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 )
@@ -76,8 +77,10 @@ func newCluster(name string, host, network int) Cluster {
 	}
 }
 
+const defaultRun = "/run/ferry-lab"
+
 // RunRoot is where the clusters' state lies: configurations, logs, sockets.
-func RunRoot() string { return fromEnv("FERRY_LAB_RUN", "/run/ferry-lab") }
+func RunRoot() string { return fromEnv("FERRY_LAB_RUN", defaultRun) }
 
 // DataRoot is where the clusters' data lies: volumes, images, pods.
 func DataRoot() string { return fromEnv("FERRY_LAB_DATA", "/var/lib/ferry-lab") }
@@ -113,8 +116,15 @@ func (c Cluster) NetNSPath() string { return "/run/netns/" + c.NetNS() }
 // Veth is the bridge's end of the cluster's cable.
 func (c Cluster) Veth() string { return "ferry-" + c.Name + "0" }
 
-// Cgroup is the cluster's cgroup in every hierarchy.
-func (c Cluster) Cgroup() string { return "ferry-lab-" + c.Name }
+// Cgroup is the cluster's cgroup in every hierarchy. Cgroups belong to the
+// whole machine, and by them processes are known to be a cluster's: a lab with
+// its state elsewhere, in a network of its own, has its own.
+func (c Cluster) Cgroup() string {
+	if c.runRoot == defaultRun {
+		return "ferry-lab-" + c.Name
+	}
+	return fmt.Sprintf("ferry-lab-%x-%s", crc32.ChecksumIEEE([]byte(c.runRoot)), c.Name)
+}
 
 // Server is the address of the API server.
 func (c Cluster) Server() string { return "https://" + c.NodeIP + ":6443" }

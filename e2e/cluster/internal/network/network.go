@@ -12,14 +12,16 @@ import (
 	"ferry.dev/e2e/cluster/internal/step"
 )
 
-// EnsureBridge makes the bridge that joins the clusters and the machine.
+// EnsureBridge makes the bridge that joins the clusters and the machine, and
+// completes one that an earlier run only began.
 func EnsureBridge(ctx context.Context) error {
-	if linkExists(layout.Bridge) {
-		return nil
+	if !linkExists(layout.Bridge) {
+		if err := runAll(ctx, "ip link add "+layout.Bridge+" type bridge"); err != nil {
+			return err
+		}
 	}
 	return runAll(ctx,
-		"ip link add "+layout.Bridge+" type bridge",
-		"ip addr add "+layout.BridgeAddress+" dev "+layout.Bridge,
+		"ip addr replace "+layout.BridgeAddress+" dev "+layout.Bridge,
 		"ip link set "+layout.Bridge+" up",
 	)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"ferry.dev/e2e/cluster/internal/api"
@@ -51,6 +52,7 @@ func Run(ctx context.Context, client *api.Client, image string, rounds int, out 
 // latter, restored as block for another pod.
 func (s stopwatch) round(ctx context.Context, round int, image string) error {
 	name := fmt.Sprintf("round-%d", round)
+	anyMoment()
 	start := time.Now()
 	err := s.client.Apply(ctx, claim(name+"-fs", "Filesystem", "")+claim(name+"-block", "Block", "")+
 		pod(name, image, volumes{mount: name + "-fs", block: name + "-block"}))
@@ -60,6 +62,7 @@ func (s stopwatch) round(ctx context.Context, round int, image string) error {
 	if err := s.podRuns(ctx, name, "pod with two new volumes", start); err != nil {
 		return err
 	}
+	anyMoment()
 	start = time.Now()
 	if err := s.client.Apply(ctx, snapshot(name, name+"-fs")); err != nil {
 		return err
@@ -81,6 +84,11 @@ func (s stopwatch) round(ctx context.Context, round int, image string) error {
 	}
 	return s.podRuns(ctx, restored, "pod on the restored snapshot", start)
 }
+
+// anyMoment waits up to a second. The kubelet looks at its containers once a
+// second: steps that begin when a pod was just seen running would all take
+// whole seconds.
+func anyMoment() { time.Sleep(rand.N(time.Second)) }
 
 // podRuns waits for a pod and says when it reached which state.
 func (s stopwatch) podRuns(ctx context.Context, name, what string, start time.Time) error {

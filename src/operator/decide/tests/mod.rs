@@ -2,4 +2,4 @@
 
 mod cycles;
 mod roles;
-mod world;
+pub(in crate::operator) mod world;

@@ -238,3 +238,38 @@ fn a_planned_switch_waits_for_pods_by_name_and_can_be_withdrawn() {
         }
     )));
 }
+
+/// SYS-4, in the middle of a switch and after one.
+#[test]
+fn sys_4_a_status_wiped_during_a_switch_is_rebuilt_and_claims_and_roles_match() {
+    for wiped_at in 0..60 {
+        let mut world = baseline();
+        world.pair.spec.primary = "west".into();
+        for _ in 0..wiped_at {
+            world.round();
+        }
+        world.pair.status = None;
+        world.restart();
+        // The consent that a move with an unknown last cut may need.
+        world.settle();
+        let primary = world.status().primary.unwrap();
+        assert_eq!(
+            handle(&world),
+            format!("{primary}-volume"),
+            "wiped at round {wiped_at}"
+        );
+        let leaders = world.sides.iter().filter(|(_, side)| {
+            side.disk
+                .as_ref()
+                .is_some_and(|disk| disk.role == crate::units::Role::Primary)
+        });
+        assert_eq!(leaders.count(), 1, "wiped at round {wiped_at}");
+        let status = world.status();
+        assert!(status.sites.iter().all(|site| site.handle.is_some()));
+        assert!(
+            status
+                .switch
+                .is_none_or(|switch| switch.finished_at.is_some())
+        );
+    }
+}

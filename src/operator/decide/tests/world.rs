@@ -33,6 +33,7 @@ pub struct Side {
     pub sources: Vec<SourceClaim>,
     pub pod: Option<MoverPod>,
     pub disk: Option<SuperblockReport>,
+    pub labelled: Option<Volume>,
     pub activity: Activity,
     pub last: Option<CycleOutcome>,
     pub version: u64,
@@ -102,6 +103,7 @@ impl World {
             sources: vec![],
             pod: None,
             disk: None,
+            labelled: None,
             activity: Activity::Idle,
             last: None,
             version: 1,
@@ -408,6 +410,10 @@ impl World {
             &standby.volume.handle,
             VolumeMode::Block,
         );
+        self.side(primary.site.as_str()).labelled = self.app.as_ref().unwrap().volume.clone();
+        self.side(standby.site.as_str())
+            .labelled
+            .clone_from(&replica.volume);
         self.side(primary.site.as_str()).replica = None;
         self.side(standby.site.as_str()).replica = Some(replica);
         self.report(Report::Rebound);
@@ -435,6 +441,7 @@ impl World {
                         handle: cut.name.clone(),
                         volume_handle: None,
                         created_ns: None,
+                        size_bytes: None,
                     });
                 }
             }
@@ -526,6 +533,7 @@ fn view(name: &str, side: &Side) -> SiteView {
         },
         replica_claim: side.replica.clone(),
         metadata_claim: side.metadata.clone(),
+        labelled_volume: side.labelled.clone(),
         replica_users: vec![],
         cuts: side.cuts.clone(),
         source_claims: side.sources.clone(),

@@ -1,0 +1,168 @@
+//! Part H: the handshake, through real movers.
+
+use ferry::demo::shipment::Shipment;
+use ferry::units::{Epoch, HandshakeMode, HandshakeRow, ImageState};
+use ferry::volume::digest::digest;
+use ferry::wire::control::{CycleOutcome, RefusalKind};
+
+use crate::world::{MIB, World, assert_equal, consistent, demote, superblock};
+
+/// H-1: a clean reconnect with no writes: mode NONE, 0 data bytes.
+#[tokio::test]
+async fn h_1_the_same_cut_again_moves_nothing() {
+    let mut world = World::new(8 * MIB).await;
+    world.write(0, MIB);
+    let point = world.baseline().await;
+    let cut = world.cut_file(point);
+    let (report, status) = world.ship(&cut, Shipment::of(point)).await;
+    let decision = status.decision.unwrap();
+    assert_eq!(
+        (decision.mode, decision.row),
+        (HandshakeMode::None, HandshakeRow::SameHead)
+    );
+    assert_eq!(
+        (report.data_bytes, report.zero_bytes, report.read_bytes),
+        (0, 0, 0)
+    );
+}
+
+/// H-4: a blank standby: FULL.
+#[tokio::test]
+async fn h_4_a_blank_standby_is_copied_in_full() {
+    let mut world = World::new(8 * MIB).await;
+    world.write(MIB, MIB);
+    let point = world.point();
+    let (cut, _) = world.east.cut(point).unwrap();
+    let (report, status) = world.ship(&cut, Shipment::of(point)).await;
+    let decision = status.decision.unwrap();
+    assert_eq!(
+        (decision.mode, decision.row),
+        (HandshakeMode::Full, HandshakeRow::Blank)
+    );
+    assert_eq!((report.data_bytes, report.zero_bytes), (MIB, 7 * MIB));
+    assert_eq!(consistent(&superblock(&world.west).await), Some(point));
+}
+
+/// H-6: failover with 100 unreplicated writes on the old primary, then it returns: with consent
+/// BITMAP on the union and images hash-equal; without consent nothing on it changes and the status
+/// is DIVERGED.
+#[tokio::test]
+async fn h_6_a_returning_primary_is_held_until_consent_and_then_follows_by_difference() {
+    let size = 32 * MIB;
+    let mut world = World::new(size).await;
+    world.write(0, size);
+    let base = world.baseline().await;
+    // The old primary goes on for 100 writes that nobody gets.
+    world.scatter(true, 100, size);
+    let promoted = world.promote(false).await;
+    assert_equal(&world.cut_file(base), &world.west.volume());
+    let held = demote(&world.east, &promoted, None).await;
+    assert!(held.diverged);
+    world.scatter(false, 50, size);
+    let point = world.point();
+    let (cut, _) = world.west.cut(point).unwrap();
+
+    let before = digest(&world.east.volume()).unwrap();
+    let mut source = world.west.start(&cut, true).await.unwrap();
+    let mut target = world.east.start(&world.east.volume(), false).await.unwrap();
+    for stale in [None, Some(Epoch(1)), Some(Epoch(3))] {
+        let shipment = Shipment {
+            consent: stale,
+            ..Shipment::of(point)
+        };
+        shipment.begin(&mut source, &mut target).await.unwrap();
+        let status = shipment.ended(&mut source).await.unwrap();
+        match status.last {
+            Some(CycleOutcome::Failed { cause, .. }) => {
+                assert_eq!(cause.kind, RefusalKind::Diverged)
+            }
+            other => panic!("consent {stale:?} let it through: {other:?}"),
+        }
+        assert_eq!(
+            digest(&world.east.volume()).unwrap(),
+            before,
+            "consent {stale:?}"
+        );
+    }
+    let shipment = Shipment {
+        consent: Some(Epoch(2)),
+        ..Shipment::of(point)
+    };
+    let (report, status) = shipment.run(&mut source, &mut target).await.unwrap();
+    source.stop().await.unwrap();
+    target.stop().await.unwrap();
+    let decision = status.decision.unwrap();
+    assert_eq!(
+        (decision.mode, decision.row),
+        (HandshakeMode::Bitmap, HandshakeRow::DivergedTail)
+    );
+    assert_equal(&cut, &world.east.volume());
+    assert!(
+        report.data_bytes <= 150 * 4096,
+        "{} bytes of data",
+        report.data_bytes
+    );
+    let followed = superblock(&world.east).await;
+    assert!(!followed.diverged);
+    assert_eq!(consistent(&followed), Some(point));
+}
+
+/// H-8: an ex-primary whose superblock is corrupt is held, never silently overwritten.
+#[tokio::test]
+async fn h_8_a_corrupt_superblock_stops_everything_but_the_questions() {
+    let mut world = World::new(8 * MIB).await;
+    world.write(0, MIB);
+    world.baseline().await;
+    let file = world.west.meta().join("superblock");
+    let len = std::fs::metadata(&file).unwrap().len();
+    std::fs::write(&file, vec![0x5a; usize::try_from(len).unwrap()]).unwrap();
+    let before = digest(&world.west.volume()).unwrap();
+    let mut mover = world.west.start(&world.west.volume(), false).await.unwrap();
+    let status = mover.driver.status().await.unwrap();
+    assert_eq!(
+        status.superblock_error.unwrap().kind,
+        RefusalKind::SuperblockUnreadable
+    );
+    for order in [
+        crate::world::promotion(&world.west, Epoch(2)),
+        ferry::wire::control::Request::Receive(ferry::wire::control::ReceiveOrder {
+            cycle: world.point(),
+            peer_site: "east".parse().unwrap(),
+        }),
+    ] {
+        let refusal = mover.driver.order_in_vain(order).await.unwrap();
+        assert_eq!(refusal.kind, RefusalKind::SuperblockUnreadable);
+    }
+    mover.stop().await.unwrap();
+    assert_eq!(digest(&world.west.volume()).unwrap(), before);
+}
+
+/// A planned switch and back again: each way only the difference moves.
+#[tokio::test]
+async fn a_planned_switch_loses_nothing_and_failback_is_by_difference() {
+    let size = 16 * MIB;
+    let mut world = World::new(size).await;
+    world.write(0, size);
+    let base = world.baseline().await;
+    world.scatter(true, 10, size);
+    let (last, ..) = world.delta(base).await;
+    let promoted = world.promote(false).await;
+    let demoted = demote(&world.east, &promoted, Some(last)).await;
+    assert!(!demoted.diverged);
+    assert_eq!(demoted.image, ImageState::Consistent(last));
+    world.scatter(false, 10, size);
+    let point = world.point();
+    let (cut, _) = world.west.cut(point).unwrap();
+    // Without a list: the standby of before kept the digests of what it applied.
+    let (report, status) =
+        ferry::demo::shipment::ship_once(&world.west, &cut, &world.east, &Shipment::of(point))
+            .await
+            .unwrap();
+    assert_equal(&cut, &world.east.volume());
+    assert_eq!(status.decision.unwrap().mode, HandshakeMode::Log);
+    assert!(
+        report.data_bytes <= 10 * 4096,
+        "{} bytes",
+        report.data_bytes
+    );
+}

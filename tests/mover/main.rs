@@ -1,0 +1,9 @@
+//! The acceptance statements of the data plane (parts C and H), each proved through real mover
+//! processes on real files over TLS, driven by the control protocol.
+
+mod cycles;
+mod falls;
+mod handshake;
+mod kills;
+mod orders;
+mod world;
