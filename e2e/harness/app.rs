@@ -62,7 +62,7 @@ impl<'a> App<'a> {
                             "env": [{"name": "EVERY", "value": every},
                                     {"name": "PATH", "value": "/bin:/usr/bin"}],
                             "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/ready"]},
-                                "periodSeconds": 1},
+                                "periodSeconds": 1, "timeoutSeconds": 10},
                             "volumeMounts": [{"name": "data", "mountPath": "/data"}]}],
                         "volumes": [{"name": "data",
                             "persistentVolumeClaim": {"claimName": claim}}]}}}});

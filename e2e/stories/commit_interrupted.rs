@@ -28,7 +28,7 @@ async fn run(scene: &Scene) -> Result<()> {
     scene.claim("data", "fast", "128Mi", false).await?;
     let app = App::open(scene, "data", "0").await?;
     app.add(200, 4096).await?;
-    let more = json!({"transfer": {"bandwidth": "3Mi", "compression": "off"},
+    let more = json!({"transfer": {"bandwidth": "3Mi", "compression": "none"},
         "application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
     let pair = Pair::apply(
         scene,

@@ -29,7 +29,7 @@ async fn run(scene: &Scene) -> Result<()> {
     let app = App::open(scene, "data", "0").await?;
     app.add(500, 4096).await?;
     // Slow enough that a cycle of some MiB lasts for seconds; random payloads don't compress.
-    let more = json!({"transfer": {"bandwidth": "3Mi", "compression": "off"}});
+    let more = json!({"transfer": {"bandwidth": "3Mi", "compression": "none"}});
     let pair = Pair::apply(
         scene,
         &Wish {

@@ -38,7 +38,7 @@ async fn deleted(scene: &Scene, busy: bool) -> Result<()> {
     scene.claim("data", "fast", "64Mi", false).await?;
     let app = App::open(scene, "data", "0").await?;
     app.add(300, 4096).await?;
-    let slow = json!({"transfer": {"bandwidth": "2Mi", "compression": "off"}});
+    let slow = json!({"transfer": {"bandwidth": "2Mi", "compression": "none"}});
     let more = if busy { slow } else { json!({}) };
     let pair = Pair::apply(
         scene,

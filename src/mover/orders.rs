@@ -64,7 +64,7 @@ impl Mover {
 
     fn ship(&mut self, order: ShipOrder) -> Result<(), Refused> {
         self.needs_device(false)?;
-        let kept = self.digests.as_ref().and_then(|digests| digests.point());
+        let kept = self.kept().map(|(point, _)| point);
         let before = self.side.shipping();
         let actions = self.side.order(Order::Ship(Ship {
             cycle: order.cycle,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::journal::{DigestLog, Superblock};
+use crate::journal::{DigestLog, DigestReader, Superblock};
 use crate::mover::convert;
 use crate::mover::progress::CycleTrack;
 use crate::mover::run::{Input, Mover};
@@ -240,10 +240,7 @@ impl Mover {
         if let Some(track) = &mut self.track {
             track.rung = Some(plan.rung.clone());
         }
-        let kept = self.digests.as_ref().and_then(|digests| {
-            let reader = digests.reader().ok().flatten()?;
-            Some((digests.point()?, reader))
-        });
+        let kept = self.kept();
         let job = Job {
             id,
             plan,
@@ -268,6 +265,12 @@ impl Mover {
             Ok(shipment) => self.source.shipment = Some(shipment),
             Err(refused) => self.fail(refused),
         }
+    }
+
+    /// The digests kept here, and the cut that they are of.
+    pub(super) fn kept(&self) -> Option<(Point, DigestReader)> {
+        let digests = self.digests.as_ref()?;
+        Some((digests.point()?, digests.reader().ok().flatten()?))
     }
 
     fn fall(&mut self, plan: Plan) {

@@ -15,7 +15,7 @@ use crate::operator::build::MoverSettings;
 use crate::operator::ca::Authority;
 use crate::operator::events::Events;
 use crate::operator::link::MoverLinks;
-use crate::operator::metadata::{MetadataClient, Trust};
+use crate::operator::metadata::MetadataClient;
 use crate::operator::metrics::Metrics;
 use crate::operator::observe::{ClassCache, Timeline};
 use crate::units::PairName;
@@ -48,8 +48,9 @@ pub struct Context {
     pub pairs: OnceLock<Store<ReplicationPair>>,
     /// Lists that are being fed now, by pair.
     pub feeds: Mutex<HashMap<PairName, AbortHandle>>,
-    /// What drivers have shown not to be able to do, so that they are not asked each cycle.
-    pub trust: Mutex<HashMap<(String, bool), Trust>>,
+    /// Why a driver has no list of changes for a volume, by driver and volume handle, so that it is
+    /// not asked each cycle. By volume, since a driver may track some of its volumes only.
+    pub untracked: Mutex<HashMap<(String, String), String>>,
     /// Marks of time, by pair.
     pub timelines: Mutex<HashMap<PairName, Timeline>>,
 }

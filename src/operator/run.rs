@@ -139,7 +139,7 @@ async fn context(
         backoffs: Default::default(),
         pairs: Default::default(),
         feeds: Default::default(),
-        trust: Default::default(),
+        untracked: Default::default(),
         timelines: Default::default(),
         client,
     }))

@@ -54,10 +54,24 @@ pub(super) fn report(outcome: anyhow::Result<()>) -> ExitCode {
     if let Err(error) = outcome {
         match error.downcast_ref::<Ended>() {
             Some(ended) => anstream::eprintln!("{ended}"),
-            None => anstream::eprintln!("error: {error:#}"),
+            None => anstream::eprintln!("error: {}", told(&error)),
         }
     }
     ExitCode::from(code)
+}
+
+/// An error with its causes, each said once: many libraries repeat the cause in their own words.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut text, cause| {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+        text
+    })
 }
 
 #[cfg(test)]
@@ -72,6 +86,17 @@ mod tests {
         assert_eq!(exit_code(&refused.context("promote shop/orders")), REFUSED);
         assert_eq!(exit_code(&Err(anyhow::anyhow!("broken"))), ERROR);
         assert_eq!(exit_code(&Ok(())), OK);
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("no such file")
+            .context("failed to read x: no such file")
+            .context("failed to start");
+        assert_eq!(
+            told(&error),
+            "failed to start: failed to read x: no such file"
+        );
     }
 
     #[test]

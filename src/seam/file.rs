@@ -255,6 +255,17 @@ impl BlockFile for OsFile {
         let fail = |e: Errno| DiskError::new("find data in", self.at(from), e.into());
         let start = match rustix::fs::seek(&self.cached, SeekFrom::Data(from)) {
             Ok(start) => start,
+            // Either a hole up to the end, or an end that has come closer: then what was there is
+            // gone, and must not pass for zeros.
+            Err(Errno::NXIO)
+                if rustix::fs::seek(&self.cached, SeekFrom::End(0)).map_err(fail)? < size =>
+            {
+                return Err(DiskError::new(
+                    "find data in",
+                    self.at(from),
+                    io::ErrorKind::UnexpectedEof.into(),
+                ));
+            }
             Err(Errno::NXIO) => return Ok(None),
             // Block devices and old file systems can't tell.
             Err(Errno::INVAL | Errno::OPNOTSUPP) => {

@@ -194,10 +194,20 @@ pub async fn demote(
     status.superblock.unwrap()
 }
 
-/// What a site's superblock says.
+/// What a site's superblock says, once what was interrupted is taken up.
 pub async fn superblock(site: &Site) -> SuperblockReport {
     let mut mover = site.start(&site.volume(), false).await.unwrap();
-    let status = mover.driver.status().await.unwrap();
+    let status = mover
+        .driver
+        .wait_for(std::time::Duration::from_secs(60), |status| {
+            let image = status
+                .superblock
+                .as_ref()
+                .map(|superblock| superblock.image);
+            !matches!(image, Some(ImageState::Redo(_)))
+        })
+        .await
+        .unwrap();
     mover.stop().await.unwrap();
     status.superblock.unwrap()
 }

@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 6] = [
     &["pair", "wire"],
     &["api", "journal", "volume"],
     &["mover", "operator"],
-    &["plugin"],
+    &["plugin", "demo"],
 ];
 
 /// May be imported from anywhere above `units`, and imports nothing else of ours.

@@ -264,7 +264,8 @@ pub struct TransferSpec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CompressionSpec {
-    /// Never.
+    /// Never. Not called `off`: YAML 1.1, which Kubernetes reads, takes that for `false`.
+    #[serde(rename = "none")]
     Off,
     /// Always lz4.
     Lz4,

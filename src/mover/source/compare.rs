@@ -1,6 +1,6 @@
 //! What candidates are compared with: digests kept here, or those of the standby's image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -42,8 +42,8 @@ struct StandbyDigests {
     /// Answers that came and may still be needed, by first block. Windows of nothing but zeros are
     /// kept as `None`.
     windows: BTreeMap<u64, Option<Vec<BlockDigest>>>,
-    /// The first block that is not asked for yet.
-    asked: u64,
+    /// Windows that were asked for and have not come.
+    asked: BTreeSet<u64>,
 }
 
 impl Reference {
@@ -66,7 +66,7 @@ impl Reference {
                 answers,
                 size,
                 windows: BTreeMap::new(),
-                asked: 0,
+                asked: BTreeSet::new(),
             }),
             stopped,
         }
@@ -132,10 +132,6 @@ impl StandbyDigests {
     ) -> io::Result<()> {
         for (block, digest) in (first..).zip(out.iter_mut()) {
             let window = block / REQUEST_BLOCKS * REQUEST_BLOCKS;
-            // Where nothing was looked at, nothing is asked for either.
-            if self.asked < window {
-                self.asked = window;
-            }
             while !self.windows.contains_key(&window) {
                 self.ask_ahead(window)?;
                 self.take_answer(stopped)?;
@@ -151,10 +147,21 @@ impl StandbyDigests {
         Ok(())
     }
 
+    /// Asks for a window and those after it that are likely to be needed next. Windows are asked for
+    /// in any order, because several threads read.
     fn ask_ahead(&mut self, window: u64) -> io::Result<()> {
         let end = wire::block_count(self.size);
-        while self.asked < end && self.asked < window + REQUESTS_MAX * REQUEST_BLOCKS {
-            let offset = self.asked * BLOCK_BYTES;
+        for ahead in 0..REQUESTS_MAX {
+            let first = window + ahead * REQUEST_BLOCKS;
+            let needed = ahead == 0 || self.asked.len() < REQUESTS_MAX as usize;
+            if first >= end
+                || !needed
+                || self.windows.contains_key(&first)
+                || !self.asked.insert(first)
+            {
+                continue;
+            }
+            let offset = first * BLOCK_BYTES;
             let len = (REQUEST_BLOCKS * BLOCK_BYTES).min(self.size - offset);
             let request = DigestRequest {
                 extent: Extent::new(offset, len),
@@ -162,7 +169,6 @@ impl StandbyDigests {
             self.words
                 .blocking_send(Message::DigestRequest(request))
                 .map_err(|_| gone())?;
-            self.asked += REQUEST_BLOCKS;
         }
         Ok(())
     }

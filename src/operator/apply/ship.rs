@@ -4,7 +4,6 @@ use crate::operator::apply::{Error, Visit, orders};
 use crate::operator::context::lock;
 use crate::operator::decide::ShipPlan;
 use crate::operator::metadata::{ExtentStream, MetadataError, SnapshotName, Trust};
-use crate::operator::observe::VolumeMode;
 use crate::wire::control::{ChangeList, Request, ShipOrder};
 
 /// A list that was found, and why it is no better one.
@@ -63,17 +62,15 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
             plan.snapshot
         ));
     };
-    let block = visit
+    let volume = visit
         .observed
         .app_claim
         .as_ref()
-        .is_some_and(|claim| claim.mode == VolumeMode::Block);
-    let known = (facts.driver.clone(), block);
-    if lock(&visit.ctx.trust).get(&known) == Some(&Trust::None) {
-        return nothing(format!(
-            "driver {} tracks no changes of volumes of this kind, as it said before",
-            facts.driver
-        ));
+        .and_then(|claim| claim.volume.as_ref()?.handle.clone());
+    let volume = volume.unwrap_or_default();
+    let known = (facts.driver.clone(), volume.clone());
+    if let Some(because) = lock(&visit.ctx.untracked).get(&known) {
+        return nothing(because.clone());
     }
     let snapshot = SnapshotName {
         namespace: visit.name.namespace().into(),
@@ -104,7 +101,7 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
         },
     };
     if no_delta.trust == Trust::None {
-        lock(&visit.ctx.trust).insert(known, Trust::None);
+        lock(&visit.ctx.untracked).insert(known, no_delta.because.clone());
         return nothing(no_delta.because);
     }
     if let Err(because) = &plan.allocated {
@@ -123,7 +120,7 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
         },
         Err(error) => {
             if error.trust == Trust::None {
-                lock(&visit.ctx.trust).insert(known, Trust::None);
+                lock(&visit.ctx.untracked).insert(known, error.because.clone());
             }
             nothing(format!("{}; {}", no_delta.because, error.because))
         }

@@ -23,6 +23,8 @@ mod sweep;
 #[cfg(test)]
 pub(in crate::operator) mod tests;
 
+use jiff::SignedDuration;
+
 use crate::operator::observe::Observed;
 use crate::operator::switch;
 use crate::operator::validate::{Problem, Settings};
@@ -33,6 +35,9 @@ pub use cycle::{consent, is_diverged};
 pub use draft::{Decision, Draft};
 pub use movers::ready as mover_ready;
 pub use reports::{Report, absorb};
+
+/// How often to look whether a problem has been put right: no watch tells of classes.
+const PROBLEM_LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// What to do next.
 #[must_use]
@@ -47,5 +52,8 @@ pub fn decide(observed: &Observed, settings: &Settings, problem: Option<&Problem
         sweep::sweep(&mut draft);
     }
     movers::settle(&mut draft);
+    if problem.is_some() {
+        draft.visit_in(PROBLEM_LOOK_AGAIN);
+    }
     draft.finish()
 }

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
@@ -109,4 +110,35 @@ func (d *Driver) growMounted(volume pool.Volume) error {
 	}
 	volume.GrowFileSystem = false
 	return d.pool.UpdateVolume(volume)
+}
+
+// growStaged grows a file system that could not grow under its user, now that
+// no pod has it: where the next pod is there at once, the kubelet leaves a
+// volume staged between the two. It is mounted, as it was,
+// whatever comes of it.
+func (d *Driver) growStaged(volume pool.Volume, request *csi.NodePublishVolumeRequest) error {
+	if !volume.GrowFileSystem {
+		return nil
+	}
+	device, attached, err := loop.FindWritable(d.pool.VolumeImage(volume.Handle))
+	if err != nil || !attached {
+		return err
+	}
+	mounts, err := filesystem.CountMounts(device.Path())
+	if err != nil || mounts != 1 {
+		return err // another pod has it, or it isn't staged
+	}
+	stage := &csi.NodeStageVolumeRequest{
+		VolumeId: volume.Handle, StagingTargetPath: request.GetStagingTargetPath(), VolumeCapability: request.GetVolumeCapability(),
+	}
+	if err := filesystem.Unmount(stage.GetStagingTargetPath()); err != nil {
+		slog.Info("the file system is not grown yet: somebody has it open", "volume", volume.Handle, "error", err)
+		return nil
+	}
+	if err := d.stageMount(volume, device, stage); err != nil {
+		slog.Warn("the file system could not be grown; going on without", "volume", volume.Handle, "error", err)
+		volume.GrowFileSystem = false // only here: the record still has it
+		return d.stageMount(volume, device, stage)
+	}
+	return nil
 }

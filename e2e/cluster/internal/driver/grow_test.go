@@ -86,6 +86,40 @@ func TestGrownWhileMounted(t *testing.T) {
 	r.unpublish(handle)
 }
 
+// The next pod is there at once, so the kubelet leaves the volume staged.
+func TestGrownBetweenPodsWhileStaged(t *testing.T) {
+	r := newRig(t)
+	handle := r.create(pool.ModeMount, 64*mib, nil)
+	path := r.publish(handle, pool.ModeMount, false)
+	r.must(os.WriteFile(path+"/file", []byte("kept"), 0o644))
+	r.expand(handle, 256*mib)
+	_, err := r.driver.NodeUnpublishVolume(context.Background(), &csi.NodeUnpublishVolumeRequest{VolumeId: handle, TargetPath: path})
+	r.must(err)
+	// Somebody who has the file system open in secret, such as a container
+	// that is still ending: the pod starts all the same, without the growth.
+	secret, err := os.Open(r.staging(handle) + "/file")
+	r.must(err)
+	path = r.publishStaged(handle)
+	r.wantFile(path+"/file", "kept")
+	secret.Close()
+	_, err = r.driver.NodeUnpublishVolume(context.Background(), &csi.NodeUnpublishVolumeRequest{VolumeId: handle, TargetPath: path})
+	r.must(err)
+	path = r.publishStaged(handle)
+	r.wantRoom(path, 256*mib)
+	r.wantFile(path+"/file", "kept")
+	r.unpublish(handle)
+}
+
+func (r *rig) publishStaged(handle string) string {
+	r.Helper()
+	_, err := r.driver.NodePublishVolume(context.Background(), &csi.NodePublishVolumeRequest{
+		VolumeId: handle, StagingTargetPath: r.staging(handle), TargetPath: r.target(handle),
+		VolumeCapability: capability(pool.ModeMount, ""),
+	})
+	r.must(err)
+	return r.target(handle)
+}
+
 func TestXFSGrowsWhileMounted(t *testing.T) {
 	r := newRig(t)
 	handle := r.create(pool.ModeMount, 320*mib, nil)

@@ -28,7 +28,8 @@ func (d *Driver) NodePublishVolume(_ context.Context, request *csi.NodePublishVo
 		return nil, status.Error(codes.FailedPrecondition, "staging_target_path is required: stage the volume first")
 	}
 	defer d.locks.lock(request.GetVolumeId())()
-	if _, err := d.pool.Volume(request.GetVolumeId()); err != nil {
+	volume, err := d.pool.Volume(request.GetVolumeId())
+	if err != nil {
 		return nil, fail(err)
 	}
 	mounted, err := filesystem.Mounted(request.GetTargetPath())
@@ -38,7 +39,7 @@ func (d *Driver) NodePublishVolume(_ context.Context, request *csi.NodePublishVo
 	readOnly := request.GetReadonly() || readerOnly(request.GetVolumeCapability())
 	if mode == pool.ModeBlock {
 		err = d.publishBlock(request, readOnly)
-	} else {
+	} else if err = d.growStaged(volume, request); err == nil {
 		err = publishMount(request, readOnly)
 	}
 	return &csi.NodePublishVolumeResponse{}, fail(err)

@@ -90,17 +90,25 @@ func (d *Driver) stageMount(volume pool.Volume, device loop.Device, request *csi
 	if err != nil {
 		return err
 	}
+	grow := volume.GrowFileSystem
 	// Formatting may have changed the record.
 	if volume, err = d.pool.Volume(volume.Handle); err != nil {
 		return err
 	}
-	if volume.GrowFileSystem {
+	if grow {
+		// The device may have been attached before the image grew.
+		if err := loop.Refresh(device.Number); err != nil {
+			return err
+		}
 		if err := filesystem.GrowUnmounted(device.Path(), kind); err != nil {
 			return err
 		}
 	}
 	if err := filesystem.Mount(device.Path(), target, kind, mount.GetMountFlags()); err != nil {
 		return err
+	}
+	if !grow {
+		return nil
 	}
 	return d.finishGrowth(volume, device, target)
 }
@@ -166,9 +174,6 @@ func (d *Driver) mayFormat(volume pool.Volume) error {
 // larger than it: one restored into a larger volume, or one that could not be
 // grown while it was mounted.
 func (d *Driver) finishGrowth(volume pool.Volume, device loop.Device, target string) error {
-	if !volume.GrowFileSystem {
-		return nil
-	}
 	if err := filesystem.Grow(device.Path(), target); err != nil {
 		return err
 	}

@@ -24,13 +24,38 @@ func Mounted(target string) (bool, error) {
 
 // MountOf returns a place where the file system on a device is mounted.
 func MountOf(device string) (string, bool, error) {
-	var stat unix.Stat_t
-	if err := unix.Stat(device, &stat); err != nil {
-		return "", false, fmt.Errorf("look for mounts of %s: %w", device, err)
+	number, err := deviceNumber(device)
+	if err != nil {
+		return "", false, err
 	}
-	number := fmt.Sprintf("%d:%d", unix.Major(stat.Rdev), unix.Minor(stat.Rdev))
 	found, ok, err := last(func(e entry) bool { return e.device == number })
 	return found.mountpoint, ok, err
+}
+
+// CountMounts tells in how many places the file system on a device is mounted,
+// as far as this process sees.
+func CountMounts(device string) (int, error) {
+	number, err := deviceNumber(device)
+	if err != nil {
+		return 0, err
+	}
+	count := 0
+	_, _, err = last(func(e entry) bool {
+		if e.device == number {
+			count++
+		}
+		return false
+	})
+	return count, err
+}
+
+// deviceNumber is a device's number as the mount table writes it.
+func deviceNumber(device string) (string, error) {
+	var stat unix.Stat_t
+	if err := unix.Stat(device, &stat); err != nil {
+		return "", fmt.Errorf("look for mounts of %s: %w", device, err)
+	}
+	return fmt.Sprintf("%d:%d", unix.Major(stat.Rdev), unix.Minor(stat.Rdev)), nil
 }
 
 // kindAt is the type of the file system mounted at exactly this path.
