@@ -173,7 +173,7 @@ async fn round(
     ctx.keep_timeline(name, timeline);
     publish(ctx, name, pair, status).await?;
     outcome?;
-    Ok(waits.then(|| Requeue::requeue(Duration::from_millis(300))))
+    Ok(waits.then(|| Requeue::requeue(Duration::from_millis(150))))
 }
 
 /// Whether the decision asked to be looked at again at once, after its status was written.

@@ -8,6 +8,7 @@ use crate::api::v1alpha1::{FinishedCycle, PointStatus};
 use crate::operator::decide::progress::{self, int};
 use crate::operator::decide::{Action, CutWish, Device, Draft, movers};
 use crate::operator::observe::{SiteView, millis_between};
+use crate::operator::switch;
 use crate::units::Point;
 use crate::wire::control::{CycleOutcome, CycleReport, Request};
 
@@ -187,6 +188,10 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
         .find(|s| s.name == standby.name.as_str())
     {
         site.diverged = false;
+    }
+    if d.status.switch.as_ref().is_some_and(switch::unfinished) {
+        // Both movers are needed for what follows the last cut.
+        return;
     }
     // What was wanted for the cycle only is let go; the target may linger for the next one.
     d.wanted.remove(&primary.name);
