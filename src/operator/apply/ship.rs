@@ -81,7 +81,7 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
             match visit
                 .ctx
                 .metadata
-                .delta(base_facts, facts, &volume, &snapshot, plan.capacity)
+                .delta(base_facts, facts, &snapshot, plan.capacity)
                 .await
             {
                 Ok(stream) => {
