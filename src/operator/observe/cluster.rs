@@ -270,6 +270,7 @@ fn assemble(ctx: &Context, pair: &ReplicationPair, name: &PairName, listed: &Lis
         sites,
         rival: ctx.rival(pair),
         application: listed.application.clone(),
+        immediate_classes: listed.classes.immediate.clone(),
         snapshots_served: listed.classes.snapshots_served,
         snapshot_class_count: listed.classes.snapshot_class_count(),
         timeline: ctx.timeline(name),

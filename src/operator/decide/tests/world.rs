@@ -83,6 +83,7 @@ fn claim(name: &str, volume: &str, mode: VolumeMode) -> Claim {
         deleting: false,
         requested_bytes: GIB,
         capacity_bytes: GIB,
+        bound: true,
         mode,
         storage_class: Some("fast".into()),
         volume: Some(Volume {
@@ -156,6 +157,7 @@ impl World {
                 wanted: n,
                 present: n,
             }),
+            immediate_classes: ["fast".to_string()].into(),
             snapshots_served: true,
             snapshot_class_count: 1,
             timeline: self.timeline.clone(),
@@ -253,6 +255,8 @@ impl World {
                 self.side(site.as_str()).sources.push(SourceClaim {
                     name,
                     point,
+                    storage_class: Some("fast".into()),
+                    bound: true,
                     deleting: false,
                 });
             }
