@@ -68,7 +68,7 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
         .as_ref()
         .and_then(|claim| claim.volume.as_ref()?.handle.clone());
     let volume = volume.unwrap_or_default();
-    let known = (facts.driver.clone(), volume.clone());
+    let known = (facts.driver.clone(), volume);
     if let Some(because) = lock(&visit.ctx.untracked).get(&known) {
         return nothing(because.clone());
     }
@@ -81,7 +81,7 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
             match visit
                 .ctx
                 .metadata
-                .delta(base_facts, facts, &volume, &snapshot, plan.capacity)
+                .delta(base_facts, facts, &snapshot, plan.capacity)
                 .await
             {
                 Ok(stream) => {
