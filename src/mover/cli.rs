@@ -10,7 +10,7 @@ use crate::units::{PairName, SiteName};
 
 /// Reads and writes one volume's data for the operator.
 ///
-/// Exit codes: 0 after an order to shut down, 2 when something was wrong from the start (options,
+/// Exit codes: 0 after an order to shut down, SIGTERM or SIGINT, 2 when something was wrong from the start (options,
 /// certificates, device, address), 3 when the superblock could not be saved, 1 for anything else.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -65,9 +65,33 @@ pub fn run(args: Args) -> Result<(), SetupError> {
     let ended = runtime.block_on(async {
         let (mover, address) = Mover::bind(setup, &args.listen).await?;
         tracing::info!(%address, "listening");
-        mover.run().await
+        tokio::select! {
+            ended = mover.run() => ended,
+            () = told_to_end() => {
+                tracing::info!("told to end; what is durable is taken up by the next mover");
+                Ok(())
+            }
+        }
     });
     // Threads that still wait for a disk or a peer must not hold the end up.
     runtime.shutdown_background();
     ended
+}
+
+/// Waits for SIGTERM or SIGINT. A container's first process would otherwise not heed them.
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (terminate, interrupt) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    match (terminate, interrupt) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
 }

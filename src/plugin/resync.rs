@@ -172,7 +172,17 @@ mod tests {
             text.lines().all(|line| line.chars().count() <= WIDTH),
             "{text}"
         );
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r#"
+            Resync of shop/invoices: west gives up its own writes and follows east (epoch
+              1).
+              - west holds writes that east does not have: kubectl ferry resync invoices
+                --discard west gives them up
+              - What was written at west and never reached east is overwritten. It can't be
+                brought back after that; save what may be needed first, from a snapshot of
+                that volume.
+              - Only what differs is copied, where both sides know what they changed since
+                they parted.
+        "#);
     }
 
     #[test]

@@ -1,12 +1,22 @@
 //! Carrying out one step.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::Client;
+use std::collections::BTreeMap;
 
-use crate::operator::rebind::{RebindError, RebindWish, Step};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::json;
+
+use crate::api::names;
+use crate::operator::rebind::object::BOUND_BY_CONTROLLER;
+use crate::operator::rebind::observe::failed;
+use crate::operator::rebind::record::{RECORD_KEY, record_name};
+use crate::operator::rebind::{ClaimRecord, RebindError, RebindWish, Step, VolumeKey, new_volume};
+use crate::units::SiteName;
 
 /// Carries out one step. Repeating it is harmless. A conflict (the object has changed since it was
-/// observed) counts as done: the next observation decides anew.
+/// observed, or is gone) counts as done: the next observation decides anew.
 ///
 /// # Errors
 /// When the API server refuses.
@@ -16,5 +26,177 @@ pub async fn execute(
     owner: &OwnerReference,
     step: &Step,
 ) -> Result<(), RebindError> {
-    todo!("{} {wish:?} {owner:?} {step:?}", client.default_namespace())
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), wish.pair.namespace());
+    let done = match step {
+        Step::Retain {
+            volume,
+            site,
+            before,
+        } => retain(&volumes, wish, volume, site, before.as_deref()).await,
+        Step::CreateVolume(volume) => return create_volume(&volumes, volume).await,
+        Step::Reserve {
+            volume,
+            claim,
+            resource_version,
+        } => reserve(&volumes, wish, volume, claim, resource_version).await,
+        Step::Record(record) => return keep(client, wish, owner, record).await,
+        Step::DeleteClaim {
+            claim,
+            uid,
+            resource_version,
+        } => {
+            let params = only_if(uid, resource_version);
+            claims.delete(claim, &params).await.map(drop)
+        }
+        Step::CreateClaim(claim) => claims.create(&PostParams::default(), claim).await.map(drop),
+        Step::DeleteVolume {
+            volume,
+            uid,
+            resource_version,
+        } => {
+            let params = only_if(uid, resource_version);
+            volumes.delete(volume, &params).await.map(drop)
+        }
+        Step::LetGo {
+            volume,
+            keep,
+            resource_version,
+        } => {
+            let patch = json!({"metadata": {
+                "finalizers": keep, "resourceVersion": resource_version,
+            }});
+            merge(&volumes, volume, &patch).await
+        }
+        Step::Forget => {
+            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), wish.pair.namespace());
+            let name = record_name(wish.pair.name());
+            maps.delete(&name, &DeleteParams::default()).await.map(drop)
+        }
+    };
+    match done {
+        // Gone, or not as it was: whatever is there now is looked at again.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+            tracing::info!(%step, reason = status.message, "a step has been overtaken");
+            Ok(())
+        }
+        other => other.map_err(failed(|| step.to_string())),
+    }
+}
+
+async fn retain(
+    volumes: &Api<PersistentVolume>,
+    wish: &RebindWish,
+    volume: &str,
+    site: &SiteName,
+    before: Option<&str>,
+) -> Result<(), kube::Error> {
+    let mut patch = json!({
+        "metadata": {"labels": new_volume::labels(&wish.pair, site)},
+        "spec": {"persistentVolumeReclaimPolicy": "Retain"},
+    });
+    if let Some(before) = before {
+        patch["metadata"]["annotations"] = json!({names::RECLAIM_POLICY_ANNOTATION: before});
+    }
+    merge(volumes, volume, &patch).await
+}
+
+/// An object that exists already is as good as created if it stands for the same volume.
+async fn create_volume(
+    volumes: &Api<PersistentVolume>,
+    volume: &PersistentVolume,
+) -> Result<(), RebindError> {
+    let name = volume.name_any();
+    match volumes.create(&PostParams::default(), volume).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let found = volumes.get_opt(&name).await;
+            let found = found.map_err(failed(|| format!("read PersistentVolume {name}")))?;
+            match found.filter(|found| VolumeKey::of(found) != VolumeKey::of(volume)) {
+                None => Ok(()),
+                Some(_) => Err(RebindError::NameTaken {
+                    object: format!("PersistentVolume {name}"),
+                }),
+            }
+        }
+        Err(source) => Err(failed(|| format!("create PersistentVolume {name}"))(source)),
+    }
+}
+
+async fn reserve(
+    volumes: &Api<PersistentVolume>,
+    wish: &RebindWish,
+    volume: &str,
+    claim: &str,
+    resource_version: &str,
+) -> Result<(), kube::Error> {
+    let mut reference = json!(new_volume::reservation(&wish.pair, claim));
+    // What the old binding left in the reference would keep the new claim out.
+    for field in ["uid", "resourceVersion", "fieldPath"] {
+        reference[field] = serde_json::Value::Null;
+    }
+    let patch = json!({
+        "metadata": {
+            "resourceVersion": resource_version,
+            "annotations": {BOUND_BY_CONTROLLER: null},
+        },
+        "spec": {"claimRef": reference},
+    });
+    merge(volumes, volume, &patch).await
+}
+
+async fn keep(
+    client: &Client,
+    wish: &RebindWish,
+    owner: &OwnerReference,
+    record: &ClaimRecord,
+) -> Result<(), RebindError> {
+    let name = record_name(wish.pair.name());
+    let text = serde_json::to_string(record).map_err(|e| RebindError::RecordUnreadable {
+        name: name.clone(),
+        reason: e.to_string(),
+    })?;
+    let label = |key: &str, value: &str| (key.to_string(), value.to_string());
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            namespace: Some(wish.pair.namespace().into()),
+            labels: Some(BTreeMap::from([
+                label(names::MANAGED_BY_LABEL, names::MANAGED_BY),
+                label(names::PAIR_LABEL, wish.pair.name()),
+            ])),
+            owner_references: Some(vec![owner.clone()]),
+            ..ObjectMeta::default()
+        },
+        data: Some(BTreeMap::from([(RECORD_KEY.to_string(), text)])),
+        ..ConfigMap::default()
+    };
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), wish.pair.namespace());
+    let params = PatchParams::apply(names::OPERATOR_MANAGER).force();
+    maps.patch(&name, &params, &Patch::Apply(&map))
+        .await
+        .map(drop)
+        .map_err(failed(|| format!("write ConfigMap {name}")))
+}
+
+fn only_if(uid: &str, resource_version: &str) -> DeleteParams {
+    DeleteParams::default().preconditions(Preconditions {
+        uid: Some(uid.into()),
+        resource_version: Some(resource_version.into()),
+    })
+}
+
+async fn merge(
+    volumes: &Api<PersistentVolume>,
+    name: &str,
+    patch: &serde_json::Value,
+) -> Result<(), kube::Error> {
+    let params = PatchParams {
+        field_manager: Some(names::OPERATOR_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    volumes
+        .patch(name, &params, &Patch::Merge(patch))
+        .await
+        .map(drop)
 }

@@ -35,6 +35,17 @@ pub enum RebindError {
         /// The PersistentVolume.
         volume: String,
     },
+    /// A volume's object is bound to, or reserved for, a claim that is not the pair's.
+    #[error(
+        "PersistentVolume {volume} is bound to or reserved for claim {claim}, which is not the pair's; \
+         delete that claim, or the volume's claimRef, then Ferry goes on"
+    )]
+    VolumeTaken {
+        /// The PersistentVolume.
+        volume: String,
+        /// The claim.
+        claim: String,
+    },
     /// An object with a name that Ferry needs belongs to somebody else.
     #[error("{object} exists but is not this pair's; rename or delete it, then Ferry goes on")]
     NameTaken {

@@ -1,6 +1,11 @@
 //! All that is still to be done, for people. Pure.
 
-use crate::operator::rebind::{RebindError, RebindView, RebindWish};
+use crate::operator::rebind::model::Model;
+use crate::operator::rebind::{Next, RebindError, RebindView, RebindWish, next};
+
+/// The most steps of a plan; a re-binding takes far fewer. A longer one is cut there, which a test
+/// rules out.
+const STEPS_MAX: usize = 64;
 
 /// All that is still to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,11 +24,27 @@ pub struct PlannedStep {
 }
 
 /// All that is still to be done to get from `view` to `wish`, found by playing it through on a model
-/// of the API. Waits that nothing but people can end, such as pods in use, are listed and assumed to
-/// end.
+/// of the API. Waits that only people can end, such as pods in use, are listed and assumed to end.
 ///
 /// # Errors
 /// As [`super::next`].
 pub fn plan(view: &RebindView, wish: &RebindWish) -> Result<Plan, RebindError> {
-    todo!("{view:?} {wish:?}")
+    let mut model = Model::new(view.clone(), &wish.pair);
+    let mut steps = Vec::new();
+    while steps.len() < STEPS_MAX {
+        let (sentence, wait) = match next(&model.view, wish)? {
+            Next::Do(step) => {
+                model.execute(wish, &step);
+                model.settle();
+                (step.to_string(), false)
+            }
+            Next::Wait(wait) => {
+                model.grant(&wait);
+                (format!("wait for {wait}"), true)
+            }
+            Next::Done => break,
+        };
+        steps.push(PlannedStep { sentence, wait });
+    }
+    Ok(Plan { steps })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
-use crate::operator::rebind::ClaimRecord;
+use crate::operator::rebind::{ClaimRecord, VolumeKey};
 
 /// What is there now: the two volumes' objects, the claims, and who uses them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,4 +17,19 @@ pub struct RebindView {
     pub users: BTreeMap<String, Vec<String>>,
     /// What was kept of the application's claim.
     pub record: Option<ClaimRecord>,
+}
+
+impl RebindView {
+    /// The PersistentVolumes that stand for `key`.
+    pub fn volumes_of(&self, key: &VolumeKey) -> impl Iterator<Item = &PersistentVolume> {
+        self.volumes
+            .values()
+            .filter(move |volume| VolumeKey::of(volume).as_ref() == Some(key))
+    }
+
+    /// The pods that use `claim`.
+    #[must_use]
+    pub fn users_of(&self, claim: &str) -> &[String] {
+        self.users.get(claim).map_or(&[], Vec::as_slice)
+    }
 }

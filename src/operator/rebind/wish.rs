@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::PersistentVolume;
 use serde::{Deserialize, Serialize};
 
+use crate::api::names;
 use crate::units::{Epoch, PairName, SiteName};
 
 /// A volume of the storage system, whatever PersistentVolume objects stand for it.
@@ -35,11 +36,24 @@ pub struct RebindWish {
     /// The application's claim.
     pub app_claim: String,
     /// The new primary, when it is of this cluster: its volume is for the application's claim.
-    /// Otherwise the application's claim is to be gone here.
+    /// Otherwise the application's claim is to be gone here; what was kept of it stays.
     pub primary: Option<SiteVolume>,
     /// The standby, when it is of this cluster: its volume is for its replica claim, as a block
     /// device.
     pub standby: Option<SiteVolume>,
+}
+
+impl RebindWish {
+    /// The sites of this cluster.
+    pub fn sites(&self) -> impl Iterator<Item = &SiteVolume> {
+        self.primary.iter().chain(&self.standby)
+    }
+
+    /// The claim that a site's volume has while the site is standby.
+    #[must_use]
+    pub fn replica_claim(&self, site: &SiteName) -> String {
+        names::replica_claim(self.pair.name(), site.as_str())
+    }
 }
 
 impl VolumeKey {
