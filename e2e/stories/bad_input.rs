@@ -333,7 +333,11 @@ async fn in_use_at_both(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
             "volumeDevices": [{"name": "volume", "devicePath": "/dev/volume"}]}],
         "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": claim}}]});
     scene.pod("intruder", spec).await?;
+    // Found at the latest when the next cycle is due.
+    let before = pair.trigger().await?;
     told(pair, reasons::REPLICA_IN_USE).await?;
+    let committed = pair.status().await?.committed_point.map_or(0, |p| p.seq);
+    ensure!(committed <= before, "a cycle was made beside the intruder");
     scene.delete_pod("intruder", 0).await?;
     pair.until("the pair to be well again", secs(60), |s| {
         crate::harness::pair::is_true(&s.conditions, ferry::api::conditions::READY).then_some(())
