@@ -68,7 +68,7 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
         .as_ref()
         .and_then(|claim| claim.volume.as_ref()?.handle.clone());
     let volume = volume.unwrap_or_default();
-    let known = (facts.driver.clone(), volume.clone());
+    let known = (facts.driver.clone(), volume);
     if let Some(because) = lock(&visit.ctx.untracked).get(&known) {
         return nothing(because.clone());
     }
