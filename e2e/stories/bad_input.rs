@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use ferry::api::{names, reasons};
 use futures::FutureExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
 use super::Story;
@@ -175,16 +176,20 @@ async fn named(scene: &Scene, mistake: &Mistake) -> Result<()> {
 
 /// The condition, its sentence, and the Event of a reason.
 async fn told(pair: &Pair<'_>, reason: &str) -> Result<()> {
-    let condition = pair
-        .until(&format!("reason {reason}"), NAMED_WITHIN, |s| {
-            s.conditions.iter().find(|c| c.reason == reason).cloned()
-        })
-        .await?;
-    let message = &condition.message;
-    ensure!(
-        message.chars().count() >= SENTENCE_CHARS_MIN,
-        "{reason} says too little: {message:?}"
-    );
+    // Several conditions may have the reason; one of them has to say what to do.
+    pair.until(
+        &format!("reason {reason} with a sentence"),
+        NAMED_WITHIN,
+        |s| {
+            let says = |c: &&Condition| c.message.chars().count() >= SENTENCE_CHARS_MIN;
+            s.conditions
+                .iter()
+                .filter(|c| c.reason == reason)
+                .find(says)
+                .map(|_| ())
+        },
+    )
+    .await?;
     let scene = pair.scene;
     crate::harness::until(format!("an Event {reason}"), secs(15), || async {
         let events = dump::events(scene).await;
@@ -328,7 +333,11 @@ async fn in_use_at_both(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
             "volumeDevices": [{"name": "volume", "devicePath": "/dev/volume"}]}],
         "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": claim}}]});
     scene.pod("intruder", spec).await?;
+    // Found at the latest when the next cycle is due.
+    let before = pair.trigger().await?;
     told(pair, reasons::REPLICA_IN_USE).await?;
+    let committed = pair.status().await?.committed_point.map_or(0, |p| p.seq);
+    ensure!(committed <= before, "a cycle was made beside the intruder");
     scene.delete_pod("intruder", 0).await?;
     pair.until("the pair to be well again", secs(60), |s| {
         crate::harness::pair::is_true(&s.conditions, ferry::api::conditions::READY).then_some(())
