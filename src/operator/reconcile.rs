@@ -147,6 +147,14 @@ async fn round(
     conditions(&observed, &settings, problem.as_ref(), &mut decision);
     note_commit(ctx, name, &observed, &decision);
     ctx.keep_timeline(name, decision.timeline.clone());
+    let moving = decision
+        .status
+        .switch
+        .as_ref()
+        .is_some_and(switch::unfinished);
+    if decision.status.cycle.is_none() && !moving {
+        ctx.slots.release(name);
+    }
     publish(ctx, name, pair, decision.status.clone()).await?;
     if decision.actions.is_empty() {
         gauges(ctx, name, &observed, &settings, &decision);

@@ -39,6 +39,8 @@ pub struct Observed {
     pub snapshots_served: bool,
     /// How many snapshot classes there are, of whatever driver.
     pub snapshot_class_count: usize,
+    /// Whether a cycle may begin, as to how many pairs are at work already.
+    pub slot: bool,
     /// Millisecond marks of the running cycle, kept in memory only.
     pub timeline: Timeline,
 }

@@ -160,6 +160,7 @@ impl World {
             immediate_classes: ["fast".to_string()].into(),
             snapshots_served: true,
             snapshot_class_count: 1,
+            slot: true,
             timeline: self.timeline.clone(),
         }
     }
