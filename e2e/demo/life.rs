@@ -200,7 +200,7 @@ impl<'a> Life<'a> {
         app.add(self.amounts.cycle_orders, self.amounts.order_bytes)
             .await?;
         self.teller.tell("rows were written at the new site");
-        let first = pair.follows().await?;
+        let first = pair.sync().await?;
         self.teller.tell(teller::cycle(&first));
         self.difference_only(pair, first.wire_bytes).await?;
         let cycle = pair.sync().await?;
@@ -332,7 +332,7 @@ impl<'a> Life<'a> {
     async fn nothing_left_over(&mut self, pair: &Pair<'_>) -> Result<()> {
         self.teller
             .step("Nothing is left over but what the pair owns");
-        pair.follows().await?;
+        pair.sync().await?;
         leftovers::only_what_the_pair_owns(pair).await?;
         let status = pair.ferry_ok("status", &[]).await?;
         self.teller.quote(&status);

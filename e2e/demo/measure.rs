@@ -7,7 +7,7 @@ use serde_json::json;
 use super::teller::{bytes, seconds};
 use crate::harness::exec::exec;
 use crate::harness::install::APP_IMAGE;
-use crate::harness::{App, Lab, Pair, Scene, Wish, content, install, memory, secs};
+use crate::harness::{App, Lab, Pair, Scene, Wish, content, install, memory};
 
 /// The measurements' namespace.
 const NAMESPACE: &str = "ferry-measure";
@@ -183,8 +183,7 @@ async fn switches(scene: &Scene) -> Result<(f64, f64)> {
     pair.baseline().await?;
     let planned = one_switch(&pair, &app, &["--to", "west", "--yes"]).await?;
     pair.primary_is("west").await?;
-    pair.follows().await?;
-    tokio::time::sleep(secs(2)).await;
+    pair.sync().await?;
     let forced = one_switch(&pair, &app, &["--to", "east", "--force", "--yes"]).await?;
     pair.primary_is("east").await?;
     Ok((planned, forced))

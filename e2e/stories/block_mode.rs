@@ -119,7 +119,6 @@ async fn switch(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
         "dd if=/dev/urandom of=/dev/volume bs=64k count=3 seek=500 conv=fsync",
     )
     .await?;
-    pair.follows().await?;
     let back = pair.sync().await?;
     content::same_at(pair, &back.point).await?;
     scene.say("switched; the old site follows");

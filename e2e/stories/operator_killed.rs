@@ -86,8 +86,8 @@ async fn run(scene: &Scene, kind: &str) -> Result<()> {
     if kind == "Forced" {
         pair.ferry_ok("resync", &["--discard", "east", "--yes"])
             .await?;
+        pair.follows().await?;
     }
-    pair.follows().await?;
     let cycle = pair.sync().await?;
     content::same_at(&pair, &cycle.point).await.map(|_| ())
 }

@@ -54,7 +54,7 @@ async fn run(scene: &Scene) -> Result<()> {
         "the condition names not both sites: {}",
         condition.message
     );
-    pair.follows().await?;
+    pair.sync().await?;
     // Written for the epoch before: void.
     pair.patch_spec(json!({"promotion": {"site": "east", "epoch": epoch, "kind": "Forced"}}))
         .await?;
