@@ -68,16 +68,6 @@ pub async fn execute(
             }});
             merge(&volumes, volume, &patch).await
         }
-        Step::LetGoClaim {
-            claim,
-            keep,
-            resource_version,
-        } => {
-            let patch = json!({"metadata": {
-                "finalizers": keep, "resourceVersion": resource_version,
-            }});
-            merge(&claims, claim, &patch).await
-        }
         Step::Forget => {
             let maps: Api<ConfigMap> = Api::namespaced(client.clone(), wish.pair.namespace());
             let name = record_name(wish.pair.name());
@@ -196,8 +186,8 @@ fn only_if(uid: &str, resource_version: &str) -> DeleteParams {
     })
 }
 
-async fn merge<K: Clone + std::fmt::Debug + serde::de::DeserializeOwned>(
-    objects: &Api<K>,
+async fn merge(
+    volumes: &Api<PersistentVolume>,
     name: &str,
     patch: &serde_json::Value,
 ) -> Result<(), kube::Error> {
@@ -205,7 +195,7 @@ async fn merge<K: Clone + std::fmt::Debug + serde::de::DeserializeOwned>(
         field_manager: Some(names::OPERATOR_MANAGER.into()),
         ..PatchParams::default()
     };
-    objects
+    volumes
         .patch(name, &params, &Patch::Merge(patch))
         .await
         .map(drop)

@@ -117,17 +117,6 @@ impl Model {
                     touch(&mut volume.metadata, &stamp);
                 }
             }
-            Step::LetGoClaim {
-                claim,
-                keep,
-                resource_version,
-            } => {
-                let found = view.claims.get_mut(claim);
-                if let Some(claim) = found.filter(|c| is_at(&c.metadata, resource_version)) {
-                    claim.metadata.finalizers = Some(keep.clone());
-                    touch(&mut claim.metadata, &stamp);
-                }
-            }
             Step::Forget => view.record = None,
         }
     }

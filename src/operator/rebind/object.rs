@@ -11,10 +11,6 @@ pub(super) const PROVISIONER_FINALIZER: &str =
     "external-provisioner.volume.kubernetes.io/finalizer";
 /// The finalizer that keeps a claim while a pod uses it.
 pub(super) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
-/// Finalizer that the snapshot controller puts on a claim while a snapshot of it is being cut, so
-/// that the volume is not deleted under the snapshot.
-pub(super) const SNAPSHOT_SOURCE_PROTECTION: &str =
-    "snapshot.storage.kubernetes.io/pvc-as-source-protection";
 /// The finalizer that keeps a PersistentVolume while it is bound.
 pub(super) const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
 /// The mark of a binding that the volume controller chose by itself, and may undo by itself.

@@ -62,16 +62,6 @@ pub enum Step {
         /// The object's version that this was decided on.
         resource_version: String,
     },
-    /// Take the snapshot controller's finalizer off a claim that is being deleted. Its volume stays
-    /// (it is retained), and a snapshotter that has stopped must not hold up a failover.
-    LetGoClaim {
-        /// Its name.
-        claim: String,
-        /// The finalizers that stay.
-        keep: Vec<String>,
-        /// The object's version that this was decided on.
-        resource_version: String,
-    },
     /// Delete the ConfigMap.
     Forget,
 }
@@ -116,10 +106,6 @@ impl fmt::Display for Step {
             Step::LetGo { volume, .. } => write!(
                 f,
                 "take the provisioner's finalizer off the superseded object PersistentVolume {volume}"
-            ),
-            Step::LetGoClaim { claim, .. } => write!(
-                f,
-                "take the snapshot controller's finalizer off claim {claim}: its volume stays"
             ),
             Step::Forget => f.write_str("delete the copy of the application's claim"),
         }
