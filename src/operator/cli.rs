@@ -63,7 +63,11 @@ pub struct Args {
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// The most pairs that are worked on at once; beyond it they wait their turn.
+    /// The most pairs whose movers are at work at once, two pods each; beyond it cycles begin later.
+    #[arg(long, default_value_t = 64)]
+    pub active_pairs_max: usize,
+
+    /// The most pairs that are looked at in the same moment; beyond it they wait their turn.
     #[arg(long, default_value_t = 16)]
     pub concurrency: u16,
 }

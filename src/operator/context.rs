@@ -1,6 +1,6 @@
 //! What every visit shares.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
@@ -42,6 +42,8 @@ pub struct Context {
     pub classes: ClassCache,
     /// Kinds of workloads.
     pub kinds: Kinds,
+    /// Pairs that work at once.
+    pub slots: Slots,
     /// Pauses after failed visits.
     pub backoffs: Backoffs,
     /// Every pair, as last seen; set when the controller runs.
@@ -96,6 +98,7 @@ impl Context {
             feed.abort();
         }
         self.links.sync(pair, &[]);
+        self.slots.release(pair);
         self.metrics.forget(pair);
     }
 
@@ -118,6 +121,40 @@ impl Context {
             .filter(|other| other.spec.claim_name == pair.spec.claim_name)
             .find(|other| age(other) < age(pair))
             .map(|other| other.name_any())
+    }
+}
+
+/// The cap on pairs that have movers at work at once. A pair that finds none free begins its cycle
+/// later; moves of the role are never held up by it.
+#[derive(Debug)]
+pub struct Slots {
+    max: usize,
+    taken: Mutex<HashSet<PairName>>,
+}
+
+impl Slots {
+    /// `max` slots.
+    #[must_use]
+    pub fn new(max: usize) -> Slots {
+        Slots {
+            max,
+            taken: Mutex::default(),
+        }
+    }
+
+    /// Whether `pair` has a slot now: the one it had, or a free one.
+    #[must_use]
+    pub fn take(&self, pair: &PairName) -> bool {
+        let mut taken = lock(&self.taken);
+        if taken.contains(pair) {
+            return true;
+        }
+        taken.len() < self.max && taken.insert(pair.clone())
+    }
+
+    /// `pair` needs its slot no more.
+    pub fn release(&self, pair: &PairName) {
+        lock(&self.taken).remove(pair);
     }
 }
 
@@ -157,5 +194,20 @@ impl Kinds {
             }
         };
         Ok(Api::namespaced_with(client.clone(), namespace, &resource))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_pairs_than_there_are_slots_and_each_keeps_its_own() {
+        let slots = Slots::new(2);
+        let pair = |name: &str| PairName::new("shop", name).unwrap();
+        assert!(slots.take(&pair("a")) && slots.take(&pair("b")) && slots.take(&pair("a")));
+        assert!(!slots.take(&pair("c")));
+        slots.release(&pair("a"));
+        assert!(slots.take(&pair("c")));
     }
 }

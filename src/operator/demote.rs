@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use crate::api::v1alpha1::{PointStatus, SwitchStatus};
-use crate::operator::decide::{Action, Device, Draft, mover_ready};
+use crate::operator::decide::{Action, Draft, mover_ready};
 use crate::operator::switch;
 use crate::units::{Epoch, Role, SiteName};
 use crate::wire::control::{DemoteOrder, Request};
@@ -24,14 +24,9 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
         return;
     };
     let epoch = Epoch(u64::try_from(switch.epoch).unwrap_or(0));
-    d.want(&from, Device::None);
-    // The new primary's lineage is asked for once more; its device is not needed for that.
-    let device = new
-        .pod
-        .as_ref()
-        .filter(|pod| !pod.deleting && !pod.ended)
-        .and_then(|p| p.device_claim.clone());
-    d.want(&to, device.map_or(Device::None, Device::Replica));
+    // Only superblocks are of interest here, whatever the movers' devices are.
+    d.want_as_is(old);
+    d.want_as_is(new);
     if let Some(mover) = mover_ready(d, old)
         && let Some(report) = &mover.superblock
     {

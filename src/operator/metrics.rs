@@ -162,10 +162,10 @@ impl Metrics {
 
     /// Drops what is kept of a pair that is gone.
     pub fn forget(&self, pair: &PairName) {
-        if let Some(gauges) = self.pairs().remove(pair) {
-            if let Some(site) = gauges.primary {
-                self.families.role.remove(&role_labels(pair, &site));
-            }
+        if let Some(gauges) = self.pairs().remove(pair)
+            && let Some(site) = gauges.primary
+        {
+            self.families.role.remove(&role_labels(pair, &site));
         }
         let labels = labels(pair);
         let f = &self.families;

@@ -158,9 +158,9 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
     if let Some(claim) = &site.replica_claim {
         d.want(&to, Device::Replica(claim.name.clone()));
     }
-    // The old primary's mover is needed next: it starts meanwhile.
-    if let Ok(from) = switch.from.parse::<SiteName>() {
-        d.want(&from, Device::None);
+    // The old primary's mover is needed next: it starts meanwhile, if it does not run.
+    if let Some(from) = d.o.other(&to) {
+        d.want_as_is(from);
     }
     let Some(mover) = mover_ready(d, site) else {
         return;

@@ -147,6 +147,14 @@ async fn round(
     conditions(&observed, &settings, problem.as_ref(), &mut decision);
     note_commit(ctx, name, &observed, &decision);
     ctx.keep_timeline(name, decision.timeline.clone());
+    let moving = decision
+        .status
+        .switch
+        .as_ref()
+        .is_some_and(switch::unfinished);
+    if decision.status.cycle.is_none() && !moving {
+        ctx.slots.release(name);
+    }
     publish(ctx, name, pair, decision.status.clone()).await?;
     if decision.actions.is_empty() {
         gauges(ctx, name, &observed, &settings, &decision);
@@ -173,7 +181,7 @@ async fn round(
     ctx.keep_timeline(name, timeline);
     publish(ctx, name, pair, status).await?;
     outcome?;
-    Ok(waits.then(|| Requeue::requeue(Duration::from_millis(300))))
+    Ok(waits.then(|| Requeue::requeue(Duration::from_millis(150))))
 }
 
 /// Whether the decision asked to be looked at again at once, after its status was written.

@@ -17,7 +17,7 @@ use crate::api::{ReplicationPair, names};
 use crate::operator::admin::{self, AdminError, Health};
 use crate::operator::ca::{self, CaError, LEAF_LIFETIME};
 use crate::operator::cli::Args;
-use crate::operator::context::Context;
+use crate::operator::context::{Context, Slots};
 use crate::operator::events::Events;
 use crate::operator::lease::{self, LeaseError};
 use crate::operator::link::MoverLinks;
@@ -136,6 +136,7 @@ async fn context(
         authority: RwLock::new(Arc::new(authority)),
         classes: Default::default(),
         kinds: Default::default(),
+        slots: Slots::new(args.active_pairs_max),
         backoffs: Default::default(),
         pairs: Default::default(),
         feeds: Default::default(),

@@ -12,14 +12,14 @@ use jiff::SignedDuration;
 
 use crate::api::reasons;
 use crate::api::v1alpha1::{PointStatus, SiteStatus, SwitchStatus};
-use crate::operator::decide::{Action, Draft};
+use crate::operator::decide::{Action, Device, Draft};
 use crate::operator::observe::{Application, SiteView, Volume};
 use crate::operator::rebind::{RebindWish, SiteVolume, VolumeKey};
 use crate::operator::{demote, promote};
 use crate::units::{PairName, SiteName};
 
 /// How often to look again at what nobody tells us of, such as pods that come and go.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(300);
 
 /// Goes on with a move of the role, or begins one that is wished for.
 pub fn consider(d: &mut Draft<'_>) {
@@ -82,12 +82,26 @@ pub fn in_step(d: &mut Draft<'_>, name: &str) -> SignedDuration {
     }
 }
 
+/// Starts the mover of the new primary early, and with `old` the old one's too: when its next task
+/// is to be demoted, and not to read a last cut.
+fn warm(d: &mut Draft<'_>, switch: &SwitchStatus, old: bool) {
+    for site in &d.o.sites {
+        let new = site.name.as_str() == switch.to;
+        match &site.replica_claim {
+            Some(replica) if new => d.want(&site.name, Device::Replica(replica.name.clone())),
+            _ if old => d.want_as_is(site),
+            _ => {}
+        }
+    }
+}
+
 /// Nobody may write: the application is stopped, by us or by its people.
 fn gate(d: &mut Draft<'_>, switch: &SwitchStatus) {
     if promote::withdrawn(d, switch) {
         step(d, "Cancel");
         return;
     }
+    warm(d, switch, switch.kind == "Forced");
     let stopped = stop_application(d);
     // A cut that was begun before the gate was closed is no last cut.
     let young = |phase: &str| matches!(phase, "Quiescing" | "Cutting" | "Starting");
@@ -146,6 +160,9 @@ fn stop_application(d: &mut Draft<'_>) -> bool {
 
 /// The last cut of the stopped volume, shipped and committed: nothing is lost.
 fn last_cut(d: &mut Draft<'_>, switch: &SwitchStatus) {
+    let last = switch.promoted_point.as_ref().map(PointStatus::point);
+    let shipped = d.cycle().is_none() && last.is_some() && d.committed() == last;
+    warm(d, switch, shipped);
     if promote::withdrawn(d, switch) {
         d.status.cycle = None;
         step(d, "Cancel");
@@ -157,9 +174,7 @@ fn last_cut(d: &mut Draft<'_>, switch: &SwitchStatus) {
         step(d, "Gate");
         return;
     }
-    let last = switch.promoted_point.as_ref().map(PointStatus::point);
-    let running = d.cycle().map(|cycle| cycle.point.clone());
-    if running.is_none() && last.is_some() && d.committed() == last {
+    if shipped {
         step(d, "Promote");
         return;
     }
@@ -185,17 +200,8 @@ pub fn note_last_cut(d: &mut Draft<'_>) {
 
 /// The claims follow the roles.
 fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
-    // The movers hold volumes that are about to be bound to other claims; none is wanted here.
-    let pods: Vec<&str> =
-        d.o.sites
-            .iter()
-            .filter_map(|site| site.pod.as_ref())
-            .map(|pod| pod.name.as_str())
-            .collect();
-    if !pods.is_empty() {
-        d.wait(format!("pods {} to end", pods.join(", ")));
-        return;
-    }
+    // The movers hold volumes that are about to be bound to other claims: none is wanted here. The
+    // re-binding itself waits until a claim is unused, so that much is done while they end.
     match wish(d, switch) {
         Some(wish) => d.act(Action::Rebind(Box::new(wish))),
         None => {

@@ -237,10 +237,11 @@ mod tests {
             base: Point::new(1, seq),
         };
         for (mode, list, kept, rung, compare) in [
+            (HandshakeMode::Log, delta(5), at, Rung::Delta, Compare::Kept),
             (
                 HandshakeMode::Log,
                 delta(5),
-                at,
+                older,
                 Rung::Delta,
                 Compare::Nothing,
             ),

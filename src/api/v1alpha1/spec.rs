@@ -9,6 +9,10 @@ use crate::api::v1alpha1::ReplicationPairStatus;
 /// One volume at two sites: the claim at the primary site is replicated to the other one, and the
 /// primary role can be moved without losing data.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column has a type of its own"
+)]
 #[kube(
     group = "ferry.dev",
     version = "v1alpha1",

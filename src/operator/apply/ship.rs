@@ -3,7 +3,7 @@
 use crate::operator::apply::{Error, Visit, orders};
 use crate::operator::context::lock;
 use crate::operator::decide::ShipPlan;
-use crate::operator::metadata::{ExtentStream, MetadataError, SnapshotName, Trust};
+use crate::operator::metadata::{ExtentStream, MetadataError, SnapshotFacts, SnapshotName, Trust};
 use crate::wire::control::{ChangeList, Request, ShipOrder};
 
 /// A list that was found, and why it is no better one.
@@ -49,6 +49,28 @@ pub async fn ship(visit: &Visit<'_>, plan: &ShipPlan) -> Result<(), Error> {
     Ok(())
 }
 
+/// The list of what changed since the plan's base, where the driver has it.
+async fn delta(
+    visit: &Visit<'_>,
+    plan: &ShipPlan,
+    facts: &SnapshotFacts,
+    snapshot: &SnapshotName,
+) -> Result<Found, MetadataError> {
+    let (base, base_facts) = plan.base.as_ref().map_err(|because| MetadataError {
+        trust: Trust::NoDelta,
+        because: because.clone(),
+    })?;
+    let metadata = &visit.ctx.metadata;
+    let stream = metadata
+        .delta(base_facts, facts, snapshot, plan.capacity)
+        .await?;
+    Ok(Found {
+        changes: ChangeList::Delta { base: *base },
+        reason: "the driver names what has changed".into(),
+        stream: Some(stream),
+    })
+}
+
 /// Delta, else what is allocated, else nothing; with every reason on the way.
 async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
     let nothing = |reason: String| Found {
@@ -76,29 +98,9 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
         namespace: visit.name.namespace().into(),
         name: plan.snapshot.clone(),
     };
-    let no_delta = match &plan.base {
-        Ok((base, base_facts)) => {
-            match visit
-                .ctx
-                .metadata
-                .delta(base_facts, facts, &snapshot, plan.capacity)
-                .await
-            {
-                Ok(stream) => {
-                    let changes = ChangeList::Delta { base: *base };
-                    return Found {
-                        changes,
-                        reason: "the driver names what has changed".into(),
-                        stream: Some(stream),
-                    };
-                }
-                Err(error) => error,
-            }
-        }
-        Err(because) => MetadataError {
-            trust: Trust::NoDelta,
-            because: because.clone(),
-        },
+    let no_delta = match delta(visit, plan, facts, &snapshot).await {
+        Ok(found) => return found,
+        Err(error) => error,
     };
     if no_delta.trust == Trust::None {
         lock(&visit.ctx.untracked).insert(known, no_delta.because.clone());

@@ -8,6 +8,7 @@ use crate::api::v1alpha1::{FinishedCycle, PointStatus};
 use crate::operator::decide::progress::{self, int};
 use crate::operator::decide::{Action, CutWish, Device, Draft, movers};
 use crate::operator::observe::{SiteView, millis_between};
+use crate::operator::switch;
 use crate::units::Point;
 use crate::wire::control::{CycleOutcome, CycleReport, Request};
 
@@ -136,18 +137,7 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
         .as_ref()
         .filter(|q| q.point == cycle.point.label)
         .map_or(0, |q| q.held_ms);
-    let report = report.unwrap_or(CycleReport {
-        cycle: point,
-        rung: crate::units::Rung::FullRead,
-        read_bytes: 0,
-        data_bytes: 0,
-        zero_bytes: 0,
-        wire_bytes: 0,
-        digest: String::new(),
-        handshake_ms: 0,
-        ship_ms: 0,
-        apply_ms: 0,
-    });
+    let report = report.unwrap_or_else(|| unreported(point));
     let known = !report.digest.is_empty();
     let rung_before = d.status.rung.as_ref().map(|rung| rung.rung.clone());
     d.status.last_cycle = Some(FinishedCycle {
@@ -188,9 +178,29 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
     {
         site.diverged = false;
     }
+    if d.status.switch.as_ref().is_some_and(switch::unfinished) {
+        // Both movers are needed for what follows the last cut.
+        return;
+    }
     // What was wanted for the cycle only is let go; the target may linger for the next one.
     d.wanted.remove(&primary.name);
     super::cycle::rest(d);
+}
+
+/// What is known of a cycle whose movers were gone before they were asked.
+fn unreported(point: Point) -> CycleReport {
+    CycleReport {
+        cycle: point,
+        rung: crate::units::Rung::FullRead,
+        read_bytes: 0,
+        data_bytes: 0,
+        zero_bytes: 0,
+        wire_bytes: 0,
+        digest: String::new(),
+        handshake_ms: 0,
+        ship_ms: 0,
+        apply_ms: 0,
+    }
 }
 
 fn report_of(site: &SiteView, point: Point) -> Option<CycleReport> {

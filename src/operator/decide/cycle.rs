@@ -5,11 +5,15 @@ use jiff::SignedDuration;
 use crate::api::v1alpha1::{CycleStatus, PointStatus};
 use crate::operator::decide::draft::after;
 use crate::operator::decide::{Device, Draft, commit, cut, schedule, ship};
+use crate::operator::switch;
 use crate::units::Point;
 
 /// A target mover stays when the next cycle is at most this far away: starting a pod for it would
 /// cost more than keeping one.
 const LINGER_MAX: SignedDuration = SignedDuration::from_mins(2);
+
+/// How often a pair that waits for its turn looks for one.
+const TURN: SignedDuration = SignedDuration::from_secs(2);
 
 /// Goes on with the running cycle, or begins one that is due.
 pub fn run(d: &mut Draft<'_>) {
@@ -51,6 +55,12 @@ fn begin_if_due(d: &mut Draft<'_>) -> bool {
     if due > d.o.now {
         d.visit_at(due);
         in_sync_until(d);
+        return false;
+    }
+    let moving = d.status.switch.as_ref().is_some_and(switch::unfinished);
+    if !d.o.slot && !moving {
+        d.wait("its turn: as many pairs as may be are at work".into());
+        d.visit_in(TURN);
         return false;
     }
     begin(d);

@@ -178,6 +178,13 @@ impl<'a> Draft<'a> {
         self.wanted.insert(site.clone(), device);
     }
 
+    /// Asks for a mover at `site` with whatever device it has now: only its superblock matters.
+    pub fn want_as_is(&mut self, site: &SiteView) {
+        let running = site.pod.as_ref().filter(|pod| !pod.deleting && !pod.ended);
+        let claim = running.and_then(|pod| pod.device_claim.clone());
+        self.want(&site.name, claim.map_or(Device::None, Device::Cut));
+    }
+
     /// The report of the mover at `site`, if it runs with the device that is wanted.
     #[must_use]
     pub fn mover(&self, site: &SiteName) -> Option<&'a MoverStatus> {

@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 use uuid::Uuid;
 
 use crate::api::reasons;
-use crate::operator::decide::{Action, Draft};
-use crate::operator::observe::SiteView;
+use crate::operator::decide::{Action, Device, Draft};
+use crate::operator::observe::{Claim, SiteView};
 use crate::units::{Epoch, Generation, PairId, Role, Seq};
 use crate::wire::control::{InitOrder, MoverStatus, Request};
 
@@ -110,6 +110,33 @@ pub fn stuck(d: &Draft<'_>) -> String {
     }
 }
 
+/// Whether the pod's claims have their volumes, or get them only through a pod. A pod that is made
+/// before its volumes are there is put back by the scheduler for a second or more.
+fn bindable(d: &Draft<'_>, site: &SiteView, device: &Device) -> bool {
+    let waits = |class: &Option<String>, bound: bool| {
+        !bound
+            && class
+                .as_ref()
+                .is_some_and(|class| d.o.immediate_classes.contains(class))
+    };
+    let claims = [site.metadata_claim.as_ref(), site.replica_claim.as_ref()];
+    let needed = [true, matches!(device, Device::Replica(_))];
+    let ready = |claim: Option<&Claim>| claim.is_some_and(|c| !waits(&c.storage_class, c.bound));
+    let others = claims
+        .into_iter()
+        .zip(needed)
+        .all(|(claim, needed)| !needed || ready(claim));
+    let source = match device {
+        Device::Cut(name) => site
+            .source_claims
+            .iter()
+            .find(|claim| &claim.name == name)
+            .is_some_and(|claim| !waits(&claim.storage_class, claim.bound)),
+        Device::Replica(_) | Device::None => true,
+    };
+    others && source
+}
+
 /// Starts what is wanted and stops what is not.
 pub fn settle(d: &mut Draft<'_>) {
     for site in &d.o.sites {
@@ -124,6 +151,12 @@ pub fn settle(d: &mut Draft<'_>) {
                     site: site.name.clone(),
                     uid: pod.uid.clone(),
                 });
+            }
+            (None, Some(device)) if !bindable(d, site, &device) => {
+                d.wait(format!(
+                    "the claims of site {}'s mover to be bound",
+                    site.name
+                ));
             }
             (None, Some(device)) => d.act(Action::StartMover {
                 site: site.name.clone(),

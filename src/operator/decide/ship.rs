@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::api::names;
 use crate::api::reasons;
 use crate::operator::decide::{Action, Device, Draft, attempt, commit, movers, progress, rungs};
-use crate::operator::observe::{Cut, SiteView, VolumeMode};
+use crate::operator::observe::{Claim, Cut, SiteView, VolumeMode};
 use crate::units::Point;
 use crate::wire::control::{
     Activity, CycleOutcome, MoverStatus, ReceiveOrder, Refusal, RefusalKind, Request,
@@ -71,21 +71,28 @@ fn source_claim(d: &mut Draft<'_>, primary: &SiteView, cut: &Cut) {
         return;
     }
     let bytes = cut.restore_bytes.unwrap_or(0).max(app.capacity_bytes);
-    let named = d
-        .set
-        .site(&primary.name)
-        .and_then(|s| s.storage_class.clone());
-    let class = app
-        .storage_class
-        .clone()
-        .filter(|class| !class.is_empty())
-        .or(named);
+    let class = restore_class(app, primary);
     d.act(Action::MakeSourceClaim {
         site: primary.name.clone(),
         point: cut.point,
         class,
         bytes,
     });
+}
+
+/// The storage class that a cut is restored with: of the volume's own driver. After a move of the role
+/// the claim may name a class of the other site's driver.
+fn restore_class(app: &Claim, site: &SiteView) -> Option<String> {
+    let driver = app
+        .volume
+        .as_ref()
+        .and_then(|volume| volume.driver.as_ref());
+    let here = site.storage_class.as_ref();
+    let fits = here.filter(|class| Some(&class.driver) == driver);
+    let own = app.storage_class.clone().filter(|class| !class.is_empty());
+    fits.map(|class| class.name.clone())
+        .or(own)
+        .or_else(|| here.map(|class| class.name.clone()))
 }
 
 /// Both reports, when both movers answer, have superblocks of this pair, and devices that fit.

@@ -21,6 +21,8 @@ const DEFAULT_STORAGE_CLASS: &str = "storageclass.kubernetes.io/is-default-class
 pub struct Classes {
     storage: Vec<(StorageClassView, bool)>,
     snapshot: Vec<(String, String, bool)>,
+    /// Storage classes whose claims are bound without a pod.
+    pub immediate: std::collections::BTreeSet<String>,
     /// Whether the snapshot API is served.
     pub snapshots_served: bool,
 }
@@ -69,7 +71,14 @@ async fn read(client: &Client) -> Result<Classes, kube::Error> {
     let yes = |annotations: &std::collections::BTreeMap<String, String>, key: &str| {
         annotations.get(key).is_some_and(|value| value == "true")
     };
+    let immediate = storage
+        .items
+        .iter()
+        .filter(|class| class.volume_binding_mode.as_deref() != Some("WaitForFirstConsumer"))
+        .map(ResourceExt::name_any)
+        .collect();
     Ok(Classes {
+        immediate,
         storage: storage
             .items
             .into_iter()

@@ -270,8 +270,10 @@ fn assemble(ctx: &Context, pair: &ReplicationPair, name: &PairName, listed: &Lis
         sites,
         rival: ctx.rival(pair),
         application: listed.application.clone(),
+        immediate_classes: listed.classes.immediate.clone(),
         snapshots_served: listed.classes.snapshots_served,
         snapshot_class_count: listed.classes.snapshot_class_count(),
+        slot: ctx.slots.take(name),
         timeline: ctx.timeline(name),
     }
 }

@@ -3,6 +3,8 @@
 //! Everything about a site stands in its [`SiteView`]. In one cluster the operator fills both from
 //! its own API server; for a site in another cluster the peer's operator will supply the view.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -31,10 +33,14 @@ pub struct Observed {
     pub rival: Option<String>,
     /// The workload of `spec.application`, when one is named.
     pub application: Option<Application>,
+    /// Storage classes whose claims are bound without a pod.
+    pub immediate_classes: BTreeSet<String>,
     /// Whether the cluster serves VolumeSnapshots at all.
     pub snapshots_served: bool,
     /// How many snapshot classes there are, of whatever driver.
     pub snapshot_class_count: usize,
+    /// Whether a cycle may begin, as to how many pairs are at work already.
+    pub slot: bool,
     /// Millisecond marks of the running cycle, kept in memory only.
     pub timeline: Timeline,
 }
@@ -122,6 +128,8 @@ pub struct Claim {
     pub requested_bytes: u64,
     /// Bytes there are; 0 while it is not bound.
     pub capacity_bytes: u64,
+    /// Whether it has a volume.
+    pub bound: bool,
     /// How it presents the volume.
     pub mode: VolumeMode,
     /// Its storage class.
@@ -186,6 +194,10 @@ pub struct SourceClaim {
     pub name: String,
     /// The cut that it was made from.
     pub point: Point,
+    /// Its storage class.
+    pub storage_class: Option<String>,
+    /// Whether it has a volume.
+    pub bound: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
 }

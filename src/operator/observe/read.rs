@@ -16,19 +16,19 @@ pub fn claim(claim: &PersistentVolumeClaim, volume: Option<&PersistentVolume>) -
     let status = claim.status.as_ref();
     let requests = spec.and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
     let capacity = status.and_then(|status| status.capacity.as_ref()?.get("storage"));
-    let bound = status.and_then(|status| status.phase.as_deref()) == Some("Bound");
     Claim {
         name: claim.name_any(),
         uid: claim.uid().unwrap_or_default(),
         deleting: claim.metadata.deletion_timestamp.is_some(),
         requested_bytes: requests.and_then(quantity_bytes).unwrap_or(0),
         capacity_bytes: capacity.and_then(quantity_bytes).unwrap_or(0),
+        bound: is_bound(claim),
         mode: match spec.and_then(|spec| spec.volume_mode.as_deref()) {
             Some("Block") => VolumeMode::Block,
             _ => VolumeMode::Filesystem,
         },
         storage_class: spec.and_then(|spec| spec.storage_class_name.clone()),
-        volume: volume.filter(|_| bound).map(self::volume),
+        volume: volume.filter(|_| is_bound(claim)).map(self::volume),
     }
 }
 
@@ -40,6 +40,11 @@ pub fn volume(volume: &PersistentVolume) -> Volume {
         driver: csi.map(|csi| csi.driver.clone()),
         handle: csi.map(|csi| csi.volume_handle.clone()),
     }
+}
+
+fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    let status = claim.status.as_ref();
+    status.and_then(|status| status.phase.as_deref()) == Some("Bound")
 }
 
 /// The name of the volume that a claim is bound to.
@@ -69,6 +74,11 @@ pub fn source_claim(claim: &PersistentVolumeClaim) -> Option<SourceClaim> {
     Some(SourceClaim {
         name: claim.name_any(),
         point: point(claim)?,
+        storage_class: claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.storage_class_name.clone()),
+        bound: is_bound(claim),
         deleting: claim.metadata.deletion_timestamp.is_some(),
     })
 }

@@ -1,5 +1,6 @@
 //! Whole lives of a pair, decided on a model of the cluster.
 
 mod cycles;
+mod movers;
 mod roles;
 pub(in crate::operator) mod world;

@@ -1,0 +1,162 @@
+//! The movers of the model: what an order does to a superblock, and a shipment to a volume.
+
+use crate::operator::decide::tests::world::{GIB, Side, World};
+use crate::operator::observe::{SiteView, SnapshotClasses, StorageClassView};
+use crate::units::{ImageState, Lineage, Point, Role, Rung, SiteName};
+use crate::wire::control::{
+    Activity, CycleOutcome, CycleReport, MoverStatus, Refusal, RefusalKind, Request,
+    SuperblockReport,
+};
+
+impl World {
+    pub(super) fn order(&mut self, site: &SiteName, request: Request) {
+        let side = self.side(site.as_str());
+        side.version += 1;
+        match request {
+            Request::Init(order) => {
+                side.disk.get_or_insert(SuperblockReport {
+                    pair_id: order.pair_id,
+                    role: order.role,
+                    epoch: order.epoch,
+                    lineage: Lineage::starting(order.epoch, order.generation, order.start),
+                    committed: None,
+                    applied: None,
+                    image: ImageState::None,
+                    diverged: false,
+                    wish: order.wish,
+                });
+            }
+            Request::Receive(order) => side.activity = Activity::Receiving(order.cycle),
+            Request::Commit { cycle } => {
+                let disk = side.disk.as_mut().unwrap();
+                disk.committed = Some(cycle);
+                disk.diverged = false;
+                if disk.role == Role::Standby {
+                    assert_eq!(disk.applied, Some(cycle), "committed what was not applied");
+                    disk.image = ImageState::Consistent(cycle);
+                }
+            }
+            Request::Abort { .. } => side.activity = Activity::Idle,
+            Request::Promote(order) => {
+                let disk = side.disk.as_mut().unwrap();
+                let point = disk
+                    .committed
+                    .expect("an image that was never whole was promoted");
+                disk.role = Role::Primary;
+                disk.epoch = order.epoch;
+                disk.lineage = disk.lineage.promoted(point, order.epoch, order.generation);
+                disk.image = ImageState::Consistent(point);
+                disk.wish = order.wish;
+            }
+            Request::Demote(order) => {
+                let disk = side.disk.as_mut().unwrap();
+                disk.role = Role::Standby;
+                disk.epoch = order.epoch;
+                disk.diverged = order.clean_at.is_none();
+                disk.committed = order.clean_at;
+                disk.applied = order.clean_at;
+                disk.wish = order.wish;
+                if order.clean_at.is_some() {
+                    disk.lineage = order.lineage;
+                }
+            }
+            other => panic!("unexpected order {other:?}"),
+        }
+    }
+
+    pub(super) fn ship(&mut self) {
+        let shipping = self
+            .sides
+            .iter()
+            .find_map(|(name, side)| match side.activity {
+                Activity::Shipping(point) => Some((name.clone(), point)),
+                _ => None,
+            });
+        let Some((from, point)) = shipping else {
+            return;
+        };
+        let to = self
+            .sides
+            .keys()
+            .find(|name| **name != from)
+            .unwrap()
+            .clone();
+        if self.sides[&to].activity != Activity::Receiving(point) {
+            return;
+        }
+        let outcome = if self.ship_failures > 0 {
+            self.ship_failures -= 1;
+            CycleOutcome::Failed {
+                cycle: point,
+                cause: Refusal {
+                    kind: RefusalKind::Stalled,
+                    message: "nothing moved".into(),
+                },
+                retryable: true,
+            }
+        } else {
+            self.side(&to).disk.as_mut().unwrap().applied = Some(point);
+            CycleOutcome::Applied(report(point))
+        };
+        for name in [from, to] {
+            let side = self.side(&name);
+            (side.activity, side.last, side.version) =
+                (Activity::Idle, Some(outcome.clone()), side.version + 1);
+        }
+    }
+}
+
+fn report(cycle: Point) -> CycleReport {
+    CycleReport {
+        cycle,
+        rung: Rung::Delta,
+        read_bytes: 1,
+        data_bytes: 1,
+        zero_bytes: 0,
+        wire_bytes: 1,
+        digest: "d".into(),
+        handshake_ms: 1,
+        ship_ms: 1,
+        apply_ms: 1,
+    }
+}
+
+pub(super) fn view(name: &str, side: &Side) -> SiteView {
+    let running = side.pod.as_ref().is_some_and(|pod| pod.ip.is_some());
+    SiteView {
+        name: name.parse().unwrap(),
+        known: true,
+        storage_class: Some(StorageClassView {
+            name: "fast".into(),
+            driver: "d".into(),
+            expandable: true,
+        }),
+        snapshot_classes: SnapshotClasses {
+            all: vec![("snap".into(), "d".into(), false)],
+            ..Default::default()
+        },
+        replica_claim: side.replica.clone(),
+        metadata_claim: side.metadata.clone(),
+        labelled_volume: side.labelled.clone(),
+        replica_users: vec![],
+        cuts: side.cuts.clone(),
+        source_claims: side.sources.clone(),
+        pod: side.pod.clone(),
+        mover: running.then(|| MoverStatus {
+            version: side.version,
+            site: name.parse().unwrap(),
+            superblock: side.disk.clone(),
+            superblock_error: None,
+            device_bytes: side
+                .pod
+                .as_ref()
+                .and_then(|pod| pod.device_claim.as_ref())
+                .map(|_| GIB),
+            activity: side.activity,
+            progress: None,
+            decision: None,
+            rung: None,
+            last: side.last.clone(),
+        }),
+    }
+}
