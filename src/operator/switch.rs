@@ -202,6 +202,11 @@ pub fn note_last_cut(d: &mut Draft<'_>) {
 fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
     // The movers hold volumes that are about to be bound to other claims: none is wanted here. The
     // re-binding itself waits until a claim is unused, so that much is done while they end.
+    if let Some(wait) = d.status.waiting.clone() {
+        // What it waits for is learnt only when it is tried. Until then the last answer holds:
+        // taken back and given again it would wake the operator over and over.
+        d.wait(wait.what);
+    }
     match wish(d, switch) {
         Some(wish) => d.act(Action::Rebind(Box::new(wish))),
         None => {

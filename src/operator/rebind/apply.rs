@@ -68,6 +68,16 @@ pub async fn execute(
             }});
             merge(&volumes, volume, &patch).await
         }
+        Step::Unprotect {
+            claim,
+            keep,
+            resource_version,
+        } => {
+            let patch = json!({"metadata": {
+                "finalizers": keep, "resourceVersion": resource_version,
+            }});
+            merge(&claims, claim, &patch).await
+        }
         Step::Forget => {
             let maps: Api<ConfigMap> = Api::namespaced(client.clone(), wish.pair.namespace());
             let name = record_name(wish.pair.name());
@@ -186,16 +196,19 @@ fn only_if(uid: &str, resource_version: &str) -> DeleteParams {
     })
 }
 
-async fn merge(
-    volumes: &Api<PersistentVolume>,
+async fn merge<K>(
+    objects: &Api<K>,
     name: &str,
     patch: &serde_json::Value,
-) -> Result<(), kube::Error> {
+) -> Result<(), kube::Error>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
     let params = PatchParams {
         field_manager: Some(names::OPERATOR_MANAGER.into()),
         ..PatchParams::default()
     };
-    volumes
+    objects
         .patch(name, &params, &Patch::Merge(patch))
         .await
         .map(drop)

@@ -117,6 +117,17 @@ impl Model {
                     touch(&mut volume.metadata, &stamp);
                 }
             }
+            Step::Unprotect {
+                claim,
+                keep,
+                resource_version,
+            } => {
+                let found = view.claims.get_mut(claim);
+                if let Some(claim) = found.filter(|c| is_at(&c.metadata, resource_version)) {
+                    claim.metadata.finalizers = Some(keep.clone());
+                    touch(&mut claim.metadata, &stamp);
+                }
+            }
             Step::Forget => view.record = None,
         }
     }
@@ -132,7 +143,10 @@ impl Model {
             Wait::InUse { claim, .. } => {
                 self.view.users.remove(claim);
             }
-            Wait::ClaimGone { claim, .. } => {
+            Wait::ClaimGone { claim, finalizers } => {
+                let snapshots = "snapshot.storage.kubernetes.io/pvc-as-source-protection";
+                let stopped = finalizers.iter().any(|name| name == snapshots);
+                assert!(!stopped, "waits for a snapshotter that may be stopped");
                 self.view.claims.remove(claim);
             }
             Wait::Bound { .. } => {}

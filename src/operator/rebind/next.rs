@@ -18,7 +18,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt as _;
 
 use crate::operator::rebind::object::{
-    ClaimExt as _, PROVISIONER_FINALIZER, VolumeExt as _, foreign_finalizers,
+    ClaimExt as _, PROVISIONER_FINALIZER, SNAPSHOT_PROTECTION, VolumeExt as _, foreign_finalizers,
 };
 use crate::operator::rebind::{
     ClaimRecord, RebindError, RebindView, RebindWish, SiteVolume, Step, VolumeKey, Wait, new_volume,
@@ -416,6 +416,17 @@ impl<'a> Planner<'a> {
             return Ok(wait);
         }
         if claim.is_going() {
+            // A snapshot that a stopped snapshotter never finishes would hold the claim, and with it
+            // a failover, for ever. The volume is retained, and the snapshot's content names it.
+            let mut keep = claim.finalizers().to_vec();
+            keep.retain(|name| name != SNAPSHOT_PROTECTION);
+            if keep.len() < claim.finalizers().len() {
+                return Ok(Next::Do(Step::Unprotect {
+                    claim: claim.name_any(),
+                    keep,
+                    resource_version: claim.resource_version().unwrap_or_default(),
+                }));
+            }
             return Ok(Next::Wait(Wait::ClaimGone {
                 claim: claim.name_any(),
                 finalizers: foreign_finalizers(claim),

@@ -11,6 +11,9 @@ pub(super) const PROVISIONER_FINALIZER: &str =
     "external-provisioner.volume.kubernetes.io/finalizer";
 /// The finalizer that keeps a claim while a pod uses it.
 pub(super) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+/// The finalizer by which the snapshot controller keeps a claim while a snapshot of it is not ready.
+pub(super) const SNAPSHOT_PROTECTION: &str =
+    "snapshot.storage.kubernetes.io/pvc-as-source-protection";
 /// The finalizer that keeps a PersistentVolume while it is bound.
 pub(super) const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
 /// The mark of a binding that the volume controller chose by itself, and may undo by itself.

@@ -62,6 +62,15 @@ pub enum Step {
         /// The object's version that this was decided on.
         resource_version: String,
     },
+    /// Take the snapshot controller's finalizer off a claim that is being deleted.
+    Unprotect {
+        /// Its name.
+        claim: String,
+        /// The finalizers that stay.
+        keep: Vec<String>,
+        /// The claim's version that this was decided on.
+        resource_version: String,
+    },
     /// Delete the ConfigMap.
     Forget,
 }
@@ -106,6 +115,10 @@ impl fmt::Display for Step {
             Step::LetGo { volume, .. } => write!(
                 f,
                 "take the provisioner's finalizer off the superseded object PersistentVolume {volume}"
+            ),
+            Step::Unprotect { claim, .. } => write!(
+                f,
+                "take the snapshot controller's finalizer off claim {claim}; its volume is retained"
             ),
             Step::Forget => f.write_str("delete the copy of the application's claim"),
         }

@@ -580,3 +580,13 @@ fn the_plan_says_every_step_and_changes_nothing() {
             .is_empty()
     );
 }
+
+#[test]
+fn a_snapshotter_that_is_stopped_does_not_hold_up_a_failover() {
+    let mut model = world("Filesystem");
+    for claim in model.view.claims.values_mut() {
+        let protection = "snapshot.storage.kubernetes.io/pvc-as-source-protection";
+        claim.finalizers_mut().push(protection.into());
+    }
+    Run::new(model, wish("west", "east", 2)).finish(&[]);
+}
