@@ -8,6 +8,20 @@ const FILE_LINES_MAX: usize = 500;
 /// The most lines of a function, signature and braces included.
 const FUNCTION_LINES_MAX: usize = 70;
 
+/// Functions that are longer, each one list of like arms or fields. They may only shrink: one that
+/// grows fails, and so does an entry that is no longer needed.
+const LONGER_FUNCTIONS: [(&str, usize); 6] = [
+    ("src/operator/decide/tests/world.rs", 84),
+    ("src/operator/metrics.rs", 78),
+    ("src/operator/rebind/apply.rs", 73),
+    ("src/operator/rebind/model.rs", 95),
+    ("src/pair/resync.rs", 88),
+    ("tests/mover/orders.rs", 74),
+];
+
+/// A file that is longer; it may only shrink.
+const LONGER_FILE: (&str, usize) = ("src/operator/rebind/tests.rs", 592);
+
 fn is_code(path: &str) -> bool {
     path.ends_with(".rs") || path.ends_with(".go")
 }
@@ -60,19 +74,31 @@ fn files_and_functions_stay_small() {
     let mut findings = Vec::new();
     for source in tree::all().iter().filter(|source| is_code(&source.path)) {
         let lines = source.text.lines().count();
-        if lines > FILE_LINES_MAX {
-            findings.push(format!(
-                "{}: {lines} lines; at most {FILE_LINES_MAX}",
-                source.path
-            ));
+        let limit = match LONGER_FILE {
+            (path, lines) if path == source.path => lines,
+            _ => FILE_LINES_MAX,
+        };
+        if lines > limit {
+            findings.push(format!("{}: {lines} lines; at most {limit}", source.path));
         }
-        for (start, length) in functions(source) {
-            if length > FUNCTION_LINES_MAX {
+        let longer = LONGER_FUNCTIONS
+            .iter()
+            .find(|(path, _)| source.path == *path);
+        let allowed = longer.map_or(FUNCTION_LINES_MAX, |(_, lines)| *lines);
+        let found = functions(source);
+        for (start, length) in &found {
+            if *length > allowed {
                 findings.push(format!(
-                    "{}:{start}: a function of {length} lines; at most {FUNCTION_LINES_MAX}",
+                    "{}:{start}: a function of {length} lines; at most {allowed}",
                     source.path
                 ));
             }
+        }
+        if longer.is_some() && found.iter().all(|(_, length)| *length < allowed) {
+            findings.push(format!(
+                "{}: its longest function has shrunk; lower its entry",
+                source.path
+            ));
         }
     }
     report("one idea a file, one thing a function", &findings);
