@@ -47,7 +47,7 @@ fn next(lab: &Lab) -> String {
          \n    export KUBECONFIG={}\n    \
          kubectl get replicationpairs -n {NAMESPACE}\n    \
          kubectl ferry status orders -n {NAMESPACE}\n    \
-         kubectl ferry promote orders -n {NAMESPACE} --site east --dry-run\n    \
+         kubectl ferry promote orders -n {NAMESPACE} --to east --dry-run\n    \
          kubectl exec -n {NAMESPACE} deploy/shop -- shop count\n\
          \n`make demo` runs it again, `make test` proves it, `make down` removes the cluster.",
         lab.kubeconfig.display()
