@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"ferry.dev/e2e/cluster/internal/build"
@@ -17,8 +19,8 @@ import (
 	"ferry.dev/e2e/cluster/internal/step"
 )
 
-// Counts are how many tests of the suite ended how. Skipped are those for what
-// the driver doesn't say that it can do.
+// Counts are how many tests of the suite ended how. A test that was skipped and
+// is not known not to apply is among the failed ones too.
 type Counts struct{ Passed, Failed, Skipped int }
 
 // Run runs the whole suite, prints what it prints, and counts.
@@ -102,27 +104,49 @@ func runSuite(ctx context.Context, program, folder, socket string) (Counts, erro
 	return counts, errors.Join(suiteErr, err)
 }
 
+// spec is one test of the suite's report, or something that runs around them.
+type spec struct {
+	ContainerHierarchyTexts []string
+	LeafNodeType            string
+	LeafNodeText            string
+	State                   string
+}
+
+func (s spec) name() string {
+	return strings.Join(append(slices.Clone(s.ContainerHierarchyTexts), s.LeafNodeText), " ")
+}
+
+// readCounts counts. A test that was skipped and should have run has failed.
 func readCounts(report string) (Counts, error) {
 	text, err := os.ReadFile(report)
 	if err != nil {
 		return Counts{}, err
 	}
-	var suites []struct{ SpecReports []struct{ State string } }
+	var suites []struct{ SpecReports []spec }
 	if err := json.Unmarshal(text, &suites); err != nil {
 		return Counts{}, fmt.Errorf("read the report: %w", err)
 	}
 	var counts Counts
+	var skipped []string
 	for _, suite := range suites {
 		for _, spec := range suite.SpecReports {
 			switch spec.State {
 			case "passed":
-				counts.Passed++
+				if spec.LeafNodeType == "It" {
+					counts.Passed++
+				}
 			case "skipped", "pending":
-				counts.Skipped++
+				skipped = append(skipped, spec.name())
 			default:
 				counts.Failed++
 			}
 		}
+	}
+	wrong := checkSkips(skipped)
+	counts.Failed += len(wrong)
+	counts.Skipped = len(skipped)
+	if len(wrong) > 0 {
+		return counts, fmt.Errorf("tests were skipped:\n  %s", strings.Join(wrong, "\n  "))
 	}
 	return counts, nil
 }
