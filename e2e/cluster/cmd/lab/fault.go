@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"ferry.dev/e2e/cluster/internal/faults"
 	"ferry.dev/e2e/cluster/internal/layout"
 	"ferry.dev/e2e/cluster/internal/manifest"
 )
@@ -33,8 +33,8 @@ func fault(_ context.Context, _ lab, arguments []string) error {
 		}
 		return nil
 	}
-	if !json.Valid([]byte(arguments[2])) {
-		return fmt.Errorf("%q is not JSON", arguments[2])
+	if err := faults.Check([]byte(arguments[2])); err != nil {
+		return err
 	}
 	if err := os.WriteFile(path+".new", []byte(arguments[2]), 0o644); err != nil {
 		return fmt.Errorf("is the cluster up? %w", err)

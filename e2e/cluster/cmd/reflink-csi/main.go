@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"ferry.dev/e2e/cluster/internal/driver"
+	"ferry.dev/e2e/cluster/internal/faultfile"
 	"ferry.dev/e2e/cluster/internal/faults"
 	"ferry.dev/e2e/cluster/internal/pool"
 )
@@ -26,6 +27,9 @@ type options struct {
 }
 
 func main() {
+	if faultfile.Called() {
+		os.Exit(faultfile.Main())
+	}
 	var o options
 	flag.StringVar(&o.config.Name, "name", "reflink.csi.ferry.dev", "name of the driver")
 	flag.StringVar(&o.config.Node, "node", "", "name of the node")

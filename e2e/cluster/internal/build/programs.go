@@ -105,7 +105,7 @@ func (c *Cache) sidecars(ctx context.Context) (string, error) {
 
 func (c *Cache) own(ctx context.Context) (string, error) {
 	key, err := c.key(nil, "go.mod", "go.sum", "cmd/reflink-csi", "cmd/pause", "internal/driver", "internal/extents",
-		"internal/faults", "internal/filesystem", "internal/loop", "internal/pool")
+		"internal/faultfile", "internal/faults", "internal/filesystem", "internal/loop", "internal/pool")
 	if err != nil {
 		return "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"ferry.dev/e2e/cluster/internal/layout"
 	"ferry.dev/e2e/cluster/internal/loop"
@@ -54,23 +55,54 @@ func lower(ctx context.Context, c layout.Cluster) error {
 	if err != nil {
 		return err
 	}
+	orphans, err := loop.Orphans()
+	if err != nil {
+		return err
+	}
+	devices = append(devices, orphans...)
 	if err := process.KillAll(c); err != nil {
 		return err
 	}
 	err = errors.Join(
-		loop.DetachAll(devices),
+		detachAll(ctx, devices),
 		process.RemoveCgroups(c),
 		network.Disconnect(ctx, c),
-		os.RemoveAll(c.Run()),
-		os.RemoveAll(c.Data()),
 	)
 	if err != nil {
+		return err
+	}
+	// The folders go last: by the pool's image its devices are known.
+	if err := errors.Join(os.RemoveAll(c.Run()), os.RemoveAll(c.Data())); err != nil {
 		return err
 	}
 	if left := leftovers(c); len(left) > 0 {
 		return fmt.Errorf("still there: %s", strings.Join(left, "; "))
 	}
 	return nil
+}
+
+// detachAll detaches a cluster's devices and waits until they are gone: the last
+// user of one, a mount in a namespace that is being taken down, may need a
+// moment more than the process that held it.
+func detachAll(ctx context.Context, devices []loop.Device) error {
+	if err := loop.DetachAll(devices); err != nil {
+		return err
+	}
+	return step.Until(ctx, "the loop devices to go", 20*time.Second, "", func() error {
+		left, err := loop.StillAttached(devices)
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("still attached: %s", paths(left))
+		}
+		return err
+	})
+}
+
+func paths(devices []loop.Device) string {
+	var names []string
+	for _, device := range devices {
+		names = append(names, device.Path())
+	}
+	return strings.Join(names, ", ")
 }
 
 // leftovers names everything of a cluster that is there.
@@ -84,7 +116,7 @@ func leftovers(c layout.Cluster) []string {
 	}
 	devices, err := loop.StandingOn(c.PoolImage())
 	if err == nil && len(devices) > 0 {
-		found = append(found, fmt.Sprintf("loop devices %v", devices))
+		found = append(found, "loop devices "+paths(devices))
 	}
 	for _, folder := range []string{c.Run(), c.Data()} {
 		if _, err := os.Stat(folder); err == nil {

@@ -47,8 +47,9 @@ type Driver struct {
 	locks  keyedLocks
 }
 
-// New returns a driver on a pool and thaws what an earlier process may have
-// left frozen when it died in the middle of a snapshot.
+// New returns a driver on a pool. It thaws what an earlier process may have
+// left frozen when it died in the middle of a snapshot, and takes no device
+// over whose faults that process had a part in.
 func New(config Config, volumes *pool.Pool, switches *faults.Source) (*Driver, error) {
 	d := &Driver{config: config, pool: volumes, faults: switches}
 	records, err := volumes.Volumes()
@@ -57,6 +58,9 @@ func New(config Config, volumes *pool.Pool, switches *faults.Source) (*Driver, e
 	}
 	for _, volume := range records {
 		if err := d.thaw(volume.Handle); err != nil {
+			return nil, err
+		}
+		if err := d.dropFronts(volume.Handle); err != nil {
 			return nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"ferry.dev/e2e/cluster/internal/faults"
 	"ferry.dev/e2e/cluster/internal/filesystem"
 	"ferry.dev/e2e/cluster/internal/loop"
 	"ferry.dev/e2e/cluster/internal/pool"
@@ -29,6 +30,13 @@ func (d *Driver) ControllerExpandVolume(_ context.Context, request *csi.Controll
 	size, err := sizeFor(request.GetCapacityRange(), 0)
 	if err != nil {
 		return nil, err
+	}
+	switches, err := faults.FromParameters(volume.Parameters)
+	if err != nil {
+		return nil, fail(err)
+	}
+	if size > volume.Size && switches.FaultDevice {
+		return nil, status.Errorf(codes.FailedPrecondition, "volume %s has a device with fault switches, which does not grow", handle)
 	}
 	if size > volume.Size {
 		// What is on the volume, now or later, grows when it is next mounted,

@@ -24,6 +24,9 @@ const (
 	seeds          = 60
 	roundsPerSeed  = 3
 	changesInRound = 12
+	// faultyEvery is how often a volume's device is one with fault switches:
+	// while they are off nothing of it may differ.
+	faultyEvery = 6
 
 	discardIoctl = 0x1277 // BLKDISCARD
 	zeroIoctl    = 0x127f // BLKZEROOUT
@@ -56,6 +59,7 @@ type history struct {
 	handle string
 	device *os.File
 	size   int64
+	grows  bool
 	cuts   []cut
 	// touched are the blocks written or discarded since the last cut.
 	touched map[int64]bool
@@ -71,8 +75,12 @@ type cut struct {
 func newHistory(t *testing.T, r *rig, seed int64) *history {
 	random := rand.New(rand.NewSource(seed))
 	size := 1<<20 + random.Int63n(3<<20)/block*block + sector*(1+random.Int63n(block/sector-1))
-	h := &history{T: t, rig: r, random: random, size: size, touched: map[int64]bool{}}
-	h.handle = r.create(pool.ModeBlock, size, nil)
+	h := &history{T: t, rig: r, random: random, size: size, grows: true, touched: map[int64]bool{}}
+	var parameters map[string]string
+	if seed%faultyEvery == 0 {
+		parameters, h.grows = faulty, false
+	}
+	h.handle = r.create(pool.ModeBlock, size, parameters)
 	device, err := os.OpenFile(r.publish(h.handle, pool.ModeBlock, false), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +105,7 @@ func (h *history) close() {
 // change makes a round of random changes, the last of them in the end of the
 // volume, and sometimes lets the volume grow.
 func (h *history) change() {
-	if h.random.Intn(4) == 0 {
+	if h.random.Intn(4) == 0 && h.grows {
 		h.grow()
 	}
 	for range h.random.Intn(changesInRound) {

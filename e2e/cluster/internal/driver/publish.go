@@ -38,7 +38,7 @@ func (d *Driver) NodePublishVolume(_ context.Context, request *csi.NodePublishVo
 	}
 	readOnly := request.GetReadonly() || readerOnly(request.GetVolumeCapability())
 	if mode == pool.ModeBlock {
-		err = d.publishBlock(request, readOnly)
+		err = d.publishBlock(volume, request.GetTargetPath(), readOnly)
 	} else if err = d.growStaged(volume, request); err == nil {
 		err = publishMount(request, readOnly)
 	}
@@ -68,14 +68,13 @@ func publishMount(request *csi.NodePublishVolumeRequest, readOnly bool) error {
 // publishBlock binds the device's node to the target. A read-only publication
 // has a read-only device of its own, so that no capability of the pod can make
 // it writable.
-func (d *Driver) publishBlock(request *csi.NodePublishVolumeRequest, readOnly bool) error {
-	image := d.pool.VolumeImage(request.GetVolumeId())
-	device, staged, err := loop.FindWritable(image)
+func (d *Driver) publishBlock(volume pool.Volume, target string, readOnly bool) error {
+	device, staged, err := loop.FindWritable(d.pool.VolumeImage(volume.Handle))
 	if err != nil {
 		return err
 	}
 	if !staged {
-		return status.Errorf(codes.FailedPrecondition, "volume %s is not staged", request.GetVolumeId())
+		return status.Errorf(codes.FailedPrecondition, "volume %s is not staged", volume.Handle)
 	}
 	if readOnly {
 		// What the writable device still caches has to be in the image before
@@ -83,11 +82,11 @@ func (d *Driver) publishBlock(request *csi.NodePublishVolumeRequest, readOnly bo
 		if err := loop.Flush(device.Number); err != nil {
 			return err
 		}
-		if device, err = loop.Attach(image, true); err != nil {
+		if device, err = d.attach(volume, true); err != nil {
 			return err
 		}
 	}
-	if err := bindDevice(device, request.GetTargetPath()); err != nil {
+	if err := bindDevice(device, target); err != nil {
 		if readOnly {
 			err = errors.Join(err, loop.Detach(device.Number))
 		}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"ferry.dev/e2e/cluster/internal/extents"
+	"ferry.dev/e2e/cluster/internal/faultfile"
 	"ferry.dev/e2e/cluster/internal/faults"
 	"ferry.dev/e2e/cluster/internal/filesystem"
 	"ferry.dev/e2e/cluster/internal/loop"
@@ -35,6 +36,9 @@ type rig struct {
 }
 
 func TestMain(m *testing.M) {
+	if faultfile.Called() {
+		os.Exit(faultfile.Main())
+	}
 	slog.SetLogLoggerLevel(slog.LevelError) // each call is logged otherwise
 	os.Exit(m.Run())
 }

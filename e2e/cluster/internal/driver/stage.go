@@ -40,7 +40,7 @@ func (d *Driver) NodeStageVolume(_ context.Context, request *csi.NodeStageVolume
 	if err := d.pool.UpdateVolume(volume); err != nil {
 		return nil, fail(err)
 	}
-	device, err := attachOnce(d.pool.VolumeImage(volume.Handle))
+	device, err := d.attachOnce(volume)
 	if err != nil {
 		return nil, fail(err)
 	}
@@ -54,19 +54,19 @@ func (d *Driver) NodeStageVolume(_ context.Context, request *csi.NodeStageVolume
 // that somebody still has open. Then the call fails, and the kubelet repeats it.
 const leavingLimit = 5 * time.Second
 
-// attachOnce returns the writable device of an image and attaches one only
+// attachOnce returns the writable device of a volume and attaches one only
 // where there is none. A device that is leaving is no device to build on: it
 // vanishes when whoever holds it lets go. Nor may there be two at once, each
 // with its own idea of the content.
-func attachOnce(image string) (loop.Device, error) {
+func (d *Driver) attachOnce(volume pool.Volume) (loop.Device, error) {
 	deadline := time.Now().Add(leavingLimit)
 	for {
-		device, attached, err := loop.FindWritable(image)
+		device, attached, err := loop.FindWritable(d.pool.VolumeImage(volume.Handle))
 		switch {
 		case err != nil:
 			return loop.Device{}, err
 		case !attached:
-			return loop.Attach(image, false)
+			return d.attach(volume, false)
 		case !device.Leaving:
 			return device, nil
 		case time.Now().After(deadline):

@@ -7,6 +7,7 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,14 +38,17 @@ type Switches struct {
 	StallSnapshots bool
 	// SnapshotMetadata is one of the Metadata values.
 	SnapshotMetadata string
+	// FaultDevice is set for a volume whose device can fail with I/O errors.
+	FaultDevice bool
 }
 
 // file is the control file's form; absent fields leave a switch as it is.
 type file struct {
-	SnapshotDelay    *string `json:"snapshotDelay"`
-	FailSnapshots    any     `json:"failSnapshots"`
-	StallSnapshots   *bool   `json:"stall"`
-	SnapshotMetadata *string `json:"snapshotMetadata"`
+	SnapshotDelay    *string      `json:"snapshotDelay"`
+	FailSnapshots    any          `json:"failSnapshots"`
+	StallSnapshots   *bool        `json:"stall"`
+	SnapshotMetadata *string      `json:"snapshotMetadata"`
+	EIO              []rangeError `json:"eio"`
 }
 
 // Source reads switches and counts the failures that they have caused.
@@ -62,6 +66,9 @@ type Source struct {
 func NewSource(path string) *Source {
 	return &Source{path: path, failed: map[string]int{}}
 }
+
+// Path is where the control file is.
+func (s *Source) Path() string { return s.path }
 
 // For returns the switches that hold for a volume with these class parameters.
 func (s *Source) For(parameters map[string]string) (Switches, error) {
@@ -113,7 +120,29 @@ func FromParameters(parameters map[string]string) (Switches, error) {
 	if text, ok := parameters["snapshotMetadata"]; ok {
 		control.SnapshotMetadata = &text
 	}
+	if text, ok := parameters["faultDevice"]; ok {
+		wanted, err := strconv.ParseBool(text)
+		if err != nil {
+			return Switches{}, fmt.Errorf("parameter faultDevice: %q is neither true nor false", text)
+		}
+		switches.FaultDevice = wanted
+	}
 	return switches, control.apply(&switches)
+}
+
+// Check tells what is wrong with the text of a control file: a switch that
+// doesn't exist, or a value that it doesn't take.
+func Check(text []byte) error {
+	var control file
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&control); err != nil {
+		return fmt.Errorf("fault switches: %w", err)
+	}
+	if decoder.More() {
+		return errors.New("fault switches: there is something behind the object")
+	}
+	return control.apply(&Switches{})
 }
 
 // read returns the control file and a mark that changes with each writing.
@@ -159,6 +188,11 @@ func (f file) apply(switches *Switches) error {
 			return err
 		}
 		switches.SnapshotMetadata = *f.SnapshotMetadata
+	}
+	for _, r := range f.EIO {
+		if err := r.check(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -121,11 +121,17 @@ func inspect(number int) (Attached, error) {
 	if err != nil {
 		return Attached{}, err
 	}
+	backing := FileID{Device: info.Device, Inode: info.Inode}
+	image, front := parseMark(info.File_name[:])
+	if front != 0 {
+		backing = image
+	}
 	return Attached{
 		Device: Device{
 			Number:   number,
-			Backing:  FileID{Device: info.Device, Inode: info.Inode},
+			Backing:  backing,
 			ReadOnly: info.Flags&unix.LO_FLAGS_READ_ONLY != 0,
+			Front:    front,
 			Leaving:  info.Flags&unix.LO_FLAGS_AUTOCLEAR != 0,
 		},
 		BackingDevice: info.Rdevice,

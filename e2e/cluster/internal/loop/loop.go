@@ -27,9 +27,13 @@ const (
 
 // Device is one attached loop device.
 type Device struct {
-	Number   int
+	Number int
+	// Backing is the file that the device is of.
 	Backing  FileID
 	ReadOnly bool
+	// Front is the serial number of the front that stands between the device
+	// and Backing, and zero where there is none.
+	Front uint64
 	// Leaving is set for a device that goes away when its last user does.
 	Leaving bool
 }
@@ -42,7 +46,7 @@ func NodePath(number int) string { return fmt.Sprintf("/dev/loop%d", number) }
 
 // Attach connects a file to a free loop device. Direct I/O is asked for so
 // that data isn't cached twice; where the file system below can't do it the
-// device works without.
+// device works without, which is slower and as correct.
 func Attach(path string, readOnly bool) (Device, error) {
 	mode := os.O_RDWR
 	if readOnly {
@@ -53,6 +57,17 @@ func Attach(path string, readOnly bool) (Device, error) {
 		return Device{}, fmt.Errorf("attach loop device: %w", err)
 	}
 	defer file.Close()
+	return attach(file, attachment{name: path, readOnly: readOnly})
+}
+
+// attachment is how a file is attached.
+type attachment struct {
+	// name is what the kernel tells whoever asks about the device.
+	name                 string
+	readOnly, directOnly bool
+}
+
+func attach(file *os.File, how attachment) (Device, error) {
 	id, err := IdentifyFile(file)
 	if err != nil {
 		return Device{}, err
@@ -62,38 +77,39 @@ func Attach(path string, readOnly bool) (Device, error) {
 		if err != nil {
 			return Device{}, err
 		}
-		err = configure(number, file, path, readOnly)
+		err = configure(number, file, how)
 		if errors.Is(err, unix.EBUSY) {
 			// Somebody else took this number between the two calls.
 			time.Sleep(5 * time.Millisecond)
 			continue
 		}
 		if err != nil {
-			return Device{}, fmt.Errorf("attach %s to %s: %w", path, NodePath(number), err)
+			return Device{}, fmt.Errorf("attach %s to %s: %w", how.name, NodePath(number), err)
 		}
-		return Device{Number: number, Backing: id, ReadOnly: readOnly}, nil
+		return Device{Number: number, Backing: id, ReadOnly: how.readOnly}, nil
 	}
-	return Device{}, fmt.Errorf("attach %s: no loop device stayed free in %d attempts", path, attachAttempts)
+	return Device{}, fmt.Errorf("attach %s: no loop device stayed free in %d attempts", how.name, attachAttempts)
 }
 
 // configure makes one attempt to take the device with the given number.
-func configure(number int, file *os.File, path string, readOnly bool) error {
+func configure(number int, file *os.File, how attachment) error {
 	node, err := openNode(number, os.O_RDWR)
 	if err != nil {
 		return err
 	}
 	defer node.Close()
 	config := unix.LoopConfig{Fd: uint32(file.Fd())}
-	copy(config.Info.File_name[:unix.LO_NAME_SIZE-1], path)
-	if readOnly {
+	copy(config.Info.File_name[:unix.LO_NAME_SIZE-1], how.name)
+	if how.readOnly {
 		config.Info.Flags |= unix.LO_FLAGS_READ_ONLY
 	}
 	if err := unix.IoctlLoopConfigure(int(node.Fd()), &config); err != nil {
 		return err
 	}
-	// Refused where the file system below can't do direct I/O: then the
-	// device goes through the page cache, which is slower and as correct.
-	_ = unix.IoctlSetInt(int(node.Fd()), setDirectIO, 1)
+	err = unix.IoctlSetInt(int(node.Fd()), setDirectIO, 1)
+	if err != nil && how.directOnly {
+		return errors.Join(fmt.Errorf("direct I/O is needed: %w", err), Detach(number))
+	}
 	return nil
 }
 

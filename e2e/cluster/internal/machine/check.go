@@ -25,6 +25,7 @@ var needs = []need{
 	{"Debian's apt-get, for packages that are missing", "use Debian 12, or install them by other means", checkApt},
 	{"Go", "install Go 1.24 or newer and put it into PATH", checkGo},
 	{"loop devices", "load the kernel module loop, and give a container /dev/loop-control and a devtmpfs as /dev", checkLoop},
+	{"FUSE", "load the kernel module fuse, and give a container /dev/fuse", checkFUSE},
 	{"the file systems overlay, xfs and ext4", "use a kernel with them (modprobe overlay xfs ext4)", checkFileSystems},
 	{"namespaces of mounts and networks", "run it outside of a container, or in a privileged one", checkNamespaces},
 	{"cgroups", "mount them below /sys/fs/cgroup", checkCgroups},
@@ -66,6 +67,17 @@ func checkGo(context.Context) error {
 
 func checkLoop(context.Context) error {
 	file, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+func checkFUSE(ctx context.Context) error {
+	if !kernelHas(ctx, "fuse") {
+		return errors.New("the kernel doesn't have fuse")
+	}
+	file, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ferry.dev/e2e/cluster/internal/filesystem"
 	"ferry.dev/e2e/cluster/internal/loop"
@@ -51,12 +54,25 @@ func (p *Pool) Remove() error {
 	var failed []error
 	// The first device is the pool's own: unmounting detaches it.
 	for i := len(devices) - 1; i > 0; i-- {
-		failed = append(failed, unmountAll(loop.NodePath(devices[i])), loop.Detach(devices[i]))
+		failed = append(failed, unmountAll(devices[i].Path()), loop.Detach(devices[i].Number))
 	}
-	if err := filesystem.Unmount(p.Path); err != nil {
+	if err := p.unmount(); err != nil {
 		failed = append(failed, fmt.Errorf("remove the pool: %w", err))
 	}
 	return errors.Join(failed...)
+}
+
+// unmount waits a little for the processes behind devices with fault switches,
+// which have images open until the kernel has let go of their devices.
+func (p *Pool) unmount() error {
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		err := filesystem.Unmount(p.Path)
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func unmountAll(device string) error {
