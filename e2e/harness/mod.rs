@@ -14,6 +14,7 @@ pub mod operator;
 pub mod pair;
 pub mod scene;
 pub mod wait;
+pub mod writer;
 
 pub use app::App;
 pub use lab::Lab;

@@ -136,6 +136,20 @@ impl Scene {
         Ok(all.into_iter().filter(here).collect())
     }
 
+    /// The handle by which the driver knows the volume of a claim.
+    ///
+    /// # Errors
+    /// When the claim is not bound to a volume of a CSI driver.
+    pub async fn handle(&self, claim: &str) -> Result<String> {
+        let claims: Api<PersistentVolumeClaim> = self.api();
+        let volumes: Api<PersistentVolume> = Api::all(self.lab.client.clone());
+        let volume = claims.get(claim).await?.spec.and_then(|s| s.volume_name);
+        let name = volume.with_context(|| format!("claim {claim} is not bound"))?;
+        let csi = volumes.get(&name).await?.spec.and_then(|s| s.csi);
+        csi.map(|csi| csi.volume_handle)
+            .with_context(|| format!("volume {name} is not of a CSI driver"))
+    }
+
     /// Prints a line of the story, unless it runs beside others.
     pub fn say(&self, text: &str) {
         if !self.quiet {

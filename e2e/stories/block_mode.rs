@@ -12,9 +12,7 @@ use kube::Api;
 use serde_json::json;
 
 use super::Story;
-use crate::harness::exec::exec;
-use crate::harness::install::APP_IMAGE;
-use crate::harness::{Pair, Scene, Wish, content};
+use crate::harness::{Pair, Scene, Wish, content, writer};
 
 /// The story.
 #[must_use]
@@ -29,13 +27,13 @@ pub fn story() -> Story {
 
 async fn run(scene: &Scene) -> Result<()> {
     scene.claim("data", "fast", "64Mi", true).await?;
-    writer(scene).await?;
-    write(
+    writer::open(scene).await?;
+    writer::write(
         scene,
         "dd if=/dev/urandom of=/dev/volume bs=64k count=100 seek=7 conv=fsync",
     )
     .await?;
-    write(
+    writer::write(
         scene,
         "dd if=/dev/urandom of=/dev/volume bs=4k count=1 seek=16383 conv=fsync",
     )
@@ -44,12 +42,12 @@ async fn run(scene: &Scene) -> Result<()> {
     let first = pair.baseline().await?;
     content::same_at(&pair, &first.point).await?;
     // Real zeros over data have to arrive as zeros.
-    write(
+    writer::write(
         scene,
         "dd if=/dev/zero of=/dev/volume bs=64k count=30 seek=20 conv=fsync",
     )
     .await?;
-    write(
+    writer::write(
         scene,
         "dd if=/dev/urandom of=/dev/volume bs=512 count=3 seek=9001 conv=fsync",
     )
@@ -81,7 +79,7 @@ async fn run(scene: &Scene) -> Result<()> {
 }
 
 async fn switch(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
-    let before = checksum(scene).await?;
+    let before = writer::checksum(scene).await?;
     pair.patch_spec(json!({"primary": "west"})).await?;
     // Without spec.application Ferry waits until nobody uses the claim, and names who does.
     pair.until(
@@ -90,12 +88,12 @@ async fn switch(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
         |s| {
             s.waiting
                 .as_ref()
-                .filter(|w| w.what.contains("writer"))
+                .filter(|w| w.what.contains(writer::NAME))
                 .map(|_| ())
         },
     )
     .await?;
-    scene.delete_pod("writer", 0).await?;
+    scene.delete_pod(writer::NAME, 0).await?;
     pair.primary_is("west").await?;
     let claims: Api<PersistentVolumeClaim> = scene.api();
     let spec = claims
@@ -108,13 +106,13 @@ async fn switch(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
         "the claim's mode is {:?}",
         spec.volume_mode
     );
-    writer(scene).await?;
-    let after = checksum(scene).await?;
+    writer::open(scene).await?;
+    let after = writer::checksum(scene).await?;
     ensure!(
         before == after,
         "the volume held {before} before the switch and {after} after it"
     );
-    write(
+    writer::write(
         scene,
         "dd if=/dev/urandom of=/dev/volume bs=64k count=3 seek=500 conv=fsync",
     )
@@ -123,32 +121,4 @@ async fn switch(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
     content::same_at(pair, &back.point).await?;
     scene.say("switched; the old site follows");
     Ok(())
-}
-
-async fn writer(scene: &Scene) -> Result<()> {
-    let spec = json!({"terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
-        "containers": [{"name": "writer", "image": APP_IMAGE, "imagePullPolicy": "IfNotPresent",
-            "command": ["/bin/sleep", "3600"],
-            "volumeDevices": [{"name": "data", "devicePath": "/dev/volume"}]}],
-        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
-    scene.pod("writer", spec).await
-}
-
-async fn write(scene: &Scene, command: &str) -> Result<()> {
-    exec(&scene.api(), "writer", &["/bin/sh", "-ec", command])
-        .await
-        .map(|_| ())
-}
-
-async fn checksum(scene: &Scene) -> Result<String> {
-    let said = exec(
-        &scene.api(),
-        "writer",
-        &["/bin/busybox", "sha256sum", "/dev/volume"],
-    )
-    .await?;
-    said.split(' ')
-        .next()
-        .map(str::to_owned)
-        .context("no checksum")
 }

@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 
 use super::{
-    bad_input, block_mode, claim_grown, commit_interrupted, ladder, life, mover_killed,
+    bad_input, block_mode, claim_grown, commit_interrupted, io_error, ladder, life, mover_killed,
     namespace_deleted, operator_killed, quiesce, snapshot_fails, stale_manifest, status_wiped,
 };
 use crate::harness::Scene;
@@ -34,6 +34,7 @@ pub fn all() -> Vec<Story> {
         bad_input::story(),
         stale_manifest::story(),
         commit_interrupted::story(),
+        io_error::story(),
         quiesce::story(),
         status_wiped::story(),
         operator_killed::planned(),

@@ -4,6 +4,7 @@ pub mod bad_input;
 pub mod block_mode;
 pub mod claim_grown;
 pub mod commit_interrupted;
+pub mod io_error;
 pub mod ladder;
 pub mod life;
 pub mod list;

@@ -1,0 +1,162 @@
+//! *A disk at the standby goes bad in one place. I want to be told which bytes, I want what was
+//! announced to stay good, and my application should not notice anything.*
+//!
+//! The standby's device gives EIO for one range of 64 KiB, in the middle of what a cycle applies.
+//! Status says what failed, at which byte and with which error; the committed point stays what it
+//! was, its snapshots are the same at both sites and the plan of a forced promotion names it; the
+//! application writes on. With the disk mended, the cycles commit by themselves and both sites hold
+//! the same (SYS-2).
+
+use std::ops::Range;
+
+use anyhow::{Context, Result, ensure};
+use ferry::api::v1alpha1::FinishedCycle;
+use ferry::api::{conditions, names, reasons};
+use futures::FutureExt;
+use serde_json::json;
+
+use super::Story;
+use crate::harness::faults::Fault;
+use crate::harness::pair::is_true;
+use crate::harness::{Pair, Scene, Wish, content, leftovers, secs, writer};
+
+/// The bytes of the standby's volume that can't be written.
+const BAD: Range<u64> = 6 << 20..(6 << 20) + (64 << 10);
+
+/// The most bytes of one write: the write that fails begins at most so far before the bad range.
+const WRITE_BYTES_MAX: u64 = 1 << 20;
+
+/// The story.
+#[must_use]
+pub fn story() -> Story {
+    Story {
+        name: "io_error",
+        proves: &["SYS-2"],
+        alone: true,
+        run: |scene| run(scene).boxed(),
+    }
+}
+
+async fn run(scene: &Scene) -> Result<()> {
+    scene.claim("data", "fast", "64Mi", true).await?;
+    writer::open(scene).await?;
+    writer::write(
+        scene,
+        "dd if=/dev/urandom of=/dev/volume bs=64k count=256 conv=fsync",
+    )
+    .await?;
+    let west = "faulty-west".to_owned();
+    let pair = Pair::apply(
+        scene,
+        &Wish {
+            west,
+            ..Wish::orders()
+        },
+    )
+    .await?;
+    let first = pair.baseline().await?;
+    // Two to twelve MiB change: there is something to write on both sides of the bad range.
+    writer::write(
+        scene,
+        "dd if=/dev/urandom of=/dev/volume bs=64k count=160 seek=32 conv=fsync",
+    )
+    .await?;
+    let standby = scene
+        .handle(&names::replica_claim(&pair.name, "west"))
+        .await?;
+    let bad =
+        json!({"eio": [{"volume": standby, "from": BAD.start, "to": BAD.end, "on": "write"}]});
+    let bad = Fault::on(&scene.lab, &bad).await?;
+    let before = pair.trigger().await?;
+    told(scene, &pair).await?;
+    unharmed(scene, &pair, &first).await?;
+    bad.off().await?;
+    mended(scene, &pair, before).await
+}
+
+/// Status says what failed, where and how.
+async fn told(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
+    let failure = pair
+        .until("the cycle to fail", secs(150), |s| {
+            let degraded = is_true(&s.conditions, conditions::DEGRADED);
+            s.last_failure.clone().filter(|_| degraded)
+        })
+        .await?;
+    ensure!(
+        failure.reason == reasons::CYCLE_FAILED,
+        "the reason is {}: {}",
+        failure.reason,
+        failure.message
+    );
+    ensure!(
+        failure.message.contains("os error 5"),
+        "the error is not named: {}",
+        failure.message
+    );
+    let at = byte_of(&failure.message)?;
+    ensure!(
+        at < BAD.end && at + WRITE_BYTES_MAX > BAD.start,
+        "the message names byte {at}, and {BAD:?} are bad: {}",
+        failure.message
+    );
+    scene.say(&format!("the cycle failed: {}", failure.message));
+    Ok(())
+}
+
+/// The byte that a message names.
+fn byte_of(message: &str) -> Result<u64> {
+    let (_, behind) = message
+        .split_once(" at byte ")
+        .with_context(|| format!("no byte is named: {message}"))?;
+    let digits: String = behind.chars().take_while(char::is_ascii_digit).collect();
+    digits
+        .parse()
+        .with_context(|| format!("no byte is named: {message}"))
+}
+
+/// While the disk is bad, what was committed is whole and promotable, and the application writes.
+async fn unharmed(scene: &Scene, pair: &Pair<'_>, first: &FinishedCycle) -> Result<()> {
+    content::same_at(pair, &first.point).await?;
+    let plan = pair
+        .ferry_ok("promote", &["--to", "west", "--force", "--dry-run"])
+        .await?;
+    ensure!(
+        plan.contains(&format!("point {}", first.point)),
+        "the plan does not name point {}: {plan}",
+        first.point
+    );
+    let held = writer::checksum(scene).await?;
+    writer::write(
+        scene,
+        "dd if=/dev/urandom of=/dev/volume bs=4k count=3 seek=16000 conv=fsync",
+    )
+    .await?;
+    ensure!(
+        writer::checksum(scene).await? != held,
+        "what the application wrote is not there"
+    );
+    let committed = pair.status().await?.committed_point;
+    ensure!(
+        committed.as_ref().map(|p| p.label.as_str()) == Some(first.point.as_str()),
+        "the committed point is {committed:?}, and it was {}",
+        first.point
+    );
+    scene.say(&format!("point {} stays, promotable", first.point));
+    Ok(())
+}
+
+/// With the disk mended the pair heals by itself.
+async fn mended(scene: &Scene, pair: &Pair<'_>, before: i64) -> Result<()> {
+    pair.committed_after(before).await?;
+    // What was written meanwhile is in the cycle after it.
+    let cycle = pair.sync().await?;
+    content::same_at(pair, &cycle.point).await?;
+    let status = pair.status().await?;
+    ensure!(
+        status.last_failure.is_none() && !is_true(&status.conditions, conditions::DEGRADED),
+        "the failure is still in status: {:?}",
+        status.last_failure
+    );
+    scene.say(&format!("mended: cut {} is equal", cycle.point));
+    leftovers::only_what_the_pair_owns(pair).await
+}
