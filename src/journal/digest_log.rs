@@ -13,7 +13,9 @@ use crate::journal::record_log::{LogFormat, Opened, Record, RecordLog, RecordSca
 use crate::journal::staging::{Checkpoint, add_to_digest, encoding};
 use crate::seam::Disk;
 use crate::units::{Extent, Rung};
-use crate::wire::{BlockDigest, CycleDigest, CycleId, CycleSum, Region, RegionKind, blocks_of};
+use crate::wire::{
+    BlockDigest, CycleDigest, CycleId, CycleSum, Region, RegionKind, blocks_of, check_regions,
+};
 
 static FORMAT: LogFormat = LogFormat {
     file: "digests.next",
@@ -91,16 +93,26 @@ impl DigestLog {
         let (mut through, mut sealed) = (0, None);
         let mut end = scanner.position();
         while let Some(record) = scanner.next()? {
-            if record.kind == SEAL {
-                sealed = postcard::from_bytes(&record.head).ok();
-            } else {
-                let Some(batch) = decode(&record) else { break };
-                add_to_digest(&mut digest, &batch.regions, &batch.digests);
-                through = batch.through;
-            }
-            end = scanner.position();
-            if sealed.is_some() {
-                break;
+            match record.kind {
+                BATCH => {
+                    let Some(batch) = decode(&record, through, spec.size_bytes) else {
+                        break;
+                    };
+                    add_to_digest(&mut digest, &batch.regions, &batch.digests);
+                    through = batch.through;
+                    end = scanner.position();
+                }
+                SEAL => {
+                    sealed = postcard::from_bytes::<CycleSum>(&record.head).ok();
+                    if sealed.is_some_and(|sum| sum != digest.clone().finish()) {
+                        return Ok(None);
+                    }
+                    if sealed.is_some() {
+                        end = scanner.position();
+                    }
+                    break;
+                }
+                _ => break,
             }
         }
         Ok(Some(DigestLog {
@@ -202,6 +214,7 @@ impl DigestLog {
         each: &mut dyn FnMut(Extent, &[BlockDigest]) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let mut scanner = self.log.scan();
+        let mut through = 0;
         loop {
             let record = scanner
                 .next()?
@@ -209,8 +222,9 @@ impl DigestLog {
             if record.kind == SEAL {
                 return Ok(());
             }
-            let batch = decode(&record)
+            let batch = decode(&record, through, self.spec.size_bytes)
                 .ok_or_else(|| JournalError::damaged(FORMAT.file, "a record is malformed"))?;
+            through = batch.through;
             let mut digests = &batch.digests[..];
             for region in &batch.regions {
                 let own = data_blocks(region);
@@ -227,7 +241,8 @@ struct Decoded {
     digests: Vec<BlockDigest>,
 }
 
-fn decode(record: &Record) -> Option<Decoded> {
+/// The batch of a record; `None` when it is not what may follow `after` in a volume of `size` bytes.
+fn decode(record: &Record, after: u64, size: u64) -> Option<Decoded> {
     let head: BatchHead = postcard::from_bytes(&record.head).ok()?;
     let regions: Vec<Region> = head
         .regions
@@ -242,6 +257,7 @@ fn decode(record: &Record) -> Option<Decoded> {
             },
         })
         .collect();
+    check_regions(&regions, after, head.through, size).ok()?;
     let digests: Vec<BlockDigest> = record
         .data
         .chunks_exact(BlockDigest::BYTES)

@@ -9,7 +9,7 @@ use crate::journal::staging::{
 };
 use crate::seam::Disk;
 use crate::units::Point;
-use crate::wire::{BatchData, BlockDigest, CycleDigest, CycleSum, hash_blocks};
+use crate::wire::{BatchData, BlockDigest, CycleDigest, CycleSum, check_regions, hash_blocks};
 
 /// What recovery looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Staging {
         if !input.ahead {
             return dropped(&*disk, input, "the volume holds it already");
         }
-        let scanned = scan(&mut scanner, each)?;
+        let scanned = scan(&mut scanner, spec.size_bytes, each)?;
         input.sealed = scanned.sealed.is_some();
         input.sum_matches = scanned.sealed == Some(scanned.digest.clone().finish());
         let row = RecoveryRow::of(input);
@@ -155,6 +155,7 @@ impl Staging {
 
 fn scan(
     scanner: &mut RecordScanner,
+    size: u64,
     each: &mut dyn FnMut(&BatchData, &[BlockDigest]) -> Result<(), JournalError>,
 ) -> Result<Scanned, JournalError> {
     let mut scanned = Scanned {
@@ -166,7 +167,9 @@ fn scan(
     while let Some(record) = scanner.next()? {
         match record.kind {
             BATCH => {
-                let Some(batch) = batch_in(record) else { break };
+                let Some(batch) = batch_in(record, scanned.through, size) else {
+                    break;
+                };
                 let digests = hash_blocks(&batch);
                 each(&batch, &digests)?;
                 add_to_digest(&mut scanned.digest, &batch.regions, &digests);
@@ -183,9 +186,11 @@ fn scan(
     Ok(scanned)
 }
 
-fn batch_in(record: Record) -> Option<BatchData> {
+/// The batch of a record; `None` when it is not what may follow `after` in a volume of `size` bytes.
+/// A record that matches its checksum was once written so, but only what is checked is computed with.
+fn batch_in(record: Record, after: u64, size: u64) -> Option<BatchData> {
     let head: BatchHead = postcard::from_bytes(&record.head).ok()?;
-    let data: u64 = head.regions.iter().map(crate::wire::Region::data_len).sum();
+    let data = check_regions(&head.regions, after, head.through, size).ok()?;
     (data == record.data.len() as u64).then(|| BatchData {
         through: head.through,
         regions: head.regions,

@@ -67,7 +67,7 @@ impl SuperblockStore {
         let superblock = newest.clone();
         store.generation = generation;
         for (number, slot) in slots.iter().enumerate() {
-            if !matches!(slot, Slot::Valid(g, _) if *g == generation) {
+            if !matches!(slot, Slot::Valid(g, s) if *g == generation && **s == superblock) {
                 tracing::warn!(slot = number, "repairing a copy of the superblock");
                 file.write_at(
                     (number * SLOT_BYTES) as u64,
@@ -88,7 +88,12 @@ impl SuperblockStore {
         if self.poisoned {
             return Err(JournalError::Poisoned { file: FILE });
         }
-        let slot = encode_slot(self.generation + 1, superblock)?;
+        // A count of saves that can't be raised was never made by saving.
+        let generation = self
+            .generation
+            .checked_add(1)
+            .ok_or_else(|| JournalError::damaged(FILE, "its generation is the last there is"))?;
+        let slot = encode_slot(generation, superblock)?;
         self.poisoned = true;
         match &self.file {
             Some(file) => {
@@ -104,7 +109,7 @@ impl SuperblockStore {
                 self.file = self.disk.open(FILE)?;
             }
         }
-        self.generation += 1;
+        self.generation = generation;
         self.poisoned = false;
         Ok(())
     }

@@ -229,3 +229,32 @@ fn damage_to_a_whole_log_is_noticed_while_it_is_applied() {
     let error = staging.read().unwrap().find_map(Result::err).unwrap();
     assert!(error.is_damage(), "{error}");
 }
+
+/// What matches its checksums may still be wrong: it is not computed with, and not applied.
+#[test]
+fn a_batch_outside_the_volume_ends_the_log_before_it() {
+    for extent in [
+        Extent::new(1 << 20, BLOCK_BYTES),
+        Extent::new(12 * BLOCK_BYTES, u64::MAX - 12 * BLOCK_BYTES),
+        Extent::new(12 * BLOCK_BYTES + 1, BLOCK_BYTES),
+        Extent::new(12 * BLOCK_BYTES, 0),
+    ] {
+        let disk = SimDisk::new(CAPACITY, 1);
+        let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap();
+        append(&mut staging, &batch(0, 1)).unwrap();
+        let wild = BatchData {
+            through: 1 << 20,
+            regions: vec![Region {
+                extent,
+                kind: RegionKind::Zero,
+            }],
+            ..BatchData::default()
+        };
+        append(&mut staging, &wild).unwrap();
+        staging.seal(staging.sum()).unwrap();
+        let (found, sealed, kept) = recover(&disk);
+        assert!(!sealed, "{extent:?} was believed");
+        assert_eq!(kept, [batch(0, 1)]);
+        finish(&disk, found, &[batch(0, 1), batch(2, 1)]);
+    }
+}

@@ -119,7 +119,7 @@ pub fn pack(cycle: Point, index: u64, batch: BatchData, compressor: &mut Compres
 /// # Errors
 /// When the regions are not what the protocol allows, or the data does not match its checksums.
 pub fn unpack(batch: Batch, after: u64, size: u64) -> Result<BatchData, WireError> {
-    check_regions(&batch, after, size)?;
+    check_batch(&batch, after, size)?;
     let data = decompress(batch.codec, batch.packed, batch.unpacked_len as usize)?;
     let unpacked = BatchData {
         through: batch.through,
@@ -136,8 +136,7 @@ pub fn unpack(batch: Batch, after: u64, size: u64) -> Result<BatchData, WireErro
     Ok(unpacked)
 }
 
-fn check_regions(batch: &Batch, after: u64, size: u64) -> Result<(), WireError> {
-    let wrong = |reason: &str| Err(WireError::malformed("batch", reason));
+fn check_batch(batch: &Batch, after: u64, size: u64) -> Result<(), WireError> {
     let limit = |what, got: usize, max: usize| WireError::TooLarge {
         what,
         got: got as u64,
@@ -154,9 +153,31 @@ fn check_regions(batch: &Batch, after: u64, size: u64) -> Result<(), WireError> 
             BATCH_REGIONS_MAX,
         ));
     }
+    let data = check_regions(&batch.regions, after, batch.through, size)?;
+    if data != u64::from(batch.unpacked_len) {
+        return Err(WireError::malformed(
+            "batch",
+            "its data is not as long as its regions",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks the regions of a batch for a volume of `size` bytes: from `after` to `through`, ascending,
+/// disjoint, none empty, each of whole blocks. The answer is how many bytes of data they have.
+///
+/// # Errors
+/// When they are anything else.
+pub fn check_regions(
+    regions: &[Region],
+    after: u64,
+    through: u64,
+    size: u64,
+) -> Result<u64, WireError> {
+    let wrong = |reason: &str| Err(WireError::malformed("batch", reason));
     let mut position = after;
     let mut data = 0_u64;
-    for region in &batch.regions {
+    for region in regions {
         let Extent { offset, len } = region.extent;
         let Some(end) = offset.checked_add(len).filter(|end| *end <= size) else {
             return wrong("a region ends past the end of the volume");
@@ -170,13 +191,10 @@ fn check_regions(batch: &Batch, after: u64, size: u64) -> Result<(), WireError> 
         position = end;
         data += region.data_len();
     }
-    if data != u64::from(batch.unpacked_len) {
-        return wrong("its data is not as long as its regions");
-    }
-    if batch.through < position || batch.through > size {
+    if through < position || through > size {
         return wrong("its end is not where its regions end");
     }
-    Ok(())
+    Ok(data)
 }
 
 fn decompress(codec: Codec, packed: Bytes, len: usize) -> Result<Bytes, WireError> {

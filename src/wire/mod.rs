@@ -21,7 +21,9 @@ mod message;
 mod tests;
 mod version;
 
-pub use batch::{Batch, BatchData, Codec, Region, RegionKind, hash_blocks, pack, unpack};
+pub use batch::{
+    Batch, BatchData, Codec, Region, RegionKind, check_regions, hash_blocks, pack, unpack,
+};
 pub use block::{BLOCK_BYTES, BlockDigest, block_count, blocks_of};
 pub use codec::{decode, encode};
 pub use compress::Compressor;
