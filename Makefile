@@ -9,6 +9,10 @@ RELEASE := target/$(HOST)/release
 IMAGE   ?= localhost/ferry:e2e
 ARCHIVE ?= target/image/ferry.tar
 LAB     := e2e/cluster/lab
+# What `make fuzz` runs, for how long, and with which tool; a stable compiler will do.
+TARGET     ?= frames
+SECONDS    ?= 600
+CARGO_FUZZ := 0.13.2
 # The programs of the release build, for the stories and the demo.
 E2E     := FERRY_E2E_PLUGIN=$(abspath $(RELEASE)/kubectl-ferry) $(RELEASE)/examples/e2e
 
@@ -28,6 +32,13 @@ test: ## Run every test there is; the last line is the count
 
 unit: ## Run the tests that need no cluster
 	cargo test
+
+fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)
+	@mkdir -p target/fuzz/found/$(TARGET)
+	@cp Cargo.lock fuzz/Cargo.lock
+	RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $(TARGET) target/fuzz/found/$(TARGET) \
+		fuzz/corpus/$(TARGET) -- -max_total_time=$(SECONDS) -max_len=65536 -rss_limit_mb=1024
 
 stories: image up ## Run the user stories on the clusters (ONLY=name for one)
 	$(E2E) stories $(if $(ONLY),--only $(ONLY))
@@ -57,4 +68,4 @@ generate: ## Write the files that are made from the code: the CRDs and the chart
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo up down test unit stories measure lint build image generate help
+.PHONY: demo up down test unit fuzz stories measure lint build image generate help

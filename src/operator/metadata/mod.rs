@@ -19,6 +19,7 @@ mod error;
 mod proof;
 mod proto;
 mod question;
+mod raw;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -27,4 +28,6 @@ mod token;
 pub use client::{MetadataClient, ServiceAccount, SnapshotName};
 pub use error::{MetadataError, Trust};
 pub use proof::{SnapshotFacts, prove_delta};
+#[doc(hidden)]
+pub use raw::decode_messages;
 pub use stream::{ExtentStream, RESUMES_MAX};

@@ -1,0 +1,122 @@
+//! What travels: frames, and the message in each.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ferry::seam::SystemClock;
+use ferry::wire::control::Compression;
+use ferry::wire::{
+    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, Compressor, Encoded, Frame, FrameKind,
+    FrameReader, FrameWriter, Message, decode, encode, hash_blocks, pack, unpack,
+};
+use futures::executor::block_on;
+
+/// The size of the volume that batches are for: of whole blocks and a bit.
+pub const VOLUME_BYTES: u64 = (1 << 30) + 1000;
+
+/// A stream of frames, as after a connection was made. What was read is written again and must come
+/// out the same, byte by byte.
+pub fn frames(bytes: &[u8]) -> bool {
+    block_on(async {
+        let mut reader = FrameReader::new(bytes);
+        let mut written = Vec::new();
+        let mut taken = true;
+        loop {
+            match reader.next().await {
+                Ok(Some(frame)) => {
+                    reader.after_hello();
+                    let raw = Encoded {
+                        kind: frame.kind,
+                        head: Vec::new(),
+                        bulk: frame.payload.clone(),
+                    };
+                    FrameWriter::new(&mut written).send(&raw).await.unwrap();
+                    taken &= read(frame).is_some();
+                }
+                Ok(None) => {
+                    assert_eq!(written, bytes, "a stream that was read to its end");
+                    return taken && !bytes.is_empty();
+                }
+                Err(_) => {
+                    assert!(bytes.starts_with(&written), "frames up to the error");
+                    return false;
+                }
+            }
+        }
+    })
+}
+
+/// A hello's payload.
+pub fn hello(bytes: &[u8]) -> bool {
+    read(frame(FrameKind::Hello, bytes)).is_some()
+}
+
+/// The payload of a request (the first byte is even) or of a response.
+pub fn control(bytes: &[u8]) -> bool {
+    let Some((kind, payload)) = bytes.split_first() else {
+        return false;
+    };
+    let kind = match kind % 2 {
+        0 => FrameKind::Request,
+        _ => FrameKind::Response,
+    };
+    read(frame(kind, payload)).is_some()
+}
+
+/// The payload of any message; the first byte says of which.
+pub fn message(bytes: &[u8]) -> bool {
+    let Some((kind, payload)) = bytes.split_first() else {
+        return false;
+    };
+    let kind = FrameKind::ALL[usize::from(*kind) % FrameKind::ALL.len()];
+    read(frame(kind, payload)).is_some()
+}
+
+/// A batch's payload, unpacked as for a volume of [`VOLUME_BYTES`].
+pub fn batch(bytes: &[u8]) -> bool {
+    let Some(Message::Batch(batch)) = read(frame(FrameKind::Batch, bytes)) else {
+        return false;
+    };
+    assert!(batch.regions.len() <= BATCH_REGIONS_MAX);
+    let (cycle, index) = (batch.cycle, batch.index);
+    let Ok(data) = unpack(batch, 0, VOLUME_BYTES) else {
+        return false;
+    };
+    assert!(data.data.len() <= BATCH_BYTES_MAX);
+    let (mut position, mut blocks) = (0, 0);
+    for (region, bytes) in data.iter() {
+        assert!(region.extent.offset >= position && region.extent.len > 0);
+        assert_eq!(bytes.len() as u64, region.data_len());
+        blocks += bytes.chunks(BLOCK_BYTES as usize).count();
+        position = region.extent.end();
+    }
+    assert!(position <= data.through && data.through <= VOLUME_BYTES);
+    assert_eq!(hash_blocks(&data).len(), blocks);
+    let mut compressor = Compressor::new(Compression::Lz4, Arc::new(SystemClock::new()));
+    let again = pack(cycle, index, data.clone(), &mut compressor);
+    assert_eq!(unpack(again, 0, VOLUME_BYTES).unwrap(), data);
+    true
+}
+
+fn frame(kind: FrameKind, payload: &[u8]) -> Frame {
+    Frame {
+        kind,
+        payload: Bytes::copy_from_slice(payload),
+    }
+}
+
+/// Decodes a frame. What was decoded is encoded and decoded again and must be the same; it never
+/// takes more bytes than it came in, or memory would grow from hop to hop.
+fn read(frame: Frame) -> Option<Message> {
+    let len = frame.payload.len();
+    let message = decode(frame).ok()?;
+    let encoded = encode(message.clone()).unwrap();
+    let payload = [&encoded.head[..], &encoded.bulk].concat();
+    assert!(payload.len() <= len, "{message:?} grew");
+    let again = decode(Frame {
+        kind: encoded.kind,
+        payload: payload.into(),
+    });
+    assert_eq!(again.unwrap(), message);
+    Some(message)
+}
