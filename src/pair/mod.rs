@@ -34,6 +34,8 @@ pub mod side;
 pub mod source;
 pub mod target;
 mod target_state;
+#[cfg(test)]
+mod walk_tests;
 
 pub use action::{Action, Outcome};
 pub use record::Record;

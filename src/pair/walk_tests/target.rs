@@ -1,0 +1,173 @@
+//! The receiving side.
+
+use std::fmt::Write as _;
+
+use uuid::Uuid;
+
+use super::parts::{
+    Named, SIZE, Step, begin, event, hears, hello, order, orders, promotion, refused, standby,
+};
+use super::words::{along, walk};
+use crate::pair::message::{Begin, Hello, Message};
+use crate::pair::side::Order;
+use crate::pair::target;
+use crate::pair::{Cause, Record};
+use crate::units::{Epoch, HandshakeMode, ImageState, PairId, Point};
+
+/// What can happen to a target that is to get 2.6.
+fn target_events() -> Vec<Named> {
+    let cut = Point::new(2, 6);
+    let at = Some(Point::new(2, 5));
+    let log = |cycle| Message::Begin(begin(cycle, HandshakeMode::Log, at));
+    let stranger = Hello {
+        pair_id: PairId(Uuid::from_u128(8)),
+        ..hello(cut)
+    };
+    vec![
+        hears("hello for 2.6", Message::Hello(hello(cut))),
+        hears("hello for 2.7", Message::Hello(hello(Point::new(2, 7)))),
+        hears("hello of another pair", Message::Hello(stranger)),
+        hears("begin of 2.6 from 2.5", log(cut)),
+        hears("begin of 2.7", log(Point::new(2, 7))),
+        hears(
+            "begin of 2.6 in full",
+            Message::Begin(begin(cut, HandshakeMode::Full, None)),
+        ),
+        hears("end", Message::End),
+        hears("refuse", Message::Refuse(refused(Cause::Stalled))),
+        hears("staged, which is not for it", Message::Staged),
+        event("opened", target::Event::Opened { from: 16 }),
+        event("sealed", target::Event::Sealed),
+        event("written", target::Event::Written),
+        event("dropped", target::Event::Dropped),
+        event("link lost", target::Event::LinkLost("cut".into())),
+        event("failed", target::Event::Failed(refused(Cause::Corrupt))),
+    ]
+}
+
+/// The states of a target, each with the steps that lead there.
+fn target_states(in_place: bool) -> Vec<(&'static str, Vec<Step>)> {
+    let cut = Point::new(2, 6);
+    let (mode, base) = match in_place {
+        true => (HandshakeMode::Full, None),
+        false => (HandshakeMode::Log, Some(Point::new(2, 5))),
+    };
+    let path: Vec<(&str, Named)> = vec![
+        ("expecting", order("", Order::Receive(cut))),
+        ("greeted", hears("", Message::Hello(hello(cut)))),
+        ("opening", hears("", Message::Begin(begin(cut, mode, base)))),
+        ("receiving", event("", target::Event::Opened { from: 0 })),
+        ("sealing", hears("", Message::End)),
+        ("sealed", event("", target::Event::Sealed)),
+        ("written", event("", target::Event::Written)),
+    ];
+    along("idle", path)
+}
+
+#[test]
+fn a_target_that_has_an_image() {
+    let record = standby(ImageState::Consistent(Point::new(2, 5)));
+    let mut steps = target_events();
+    steps.extend(orders());
+    insta::assert_snapshot!(walk(Some(&record), target_states(false), &steps));
+}
+
+#[test]
+fn a_target_that_is_copied_to_in_place() {
+    let record = standby(ImageState::None);
+    let mut steps = target_events();
+    steps.extend(orders());
+    insta::assert_snapshot!(walk(Some(&record), target_states(true), &steps));
+}
+
+#[test]
+fn a_target_that_is_being_promoted() {
+    let promote = || order("", Order::Promote(promotion(3)));
+    let record = standby(ImageState::Consistent(Point::new(2, 5)));
+    let whole = standby(ImageState::Redo(Point::new(2, 6)));
+    let mut steps = target_events();
+    steps.extend(orders());
+    let path = vec![("dropping", promote())];
+    let mut text = walk(Some(&record), along("idle", path), &steps);
+    let path = vec![("applying, to be promoted", promote())];
+    text += &walk(Some(&whole), along("applying what was whole", path), &steps);
+    insta::assert_snapshot!(text);
+}
+
+/// A target whose image was applied but never committed, or is not known, or is of an older epoch.
+#[test]
+fn a_target_that_begins_from_elsewhere() {
+    let (at, cut) = (Point::new(2, 5), Point::new(2, 6));
+    let applied = Record {
+        committed: Some(at),
+        ..standby(ImageState::Consistent(cut))
+    };
+    let older = Record {
+        epoch: Epoch(1),
+        ..standby(ImageState::Consistent(Point::new(1, 3)))
+    };
+    let copied = Record {
+        applied: Some(at),
+        ..standby(ImageState::None)
+    };
+    let torn = standby(ImageState::Inconsistent);
+    let diverged = Record {
+        diverged: true,
+        never_writable: false,
+        ..torn.clone()
+    };
+    let path = || {
+        let hello = hears("", Message::Hello(hello(cut)));
+        vec![
+            ("expecting", order("", Order::Receive(cut))),
+            ("greeted", hello),
+        ]
+    };
+    let consented = Begin {
+        consent: Some(Epoch(2)),
+        ..begin(cut, HandshakeMode::Full, None)
+    };
+    let compared = Begin {
+        consent: Some(Epoch(2)),
+        ..begin(cut, HandshakeMode::Bitmap, None)
+    };
+    let large = Begin {
+        size: SIZE + 1,
+        ..begin(cut, HandshakeMode::Full, None)
+    };
+    let steps = [
+        hears(
+            "begin from 1.3",
+            Message::Begin(begin(cut, HandshakeMode::Log, Some(Point::new(1, 3)))),
+        ),
+        hears(
+            "begin by comparing",
+            Message::Begin(begin(cut, HandshakeMode::Bitmap, None)),
+        ),
+        hears(
+            "begin of what it holds",
+            Message::Begin(begin(cut, HandshakeMode::None, Some(cut))),
+        ),
+        hears(
+            "begin in full",
+            Message::Begin(begin(cut, HandshakeMode::Full, None)),
+        ),
+        hears("begin of more than fits", Message::Begin(large)),
+        hears("begin in full, with consent", Message::Begin(consented)),
+        hears("begin by comparing, with consent", Message::Begin(compared)),
+        order("order: commit 2.6", Order::Commit(cut)),
+        order("order: commit 2.5", Order::Commit(at)),
+    ];
+    let mut text = String::new();
+    for (name, record) in [
+        ("applied 2.6, committed 2.5", applied),
+        ("in epoch 1 at 1.3", older),
+        ("copied in place to 2.5, not committed", copied),
+        ("torn", torn),
+        ("diverged", diverged),
+    ] {
+        writeln!(text, "# {name}").unwrap();
+        text += &walk(Some(&record), along("idle", path()).split_off(2), &steps);
+    }
+    insta::assert_snapshot!(text);
+}
