@@ -81,11 +81,13 @@ pub fn prepare(record: &Record, order: &Promote) -> Result<Before, Refused> {
 /// The record after the promotion, once staging is finished or dropped.
 ///
 /// # Errors
-/// [`Cause::NoCommittedPoint`] when the image is not exactly one point.
+/// [`Cause::NoCommittedPoint`] when the image is not exactly one point, [`Cause::StaleEpoch`] when a
+/// higher epoch was heard of since the preparation.
 pub fn promoted(record: &Record, order: &Promote) -> Result<Record, Refused> {
     if is_done(record, order) {
         return Ok(record.clone());
     }
+    fence::admit(record.epoch.next(), order.epoch, "the promotion")?;
     let Some(point) = record.head() else {
         return Err(Refused::new(
             Cause::NoCommittedPoint,

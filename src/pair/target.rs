@@ -76,17 +76,6 @@ impl Target {
         }
     }
 
-    /// Whether what is being received goes straight to the volume.
-    #[must_use]
-    pub fn in_place(&self) -> bool {
-        match &self.state {
-            State::Opening(incoming) | State::Receiving(incoming) | State::Sealing(incoming) => {
-                incoming.in_place
-            }
-            _ => false,
-        }
-    }
-
     /// Whether a peer that connects now is expected.
     #[must_use]
     pub fn is_expecting(&self) -> bool {
@@ -165,7 +154,11 @@ impl Target {
         }
         let record = Record {
             committed: Some(cycle),
-            image: ImageState::Consistent(cycle),
+            image: match record.image {
+                // The next set is whole already and may be on the volume in part: it stays recorded.
+                ImageState::Redo(next) => ImageState::Redo(next),
+                _ => ImageState::Consistent(cycle),
+            },
             ..record.clone()
         };
         // The record goes first: digests that are a cut behind cost reading, never data.
@@ -488,7 +481,7 @@ fn record_promotion(record: &Record, order: &Promote) -> Vec<Action> {
             Action::Persist(Box::new(promoted)),
             Action::Promoted(order.epoch),
         ],
-        // Unreachable while the preparation looked at the same record; nothing is recorded then.
+        // A higher epoch was heard of in between: it fences this one, and the order is void.
         Err(_) => Vec::new(),
     }
 }

@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 use uuid::Uuid;
 
 use super::parts::{
-    Named, SIZE, Step, begin, event, hears, hello, order, orders, promotion, refused, standby,
+    Named, SIZE, Step, begin, demotion, event, hears, hello, order, orders, promotion, refused,
+    standby,
 };
 use super::words::{along, walk};
 use crate::pair::message::{Begin, Hello, Message};
-use crate::pair::side::Order;
+use crate::pair::side::{Event, Order, Side};
 use crate::pair::target;
 use crate::pair::{Cause, Record};
-use crate::units::{Epoch, HandshakeMode, ImageState, PairId, Point};
+use crate::units::{Epoch, HandshakeMode, ImageState, PairId, Point, Role};
 
 /// What can happen to a target that is to get 2.6.
 fn target_events() -> Vec<Named> {
@@ -170,4 +171,51 @@ fn a_target_that_begins_from_elsewhere() {
         text += &walk(Some(&record), along("idle", path()).split_off(2), &steps);
     }
     insta::assert_snapshot!(text);
+}
+
+/// A commit that is repeated late must not hide that the next set is being written: an image that is
+/// torn between two cuts would be taken for the older one and promoted.
+#[test]
+fn a_late_commit_leaves_the_next_set_recorded_as_whole() {
+    let (at, next) = (Point::new(2, 5), Point::new(2, 6));
+    for committed in [None, Some(at)] {
+        let record = Record {
+            applied: Some(at),
+            committed,
+            ..standby(ImageState::Redo(next))
+        };
+        let (mut side, _) = Side::open(Some(record));
+        side.order(Order::Commit(at)).unwrap();
+        let known = side.record().unwrap();
+        assert_eq!(
+            (known.committed, known.image),
+            (Some(at), ImageState::Redo(next))
+        );
+        assert!(
+            side.order(Order::Commit(next)).is_err(),
+            "before it is on the volume"
+        );
+    }
+}
+
+/// The peer became primary of the very epoch while this side was still preparing to: the promotion
+/// is void, or both would be primary in one epoch.
+#[test]
+fn a_promotion_is_void_once_its_epoch_is_given_away() {
+    let at = Point::new(2, 5);
+    for (image, done) in [
+        (ImageState::Redo(at), target::Event::Written),
+        (ImageState::Consistent(at), target::Event::Dropped),
+    ] {
+        let (mut side, _) = Side::open(Some(standby(image)));
+        side.order(Order::Promote(promotion(3))).unwrap();
+        side.order(Order::Demote(demotion(3, None))).unwrap();
+        side.on(SIZE, Event::Target(done));
+        let known = side.record().unwrap();
+        assert_eq!((known.role, known.epoch), (Role::Standby, Epoch(3)));
+        assert_eq!(
+            (known.image, side.promoting()),
+            (ImageState::Consistent(at), None)
+        );
+    }
 }
