@@ -9,19 +9,19 @@ const PAGE_BYTES: usize = 4096;
 const RECORD_HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 12;
 
-/// The repair for a target; for most there is nothing to repair.
-pub fn of(target: &str) -> fn(&mut Vec<u8>) {
+/// Repairs an input of a target; for most there is nothing to repair.
+pub fn repair(target: &str, bytes: &mut Vec<u8>) {
     match target {
-        "frames" => frames,
-        "batch" => batch,
-        "superblock" => superblock,
-        "staging" | "digest_log" => log,
-        "digest_store" => digest_store,
-        _ => |_| {},
+        "frames" => frames(bytes),
+        "batch" => batch(bytes),
+        "superblock" => superblock(bytes),
+        "staging" | "digest_log" => log(bytes),
+        "digest_store" => digest_store(bytes),
+        _ => {}
     }
 }
 
-fn frames(bytes: &mut Vec<u8>) {
+fn frames(bytes: &mut [u8]) {
     let mut at = 0;
     while let Some(len) = u32_at(bytes, at) {
         let end = (at + FRAME_HEADER_BYTES).saturating_add(len);
@@ -68,7 +68,7 @@ fn unpacked(batch: &Batch) -> Vec<u8> {
     }
 }
 
-fn superblock(bytes: &mut Vec<u8>) {
+fn superblock(bytes: &mut [u8]) {
     for slot in bytes.chunks_exact_mut(PAGE_BYTES) {
         header_block(slot);
     }
@@ -81,11 +81,7 @@ fn header_block(block: &mut [u8]) {
     block[12..16].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn log(bytes: &mut Vec<u8>) {
-    records(bytes);
-}
-
-fn records(bytes: &mut [u8]) {
+fn log(bytes: &mut [u8]) {
     let Some(header) = bytes.get_mut(..PAGE_BYTES) else {
         return;
     };
@@ -107,7 +103,7 @@ fn records(bytes: &mut [u8]) {
     }
 }
 
-fn digest_store(bytes: &mut Vec<u8>) {
+fn digest_store(bytes: &mut [u8]) {
     let Some((state, rest)) = counted(bytes) else {
         return;
     };
@@ -124,7 +120,7 @@ fn digest_store(bytes: &mut Vec<u8>) {
         let crc = crc32c::crc32c_append(crc, &page[..4080]);
         page[4080..4084].copy_from_slice(&crc.to_le_bytes());
     }
-    records(&mut bytes[pages_end..]);
+    log(&mut bytes[pages_end..]);
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {

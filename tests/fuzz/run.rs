@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::memory::peak_of;
 use super::mutate::Mutator;
-use super::repair;
+use super::repair::repair;
 use super::targets::Target;
 
 /// What decoding may take at most, in bytes: this much, whatever the input …
@@ -65,7 +65,6 @@ pub fn replay(target: &Target) {
 /// Runs `executions` inputs that are made from the corpus by `seed`.
 pub fn mutate(target: &Target, seed: u64, executions: u64) -> Tally {
     let corpus = corpus(target);
-    let repair = repair::of(target.name);
     let mut mutator = Mutator::new(seed);
     let mut tally = Tally::default();
     for execution in 0..executions {
@@ -73,7 +72,7 @@ pub fn mutate(target: &Target, seed: u64, executions: u64) -> Tally {
         let (_, other) = mutator.pick(&corpus);
         let mut bytes = mutator.change(base, other);
         if mutator.mostly() {
-            repair(&mut bytes);
+            repair(target.name, &mut bytes);
         }
         let name = format!("seed {seed}, execution {execution}");
         watch(target, &bytes, &name, &mut tally);
