@@ -95,6 +95,15 @@ fn a_target_that_is_being_promoted() {
     insta::assert_snapshot!(text);
 }
 
+/// The path to where a source may begin.
+fn greeted() -> Vec<(&'static str, Named)> {
+    let cut = Point::new(2, 6);
+    vec![
+        ("expecting", order("", Order::Receive(cut))),
+        ("greeted", hears("", Message::Hello(hello(cut)))),
+    ]
+}
+
 /// A target whose image was applied but never committed, or is not known, or is of an older epoch.
 #[test]
 fn a_target_that_begins_from_elsewhere() {
@@ -116,13 +125,6 @@ fn a_target_that_begins_from_elsewhere() {
         diverged: true,
         never_writable: false,
         ..torn.clone()
-    };
-    let path = || {
-        let hello = hears("", Message::Hello(hello(cut)));
-        vec![
-            ("expecting", order("", Order::Receive(cut))),
-            ("greeted", hello),
-        ]
     };
     let consented = Begin {
         consent: Some(Epoch(2)),
@@ -168,7 +170,7 @@ fn a_target_that_begins_from_elsewhere() {
         ("diverged", diverged),
     ] {
         writeln!(text, "# {name}").unwrap();
-        text += &walk(Some(&record), along("idle", path()).split_off(2), &steps);
+        text += &walk(Some(&record), along("idle", greeted()).split_off(2), &steps);
     }
     insta::assert_snapshot!(text);
 }
