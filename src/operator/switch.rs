@@ -10,13 +10,13 @@
 
 use jiff::SignedDuration;
 
-use crate::api::reasons;
-use crate::api::v1alpha1::{PointStatus, SiteStatus, SwitchStatus};
+use crate::api::v1alpha1::{PointStatus, ReplicationPairStatus, SiteStatus, SwitchStatus};
+use crate::api::{ReplicationPair, reasons};
 use crate::operator::decide::{Action, Device, Draft};
 use crate::operator::observe::{Application, SiteView, Volume};
 use crate::operator::rebind::{RebindWish, SiteVolume, VolumeKey};
 use crate::operator::{demote, promote};
-use crate::units::{PairName, SiteName};
+use crate::units::{Epoch, ImageState, PairName, SiteName};
 
 /// How often to look again at what nobody tells us of, such as pods that come and go.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(300);
@@ -86,12 +86,26 @@ pub fn in_step(d: &mut Draft<'_>, name: &str) -> SignedDuration {
 /// is to be demoted, and not to read a last cut.
 fn warm(d: &mut Draft<'_>, switch: &SwitchStatus, old: bool) {
     for site in &d.o.sites {
-        let new = site.name.as_str() == switch.to;
-        match &site.replica_claim {
-            Some(replica) if new => d.want(&site.name, Device::Replica(replica.name.clone())),
-            _ if old => d.want_as_is(site),
-            _ => {}
+        if site.name.as_str() == switch.to {
+            want_new(d, switch, site);
+        } else if old {
+            d.want_as_is(site);
         }
+    }
+}
+
+/// Asks for the new primary's mover. A forced promotion needs the volume only to finish a set that is
+/// staged whole; a mover that never had it keeps no claim from being re-bound.
+pub fn want_new(d: &mut Draft<'_>, switch: &SwitchStatus, site: &SiteView) {
+    let Some(replica) = &site.replica_claim else {
+        return;
+    };
+    let report = site.live().and_then(|mover| mover.superblock.as_ref());
+    let whole = report.is_some_and(|report| matches!(report.image, ImageState::Redo(_)));
+    if switch.kind == "Forced" && !whole {
+        d.want_as_is(site);
+    } else {
+        d.want(&site.name, Device::Replica(replica.name.clone()));
     }
 }
 
@@ -207,7 +221,7 @@ fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
         // taken back and given again it would wake the operator over and over.
         d.wait(wait.what);
     }
-    match wish(d, switch) {
+    match wish(&d.o.pair, &d.status, switch) {
         Some(wish) => d.act(Action::Rebind(Box::new(wish))),
         None => {
             d.trouble(
@@ -221,22 +235,28 @@ fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
     d.visit_in(LOOK_AGAIN);
 }
 
-fn wish(d: &Draft<'_>, switch: &SwitchStatus) -> Option<RebindWish> {
-    let pair = PairName::new(d.o.pair.metadata.namespace.as_deref()?, d.o.name()).ok()?;
+/// Which volume belongs behind which claim once `switch` is done; `None` while a handle is unknown.
+#[must_use]
+pub fn wish(
+    pair: &ReplicationPair,
+    status: &ReplicationPairStatus,
+    switch: &SwitchStatus,
+) -> Option<RebindWish> {
+    let meta = &pair.metadata;
     let volume = |site: &str| {
-        let status = d.status.sites.iter().find(|s| s.name == site)?;
+        let known = status.sites.iter().find(|s| s.name == site)?;
         Some(SiteVolume {
             site: site.parse::<SiteName>().ok()?,
             volume: VolumeKey {
-                driver: status.driver.clone()?,
-                handle: status.handle.clone()?,
+                driver: known.driver.clone()?,
+                handle: known.handle.clone()?,
             },
         })
     };
     Some(RebindWish {
-        pair,
-        epoch: d.epoch(),
-        app_claim: d.o.pair.spec.claim_name.clone(),
+        pair: PairName::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?,
+        epoch: Epoch(u64::try_from(status.epoch?).ok()?),
+        app_claim: pair.spec.claim_name.clone(),
         primary: Some(volume(&switch.to)?),
         standby: Some(volume(&switch.from)?),
     })

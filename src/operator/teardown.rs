@@ -16,10 +16,14 @@ use serde_json::json;
 use crate::api::v1alpha1::DeletionPolicy;
 use crate::api::{ReplicationPair, names};
 use crate::operator::context::Context;
-use crate::operator::rebind::record_name;
+use crate::operator::decide::Report;
+use crate::operator::rebind::{RebindError, record_name};
 use crate::operator::snapshot_api::VolumeSnapshot;
-use crate::operator::{apply, quiesce};
+use crate::operator::{apply, quiesce, switch};
 use crate::units::PairName;
+
+/// How often to look again at what is on its way out.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the pair made could not be removed; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +89,9 @@ pub async fn teardown(
     let client = &ctx.client;
     release_held(client, name, pair).await;
     remove_all::<Pod>(client, name, |_| true).await?;
+    if !role_has_moved(ctx, name, pair).await? {
+        return Ok(Requeue::requeue(LOOK_AGAIN));
+    }
     remove_all::<VolumeSnapshot>(client, name, |_| true).await?;
     let retain = pair.spec.deletion_policy == DeletionPolicy::Retain;
     let part = |claim: &PersistentVolumeClaim| claim.labels().get(names::PART_LABEL).cloned();
@@ -105,7 +112,7 @@ pub async fn teardown(
     }
     apply_delete::<ConfigMap>(client, name, &record_name(name.name())).await?;
     if pods_left(client, name).await? {
-        return Ok(Requeue::requeue(Duration::from_millis(500)));
+        return Ok(Requeue::requeue(LOOK_AGAIN));
     }
     let api: Api<ReplicationPair> = Api::namespaced(client.clone(), name.namespace());
     let rest: Vec<String> = pair
@@ -122,6 +129,47 @@ pub async fn teardown(
         }
         Err(source) => Err(failed("remove the finalizer", name)(source)),
     }
+}
+
+/// A pair that is deleted in the middle of a move of its role: claims that are being exchanged get
+/// their volumes first, for the application's own may be gone at that moment, and the application
+/// is started again where it was stopped. False while that waits for something.
+async fn role_has_moved(
+    ctx: &Context,
+    name: &PairName,
+    pair: &ReplicationPair,
+) -> Result<bool, Error> {
+    let status = pair.status.clone().unwrap_or_default();
+    let Some(switch) = status.switch.as_ref().filter(|s| switch::unfinished(s)) else {
+        return Ok(true);
+    };
+    let owner = pair.controller_owner_ref(&());
+    let wish = switch::wish(pair, &status, switch).filter(|_| switch.step == "Rebind");
+    if let (Some(wish), Some(owner)) = (wish, owner) {
+        match apply::rebind(&ctx.client, &owner, &wish).await {
+            Ok(Report::RebindWaits(what)) => {
+                tracing::info!(pair = %name, what, "the deletion waits");
+                return Ok(false);
+            }
+            Ok(_) => {}
+            // A namespace that is being deleted takes no new claims, and needs none.
+            Err(RebindError::Api { source, .. }) if is_forbidden(&source) => {}
+            Err(error @ RebindError::Api { .. }) => return Err(apply::Error::from(error).into()),
+            Err(error) => {
+                tracing::warn!(pair = %name, %error, "the claims are left as they are");
+            }
+        }
+    }
+    if let Some(replicas) = switch.replicas
+        && let Err(error) = apply::scale(ctx, name, pair, replicas).await
+    {
+        tracing::warn!(pair = %name, %error, replicas, "the application is left stopped");
+    }
+    Ok(true)
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 /// The application goes on, whatever becomes of the rest.

@@ -11,4 +11,4 @@ mod ship;
 
 pub use error::Error;
 pub use objects::delete;
-pub use run::{Visit, apply};
+pub use run::{Visit, apply, rebind, scale};

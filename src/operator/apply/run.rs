@@ -2,9 +2,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
+use crate::api::ReplicationPair;
 use crate::operator::apply::{Error, objects, orders, ship};
 use crate::operator::build::{self, PairRef};
 use crate::operator::ca;
@@ -12,7 +15,7 @@ use crate::operator::context::Context;
 use crate::operator::decide::{Action, Device, Report};
 use crate::operator::observe::Observed;
 use crate::operator::quiesce;
-use crate::operator::rebind::{self, Next, RebindWish};
+use crate::operator::rebind::{self, Next, RebindError, RebindWish};
 use crate::operator::snapshot_api::VolumeSnapshot;
 use crate::units::{PairName, SiteName};
 
@@ -93,11 +96,13 @@ async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error>
             ship::ship(visit, &plan).await?;
             return Ok(Some(Report::Fed(plan.cycle)));
         }
-        Action::Scale { replicas } => scale(visit, replicas).await?,
+        Action::Scale { replicas } => {
+            scale(visit.ctx, visit.name, &visit.observed.pair, replicas).await?;
+        }
         Action::SelectPods | Action::Hold(_) | Action::Release(_) => {
             return hooks(visit, action).await;
         }
-        Action::Rebind(wish) => return rebind(visit, &wish).await.map(Some),
+        Action::Rebind(wish) => return Ok(Some(rebind(client, &pair.owner, &wish).await?)),
     }
     Ok(None)
 }
@@ -142,14 +147,22 @@ async fn hooks(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Erro
     })
 }
 
-async fn scale(visit: &Visit<'_>, replicas: i64) -> Result<(), Error> {
-    let Some(reference) = &visit.observed.pair.spec.application else {
+/// Sets the replicas of the workload that `pair` names; nothing where it names none.
+///
+/// # Errors
+/// When the workload can't be scaled.
+pub async fn scale(
+    ctx: &Context,
+    name: &PairName,
+    pair: &ReplicationPair,
+    replicas: i64,
+) -> Result<(), Error> {
+    let Some(reference) = &pair.spec.application else {
         return Ok(());
     };
-    let api = visit
-        .ctx
+    let api = ctx
         .kinds
-        .api(&visit.ctx.client, visit.name.namespace(), reference)
+        .api(&ctx.client, name.namespace(), reference)
         .await
         .map_err(Error::Kind)?;
     let patch = json!({"spec": {"replicas": replicas}});
@@ -163,15 +176,21 @@ async fn scale(visit: &Visit<'_>, replicas: i64) -> Result<(), Error> {
     .map_err(|source| objects::failed(format!("scale {} to {replicas}", reference.name), source))
 }
 
-/// Goes as far as it goes without waiting.
-async fn rebind(visit: &Visit<'_>, wish: &RebindWish) -> Result<Report, Error> {
-    let client = &visit.ctx.client;
+/// Binds claims to volumes as wished, as far as that goes without waiting.
+///
+/// # Errors
+/// When the API server refuses or a person has to act first.
+pub async fn rebind(
+    client: &Client,
+    owner: &OwnerReference,
+    wish: &RebindWish,
+) -> Result<Report, RebindError> {
     for _ in 0..REBIND_STEPS_MAX {
         let view = rebind::observe(client, wish).await?;
         match rebind::next(&view, wish)? {
             Next::Do(step) => {
-                tracing::info!(pair = %visit.name, %step, "re-binding");
-                rebind::execute(client, wish, &visit.pair.owner, &step).await?;
+                tracing::info!(pair = %wish.pair, %step, "re-binding");
+                rebind::execute(client, wish, owner, &step).await?;
             }
             Next::Wait(wait) => return Ok(Report::RebindWaits(wait.to_string())),
             Next::Done => return Ok(Report::Rebound),
