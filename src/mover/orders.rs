@@ -9,6 +9,7 @@ use crate::pair::record::Init;
 use crate::pair::side::Order;
 use crate::pair::source::Ship;
 use crate::pair::{Cause, Refused};
+use crate::units::ImageState;
 use crate::wire::control::{ChangeList, InitOrder, Request, Response, ShipOrder};
 
 impl Mover {
@@ -49,7 +50,13 @@ impl Mover {
             }
             Request::Commit { cycle } => Order::Commit(cycle),
             Request::Abort { reason } => Order::Abort(reason),
-            Request::Promote(order) => Order::Promote(promote::order_of(order)),
+            Request::Promote(order) => {
+                let image = self.side.record().map(|record| record.image);
+                if matches!(image, Some(ImageState::Redo(_))) {
+                    self.needs_device(true)?;
+                }
+                Order::Promote(promote::order_of(order))
+            }
             Request::Demote(order) => Order::Demote(demote::order_of(order)),
             Request::Status { .. }
             | Request::Extents(_)

@@ -10,7 +10,7 @@ use crate::wire::control::{DemoteOrder, Request};
 
 /// The longest that a forced move waits for the old primary's mover. Beyond it the move goes on; the
 /// old side learns of the new epoch when it comes back, before anything is shipped to it.
-pub const DEMOTE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(60);
+pub const DEMOTE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// Orders the demotion, and goes on when the superblock says so.
 pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::api::reasons;
 use crate::api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchStatus};
-use crate::operator::decide::{Action, Device, Draft, mover_ready};
+use crate::operator::decide::{Action, Draft, mover_ready};
 use crate::operator::switch;
 use crate::operator::validate::Problem;
 use crate::units::{Epoch, Generation, ImageState, Point, Role, SiteName};
@@ -155,9 +155,7 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
         return;
     };
     let Some(site) = d.o.site(&to) else { return };
-    if let Some(claim) = &site.replica_claim {
-        d.want(&to, Device::Replica(claim.name.clone()));
-    }
+    switch::want_new(d, switch, site);
     // The old primary's mover is needed next: it starts meanwhile, if it does not run.
     if let Some(from) = d.o.other(&to) {
         d.want_as_is(from);
@@ -253,9 +251,11 @@ pub fn loss(d: &Draft<'_>, point: Point, committed: Option<&PointStatus>) -> Str
     let since = match cut_at {
         Some(cut) => {
             let seconds = d.o.now.duration_since(cut).as_secs().max(0);
-            format!("everything written after {cut} ({seconds} s before the switch)")
+            format!(
+                "everything written after {point} was cut at {cut} ({seconds} s before the switch)"
+            )
         }
-        None => "everything written after it was cut".into(),
+        None => format!("everything written after {point} was cut"),
     };
     let newer = d.status.last_cut.as_ref().filter(|cut| {
         cut.point() > point && cut.epoch == i64::try_from(point.epoch.0).unwrap_or(0)
@@ -267,5 +267,5 @@ pub fn loss(d: &Draft<'_>, point: Point, committed: Option<&PointStatus>) -> Str
             .map_or(String::new(), |time| format!(" of {}", time.0));
         format!(" The newest cut that was not shipped is {}{at}.", cut.label)
     });
-    format!("Promoted point {point}; given up: {since}.{unshipped}")
+    format!("{since}.{unshipped}")
 }

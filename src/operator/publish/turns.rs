@@ -101,7 +101,7 @@ fn switch(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Opti
             new.epoch,
             new.loss
                 .as_ref()
-                .map_or(String::new(), |loss| format!(". {loss}"))
+                .map_or(String::new(), |loss| format!(". Given up: {loss}"))
         ),
         "Cancelled" => format!(
             "site {} stays primary: the wish for {} was withdrawn",
