@@ -43,7 +43,7 @@ fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames
 stories: image up ## Run the user stories on the clusters (ONLY=name for one)
 	$(E2E) stories $(if $(ONLY),--only $(ONLY))
 
-measure: image up ## Measure cycles, switches and memory on the clusters
+bench-cluster: image up ## Measure cycles, switches and memory on the clusters, beside what users have today
 	$(E2E) measure
 
 lint: ## Check format, lints, chart and scripts
@@ -68,4 +68,4 @@ generate: ## Write the files that are made from the code: the CRDs and the chart
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo up down test unit fuzz stories measure lint build image generate help
+.PHONY: demo up down test unit fuzz stories bench-cluster lint build image generate help

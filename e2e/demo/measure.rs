@@ -4,10 +4,11 @@ use anyhow::{Context, Result, ensure};
 use ferry::api::v1alpha1::FinishedCycle;
 use serde_json::json;
 
+use super::goals;
 use super::teller::{bytes, seconds};
 use crate::harness::exec::exec;
 use crate::harness::install::APP_IMAGE;
-use crate::harness::{App, Lab, Pair, Scene, Wish, content, install, memory};
+use crate::harness::{App, Lab, Pair, Scene, Wish, content, install, leftovers, memory};
 
 /// The measurements' namespace.
 const NAMESPACE: &str = "ferry-measure";
@@ -19,8 +20,28 @@ const VOLUME_MIB: u64 = 2048;
 const DATA_MIB: u64 = 1536;
 /// Random blocks of 4 KiB changed for "1 %".
 const CHANGED_BLOCKS: u64 = 3932;
+/// The cycles' names.
+pub const FULL: &str = "first full copy";
+/// See [`FULL`].
+pub const ONE_PERCENT: &str = "1 % changed, random 4 KiB";
+/// See [`FULL`].
+pub const NOTHING: &str = "nothing changed";
 
-/// Measures and prints the table.
+/// What was measured.
+pub struct Measured {
+    /// Each cycle: its name, the bytes that were changed, what the product said of it.
+    pub cycles: Vec<(&'static str, i64, FinishedCycle)>,
+    /// Movers that still ran when the pair had nothing to do.
+    pub idle_pods: usize,
+    /// Seconds from the command to the application's first read, planned.
+    pub planned_s: f64,
+    /// The same, forced.
+    pub forced_s: f64,
+    /// Memory.
+    pub peaks: memory::Peaks,
+}
+
+/// Measures, prints the tables, and writes the comparison with what users have today.
 ///
 /// # Errors
 /// When the cluster, the product or a check of content fails.
@@ -29,34 +50,49 @@ pub async fn measure() -> Result<()> {
     install::install(&lab).await?;
     let scene = Scene::open(&lab, NAMESPACE, false).await?;
     let sampler = memory::Sampler::start(&lab, NAMESPACE);
-    let measured = cycles(&scene).await;
-    let switches = if measured.is_ok() {
-        Some(switches(&scene).await?)
-    } else {
-        None
-    };
+    let measured = everything(&scene).await;
     let peaks = sampler.stop().await;
-    let rows = match measured {
-        Ok(rows) => rows,
+    let measured = match measured {
+        Ok(measured) => Measured { peaks, ..measured },
         Err(error) => {
             println!("{}", crate::harness::dump::dump(&scene).await);
             return Err(error);
         }
     };
+    print(&measured);
+    goals::report(&lab, &measured)?;
+    scene.close().await
+}
+
+async fn everything(scene: &Scene) -> Result<Measured> {
+    let (cycles, idle_pods) = cycles(scene).await?;
+    let (planned_s, forced_s) = switches(scene).await?;
+    Ok(Measured {
+        cycles,
+        idle_pods,
+        planned_s,
+        forced_s,
+        peaks: memory::Peaks::default(),
+    })
+}
+
+fn print(measured: &Measured) {
     println!(
         "\n| cycle | seconds | moved | changed | moved / changed | rung | snapshot | pods | handshake | ship | apply | commit |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
-    for (name, changed, cycle) in &rows {
+    for (name, changed, cycle) in &measured.cycles {
         println!("{}", row(name, *changed, cycle));
     }
-    let (planned, forced) = switches.context("no switch was measured")?;
     println!("\n| switch | command to the application's first read |\n|---|---|");
-    println!("| planned | {planned:.1} s |\n| forced | {forced:.1} s |");
-    println!("\n| peak memory (cgroup) | |\n|---|---|");
-    println!("| operator | {} |", bytes(peaks.operator));
-    println!("| mover, source or target | {} |", bytes(peaks.mover));
-    scene.close().await
+    println!("| planned | {:.1} s |", measured.planned_s);
+    println!("| forced | {:.1} s |", measured.forced_s);
+    println!("\n| peak memory (resident) | |\n|---|---|");
+    println!("| operator | {} |", bytes(measured.peaks.operator));
+    println!(
+        "| mover, source or target | {} |",
+        bytes(measured.peaks.mover)
+    );
 }
 
 fn row(name: &str, changed: i64, cycle: &FinishedCycle) -> String {
@@ -81,7 +117,7 @@ fn row(name: &str, changed: i64, cycle: &FinishedCycle) -> String {
 }
 
 /// A block volume, so that what changed is known to the byte.
-async fn cycles(scene: &Scene) -> Result<Vec<(&'static str, i64, FinishedCycle)>> {
+async fn cycles(scene: &Scene) -> Result<(Vec<(&'static str, i64, FinishedCycle)>, usize)> {
     scene
         .claim("volume", "fast", &format!("{VOLUME_MIB}Mi"), true)
         .await?;
@@ -102,19 +138,17 @@ async fn cycles(scene: &Scene) -> Result<Vec<(&'static str, i64, FinishedCycle)>
     let first = pair.baseline().await?;
     content::same_at(&pair, &first.point).await?;
     scene.say(&super::teller::cycle(&first));
-    let mut rows = vec![("first full copy", i64::try_from(DATA_MIB << 20)?, first)];
+    let mut rows = vec![(FULL, i64::try_from(DATA_MIB << 20)?, first)];
     let changed = i64::try_from(CHANGED_BLOCKS * 4096)?;
-    rows.push((
-        "1 % changed, random 4 KiB",
-        changed,
-        median(scene, &pair, true).await?,
-    ));
-    rows.push(("nothing changed", 0, median(scene, &pair, false).await?));
+    rows.push((ONE_PERCENT, changed, median(scene, &pair, true).await?));
+    rows.push((NOTHING, 0, median(scene, &pair, false).await?));
+    leftovers::only_what_the_pair_owns(&pair).await?;
+    let idle_pods = memory::movers(&scene.lab, &scene.namespace).await.len();
     pair.api()
         .delete("volume", &kube::api::DeleteParams::default())
         .await?;
     scene.delete_pod("writer", 0).await?;
-    Ok(rows)
+    Ok((rows, idle_pods))
 }
 
 /// Random data over the first part of the device; the rest stays a hole.

@@ -65,7 +65,8 @@ impl Sampler {
     }
 }
 
-async fn movers(lab: &Lab, namespace: &str) -> Vec<String> {
+/// The uids of the movers that run in a namespace.
+pub async fn movers(lab: &Lab, namespace: &str) -> Vec<String> {
     let pods: Api<Pod> = Api::namespaced(lab.client.clone(), namespace);
     let selector = format!("{}=mover", ferry::api::names::PART_LABEL);
     let list = pods.list(&ListParams::default().labels(&selector)).await;
