@@ -13,7 +13,7 @@ pub const FERRY_IMAGE: &str = "localhost/ferry:e2e";
 /// Image of the demo's application.
 pub const APP_IMAGE: &str = "localhost/ferry-demo-shop:e2e";
 /// Helm release.
-const RELEASE: &str = "ferry";
+pub const RELEASE: &str = "ferry";
 /// Deployment of the operator that the chart makes.
 pub const OPERATOR_DEPLOYMENT: &str = "ferry-operator";
 

@@ -107,7 +107,7 @@ impl Lab {
     /// # Errors
     /// When it fails.
     pub async fn helm(&self, args: &[&str]) -> Result<String> {
-        let helm = std::env::var_os("FERRY_E2E_HELM").map_or_else(Lab::find_helm, PathBuf::from);
+        let helm = std::env::var_os("FERRY_E2E_HELM").map_or_else(|| tool("helm"), PathBuf::from);
         let output = self.run(&helm, args).await?;
         if !output.ok {
             bail!("helm {} failed: {}", args.join(" "), output.all().trim());
@@ -115,15 +115,12 @@ impl Lab {
         Ok(output.stdout)
     }
 
-    /// The lab's own helm, or that of the path.
-    fn find_helm() -> PathBuf {
-        let cache = std::env::var_os("FERRY_CACHE")
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/ferry")));
-        cache
-            .map(|cache| cache.join("bin/helm"))
-            .filter(|path| path.exists())
-            .unwrap_or_else(|| PathBuf::from("helm"))
+    /// Runs kubectl, whatever its exit code.
+    ///
+    /// # Errors
+    /// When it can't be started or takes too long.
+    pub async fn kubectl(&self, args: &[&str]) -> Result<Output> {
+        self.run(&tool("kubectl"), args).await
     }
 
     /// The newest build of a program of this package: that of `variable`, or else in `target/`.
@@ -171,4 +168,15 @@ impl Lab {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
     }
+}
+
+/// A program that the lab has built, or else that of the path.
+fn tool(name: &str) -> PathBuf {
+    let cache = std::env::var_os("FERRY_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/ferry")));
+    cache
+        .map(|cache| cache.join("bin").join(name))
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| PathBuf::from(name))
 }

@@ -3,8 +3,9 @@
 use futures::future::BoxFuture;
 
 use super::{
-    bad_input, block_mode, claim_grown, commit_interrupted, io_error, ladder, life, mover_killed,
-    namespace_deleted, operator_killed, quiesce, snapshot_fails, stale_manifest, status_wiped,
+    bad_input, block_mode, claim_grown, commit_interrupted, deleted_in_switch, installed, io_error,
+    ladder, life, mover_killed, namespace_deleted, operator_killed, quiesce, snapshot_fails,
+    stale_manifest, status_wiped,
 };
 use crate::harness::Scene;
 
@@ -37,6 +38,8 @@ pub fn all() -> Vec<Story> {
         io_error::story(),
         quiesce::story(),
         status_wiped::story(),
+        installed::story(),
+        deleted_in_switch::story(),
         operator_killed::planned(),
         operator_killed::forced(),
     ]

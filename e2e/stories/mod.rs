@@ -4,6 +4,8 @@ pub mod bad_input;
 pub mod block_mode;
 pub mod claim_grown;
 pub mod commit_interrupted;
+pub mod deleted_in_switch;
+pub mod installed;
 pub mod io_error;
 pub mod ladder;
 pub mod life;

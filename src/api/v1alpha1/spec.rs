@@ -290,7 +290,7 @@ pub struct ApplicationRef {
     /// Kind, such as `Deployment` or `StatefulSet`.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
-    /// Name.
+    /// The name of the workload, in the namespace of the pair.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
