@@ -9,11 +9,7 @@ import (
 	"strings"
 )
 
-const (
-	kubernetesVersion = "v1.34.4"
-	coreDNS           = "github.com/coredns/coredns@v1.14.5"
-	helm              = "helm.sh/helm/v3/cmd/helm@v3.22.0"
-)
+const kubernetesVersion = "v1.34.4"
 
 // KubePrograms are the names under which the one Kubernetes binary is called.
 var KubePrograms = []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"}
@@ -22,8 +18,7 @@ var KubePrograms = []string{"kube-apiserver", "kube-controller-manager", "kube-s
 type Programs struct {
 	Kube     string // KubePrograms
 	Sidecars string // csi-*, snapshot-controller, csi-sanity, crd/
-	CoreDNS  string // coredns
-	Helm     string // helm
+	Apart    string // coredns, helm
 	Own      string // reflink-csi, pause
 	// Key changes with any of them that goes into an image.
 	Key string
@@ -41,13 +36,13 @@ func (c *Cache) All(ctx context.Context) (Programs, error) {
 		folder *string
 		build  func(context.Context) (string, error)
 	}{
-		{&p.Kube, c.kube}, {&p.Sidecars, c.sidecars}, {&p.CoreDNS, c.coreDNS}, {&p.Own, c.own}, {&p.Helm, c.helm},
+		{&p.Kube, c.kube}, {&p.Sidecars, c.sidecars}, {&p.Apart, c.apart}, {&p.Own, c.own},
 	} {
 		if *part.folder, err = part.build(ctx); err != nil {
 			return Programs{}, err
 		}
 	}
-	if p.Key, err = c.key([]string{p.Sidecars, p.CoreDNS, p.Own}); err != nil {
+	if p.Key, err = c.key([]string{p.Sidecars, p.Apart, p.Own}); err != nil {
 		return Programs{}, err
 	}
 	return p, c.link(p)
@@ -114,23 +109,15 @@ func (c *Cache) own(ctx context.Context) (string, error) {
 	})
 }
 
-func (c *Cache) coreDNS(ctx context.Context) (string, error) {
-	return c.installed(ctx, "coredns", coreDNS)
-}
-
-func (c *Cache) helm(ctx context.Context) (string, error) {
-	return c.installed(ctx, "helm", helm)
-}
-
-// installed builds a program that has a module of its own, with its own
-// versions of what it needs.
-func (c *Cache) installed(ctx context.Context, name, module string) (string, error) {
-	key, err := c.key([]string{module})
+// apart builds the programs that need other versions of what the rest of the
+// lab is made of. They are one module, so that what both need is built once.
+func (c *Cache) apart(ctx context.Context) (string, error) {
+	key, err := c.key(nil, "apart")
 	if err != nil {
 		return "", err
 	}
-	return c.entry(name, key, func(folder string) error {
-		return c.goRun(ctx, "GOBIN="+folder, "install", "-trimpath", "-ldflags", "-s -w", module)
+	return c.entry("apart", key, func(folder string) error {
+		return c.goBuildIn(ctx, filepath.Join(c.source, "apart"), "-s -w", folder+"/", "./coredns", "tool")
 	})
 }
 
@@ -167,18 +154,16 @@ func (c *Cache) copyCRDs(ctx context.Context, folder string) error {
 }
 
 func (c *Cache) goBuild(ctx context.Context, linkFlags, output string, packages ...string) error {
-	arguments := append([]string{"build", "-trimpath", "-ldflags", linkFlags, "-o", output}, packages...)
-	return c.goRun(ctx, "", arguments...)
+	return c.goBuildIn(ctx, c.source, linkFlags, output, packages...)
 }
 
-// goRun runs the go command without cgo, so that the programs run in any image.
-func (c *Cache) goRun(ctx context.Context, variable string, arguments ...string) error {
+// goBuildIn builds packages of the module in a folder, without cgo, so that the
+// programs run in any image.
+func (c *Cache) goBuildIn(ctx context.Context, folder, linkFlags, output string, packages ...string) error {
+	arguments := append([]string{"build", "-trimpath", "-ldflags", linkFlags, "-o", output}, packages...)
 	cmd := exec.CommandContext(ctx, "go", arguments...)
-	cmd.Dir = c.source
+	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if variable != "" {
-		cmd.Env = append(cmd.Env, variable)
-	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s: %w\n%s", strings.Join(arguments, " "), err, out)
 	}
@@ -190,7 +175,7 @@ func (c *Cache) link(p Programs) error {
 	if err := os.MkdirAll(c.Bin(), 0o755); err != nil {
 		return err
 	}
-	for name, folder := range map[string]string{"kubectl": p.Kube, "helm": p.Helm, "csi-sanity": p.Sidecars} {
+	for name, folder := range map[string]string{"kubectl": p.Kube, "helm": p.Apart, "csi-sanity": p.Sidecars} {
 		temp := filepath.Join(c.Bin(), fmt.Sprintf(".%s-%d", name, os.Getpid()))
 		if err := os.Symlink(filepath.Join(folder, name), temp); err != nil {
 			return err

@@ -58,7 +58,7 @@ func systemSpec(p build.Programs) image.Spec {
 	spec := image.Spec{Name: systemImage(p), Packages: []string{"e2fsprogs", "xfsprogs", "util-linux"}, Busybox: true}
 	for folder, names := range map[string][]string{
 		p.Own:      {"reflink-csi"},
-		p.CoreDNS:  {"coredns"},
+		p.Apart:    {"coredns"},
 		p.Sidecars: {"csi-provisioner", "csi-snapshotter", "csi-resizer", "csi-snapshot-metadata", "snapshot-controller"},
 	} {
 		for _, name := range names {
