@@ -227,3 +227,49 @@ fn h_4_a_blank_standby_gets_everything() {
         assert_eq!(decide(&inputs(standby)).mode, HandshakeMode::Full);
     }
 }
+
+#[test]
+fn a_map_of_changes_bounds_the_difference_when_it_begins_at_or_before_the_head() {
+    let at = |seq| Point::new(1, seq);
+    let row = |base, image| {
+        let mut inputs = inputs(known(record(Role::Standby, image)));
+        inputs.primary.log = None;
+        inputs.primary.dirty_base = Some(base);
+        decide(&inputs).row
+    };
+    let head = ImageState::Consistent(at(4));
+    assert_eq!(row(at(3), head), HandshakeRow::Bounded);
+    assert_eq!(row(at(4), head), HandshakeRow::Bounded);
+    assert_eq!(row(at(5), head), HandshakeRow::Unbounded);
+}
+
+#[test]
+fn a_head_past_the_log_is_beyond_it() {
+    let mut inputs = inputs(known(record(
+        Role::Standby,
+        ImageState::Consistent(Point::new(1, 12)),
+    )));
+    assert_eq!(facts(&inputs).head, HeadIs::Beyond);
+    inputs.primary.log = Some(Log {
+        tail: Seq(6),
+        head: Seq(12),
+    });
+    assert_eq!(facts(&inputs).head, HeadIs::InLog);
+}
+
+/// The fork of a side with writes of its own is known only with a cut that both sides hold.
+#[test]
+fn a_torn_image_goes_back_to_the_cut_that_it_committed() {
+    let mut torn = record(Role::Standby, ImageState::Inconsistent);
+    torn.committed = Some(Point::new(1, 5));
+    torn.applied = Some(Point::new(1, 5));
+    let mut bounded = inputs(known(torn.clone()));
+    bounded.primary.common = Some(Point::new(1, 5));
+    assert_eq!(facts(&bounded).tail, Tail::Contained);
+    assert_eq!(decide(&bounded).row, HandshakeRow::Bounded);
+    torn.diverged = true;
+    torn.applied = None;
+    assert_eq!(facts(&inputs(known(torn.clone()))).tail, Tail::Forked);
+    torn.committed = None;
+    assert_eq!(facts(&inputs(known(torn))).tail, Tail::Unrelated);
+}

@@ -94,3 +94,24 @@ impl Greeting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_image_that_is_not_worth_keeping_is_written_in_place() {
+        let at = Point::new(1, 5);
+        for mode in [
+            HandshakeMode::Log,
+            HandshakeMode::Bitmap,
+            HandshakeMode::Full,
+        ] {
+            let full = mode == HandshakeMode::Full;
+            assert!(goes_in_place(ImageState::None, mode));
+            assert_eq!(goes_in_place(ImageState::Inconsistent, mode), full);
+            assert!(!goes_in_place(ImageState::Consistent(at), mode));
+            assert!(!goes_in_place(ImageState::Redo(at), mode));
+        }
+    }
+}

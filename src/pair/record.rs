@@ -113,3 +113,124 @@ impl Record {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn starting(role: Role, never_writable: bool) -> Record {
+        Record::starting(Init {
+            pair_id: PairId(Uuid::from_u128(1)),
+            role,
+            epoch: Epoch(3),
+            generation: Generation(Uuid::from_u128(3)),
+            start: Seq(9),
+            never_writable,
+            wish: "east".parse().unwrap(),
+        })
+    }
+
+    fn at(seq: u64) -> Point {
+        Point::new(3, seq)
+    }
+
+    #[test]
+    fn a_primary_starts_with_a_history_and_a_standby_with_nothing() {
+        let primary = starting(Role::Primary, true);
+        assert_eq!(primary.lineage.entry(Epoch(3)).unwrap().start, Seq(9));
+        assert!(!primary.never_writable && !primary.is_blank());
+        let standby = starting(Role::Standby, true);
+        assert_eq!(standby.lineage, Lineage::default());
+        assert!(standby.never_writable && standby.is_blank());
+        assert!(!starting(Role::Standby, false).is_blank());
+        assert_eq!((primary.check(), standby.check()), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn blank_is_only_what_was_never_written_or_copied() {
+        let blank = starting(Role::Standby, true);
+        for image in [
+            ImageState::Consistent(at(9)),
+            ImageState::Redo(at(9)),
+            ImageState::Inconsistent,
+        ] {
+            let copied = Record {
+                image,
+                ..blank.clone()
+            };
+            assert!(!copied.is_blank());
+        }
+        let diverged = Record {
+            diverged: true,
+            ..blank
+        };
+        assert!(!diverged.is_blank());
+    }
+
+    #[test]
+    fn every_rule_is_kept() {
+        let primary = starting(Role::Primary, false);
+        let standby = Record {
+            image: ImageState::Consistent(at(9)),
+            applied: Some(at(9)),
+            ..starting(Role::Standby, true)
+        };
+        assert_eq!(standby.check(), Ok(()));
+        let broken: [(&str, Record); 5] = [
+            (
+                "lineage",
+                Record {
+                    epoch: Epoch(4),
+                    ..primary.clone()
+                },
+            ),
+            (
+                "writable",
+                Record {
+                    never_writable: true,
+                    ..primary.clone()
+                },
+            ),
+            (
+                "only a side that left",
+                Record {
+                    diverged: true,
+                    ..primary.clone()
+                },
+            ),
+            (
+                "at no point",
+                Record {
+                    diverged: true,
+                    ..standby.clone()
+                },
+            ),
+            (
+                "newest applied",
+                Record {
+                    applied: Some(at(8)),
+                    ..standby.clone()
+                },
+            ),
+        ];
+        for (rule, record) in broken {
+            let said = record.check().unwrap_err();
+            assert!(said.contains(rule), "{said:?} instead of {rule:?}");
+        }
+        // What is a breach in one role is none in the other.
+        let image = Record {
+            image: ImageState::Consistent(at(9)),
+            applied: Some(at(8)),
+            ..primary
+        };
+        let followed = Record {
+            diverged: true,
+            image: ImageState::Inconsistent,
+            never_writable: false,
+            ..standby
+        };
+        assert_eq!((image.check(), followed.check()), (Ok(()), Ok(())));
+    }
+}

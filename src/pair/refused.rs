@@ -84,3 +84,38 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_tried_again() {
+        for cause in [
+            Cause::PeerUnreachable,
+            Cause::Stalled,
+            Cause::SourceReadError,
+            Cause::TargetWriteError,
+            Cause::Corrupt,
+            Cause::Aborted,
+        ] {
+            assert!(cause.is_retryable(), "{cause:?}");
+        }
+        for cause in [
+            Cause::OutOfOrder,
+            Cause::StaleEpoch,
+            Cause::HandshakeRefused,
+            Cause::Diverged,
+            Cause::NoCommittedPoint,
+            Cause::WrongIdentity,
+            Cause::TargetTooSmall,
+            Cause::StagingTooSmall,
+            Cause::MetadataFull,
+            Cause::SuperblockUnreadable,
+            Cause::Internal,
+        ] {
+            assert!(!cause.is_retryable(), "{cause:?}");
+        }
+        assert_eq!(Refused::new(Cause::Stalled, "why").to_string(), "why");
+    }
+}

@@ -455,3 +455,25 @@ fn held(decision: &Decision) -> Option<Refused> {
 fn out_of_order(message: String) -> Refused {
     Refused::new(Cause::OutOfOrder, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row a state, `x` for what may follow it.
+    #[test]
+    fn the_machine_goes_forward_or_back_to_idle() {
+        use Name::{Applying, Beginning, Dialing, Ending, Greeting, Idle, Shipping};
+        let all = [
+            Idle, Dialing, Greeting, Beginning, Shipping, Ending, Applying,
+        ];
+        let drawn = [
+            "xx.....", "x.x....", "x..x...", "x...x..", "x...xx.", "x.....x", "x......",
+        ];
+        for (from, row) in all.into_iter().zip(drawn) {
+            for (to, mark) in all.into_iter().zip(row.chars()) {
+                assert_eq!(may_follow(from, to), mark == 'x', "{from:?} to {to:?}");
+            }
+        }
+    }
+}

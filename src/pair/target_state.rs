@@ -74,3 +74,27 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The drawing at the head of `target.rs`, written a second time: a row a state, `x` for what may
+    /// follow it.
+    #[test]
+    fn the_machine_follows_its_drawing() {
+        use Name::{Applying, Dropping, Expecting, Greeted, Idle, Opening, Receiving, Sealing};
+        let all = [
+            Idle, Expecting, Greeted, Opening, Receiving, Sealing, Applying, Dropping,
+        ];
+        let drawn = [
+            ".x....xx", "x.x....x", "xx.x...x", "xx..x..x", "xx...x.x", "x.....x.", "x.......",
+            "x.......",
+        ];
+        for (from, row) in all.into_iter().zip(drawn) {
+            for (to, mark) in all.into_iter().zip(row.chars()) {
+                assert_eq!(may_follow(from, to), mark == 'x', "{from:?} to {to:?}");
+            }
+        }
+    }
+}

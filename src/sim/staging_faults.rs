@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::journal::{JournalError, Staging, StagingOutcome, StagingSpec};
+use crate::seam::Disk;
 use crate::sim::{Fault, Operation, SimDisk};
 use crate::units::{Extent, Point, Rung};
 use crate::wire::{
@@ -257,4 +258,82 @@ fn a_batch_outside_the_volume_ends_the_log_before_it() {
         assert_eq!(kept, [batch(0, 1)]);
         finish(&disk, found, &[batch(0, 1), batch(2, 1)]);
     }
+}
+
+/// The log's own arithmetic: what fits exactly is taken, one byte less is not, and space is reserved
+/// once and not with each record.
+#[test]
+fn a_log_takes_what_fits_to_the_last_byte_and_reserves_once() {
+    let disk = SimDisk::new(CAPACITY, 1);
+    let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap();
+    let empty = staging.len_bytes();
+    assert_eq!(empty, 4096);
+    let before = disk.count(Operation::Write);
+    append(&mut staging, &batch(0, 1)).unwrap();
+    let one = staging.len_bytes() - empty;
+    assert_eq!(one % 8, 0);
+    assert!((BLOCK_BYTES + 32..BLOCK_BYTES + 100).contains(&one));
+    append(&mut staging, &batch(1, 1)).unwrap();
+    append(&mut staging, &batch(2, 1)).unwrap();
+    assert_eq!(disk.count(Operation::Write) - before, 1 + 3 * 2);
+    // The exact length, without what rounds it up to the next record.
+    let fits = |limit| {
+        let disk = Arc::new(SimDisk::new(CAPACITY, 1));
+        let mut staging = Staging::create(disk, spec(2), limit).unwrap();
+        append(&mut staging, &batch(0, 1)).is_ok()
+    };
+    let exact = (empty..=empty + one).find(|limit| fits(*limit)).unwrap();
+    assert!(empty + one - exact < 8, "{exact}");
+    assert!(!fits(exact - 1));
+}
+
+/// What is appended after recovery follows what was there, and a checkpoint says how far it is.
+#[test]
+fn a_checkpoint_says_how_far_the_log_is_durable() {
+    let disk = SimDisk::new(CAPACITY, 1);
+    let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap();
+    assert_eq!(staging.checkpoint().run().unwrap(), 0);
+    append(&mut staging, &batch(0, 1)).unwrap();
+    assert_eq!(staging.checkpoint().run().unwrap(), batch(0, 1).through);
+    let (found, _, _) = recover(&disk);
+    let mut found = found.unwrap();
+    assert_eq!(found.len_bytes(), staging.len_bytes());
+    assert_eq!((found.spec(), found.sum()), (spec(2), staging.sum()));
+    append(&mut found, &batch(1, 1)).unwrap();
+    found.seal(found.sum()).unwrap();
+    found.remove().unwrap();
+    assert!(disk.durable("staging").is_none());
+}
+
+/// A file that is shorter than a header, or of a version to come.
+#[test]
+fn what_is_no_log_is_dropped_and_what_is_newer_is_left_alone() {
+    let disk = SimDisk::new(CAPACITY, 1);
+    for len in [0, 1, 4095] {
+        let file = Disk::create(&disk, "staging").unwrap();
+        file.set_size(len).unwrap();
+        file.flush().unwrap();
+        assert!(recover(&disk).0.is_none());
+        assert!(disk.durable("staging").is_none(), "{len} bytes were kept");
+    }
+    write(&disk, &[batch(0, 1)], 1);
+    let mut header = disk.durable("staging").unwrap()[..4096].to_vec();
+    header[8] += 1;
+    header[12..16].fill(0);
+    let crc = crc32c::crc32c(&header);
+    header[12..16].copy_from_slice(&crc.to_le_bytes());
+    let file = Disk::open(&disk, "staging").unwrap().unwrap();
+    file.write_at(0, &header).unwrap();
+    file.flush().unwrap();
+    let shared = Arc::new(disk.clone());
+    let outcome = Staging::recover(shared, LIMIT, None, &mut |_, _| Ok(()));
+    assert!(matches!(
+        outcome,
+        Err(JournalError::Newer {
+            found: 2,
+            known: 1,
+            ..
+        })
+    ));
+    assert!(disk.durable("staging").is_some());
 }
