@@ -30,8 +30,12 @@ down: ## Remove them, with all their data
 test: ## Run every test there is; the last line is the count
 	@e2e/run-tests
 
-unit: ## Run the tests that need no cluster
-	cargo test
+unit: ## Run the tests that need no cluster; without root, without those that need a device
+	cargo test $(if $(filter-out 0,$(shell id -u)),-- --skip devices::)
+	@[ "$$(id -u)" = 0 ] || echo "left out, for want of root: tests/mover/devices (loop devices and FUSE)"
+
+devices: ## Run the mover's tests on real devices and file systems; needs root
+	cargo test --test mover -- devices::
 
 fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)
@@ -68,4 +72,4 @@ generate: ## Write the files that are made from the code: the CRDs and the chart
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo up down test unit fuzz stories bench-cluster lint build image generate help
+.PHONY: demo up down test unit devices fuzz stories bench-cluster lint build image generate help

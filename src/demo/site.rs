@@ -112,6 +112,16 @@ impl Site {
         Ok((cut, std::mem::take(&mut self.written)))
     }
 
+    /// Gives up the control connection to a mover and makes another, as an operator does that was
+    /// restarted.
+    ///
+    /// # Errors
+    /// When the mover does not answer.
+    pub async fn reconnect(&self, mover: &mut RunningMover) -> Result<()> {
+        mover.driver = Driver::connect(&mover.address, &TlsDir::new(&self.operator_tls)).await?;
+        Ok(())
+    }
+
     /// Starts a mover on `device` and connects to it.
     ///
     /// # Errors

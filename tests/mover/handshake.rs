@@ -3,7 +3,7 @@
 use ferry::demo::shipment::Shipment;
 use ferry::units::{Epoch, HandshakeMode, HandshakeRow, ImageState};
 use ferry::volume::digest::digest;
-use ferry::wire::control::{CycleOutcome, RefusalKind};
+use ferry::wire::control::{Activity, CycleOutcome, RefusalKind};
 
 use crate::world::{MIB, World, assert_equal, consistent, demote, superblock};
 
@@ -24,6 +24,74 @@ async fn h_1_the_same_cut_again_moves_nothing() {
         (report.data_bytes, report.zero_bytes, report.read_bytes),
         (0, 0, 0)
     );
+}
+
+/// H-3, in Snapshot mode: neither a list of changes nor kept digests are left, so that nothing tells
+/// what has changed since the standby's point: BITMAP, and the bytes are the changed regions, not the
+/// volume's size. So SYS-3 holds as well. H-8: digests that are corrupt count as lost, with a reason.
+#[tokio::test]
+async fn h_3_h_8_sys_3_without_a_list_or_digests_only_changed_regions_move() {
+    let size = 32 * MIB;
+    let mut world = World::new(size).await;
+    world.write(0, size);
+    world.baseline().await;
+    for corrupt in [false, true] {
+        for entry in std::fs::read_dir(world.east.meta()).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            match name.starts_with("digests") {
+                true if corrupt => std::fs::write(&path, vec![0x5a; 8192]).unwrap(),
+                true => std::fs::remove_file(&path).unwrap(),
+                false => {}
+            }
+        }
+        world.write(3 * MIB, 8192);
+        world.write(20 * MIB, 4096);
+        world.write(20 * MIB, 4096);
+        let point = world.point();
+        let (cut, _) = world.east.cut(point).unwrap();
+        let (report, status) = world.ship(&cut, Shipment::of(point)).await;
+        let decision = status.decision.unwrap();
+        assert_eq!(
+            (decision.mode, decision.row),
+            (HandshakeMode::Bitmap, HandshakeRow::Bounded)
+        );
+        assert_eq!(report.data_bytes, 3 * 4096, "corrupt {corrupt}");
+        assert!(report.wire_bytes < MIB, "{} bytes", report.wire_bytes);
+        let reason = status.rung.unwrap().reason;
+        assert!(reason.contains("no digests are kept here"), "{reason}");
+    }
+}
+
+/// SYS-4: whoever gave the orders is gone in the middle of a cycle. The next one sees from the movers
+/// alone what is going on, gives the same orders again, and nothing is copied twice.
+#[tokio::test]
+async fn sys_4_orders_given_again_by_another_operator_copy_nothing_twice() {
+    let size = 16 * MIB;
+    let mut world = World::new(size).await;
+    world.write(0, size);
+    let point = world.point();
+    let (cut, _) = world.east.cut(point).unwrap();
+    let mut source = world.east.start(&cut, true).await.unwrap();
+    let mut target = world.west.start(&world.west.volume(), false).await.unwrap();
+    let shipment = Shipment {
+        bytes_per_second: Some(8 * MIB),
+        ..Shipment::of(point)
+    };
+    shipment.begin(&mut source, &mut target).await.unwrap();
+    world.east.reconnect(&mut source).await.unwrap();
+    world.west.reconnect(&mut target).await.unwrap();
+    let seen = source.driver.status().await.unwrap();
+    assert_eq!(seen.activity, Activity::Shipping(point));
+    let (report, _) = shipment.run(&mut source, &mut target).await.unwrap();
+    assert!(
+        report.wire_bytes < size + MIB,
+        "{} bytes",
+        report.wire_bytes
+    );
+    source.stop().await.unwrap();
+    target.stop().await.unwrap();
+    assert_equal(&cut, &world.west.volume());
 }
 
 /// H-4: a blank standby: FULL.

@@ -2,6 +2,7 @@
 //! processes on real files over TLS, driven by the control protocol.
 
 mod cycles;
+mod devices;
 mod falls;
 mod handshake;
 mod kills;

@@ -21,8 +21,8 @@ pub const MIB: u64 = 1 << 20;
 
 /// Two sites: east begins as primary, west as a blank standby.
 pub struct World {
-    /// Goes with the world.
-    _base: tempfile::TempDir,
+    /// Goes with the world, where it is the world's own.
+    _base: Option<tempfile::TempDir>,
     pub east: Site,
     pub west: Site,
     pub random: StdRng,
@@ -33,31 +33,32 @@ pub struct World {
 impl World {
     /// Two sites with empty volumes of `size` bytes and superblocks.
     pub async fn new(size: u64) -> World {
-        let world = World::without_superblocks(size);
+        let base = tempfile::tempdir().unwrap();
+        let mut world = World::at(base.path(), size).await;
+        world._base = Some(base);
+        world
+    }
+
+    /// The same in a directory of the caller's.
+    pub async fn at(base: &Path, size: u64) -> World {
+        let authority = Authority::new().unwrap();
+        let pair: PairName = "shop/orders".parse().unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_ferry"));
+        let site = |name| Site::create(base, name, &pair, size, &authority, program).unwrap();
+        let world = World {
+            east: site("east"),
+            west: site("west"),
+            _base: None,
+            random: StdRng::seed_from_u64(11),
+            seq: 0,
+            epoch: 1,
+        };
         let pair_id = PairId(Uuid::new_v4());
         let generation = Generation(Uuid::new_v4());
         for (site, role) in [(&world.east, Role::Primary), (&world.west, Role::Standby)] {
             init(site, role, pair_id, generation).await;
         }
         world
-    }
-
-    /// Two sites with empty volumes of `size` bytes and nothing else.
-    pub fn without_superblocks(size: u64) -> World {
-        let base = tempfile::tempdir().unwrap();
-        let authority = Authority::new().unwrap();
-        let pair: PairName = "shop/orders".parse().unwrap();
-        let program = Path::new(env!("CARGO_BIN_EXE_ferry"));
-        let site =
-            |name| Site::create(base.path(), name, &pair, size, &authority, program).unwrap();
-        World {
-            east: site("east"),
-            west: site("west"),
-            _base: base,
-            random: StdRng::seed_from_u64(11),
-            seq: 0,
-            epoch: 1,
-        }
     }
 
     /// The next cut's point.

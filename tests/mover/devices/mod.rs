@@ -1,0 +1,18 @@
+//! What only real devices and file systems show: root, loop devices and FUSE are needed, and a test
+//! that does not find them fails and says so.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`disks`] | loop devices, file systems, and a pool whose files can be cut at one instant |
+//! | [`fuse`] | one file served through FUSE |
+//! | [`device`] | such a file whose reads, writes and flushes can fail or hang |
+//! | [`block_front_end`] | C-6: cycles while a file system is made and filled |
+//! | [`hanging`] | C-10: a read that never ends |
+//! | [`failing`] | SYS-2: writes, flushes and reads that fail |
+
+mod block_front_end;
+mod device;
+mod disks;
+mod failing;
+mod fuse;
+mod hanging;
