@@ -4,7 +4,7 @@
 //! Lower layers never import upper ones, and `tests/tidy.rs` checks it:
 //!
 //! ```text
-//! units → seam → {pair, wire} → {api, journal, volume} → {mover, operator} → {plugin, main}
+//! units → seam → {pair, wire} → {api, journal, volume} → {mover, salvage, operator} → {plugin, main}
 //! ```
 //!
 //! `telemetry` may be imported from anywhere above `units`; `sim` may import everything below the
@@ -17,6 +17,7 @@ pub mod mover;
 pub mod operator;
 pub mod pair;
 pub mod plugin;
+pub mod salvage;
 pub mod seam;
 pub mod sim;
 pub mod telemetry;

@@ -14,6 +14,8 @@ struct Cli {
 enum Verb {
     /// Move one volume's data for the operator.
     Mover(ferry::mover::Args),
+    /// Export what a diverged volume holds and its peer does not, reading only.
+    Salvage(ferry::salvage::Args),
     /// Show a pair's whole life on two local files: no cluster, no root.
     Demo(ferry::demo::Args),
     /// Print the custom resource definitions as YAML.
@@ -39,6 +41,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
                 return Ok(error.exit_code().into());
             }
         }
+        Verb::Salvage(args) => ferry::salvage::run(&args)?,
         Verb::Demo(args) => return ferry::demo::run(&args),
         Verb::Crd => print!("{}", ferry::api::crd::replication_pair_yaml()?),
         Verb::Operator(args) => {

@@ -18,6 +18,8 @@ pub const SITE_LABEL: &str = "ferry.dev/site";
 pub const POINT_LABEL: &str = "ferry.dev/point";
 /// Label: what the object is for, one of `replica`, `metadata`, `cut`, `source`, `mover`.
 pub const PART_LABEL: &str = "ferry.dev/part";
+/// Value of [`PART_LABEL`] on a pod that reads a diverged volume for `kubectl ferry salvage`.
+pub const SALVAGE_PART: &str = "salvage";
 /// Label that marks objects of this program.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY_LABEL`].
@@ -44,6 +46,12 @@ pub fn metadata_claim(pair: &str, site: &str) -> String {
 #[must_use]
 pub fn mover(pair: &str, site: &str) -> String {
     format!("{pair}-{site}-mover")
+}
+
+/// The pod that reads a site's diverged volume for `kubectl ferry salvage`.
+#[must_use]
+pub fn salvage(pair: &str, site: &str) -> String {
+    format!("{pair}-{site}-salvage")
 }
 
 /// The VolumeSnapshot of a cut at a site.

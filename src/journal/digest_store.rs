@@ -62,6 +62,21 @@ impl DigestStore {
         Ok(store)
     }
 
+    /// The digests as they lie there and the cut that they are of, read without ending an update that
+    /// is under way; `None` when none are kept, or while they are between two cuts.
+    ///
+    /// # Errors
+    /// When the disk fails, or the files are of a newer format.
+    pub fn peek(disk: &dyn Disk) -> Result<Option<(Point, DigestReader)>, JournalError> {
+        let Some(state) = read_state(disk)?.filter(|state| !state.updating) else {
+            return Ok(None);
+        };
+        Ok(disk.open(PAGES_FILE)?.map(|pages| {
+            let blocks = block_count(state.size_bytes);
+            (state.point, DigestReader { pages, blocks })
+        }))
+    }
+
     /// The cut that the digests are of; `None` when none are kept.
     #[must_use]
     pub fn point(&self) -> Option<Point> {

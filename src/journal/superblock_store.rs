@@ -79,6 +79,19 @@ impl SuperblockStore {
         Ok((store, Some(superblock)))
     }
 
+    /// The newest superblock as it lies there, read without making anything whole: for a look from
+    /// outside, on which no decision of the pair may rest. `None` where there never was one.
+    ///
+    /// # Errors
+    /// Like [`SuperblockStore::open`].
+    pub fn peek(disk: &dyn Disk) -> Result<Option<Superblock>, JournalError> {
+        let Some(file) = disk.open(FILE)? else {
+            return Ok(None);
+        };
+        let slots = [read_slot(&*file, 0), read_slot(&*file, 1)];
+        Ok(Some(pick(&slots)?.1.clone()))
+    }
+
     /// Saves the superblock; durable on return.
     ///
     /// # Errors

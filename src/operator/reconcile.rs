@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action as Requeue;
 use kube::{Api, ResourceExt};
 
+use crate::api::v1alpha1::MoversStatus;
 use crate::api::{ReplicationPair, names};
 use crate::operator::apply::{self, Visit, apply};
 use crate::operator::build::PairRef;
@@ -144,6 +145,10 @@ async fn round(
         .is_some_and(switch::rebinding);
     let problem = if rebinding { None } else { validate(&observed) };
     let mut decision = decide(&observed, &settings, problem.as_ref());
+    decision.status.movers = Some(MoversStatus {
+        image: ctx.movers.image.clone(),
+        pull_secrets: ctx.movers.image_pull_secrets.clone(),
+    });
     conditions(&observed, &settings, problem.as_ref(), &mut decision);
     note_commit(ctx, name, &observed, &decision);
     ctx.keep_timeline(name, decision.timeline.clone());

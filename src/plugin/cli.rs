@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::connect::Target;
-use super::{completion, demote, ended, promote, resync, status, sync};
+use super::{completion, demote, ended, promote, resync, salvage, status, sync};
 
 /// Shows and steers replication pairs: volumes that Ferry keeps at two sites.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ enum Verb {
     Promote(promote::Args),
     /// Move the primary role away from its present site, losing nothing.
     Demote(demote::Args),
+    /// Save what only a diverged site holds, before it is given up.
+    Salvage(salvage::Args),
     /// Consent to discarding what only one site holds, so that it can follow again.
     Resync(resync::Args),
     /// Start a cycle now.
@@ -65,6 +67,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Status(args) => status::run(target, args).await,
         Verb::Promote(args) => promote::run(target, args).await,
         Verb::Demote(args) => demote::run(target, args).await,
+        Verb::Salvage(args) => salvage::run(target, args).await,
         Verb::Resync(args) => resync::run(target, args).await,
         Verb::Sync(args) => sync::run(target, args).await,
         Verb::Version => {

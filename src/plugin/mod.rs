@@ -17,6 +17,8 @@ mod output;
 mod plan;
 mod promote;
 mod resync;
+mod salvage;
+mod salvage_pod;
 #[cfg(test)]
 mod sample;
 pub mod selfcheck;

@@ -32,7 +32,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
     let pair = pairs.get(&args.pair).await?;
     let roles = Roles::of(&pair)?;
-    check(&pair, &roles, &args.discard)?;
+    check_diverged(&pair, &roles, &args.discard)?;
     anstream::eprint!("{}", text(&pair, &roles));
     consent(&Question::TypeName(&args.pair), args.yes)?;
     let resolution = Resolution {
@@ -56,7 +56,15 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     .await
 }
 
-fn check(pair: &ReplicationPair, roles: &Roles, discard: &str) -> Result<(), Ended> {
+/// Lets pass what holds writes that the primary lacks.
+///
+/// # Errors
+/// When `discard` is no site, the primary, or follows it.
+pub(super) fn check_diverged(
+    pair: &ReplicationPair,
+    roles: &Roles,
+    discard: &str,
+) -> Result<(), Ended> {
     if discard == roles.primary {
         return Err(Ended::Refused(format!(
             "{discard} is primary: what it holds is the live copy. Promote {} first if its writes \
@@ -108,8 +116,11 @@ fn text(pair: &ReplicationPair, roles: &Roles) -> String {
     }
     bullet(&format!(
         "What was written at {} and never reached {} is overwritten. It can't be brought back \
-         after that; save what may be needed first, from a snapshot of that volume.",
-        roles.standby, roles.primary
+         after that; save what may be needed first, with kubectl ferry salvage {} --site {} --to FILE.",
+        roles.standby,
+        roles.primary,
+        pair.name_any(),
+        roles.standby
     ));
     bullet(
         "Only what differs is copied, where both sides know what they changed since they parted.",
@@ -144,22 +155,22 @@ mod tests {
         let healthy = sample::shipping();
         let roles = Roles::of(&healthy).unwrap();
         assert!(matches!(
-            check(&healthy, &roles, "west"),
+            check_diverged(&healthy, &roles, "west"),
             Err(Ended::NothingToDo(_))
         ));
         assert!(matches!(
-            check(&healthy, &roles, "east"),
+            check_diverged(&healthy, &roles, "east"),
             Err(Ended::Refused(_))
         ));
         let diverged = sample::waiting();
         let roles = Roles::of(&diverged).unwrap();
-        assert_eq!(check(&diverged, &roles, "west"), Ok(()));
+        assert_eq!(check_diverged(&diverged, &roles, "west"), Ok(()));
         assert!(matches!(
-            check(&diverged, &roles, "east"),
+            check_diverged(&diverged, &roles, "east"),
             Err(Ended::Refused(_))
         ));
         assert!(matches!(
-            check(&diverged, &roles, "north"),
+            check_diverged(&diverged, &roles, "north"),
             Err(Ended::Refused(_))
         ));
     }
@@ -178,8 +189,8 @@ mod tests {
               - west holds writes that east does not have: kubectl ferry resync invoices
                 --discard west gives them up
               - What was written at west and never reached east is overwritten. It can't be
-                brought back after that; save what may be needed first, from a snapshot of
-                that volume.
+                brought back after that; save what may be needed first, with kubectl ferry
+                salvage invoices --site west --to FILE.
               - Only what differs is copied, where both sides know what they changed since
                 they parted.
         "#);

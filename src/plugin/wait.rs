@@ -92,13 +92,13 @@ pub(super) async fn until(
 }
 
 /// Progress on standard error: one line that changes on a terminal, else a line a change.
-struct Voice {
+pub(super) struct Voice {
     bar: Option<ProgressBar>,
     said: String,
 }
 
 impl Voice {
-    fn new() -> Voice {
+    pub(super) fn new() -> Voice {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}") {
@@ -113,7 +113,7 @@ impl Voice {
         }
     }
 
-    fn say(&mut self, words: &str) {
+    pub(super) fn say(&mut self, words: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(words.to_string()),
             None if words != self.said => anstream::eprintln!("{words}"),
@@ -122,7 +122,7 @@ impl Voice {
         self.said = words.to_string();
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -15,6 +15,7 @@ const PARTIAL_SUFFIX: &str = ".partial";
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    read_only: bool,
 }
 
 impl Directory {
@@ -27,7 +28,22 @@ impl Directory {
         if !std::fs::metadata(path).map_err(fail)?.is_dir() {
             return Err(fail(io::Error::from(io::ErrorKind::NotADirectory)));
         }
-        Ok(Directory { path: path.into() })
+        Ok(Directory {
+            path: path.into(),
+            read_only: false,
+        })
+    }
+
+    /// The directory at `path`, whose files are opened for reading only; it may lie on a volume that
+    /// is mounted so.
+    ///
+    /// # Errors
+    /// When it does not exist or is no directory.
+    pub fn read_only(path: &Path) -> Result<Directory, DiskError> {
+        Ok(Directory {
+            read_only: true,
+            ..Directory::open(path)?
+        })
     }
 
     fn named(&self, name: &str) -> PathBuf {
@@ -50,7 +66,7 @@ impl Disk for Directory {
     fn open(&self, name: &str) -> Result<Option<Arc<dyn BlockFile>>, DiskError> {
         match OpenOptions::new()
             .read(true)
-            .write(true)
+            .write(!self.read_only)
             .open(self.named(name))
         {
             Ok(file) => Ok(Some(Arc::new(OsFile::from_file(

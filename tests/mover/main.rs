@@ -7,4 +7,5 @@ mod falls;
 mod handshake;
 mod kills;
 mod orders;
+mod salvage;
 mod world;

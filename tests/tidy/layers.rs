@@ -8,7 +8,7 @@ const LAYERS: [&[&str]; 6] = [
     &["seam"],
     &["pair", "wire"],
     &["api", "journal", "volume"],
-    &["mover", "operator"],
+    &["mover", "salvage", "operator"],
     &["plugin", "demo"],
 ];
 
@@ -34,7 +34,7 @@ const STRANGERS: [(&[&str], &[&str]); 4] = [
         ],
     ),
     (
-        &["seam", "wire", "journal", "volume", "mover"],
+        &["seam", "wire", "journal", "volume", "mover", "salvage"],
         &["kube", "k8s_openapi"],
     ),
     (

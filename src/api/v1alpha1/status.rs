@@ -72,6 +72,20 @@ pub struct ReplicationPairStatus {
     /// The `spec.syncTrigger` that was honoured last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sync_trigger: Option<String>,
+    /// What the pair's movers run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub movers: Option<MoversStatus>,
+}
+
+/// What movers run, so that a pod beside them can run the same.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MoversStatus {
+    /// The image.
+    pub image: String,
+    /// Names of the secrets that it is pulled with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pull_secrets: Vec<String>,
 }
 
 /// A point of the pair's history.

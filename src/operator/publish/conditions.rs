@@ -107,8 +107,8 @@ fn diverged(status: &ReplicationPairStatus) -> Verdict {
             true,
             reasons::DIVERGED,
             format!(
-                "site {} may hold writes that nobody else has. Save what is worth keeping, then allow to discard \
-                 the rest: set spec.resolution to discardSite {} and epoch {}. Only the difference is copied",
+                "site {} may hold writes that nobody else has. Save what may be needed with kubectl ferry \
+                 salvage, then allow to discard the rest: set spec.resolution to discardSite {} and epoch {}. Only the difference is copied",
                 site.name,
                 site.name,
                 status.epoch.unwrap_or(0)

@@ -1,6 +1,6 @@
 //! Every kind of bad input, most basic first; the first one found is shown.
 
-use crate::api::names::PAIR_NAME_MAX;
+use crate::api::names::{self, PAIR_NAME_MAX};
 use crate::api::reasons;
 use crate::api::v1alpha1::Mode;
 use crate::operator::observe::{Observed, SiteView};
@@ -174,6 +174,17 @@ fn replica(observed: &Observed) -> Option<Problem> {
     let source = observed.app_claim.as_ref()?;
     let replica = standby.replica_claim.as_ref()?;
     if let Some(user) = standby.replica_users.first() {
+        let part = user.labels.get(names::PART_LABEL).map(String::as_str);
+        if part == Some(names::SALVAGE_PART) {
+            return Some(Problem::new(
+                reasons::REPLICA_IN_USE,
+                format!(
+                    "pod {} reads the volume at site {} for kubectl ferry salvage: wait for it, or delete the \
+                     pod if it was left over",
+                    user.name, standby.name
+                ),
+            ));
+        }
         return Some(Problem::new(
             reasons::REPLICA_IN_USE,
             format!(
