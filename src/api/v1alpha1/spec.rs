@@ -247,6 +247,16 @@ pub struct TransferSpec {
         regex(pattern = r"^[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$")
     )]
     pub bandwidth: Option<String>,
+    /// Windows of the day with a limit of their own. The first window that is open counts; outside
+    /// all of them `bandwidth` does. A change takes effect at once, also in the middle of a cycle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub bandwidth_schedule: Vec<BandwidthWindow>,
+    /// Time zone of `bandwidthSchedule`, by its IANA name, such as `Europe/Madrid`; UTC when left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_+/-]+$"))]
+    pub time_zone: Option<String>,
     /// Whether payloads are compressed; `auto` measures and stops where it does not pay.
     #[serde(default)]
     pub compression: CompressionSpec,
@@ -262,6 +272,33 @@ pub struct TransferSpec {
         regex(pattern = r"^[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$")
     )]
     pub metadata_size: Option<String>,
+}
+
+/// A window of the day, by the wall clock, with a limit of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.from != self.to")
+    .message("a window has to have a length: from and to must differ"))]
+pub struct BandwidthWindow {
+    /// When it opens, such as `22:00`.
+    #[schemars(
+        length(min = 5, max = 5),
+        regex(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    )]
+    pub from: String,
+    /// When it closes; on the next day when that is not after `from`.
+    #[schemars(
+        length(min = 5, max = 5),
+        regex(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    )]
+    pub to: String,
+    /// The most bytes a second on the wire while it is open, such as `1Gi`; unlimited when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 32),
+        regex(pattern = r"^[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$")
+    )]
+    pub bandwidth: Option<String>,
 }
 
 /// Whether payloads are compressed.
@@ -357,6 +394,8 @@ impl Default for TransferSpec {
     fn default() -> TransferSpec {
         TransferSpec {
             bandwidth: None,
+            bandwidth_schedule: Vec::new(),
+            time_zone: None,
             compression: CompressionSpec::default(),
             stall_timeout_seconds: default_stall_timeout(),
             metadata_size: None,

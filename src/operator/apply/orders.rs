@@ -30,18 +30,23 @@ pub fn key(observed: &Observed, pair: &PairName, site: &SiteName) -> Result<Move
     })
 }
 
-/// Gives an order and waits until the mover's report shows that something has come of it, so that
-/// the next decision does not rest on a report from before.
-pub async fn give(ctx: &Context, key: &MoverKey, request: Request) -> Result<(), Error> {
-    let version = || ctx.links.status(key).map_or(0, |status| status.version);
-    let before = version();
+/// Gives an order of which the report shows nothing.
+pub async fn tell(ctx: &Context, key: &MoverKey, request: Request) -> Result<(), Error> {
     ctx.links
         .order(key, request)
         .await
         .map_err(|source| Error::Mover {
             site: key.site.clone(),
             source: Box::new(source),
-        })?;
+        })
+}
+
+/// Gives an order and waits until the mover's report shows that something has come of it, so that
+/// the next decision does not rest on a report from before.
+pub async fn give(ctx: &Context, key: &MoverKey, request: Request) -> Result<(), Error> {
+    let version = || ctx.links.status(key).map_or(0, |status| status.version);
+    let before = version();
+    tell(ctx, key, request).await?;
     let shown = async {
         while version() == before {
             tokio::time::sleep(LOOK_AGAIN).await;

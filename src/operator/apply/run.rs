@@ -18,6 +18,7 @@ use crate::operator::quiesce;
 use crate::operator::rebind::{self, Next, RebindError, RebindWish};
 use crate::operator::snapshot_api::VolumeSnapshot;
 use crate::units::{PairName, SiteName};
+use crate::wire::control::Request;
 
 /// The most steps of a re-binding in one visit; the next visit goes on.
 const REBIND_STEPS_MAX: usize = 32;
@@ -91,6 +92,14 @@ async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::Order { site, request } => {
             let key = orders::key(visit.observed, visit.name, &site)?;
             orders::give(visit.ctx, &key, request).await?;
+        }
+        Action::Pace {
+            site,
+            bytes_per_second,
+        } => {
+            let key = orders::key(visit.observed, visit.name, &site)?;
+            orders::tell(visit.ctx, &key, Request::SetBandwidth { bytes_per_second }).await?;
+            return Ok(Some(Report::Paced(bytes_per_second)));
         }
         Action::Ship(plan) => {
             ship::ship(visit, &plan).await?;

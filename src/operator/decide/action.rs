@@ -83,6 +83,13 @@ pub enum Action {
         /// The order.
         request: Request,
     },
+    /// Tell the source the bandwidth limit that is in force now.
+    Pace {
+        /// Its site.
+        site: SiteName,
+        /// Bytes a second; `None` for no limit.
+        bytes_per_second: Option<u64>,
+    },
     /// Find the best list of changes, order the source to ship, and feed it the list.
     Ship(Box<ShipPlan>),
     /// Find the pods that hooks have to run in.

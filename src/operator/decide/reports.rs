@@ -20,6 +20,8 @@ pub enum Report {
     Released(HookReport, Timestamp),
     /// The source was ordered to ship; a list of changes is being fed or none is needed.
     Fed(Point),
+    /// The source was told the bandwidth limit.
+    Paced(Option<u64>),
     /// Every claim is bound as wished.
     Rebound,
     /// The re-binding waits for this.
@@ -38,6 +40,7 @@ pub fn absorb(
         Report::Held(outcome, at) => held(status, line, &outcome, at),
         Report::Released(outcome, at) => released(status, line, &outcome, at),
         Report::Fed(point) => line.fed = Some(point),
+        Report::Paced(limit) => line.pace = Some(limit),
         Report::Rebound => {
             if let Some(switch) = status.switch.as_mut().filter(|s| s.step == "Rebind") {
                 "Release".clone_into(&mut switch.step);

@@ -186,6 +186,8 @@ fn order(
     }
     let plan = rungs::plan(d, primary, standby, source, target, cut);
     d.act(Action::Ship(Box::new(plan)));
+    // The order carries the limit that is in force now.
+    d.line.pace = Some(d.set.transfer.bytes_per_second);
     // Whether the orders got through is seen in the movers' reports, never assumed.
     d.phase("Shipping");
 }
@@ -233,7 +235,23 @@ pub fn watch(d: &mut Draft<'_>, point: Point) {
         start(d, point);
         return;
     }
+    pace(d, primary);
     progress::report(d, source, target);
+}
+
+/// Tells the source when another bandwidth limit is in force than it was told: the spec was changed,
+/// or a window of the schedule has opened or closed.
+fn pace(d: &mut Draft<'_>, primary: &SiteView) {
+    let limit = d.set.transfer.bytes_per_second;
+    if d.line.pace != Some(limit) {
+        d.act(Action::Pace {
+            site: primary.name.clone(),
+            bytes_per_second: limit,
+        });
+    }
+    if let Some(until) = d.set.bandwidth_until {
+        d.visit_at(until);
+    }
 }
 
 /// A mover went away in the middle.

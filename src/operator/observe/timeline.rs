@@ -26,6 +26,8 @@ pub struct Timeline {
     pub applied: Option<Timestamp>,
     /// The cycle whose list of changes this process feeds, or has fed whole.
     pub fed: Option<Point>,
+    /// The bandwidth limit that the source of this cycle was told last.
+    pub pace: Option<Option<u64>>,
     /// The step of a move of the role, and since when it was seen.
     pub switch_step: Option<(String, Timestamp)>,
     /// The next attempt is not made before this.

@@ -3,6 +3,7 @@
 //! A problem stops what has not begun: no new cycle, no new move of the role. What runs goes on,
 //! and nothing is deleted.
 
+mod bandwidth;
 mod checks;
 mod settings;
 mod snapshot_class;

@@ -1,10 +1,10 @@
 //! The spec, read into numbers and names.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::v1alpha1::{CompressionSpec, HookSpec, ReplicationPairSpec};
 use crate::operator::observe::Observed;
-use crate::operator::validate::{Problem, snapshot_class};
+use crate::operator::validate::{Problem, bandwidth, snapshot_class};
 use crate::units::SiteName;
 use crate::wire::control::{Compression, Transfer};
 
@@ -21,6 +21,8 @@ pub struct Settings {
     pub interval: SignedDuration,
     /// How to send.
     pub transfer: Transfer,
+    /// When the bandwidth in `transfer` may be another one; `None` when never.
+    pub bandwidth_until: Option<Timestamp>,
     /// Size of a metadata claim, when the spec says it.
     pub metadata_bytes: Option<u64>,
     /// The sites, in the order of the spec.
@@ -53,9 +55,11 @@ impl Settings {
 #[must_use]
 pub fn settings(observed: &Observed) -> Settings {
     let spec = &observed.pair.spec;
+    let limit = bandwidth::limit(&spec.transfer, observed.now);
     Settings {
         interval: interval(&spec.snapshot.interval).unwrap_or(INTERVAL_FALLBACK),
-        transfer: transfer(spec),
+        transfer: transfer(spec, limit.bytes_per_second),
+        bandwidth_until: limit.until,
         metadata_bytes: spec
             .transfer
             .metadata_size
@@ -74,16 +78,12 @@ pub fn settings(observed: &Observed) -> Settings {
     }
 }
 
-fn transfer(spec: &ReplicationPairSpec) -> Transfer {
+fn transfer(spec: &ReplicationPairSpec, bytes_per_second: Option<u64>) -> Transfer {
     let stall_s = u64::try_from(spec.transfer.stall_timeout_seconds)
         .unwrap_or(60)
         .clamp(5, 3600);
     Transfer {
-        bytes_per_second: spec
-            .transfer
-            .bandwidth
-            .as_deref()
-            .and_then(|t| bytes(t).ok()),
+        bytes_per_second,
         compression: match spec.transfer.compression {
             CompressionSpec::Off => Compression::Off,
             CompressionSpec::Lz4 => Compression::Lz4,
@@ -202,13 +202,13 @@ pub(super) fn numbers(spec: &ReplicationPairSpec) -> Option<Problem> {
             spec.transfer.metadata_size.as_deref(),
         ),
     ];
-    amounts.into_iter().find_map(|(field, text)| {
+    let amount = amounts.into_iter().find_map(|(field, text)| {
         let message = bytes(text?).err()?;
-        Some(Problem::new(
-            reasons::QUANTITY_INVALID,
-            format!("{field} {message}"),
-        ))
-    })
+        Some(format!("{field} {message}"))
+    });
+    amount
+        .or_else(|| bandwidth::problem(&spec.transfer))
+        .map(|message| Problem::new(reasons::QUANTITY_INVALID, message))
 }
 
 #[cfg(test)]

@@ -2,5 +2,6 @@
 
 mod cycles;
 mod movers;
+mod pace;
 mod roles;
 pub(in crate::operator) mod world;

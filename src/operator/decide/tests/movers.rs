@@ -81,7 +81,7 @@ impl World {
             .find(|name| **name != from)
             .unwrap()
             .clone();
-        if self.sides[&to].activity != Activity::Receiving(point) {
+        if self.ship_held || self.sides[&to].activity != Activity::Receiving(point) {
             return;
         }
         let outcome = if self.ship_failures > 0 {

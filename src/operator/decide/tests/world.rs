@@ -54,6 +54,8 @@ pub struct World {
     pub snapshotter_stopped: Option<String>,
     /// The next shipments fail with this many retryable failures.
     pub ship_failures: u32,
+    /// Shipments go on and on.
+    pub ship_held: bool,
     /// Everything that was done, for the test to look at.
     pub log: Vec<Action>,
     /// `pre` and `post` as they ran.
@@ -119,6 +121,7 @@ impl World {
             snapshot_error: None,
             snapshotter_stopped: None,
             ship_failures: 0,
+            ship_held: false,
             log: vec![],
             hooks: vec![],
             pods: 0,
@@ -284,14 +287,7 @@ impl World {
                 self.replicas = Some(replicas);
                 self.users.clear();
             }
-            Action::SelectPods => {
-                let target = HookTarget {
-                    hook: 0,
-                    pod: "app-0".into(),
-                    container: "app".into(),
-                };
-                self.report(Report::Selected(vec![target]));
-            }
+            Action::SelectPods => self.select(),
             Action::Hold(_) => {
                 self.hooks.push("pre");
                 self.report(Report::Held(HookReport::default(), self.now));
@@ -300,8 +296,20 @@ impl World {
                 self.hooks.push("post");
                 self.report(Report::Released(HookReport::default(), self.now));
             }
+            Action::Pace {
+                bytes_per_second, ..
+            } => self.report(Report::Paced(bytes_per_second)),
             Action::Rebind(wish) => self.rebind(&wish),
         }
+    }
+
+    fn select(&mut self) {
+        let target = HookTarget {
+            hook: 0,
+            pod: "app-0".into(),
+            container: "app".into(),
+        };
+        self.report(Report::Selected(vec![target]));
     }
 
     fn report(&mut self, report: Report) {
