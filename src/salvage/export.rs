@@ -174,7 +174,7 @@ impl Export {
     }
 
     fn zeros(&mut self, extent: Extent) -> Result<(), SalvageError> {
-        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         let mut at = 0;
         while at < extent.len {
             let run = self.run_at(extent.offset + at, true)?;
