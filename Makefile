@@ -37,6 +37,9 @@ unit: ## Run the tests that need no cluster; without root, without those that ne
 devices: ## Run the mover's tests on real devices and file systems; needs root
 	cargo test --test mover -- devices::
 
+crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more); needs root
+	FERRY_CRASH_POINTS=$(or $(POINTS),1000) cargo test --test mover -- crash_points:: --nocapture
+
 fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)
 	@mkdir -p target/fuzz/found/$(TARGET)
@@ -72,4 +75,4 @@ generate: ## Write the files that are made from the code: the CRDs and the chart
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo up down test unit devices fuzz stories bench-cluster lint build image generate help
+.PHONY: demo up down test unit devices crash-points fuzz stories bench-cluster lint build image generate help

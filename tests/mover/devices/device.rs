@@ -15,6 +15,7 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 use super::fuse::{Backing, Call, Mounted, Reply};
+use super::write_log::{Entry, WriteLog};
 
 /// What can be asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,7 @@ struct State {
     asked: Vec<Asked>,
     /// What was there before each write since the last flush, in order.
     undo: Vec<(u64, Vec<u8>)>,
+    log: Option<WriteLog>,
 }
 
 #[derive(Clone, Copy)]
@@ -126,6 +128,24 @@ impl Device {
     }
 }
 
+impl Device {
+    /// Starts to log every write and flush into `log`.
+    pub fn log_into(&self, log: WriteLog) {
+        self.faulty.lock().log = Some(log);
+    }
+
+    /// Ends logging.
+    pub fn take_log(&self) -> WriteLog {
+        self.faulty.lock().log.take().expect("nothing was logged")
+    }
+
+    /// How many entries the log has.
+    pub fn logged(&self) -> usize {
+        let state = self.faulty.lock();
+        state.log.as_ref().map_or(0, |log| log.entries().len())
+    }
+}
+
 impl Drop for Hanging<'_> {
     fn drop(&mut self) {
         self.0.heal();
@@ -153,12 +173,23 @@ impl Faulty {
             Call::Write(_, offset, data) => {
                 self.remember(state, Extent::new(offset, data.len() as u64));
                 self.store.write_all_at(data, offset).unwrap();
+                if let Some(log) = &mut state.log {
+                    log.write(offset, data);
+                }
             }
             Call::Zero(_, extent) => {
                 self.remember(state, extent);
                 zero(&self.store, extent);
+                if let Some(log) = &mut state.log {
+                    log.push(Entry::Zero(extent));
+                }
             }
-            Call::Flush(_) => state.undo.clear(),
+            Call::Flush(_) => {
+                state.undo.clear();
+                if let Some(log) = &mut state.log {
+                    log.push(Entry::Flush);
+                }
+            }
         }
         Reply::Done(Vec::new())
     }
@@ -206,7 +237,7 @@ impl Backing for Faulty {
 }
 
 /// Makes a range of a file zeros.
-fn zero(file: &File, extent: Extent) {
+pub fn zero(file: &File, extent: Extent) {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     rustix::fs::fallocate(file, flags, extent.offset, extent.len).unwrap();
 }

@@ -8,11 +8,15 @@
 //! | [`device`] | such a file whose reads, writes and flushes can fail or hang |
 //! | [`block_front_end`] | C-6: cycles while a file system is made and filled |
 //! | [`hanging`] | C-10: a read that never ends |
+//! | [`write_log`] | the log of what such a file was told, played back up to any point |
+//! | [`crash_points`] | every state of a real file system's device, replicated and compared |
 //! | [`failing`] | SYS-2: writes, flushes and reads that fail |
 
 mod block_front_end;
+mod crash_points;
 mod device;
 mod disks;
 mod failing;
 mod fuse;
 mod hanging;
+mod write_log;
