@@ -287,7 +287,8 @@ fn applied(standby: &SiteView, point: Point) -> bool {
     report.is_some_and(|report| report.applied == Some(point) || report.committed == Some(point))
 }
 
-/// How the attempt failed: the target's cause first, for the source sees only that it hung up.
+/// How the attempt failed: the target's cause first, for the source sees only that it hung up, or
+/// that a target which has failed meanwhile expects nothing any more.
 fn failed<'a>(
     source: &'a MoverStatus,
     target: &'a MoverStatus,
@@ -305,8 +306,11 @@ fn failed<'a>(
         _ => None,
     };
     let (from_source, from_target) = (cause(source)?, cause(target));
-    let hung_up = from_source.0.kind == RefusalKind::PeerUnreachable;
-    Some(from_target.filter(|_| hung_up).unwrap_or(from_source))
+    let sees_little = matches!(
+        from_source.0.kind,
+        RefusalKind::PeerUnreachable | RefusalKind::OutOfOrder
+    );
+    Some(from_target.filter(|_| sees_little).unwrap_or(from_source))
 }
 
 fn give_up_or_retry(d: &mut Draft<'_>, standby: &SiteView, cause: &Refusal, retryable: bool) {
