@@ -141,6 +141,42 @@ pub fn record_of(superblock: &Superblock) -> Record {
     }
 }
 
+/// What is saved of a record: with `old`, the superblock before, for what the protocol does not
+/// read. `size` is that of the volume in bytes, 0 without one.
+#[must_use]
+pub fn superblock_of(
+    old: Option<&Superblock>,
+    site: &SiteName,
+    record: &Record,
+    size: u64,
+) -> Superblock {
+    Superblock {
+        pair_id: record.pair_id,
+        site: site.clone(),
+        role: record.role,
+        epoch: record.epoch,
+        lineage: record.lineage.clone(),
+        committed: record.committed,
+        applied: record.applied,
+        last_write: record.applied.or(record.committed),
+        image: record.image,
+        size_bytes: if size > 0 {
+            size
+        } else {
+            old.map_or(0, |old| old.size_bytes)
+        },
+        never_writable: record.never_writable,
+        clean: record.role == Role::Standby && !record.diverged,
+        diverged: record.diverged,
+        wish: record.wish.clone(),
+        last_master: old.and_then(|old| old.last_master.clone()),
+        last_transfer: old.and_then(|old| old.last_transfer),
+        dirty_base: None,
+        peer: old.and_then(|old| old.peer.clone()),
+        history: old.map_or_else(Vec::new, |old| old.history.clone()),
+    }
+}
+
 /// What the operator sees of a record.
 #[must_use]
 pub fn report_of(record: &Record) -> SuperblockReport {

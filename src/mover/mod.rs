@@ -19,6 +19,7 @@ pub mod control;
 pub mod convert;
 pub mod demote;
 mod hear;
+pub mod keep;
 mod land;
 pub mod link;
 mod orders;

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::journal::{DigestLog, DigestReader, Superblock};
+use crate::journal::DigestReader;
 use crate::mover::convert;
+use crate::mover::keep::keep;
 use crate::mover::progress::CycleTrack;
 use crate::mover::run::{Input, Mover};
 use crate::mover::setup::SetupError;
 use crate::mover::source::ship::{Job, Shipment};
-use crate::mover::target::{in_place::InPlace, receive::Item};
+use crate::mover::target::{receive::Item, staging::drop_staged};
 use crate::pair::handshake::Superblock as PeerSuperblock;
 use crate::pair::message::{Begin, Message as Word, goes_in_place};
 use crate::pair::resync::Plan;
@@ -92,7 +93,8 @@ impl Mover {
 
     fn persist(&mut self, record: Record) -> Result<(), SetupError> {
         let size = self.setup.size();
-        let superblock = superblock_with(self.superblock.as_ref(), &self.setup.site, &record, size);
+        let superblock =
+            convert::superblock_of(self.superblock.as_ref(), &self.setup.site, &record, size);
         if let Some(store) = &mut self.store {
             store.save(&superblock).map_err(SetupError::Superblock)?;
         }
@@ -300,29 +302,12 @@ impl Mover {
     /// Takes the digests gathered for `cycle` over into the store. Without them the next cycle reads
     /// more, so a failure here is told and let pass.
     async fn keep_digests(&mut self, cycle: Point) {
-        let Some(mut store) = self.digests.take() else {
+        let Some(store) = self.digests.take() else {
             return;
         };
         let pending = self.target.log.take();
         let disk = self.setup.disk.clone();
-        let kept = tokio::task::spawn_blocking(move || {
-            if store.point() == Some(cycle) {
-                return Some(store);
-            }
-            let log = match pending {
-                Some(log) => Some(log),
-                None => DigestLog::recover(disk).ok().flatten(),
-            };
-            if let Some(log) = log
-                && log.spec().id.cycle == cycle
-                && log.sealed().is_some()
-                && let Err(error) = store.commit(log)
-            {
-                tracing::warn!(%error, "the digests of this cut can't be kept");
-                return None;
-            }
-            Some(store)
-        });
+        let kept = tokio::task::spawn_blocking(move || keep(store, pending, disk, cycle));
         self.digests = kept.await.ok().flatten();
     }
 
@@ -337,15 +322,7 @@ impl Mover {
     async fn drop_staging(&mut self, report: bool) {
         let staging = self.target.staging.take();
         let disk = self.setup.disk.clone();
-        let dropped = tokio::task::spawn_blocking(move || {
-            match staging {
-                Some(staging) => staging.remove(),
-                None => disk.remove("staging").map_err(Into::into),
-            }
-            .map_err(|error| convert::journal_failed(&error))?;
-            InPlace::forget(&*disk)
-        })
-        .await;
+        let dropped = tokio::task::spawn_blocking(move || drop_staged(staging, &*disk)).await;
         if let Ok(Err(refused)) = dropped {
             // It is of a cut that the superblock knows to be applied, or is overwritten by the next.
             tracing::warn!(%refused, "staging could not be removed");
@@ -415,38 +392,5 @@ async fn dial_until(
             Err(error) => tracing::debug!(%error, "dialling again"),
         }
         tokio::time::sleep(DIAL_PAUSE).await;
-    }
-}
-
-fn superblock_with(
-    old: Option<&Superblock>,
-    site: &crate::units::SiteName,
-    record: &Record,
-    size: u64,
-) -> Superblock {
-    Superblock {
-        pair_id: record.pair_id,
-        site: site.clone(),
-        role: record.role,
-        epoch: record.epoch,
-        lineage: record.lineage.clone(),
-        committed: record.committed,
-        applied: record.applied,
-        last_write: record.applied.or(record.committed),
-        image: record.image,
-        size_bytes: if size > 0 {
-            size
-        } else {
-            old.map_or(0, |old| old.size_bytes)
-        },
-        never_writable: record.never_writable,
-        clean: record.role == crate::units::Role::Standby && !record.diverged,
-        diverged: record.diverged,
-        wish: record.wish.clone(),
-        last_master: old.and_then(|old| old.last_master.clone()),
-        last_transfer: old.and_then(|old| old.last_transfer),
-        dirty_base: None,
-        peer: old.and_then(|old| old.peer.clone()),
-        history: old.map_or_else(Vec::new, |old| old.history.clone()),
     }
 }

@@ -44,9 +44,10 @@ pub struct ApplyReport {
     pub writes: u64,
 }
 
-/// Writes batches in threads of its own.
+/// Writes batches in threads of its own, or where it was asked to on the caller's.
 pub struct Applier {
     shared: Arc<Shared>,
+    inline: bool,
 }
 
 struct Shared {
@@ -73,20 +74,32 @@ impl Applier {
     #[must_use]
     pub fn start(device: Arc<dyn BlockFile>, threads: usize) -> Applier {
         let threads = threads.clamp(1, THREADS_MAX);
+        let applier = Applier::with_queue(device, threads * QUEUE_PER_THREAD, false);
+        for _ in 0..threads {
+            let shared = applier.shared.clone();
+            std::thread::spawn(move || shared.work());
+        }
+        applier
+    }
+
+    /// An applier without threads: a batch is written before [`Applier::push`] returns, so that runs
+    /// can be repeated exactly.
+    #[must_use]
+    pub fn inline(device: Arc<dyn BlockFile>) -> Applier {
+        Applier::with_queue(device, 1, true)
+    }
+
+    fn with_queue(device: Arc<dyn BlockFile>, queue_max: usize, inline: bool) -> Applier {
         let shared = Arc::new(Shared {
             device,
             queue: Mutex::default(),
             changed: Condvar::new(),
-            queue_max: threads * QUEUE_PER_THREAD,
+            queue_max,
             data_bytes: AtomicU64::new(0),
             zero_bytes: AtomicU64::new(0),
             writes: AtomicU64::new(0),
         });
-        for _ in 0..threads {
-            let shared = shared.clone();
-            std::thread::spawn(move || shared.work());
-        }
-        Applier { shared }
+        Applier { shared, inline }
     }
 
     /// Hands a batch over; waits while too many are waiting.
@@ -94,6 +107,9 @@ impl Applier {
     /// # Errors
     /// When an earlier one has failed; the first call after it says how.
     pub fn push(&self, batch: BatchData) -> Result<(), ApplyError> {
+        if self.inline {
+            return self.write_now(&batch);
+        }
         let mut queue = self.shared.lock();
         while queue.waiting.len() >= self.shared.queue_max && !queue.failed {
             queue = self.shared.wait(queue);
@@ -117,6 +133,13 @@ impl Applier {
         drop(queue);
         self.shared.device.flush()?;
         Ok(self.report())
+    }
+
+    fn write_now(&self, batch: &BatchData) -> Result<(), ApplyError> {
+        self.shared.lock().check()?;
+        let result = self.shared.write(batch, &mut AlignedBuf::zeroed(0));
+        self.shared.lock().failed |= result.is_err();
+        result
     }
 
     /// What was written so far.

@@ -1,10 +1,14 @@
 //! The digests of the cut that is being scanned, gathered for the next cycle.
 
-use crate::journal::DigestLog;
+use std::sync::Arc;
+
+use crate::journal::{DigestLog, DigestLogSpec};
 use crate::mover::convert;
 use crate::pair::Refused;
-use crate::units::Extent;
-use crate::wire::{BlockDigest, Region, RegionKind};
+use crate::pair::resync::{Candidates, Plan};
+use crate::seam::Disk;
+use crate::units::{Extent, Point};
+use crate::wire::{BlockDigest, CycleId, Region, RegionKind};
 
 /// Digests, and regions, that are gathered before they are appended to the log: 64 KiB of digests.
 const HELD_MAX: usize = 4096;
@@ -29,6 +33,38 @@ impl Gathered {
             regions: Vec::new(),
             digests: Vec::new(),
         }
+    }
+
+    /// Where the digests of the change set `id` go, if they are of use: a log that counts from the
+    /// standby's point only where the digests of that point are `kept`; where all of the volume of
+    /// `size` bytes is looked at, a whole log is.
+    ///
+    /// # Errors
+    /// When the metadata volume fails or is full.
+    pub fn of(
+        disk: Arc<dyn Disk>,
+        id: CycleId,
+        plan: &Plan,
+        kept: Option<Point>,
+        size: u64,
+    ) -> Result<Option<Gathered>, Refused> {
+        let counts = id.from.is_some() && id.from == kept;
+        let everything = plan.candidates != Candidates::Delta;
+        let (from, whole) = match (counts, everything) {
+            (true, _) => (id.from, false),
+            (false, true) => (None, true),
+            (false, false) => return Ok(None),
+        };
+        let spec = DigestLogSpec {
+            id: CycleId {
+                cycle: id.cycle,
+                from,
+            },
+            size_bytes: size,
+            rung: plan.rung.rung,
+        };
+        let log = DigestLog::create(disk, spec).map_err(|error| convert::journal_failed(&error))?;
+        Ok(Some(Gathered::new(log, whole)))
     }
 
     /// Takes a block of data.

@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::journal::{DigestLog, DigestLogSpec, DigestReader};
-use crate::mover::convert;
+use crate::journal::{DigestLog, DigestReader};
 use crate::mover::run::Input;
 use crate::mover::source::candidates::{Candidates, ListReader};
 use crate::mover::source::compare::Reference;
@@ -250,29 +249,15 @@ impl Worker {
         }
     }
 
-    /// Where the digests of this cut go. A log that counts from the standby's point is only of use
-    /// where the digests of that point are kept; where all is looked at, a whole log is.
     fn gather(&self) -> Result<Option<Gathered>, Refused> {
-        let id = self.job.id;
         let kept = self.job.kept.as_ref().map(|(point, _)| *point);
-        let counts = id.from.is_some() && id.from == kept;
-        let everything = self.job.plan.candidates != resync::Candidates::Delta;
-        let (from, whole) = match (counts, everything) {
-            (true, _) => (id.from, false),
-            (false, true) => (None, true),
-            (false, false) => return Ok(None),
-        };
-        let spec = DigestLogSpec {
-            id: CycleId {
-                cycle: id.cycle,
-                from,
-            },
-            size_bytes: self.job.size,
-            rung: self.job.plan.rung.rung,
-        };
-        let log = DigestLog::create(self.job.disk.clone(), spec)
-            .map_err(|error| convert::journal_failed(&error))?;
-        Ok(Some(Gathered::new(log, whole)))
+        Gathered::of(
+            self.job.disk.clone(),
+            self.job.id,
+            &self.job.plan,
+            kept,
+            self.job.size,
+        )
     }
 }
 

@@ -4,26 +4,60 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::journal::Staging;
+use crate::journal::{Staging, StagingOutcome};
 use crate::mover::convert;
 use crate::pair::{Cause, Refused};
-use crate::seam::BlockFile;
+use crate::seam::Disk;
+use crate::units::Point;
 use crate::volume::{Applier, ApplyError};
 
 /// Writes under way at once.
 pub const APPLY_THREADS: usize = 4;
+
+/// Writes the staged set of `cycle` to the volume: `staging` where it is at hand, else what lies on
+/// the metadata volume.
+///
+/// # Errors
+/// When that set is not there or not whole, or when a disk fails.
+pub fn write_staged(
+    staging: Option<Box<Staging>>,
+    disk: Arc<dyn Disk>,
+    applier: &Applier,
+    cycle: Point,
+    done: &AtomicU64,
+) -> Result<Box<Staging>, Refused> {
+    let staging = match staging {
+        Some(staging) => staging,
+        None => match Staging::recover(disk, u64::MAX, None, &mut |_, _| Ok(())) {
+            Ok(StagingOutcome::Whole(staging)) => staging,
+            Ok(_) => {
+                return Err(Refused::new(
+                    Cause::Corrupt,
+                    format!("the staged set of cut {cycle} is not whole any more"),
+                ));
+            }
+            Err(error) => return Err(convert::journal_failed(&error)),
+        },
+    };
+    if staging.spec().id.cycle != cycle {
+        return Err(Refused::new(
+            Cause::Corrupt,
+            format!(
+                "cut {} lies in staging, not {cycle}",
+                staging.spec().id.cycle
+            ),
+        ));
+    }
+    apply(applier, &staging, done)?;
+    Ok(staging)
+}
 
 /// Writes a whole staged set and flushes the volume. `done` counts the bytes of the volume that are
 /// covered so far.
 ///
 /// # Errors
 /// When staging can't be read or the volume can't be written.
-pub fn apply(
-    device: Arc<dyn BlockFile>,
-    staging: &Staging,
-    done: &AtomicU64,
-) -> Result<(), Refused> {
-    let applier = Applier::start(device, APPLY_THREADS);
+pub fn apply(applier: &Applier, staging: &Staging, done: &AtomicU64) -> Result<(), Refused> {
     let batches = staging
         .read()
         .map_err(|error| convert::journal_failed(&error))?;

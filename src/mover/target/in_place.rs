@@ -45,13 +45,15 @@ pub struct InPlace {
 }
 
 impl InPlace {
-    /// Begins the copy of a cut of `size` bytes, or takes it up where it is durable. What is durable
+    /// Begins the copy of a cut of `size` bytes, or takes it up where it is durable; `applier` writes
+    /// to `device`. What is durable
     /// is read back, so that the sum at the end is of what the volume really holds.
     ///
     /// # Errors
     /// When the volume or the metadata volume fails.
     pub fn open(
         device: Arc<dyn BlockFile>,
+        applier: Applier,
         disk: Arc<dyn Disk>,
         id: CycleId,
         size: u64,
@@ -65,7 +67,7 @@ impl InPlace {
         let log = DigestLog::create(disk.clone(), spec)
             .map_err(|error| convert::journal_failed(&error))?;
         let mut copy = InPlace {
-            applier: Applier::start(device.clone(), apply::APPLY_THREADS),
+            applier,
             gathered: Some(Gathered::new(log, true)),
             device,
             disk,

@@ -11,3 +11,4 @@ pub mod apply;
 pub mod digests;
 pub mod in_place;
 pub mod receive;
+pub mod staging;

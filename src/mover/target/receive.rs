@@ -170,7 +170,11 @@ impl Landing {
         }
     }
 
-    fn append(&mut self, batch: BatchData, digests: &[BlockDigest]) -> Result<(), Refused> {
+    /// Takes a batch that was checked; `digests` has one for each block of its data regions.
+    ///
+    /// # Errors
+    /// When a disk fails or is full.
+    pub fn append(&mut self, batch: BatchData, digests: &[BlockDigest]) -> Result<(), Refused> {
         match self {
             Landing::Staging(staging, log) => {
                 staging
@@ -186,7 +190,11 @@ impl Landing {
         }
     }
 
-    fn checkpoint(&mut self) -> Result<u64, Refused> {
+    /// Makes durable what was taken; gives back up to which byte of the volume.
+    ///
+    /// # Errors
+    /// When a disk fails.
+    pub fn checkpoint(&mut self) -> Result<u64, Refused> {
         match self {
             Landing::Staging(staging, _) => staging
                 .checkpoint()
@@ -196,7 +204,11 @@ impl Landing {
         }
     }
 
-    fn seal(&mut self, sum: CycleSum) -> Result<(), Refused> {
+    /// Ends it, if it amounts to `sum`; durable on return.
+    ///
+    /// # Errors
+    /// When it amounts to something else, or a disk fails.
+    pub fn seal(&mut self, sum: CycleSum) -> Result<(), Refused> {
         match self {
             Landing::Staging(staging, log) => {
                 staging

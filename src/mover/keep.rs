@@ -1,0 +1,34 @@
+//! Taking over the digests of a cut once it is committed.
+
+use std::sync::Arc;
+
+use crate::journal::{DigestLog, DigestStore};
+use crate::seam::Disk;
+use crate::units::Point;
+
+/// Takes the digests gathered for `cycle` over into the store: those `pending`, or those that an
+/// earlier process has left. `None` when the store is of no more use.
+#[must_use]
+pub fn keep(
+    mut store: DigestStore,
+    pending: Option<DigestLog>,
+    disk: Arc<dyn Disk>,
+    cycle: Point,
+) -> Option<DigestStore> {
+    if store.point() == Some(cycle) {
+        return Some(store);
+    }
+    let log = match pending {
+        Some(log) => Some(log),
+        None => DigestLog::recover(disk).ok().flatten(),
+    };
+    if let Some(log) = log
+        && log.spec().id.cycle == cycle
+        && log.sealed().is_some()
+        && let Err(error) = store.commit(log)
+    {
+        tracing::warn!(%error, "the digests of this cut can't be kept");
+        return None;
+    }
+    Some(store)
+}

@@ -1,0 +1,88 @@
+//! Where a change set is staged: taken up where an earlier try left it, or begun anew. And where all
+//! that is staged is forgotten.
+
+use std::sync::Arc;
+
+use crate::journal::{
+    DigestLog, DigestLogSpec, JournalError, Staging, StagingOutcome, StagingSpec,
+};
+use crate::mover::convert;
+use crate::mover::target::in_place::InPlace;
+use crate::mover::target::receive::Landing;
+use crate::pair::{Cause, Refused};
+use crate::seam::Disk;
+use crate::units::Point;
+
+/// Space on the metadata volume that staging leaves free, in bytes: for the superblock, the digests
+/// of this cycle and the file system's own needs.
+const STAGING_LEAVES_FREE: u64 = 4 << 20;
+
+/// Staging for this change set, taken up where it is durable, and its digests where they are of use.
+/// `applied` is the cut that the image is at, `kept` the one that the kept digests are of.
+///
+/// # Errors
+/// When the metadata volume fails or is full.
+pub fn staging_for(
+    disk: &Arc<dyn Disk>,
+    spec: StagingSpec,
+    applied: Option<Point>,
+    kept: Option<Point>,
+) -> Result<Landing, Refused> {
+    let failed = |error: JournalError| convert::journal_failed(&error);
+    let free = disk
+        .free_bytes()
+        .map_err(|error| convert::disk_failed(&error, Cause::MetadataFull))?;
+    let log_spec = DigestLogSpec {
+        id: spec.id,
+        size_bytes: spec.size_bytes,
+        rung: spec.rung,
+    };
+    let counts = spec.id.from.is_some() && spec.id.from == kept;
+    let mut log = match counts {
+        true => Some(DigestLog::create(disk.clone(), log_spec).map_err(failed)?),
+        false => None,
+    };
+    let outcome =
+        Staging::recover(
+            disk.clone(),
+            u64::MAX,
+            applied,
+            &mut |batch, digests| match &mut log {
+                Some(log) => log.append(batch.through, &batch.regions, digests),
+                None => Ok(()),
+            },
+        )
+        .map_err(failed)?;
+    let (found, whole) = match outcome {
+        StagingOutcome::Nothing => (None, false),
+        StagingOutcome::Open(staging) => (Some(staging), false),
+        StagingOutcome::Whole(staging) => (Some(staging), true),
+    };
+    // One that is sealed already, but was never told to be whole, is sent anew: there is nothing to
+    // append to it.
+    if let Some(staging) = found
+        && staging.spec() == spec
+        && !whole
+    {
+        return Ok(Landing::Staging(staging, log.map(Box::new)));
+    }
+    if counts {
+        log = Some(DigestLog::create(disk.clone(), log_spec).map_err(failed)?);
+    }
+    let limit = free.saturating_sub(STAGING_LEAVES_FREE);
+    let staging = Staging::create(disk.clone(), spec, limit).map_err(failed)?;
+    Ok(Landing::Staging(Box::new(staging), log.map(Box::new)))
+}
+
+/// Forgets what is staged, and how far a copy in place has come.
+///
+/// # Errors
+/// When the metadata volume fails.
+pub fn drop_staged(staging: Option<Box<Staging>>, disk: &dyn Disk) -> Result<(), Refused> {
+    match staging {
+        Some(staging) => staging.remove(),
+        None => disk.remove("staging").map_err(Into::into),
+    }
+    .map_err(|error| convert::journal_failed(&error))?;
+    InPlace::forget(disk)
+}
