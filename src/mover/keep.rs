@@ -22,13 +22,17 @@ pub fn keep(
         Some(log) => Some(log),
         None => DigestLog::recover(disk).ok().flatten(),
     };
-    if let Some(log) = log
-        && log.spec().id.cycle == cycle
-        && log.sealed().is_some()
-        && let Err(error) = store.commit(log)
-    {
-        tracing::warn!(%error, "the digests of this cut can't be kept");
-        return None;
+    let Some(log) = log.filter(|log| log.spec().id.cycle <= cycle) else {
+        return Some(store);
+    };
+    if log.spec().id.cycle == cycle && log.sealed().is_some() {
+        if let Err(error) = store.commit(log) {
+            tracing::warn!(%error, "the digests of this cut can't be kept");
+            return None;
+        }
+    } else if let Err(error) = log.remove() {
+        // Of an attempt that led to nothing; the next one would write over it.
+        tracing::warn!(%error, "digests of no use could not be removed");
     }
     Some(store)
 }
