@@ -40,6 +40,9 @@ devices: ## Run the mover's tests on real devices and file systems; needs root
 crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more); needs root
 	FERRY_CRASH_POINTS=$(or $(POINTS),1000) cargo test --test mover -- crash_points:: --nocapture
 
+sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s, or SEED=s with its story); in the making
+	cargo run --quiet --features sim --example sim -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100) --first-seed $(or $(FIRST_SEED),0))
+
 fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)
 	@mkdir -p target/fuzz/found/$(TARGET)
@@ -75,4 +78,4 @@ generate: ## Write the files that are made from the code: the CRDs and the chart
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo up down test unit devices crash-points fuzz stories bench-cluster lint build image generate help
+.PHONY: demo up down test unit devices crash-points sim fuzz stories bench-cluster lint build image generate help

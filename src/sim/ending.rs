@@ -1,0 +1,186 @@
+//! How a simulated cycle ends: watched, tried again, committed, and what it leaves swept away.
+
+use rand::Rng;
+
+use crate::pair::side::Order;
+use crate::pair::{Cause, Outcome, Refused};
+use crate::sim::operator::{ATTEMPTS_MAX, Cycle, Phase};
+use crate::sim::rules::Wrong;
+use crate::sim::world::{Device, Given, World};
+use crate::units::Point;
+
+impl World {
+    pub(super) fn watch_cycle(&mut self, cycle: Cycle) {
+        let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
+        if self.holds(standby, cycle.point) {
+            return self.enter(Phase::Committing);
+        }
+        let processes = [primary, standby].map(|at| self.sites[at].process.as_ref());
+        let [Some((_, source)), Some((_, target))] = processes else {
+            return self.retry(cycle, "a mover went away");
+        };
+        if let Some(refused) = failed(source, target, cycle.point) {
+            let refused = refused.clone();
+            if refused.cause == Cause::Diverged {
+                self.operator.diverged[standby] = true;
+                return self.fail_cycle(&refused.message);
+            }
+            if refused.cause.is_retryable() {
+                return self.retry(cycle, &refused.message);
+            }
+            return self.fail_cycle(&refused.message);
+        }
+        if source.last == Some(Outcome::Applied(cycle.point)) {
+            return;
+        }
+        if !cycle.fed || source.side.shipping().is_none() {
+            self.enter(Phase::Starting);
+        }
+    }
+
+    pub(super) fn retry(&mut self, cycle: Cycle, why: &str) {
+        if cycle.attempt >= ATTEMPTS_MAX {
+            return self.fail_cycle(why);
+        }
+        let why = why.to_string();
+        self.story.tell(self.now, 2, || {
+            format!("tries {} again: {why}", cycle.point)
+        });
+        if let Some(now) = &mut self.operator.cycle {
+            now.attempt += 1;
+            now.retry_at = self.now + (1_000 << cycle.attempt.min(5));
+            now.phase = Phase::Starting;
+        }
+    }
+
+    pub(super) fn fail_cycle(&mut self, why: &str) {
+        let point = self.operator.cycle.take().map(|cycle| cycle.point);
+        self.operator.next_cycle = self.now + 2_000;
+        let why = why.to_string();
+        self.story
+            .tell(self.now, 2, || format!("gives {point:?} up: {why}"));
+    }
+
+    pub(super) fn commit(&mut self, point: Point) {
+        let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
+        let early = self.wrong == Some(Wrong::CommitsBeforeSnapshot);
+        let cut = self.sites[standby].volume.snapshots.contains_key(&point);
+        if !cut && !early {
+            if self.holds(standby, point) {
+                self.cut(standby, point);
+            } else {
+                self.want(standby, Device::Volume);
+            }
+            return;
+        }
+        if !self.want(standby, Device::Volume) {
+            return self.renew_stuck(standby);
+        }
+        if self
+            .report(standby)
+            .is_none_or(|r| r.committed != Some(point))
+        {
+            let given = self.give(standby, Given::Plain(Order::Commit(point)));
+            if given.is_err_and(|refused| refused.cause != Cause::PeerUnreachable) {
+                return self.fail_cycle("the commit was refused");
+            }
+            if self.report(primary).is_some() {
+                drop(self.give(primary, Given::Plain(Order::Commit(point))));
+            }
+            return;
+        }
+        if self
+            .report(primary)
+            .is_some_and(|r| r.committed != Some(point))
+        {
+            if self
+                .give(primary, Given::Plain(Order::Commit(point)))
+                .is_err()
+            {
+                // Its part is learnt at the next handshake.
+                self.stop(primary, None);
+            }
+            return;
+        }
+        if !cut {
+            self.cut(standby, point);
+        }
+        self.operator.cycle = None;
+        self.operator.committed = Some(point);
+        self.operator.diverged[standby] = false;
+        self.operator.next_cycle = self.now + self.random.random_range(0..6_000);
+        self.story
+            .tell(self.now, 2, || format!("{point} is committed"));
+        self.oracle.committed(point);
+        self.sites[standby].damaged = false;
+    }
+
+    /// A mover that can't use its superblock is started anew.
+    pub(super) fn renew_stuck(&mut self, at: usize) {
+        let unreadable = self.sites[at]
+            .process
+            .as_ref()
+            .is_some_and(|(_, p)| p.unreadable.is_some());
+        if unreadable {
+            self.stop(at, None);
+        }
+    }
+
+    /// Takes a snapshot at a site.
+    pub(super) fn cut(&mut self, at: usize, point: Point) {
+        if self.sites[at].volume.snapshots.contains_key(&point) {
+            return;
+        }
+        self.sites[at].volume.cut(point);
+        if at == self.operator.primary {
+            self.oracle.cut(at, point);
+        }
+        self.story
+            .tell(self.now, at, || format!("snapshot of {point}"));
+    }
+
+    /// Deletes snapshots that nothing needs: the common base and the running cycle's stay.
+    pub(super) fn sweep(&mut self) {
+        let o = &self.operator;
+        if o.switch.is_some_and(|s| s.forced) {
+            return;
+        }
+        let base = o.committed.or(o.fork);
+        let running = o.cycle.map(|cycle| cycle.point);
+        let early = self.wrong == Some(Wrong::BaseDroppedEarly) && running.is_some();
+        for at in 0..2 {
+            if self.operator.diverged[at] || base.is_none() {
+                continue;
+            }
+            self.sites[at]
+                .volume
+                .snapshots
+                .retain(|point, _| (Some(*point) == base && !early) || Some(*point) == running);
+        }
+    }
+}
+
+/// How an attempt failed: the target's cause first, for the source sees only that it hung up, or
+/// that a target which has failed meanwhile expects nothing any more.
+fn failed<'a>(
+    source: &'a crate::sim::process::Process,
+    target: &'a crate::sim::process::Process,
+    point: Point,
+) -> Option<&'a Refused> {
+    fn cause(last: Option<&Outcome>, point: Point) -> Option<&Refused> {
+        match last {
+            Some(Outcome::Failed(cycle, refused)) if *cycle == point => Some(refused),
+            _ => None,
+        }
+    }
+    if source.side.shipping().is_some() {
+        return None;
+    }
+    let from_source = cause(source.last.as_ref(), point)?;
+    let from_target = cause(target.last.as_ref(), point);
+    let sees_little = matches!(
+        from_source.cause,
+        Cause::PeerUnreachable | Cause::OutOfOrder
+    );
+    Some(from_target.filter(|_| sees_little).unwrap_or(from_source))
+}

@@ -1,0 +1,307 @@
+//! What goes wrong, and what people do, mixed by the seed.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::seam::Disk;
+use crate::sim::SimDisk;
+use crate::sim::disk::{Fault, Operation};
+use crate::sim::fuse::Death;
+use crate::sim::image::Tag;
+use crate::sim::operator::{Move, Switch};
+use crate::sim::oracle::blocks;
+use crate::sim::world::{META_BYTES, World};
+use crate::units::{ImageState, Role};
+use crate::wire::BLOCK_BYTES;
+
+/// Effects within which an armed fuse blows.
+const EFFECTS_MAX: u64 = 60;
+
+/// A copy of a side.
+struct Backup {
+    meta: SimDisk,
+    volume: SimDisk,
+    commits: u64,
+}
+
+/// Which faults a run has, how often, and what of them lasts.
+pub(super) struct Faults {
+    kinds: Vec<Kind>,
+    one_in: u32,
+    /// The old primary can't be reached.
+    pub(super) old_is_away: bool,
+    backups: [Option<Backup>; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Kill,
+    Power,
+    Cut,
+    DiskError,
+    VolumeError,
+    Full,
+    WireFlip,
+    JournalFlip,
+    Clock,
+    Repeat,
+    OperatorRestart,
+    Backup,
+    Grow,
+    Planned,
+    Forced,
+    Consent,
+    Heal,
+}
+
+const ALL: [Kind; 17] = [
+    Kind::Kill,
+    Kind::Power,
+    Kind::Cut,
+    Kind::DiskError,
+    Kind::VolumeError,
+    Kind::Full,
+    Kind::WireFlip,
+    Kind::JournalFlip,
+    Kind::Clock,
+    Kind::Repeat,
+    Kind::OperatorRestart,
+    Kind::Backup,
+    Kind::Grow,
+    Kind::Planned,
+    Kind::Forced,
+    Kind::Consent,
+    Kind::Heal,
+];
+
+impl Faults {
+    /// Those of a run.
+    pub(super) fn drawn(random: &mut StdRng) -> Faults {
+        let mut kinds: Vec<Kind> = ALL
+            .into_iter()
+            .filter(|_| random.random_range(0..5) < 3)
+            .collect();
+        kinds.extend([Kind::Heal, Kind::Consent, Kind::Kill]);
+        Faults {
+            kinds,
+            one_in: [20, 40, 80][random.random_range(0..3)],
+            old_is_away: false,
+            backups: [None, None],
+        }
+    }
+}
+
+impl World {
+    /// The application writes: data, zeros and discards.
+    pub(super) fn application(&mut self, faulty: bool) {
+        if !faulty {
+            return;
+        }
+        for at in 0..2 {
+            if !self.sites[at].open || self.chance(3) {
+                continue;
+            }
+            let all = blocks(self.sites[at].volume.size());
+            let first = self.random.random_range(0..all);
+            let count = self.random.random_range(1..=6).min(all - first);
+            let zeros = self.chance(3);
+            let mut writes: Vec<(u64, Tag)> = Vec::new();
+            for block in first..first + count {
+                // Sometimes a block goes back to what it was before.
+                let old = self.chance(4) && self.next_tag > 4;
+                let tag = match (zeros, old) {
+                    (true, _) => 0,
+                    (false, true) => self.random.random_range(1..=4),
+                    (false, false) => {
+                        self.next_tag += 1;
+                        self.next_tag
+                    }
+                };
+                writes.push((block, tag));
+            }
+            self.sites[at].volume.write(&writes);
+            self.oracle.wrote(at, &writes);
+        }
+    }
+
+    /// Perhaps something goes wrong now.
+    pub(super) fn fault(&mut self) {
+        if self.random.random_range(0..self.faults.one_in) != 0 {
+            return;
+        }
+        let kind = self.faults.kinds[self.random.random_range(0..self.faults.kinds.len())];
+        let at = self.random.random_range(0..2);
+        self.story.tell(self.now, at, || format!("fault: {kind:?}"));
+        match kind {
+            Kind::Kill | Kind::Power => {
+                let death = if kind == Kind::Power {
+                    Death::Power
+                } else {
+                    Death::Kill
+                };
+                let after = self.random.random_range(0..EFFECTS_MAX);
+                self.sites[at].fuse.arm(after, death);
+            }
+            Kind::Cut => {
+                self.net.cut(self.now);
+                self.net.down_until = self.now + self.random.random_range(0..15_000);
+            }
+            Kind::DiskError | Kind::VolumeError => self.disk_error(at, kind),
+            Kind::Full => {
+                let used = META_BYTES - self.sites[at].meta.free_bytes().unwrap_or(0);
+                let room = self.random.random_range(0..64 * 1024);
+                self.sites[at].meta.set_capacity(used + room);
+            }
+            Kind::WireFlip => self.net.flip = true,
+            Kind::JournalFlip => self.journal_flip(at),
+            // Nothing is decided by what time it is, but time-outs are: hours pass at once.
+            Kind::Clock => self.now += self.random.random_range(0..7_200_000),
+            Kind::Repeat => self.repeat(),
+            Kind::OperatorRestart => {
+                if let Some(cycle) = &mut self.operator.cycle {
+                    cycle.fed = false;
+                    cycle.retry_at = 0;
+                }
+                self.operator.careless = self.chance(2);
+            }
+            Kind::Backup => self.backup(at),
+            Kind::Grow => self.grow(),
+            Kind::Planned | Kind::Forced => self.wish(kind == Kind::Forced),
+            Kind::Consent => {
+                // Now and then it is the consent of an earlier day.
+                self.operator.consent = Some(self.operator.epoch);
+                self.faults.old_is_away = self.chance(3);
+            }
+            Kind::Heal => self.heal(),
+        }
+    }
+
+    /// Everything works again; what is lost stays lost.
+    pub(super) fn heal(&mut self) {
+        for site in &self.sites {
+            site.meta.heal();
+            site.volume.disk.heal();
+            site.meta.set_capacity(META_BYTES);
+        }
+        self.net.down_until = 0;
+        self.net.flip = false;
+        self.faults.old_is_away = false;
+    }
+
+    fn disk_error(&mut self, at: usize, kind: Kind) {
+        let operations = [
+            Operation::Read,
+            Operation::Write,
+            Operation::Flush,
+            Operation::Name,
+        ];
+        let last = if kind == Kind::DiskError { 4 } else { 3 };
+        let operation = operations[self.random.random_range(0..last)];
+        let after = self.random.random_range(0..20);
+        let fault = Fault {
+            lasting: self.chance(6),
+            ..Fault::once(operation, after)
+        };
+        if kind == Kind::DiskError {
+            self.sites[at].meta.fail(fault);
+        } else if !self.sites[at].open {
+            self.sites[at].volume.disk.fail(fault);
+        }
+    }
+
+    fn journal_flip(&mut self, at: usize) {
+        let names = self.sites[at].meta.names().unwrap_or_default();
+        if names.is_empty() {
+            return;
+        }
+        let name = names[self.random.random_range(0..names.len())].clone();
+        let len = self.sites[at]
+            .meta
+            .durable(&name)
+            .map_or(0, |b| b.len() as u64);
+        // Of the superblock one copy is hit: two would be a side that is held, not one that converges.
+        let len = if name == "superblock" { len / 2 } else { len };
+        if len > 0 {
+            let byte = self.random.random_range(0..len);
+            let bit = self.random.random_range(0..8);
+            self.sites[at].damaged |= self.sites[at].meta.flip(&name, byte, bit);
+            self.story
+                .tell(self.now, at, || format!("a bit of {name} flips"));
+        }
+    }
+
+    fn repeat(&mut self) {
+        if self.given.is_empty() {
+            return;
+        }
+        let index = self.random.random_range(0..self.given.len());
+        let (at, given) = self.given[index].clone();
+        self.story
+            .tell(self.now, at, || "an order comes again".into());
+        drop(self.deliver(at, given));
+    }
+
+    /// Takes a copy of a standby, or puts one back.
+    fn backup(&mut self, at: usize) {
+        let standby = at != self.operator.primary && self.operator.switch.is_none();
+        let record = self.report(at).cloned();
+        let plain = record.is_some_and(|r| {
+            r.role == Role::Standby && !r.diverged && matches!(r.image, ImageState::Consistent(_))
+        });
+        if !standby || !plain {
+            return;
+        }
+        match self.faults.backups[at].take() {
+            Some(backup) if backup.commits < self.oracle.commits => {
+                self.stop(at, None);
+                let seed = self.random.random();
+                self.sites[at].meta = backup.meta.clone_durable(seed);
+                self.sites[at].volume.restore(&backup.volume, seed);
+                self.oracle.went_back(at);
+                self.operator.cycle = None;
+                self.story
+                    .tell(self.now, at, || "an older backup is put back".into());
+            }
+            _ => {
+                let seed = self.random.random();
+                self.faults.backups[at] = Some(Backup {
+                    meta: self.sites[at].meta.clone_durable(seed),
+                    volume: self.sites[at].volume.backup(seed),
+                    commits: self.oracle.commits,
+                });
+            }
+        }
+    }
+
+    fn grow(&mut self) {
+        let at = self.operator.primary;
+        if !self.sites[at].open {
+            return;
+        }
+        let size = self.sites[at].volume.size() + self.random.random_range(1..6) * BLOCK_BYTES;
+        self.sites[at].volume.grow(size);
+        self.oracle.grew(at, size);
+    }
+
+    fn wish(&mut self, forced: bool) {
+        let o = &self.operator;
+        let to = 1 - o.primary;
+        let possible = o.switch.is_none() && o.committed.is_some() && !o.diverged[to];
+        if !possible {
+            return;
+        }
+        // A copy made before the role moved is none of the side that it is now.
+        self.faults.backups = [None, None];
+        let epoch = self.operator.epoch.next();
+        let salt = self.random.random_range(1..u64::from(u32::MAX));
+        self.operator.switch = Some(Switch {
+            forced,
+            to,
+            epoch,
+            generation: self.operator.generation(epoch, salt),
+            step: Move::Gate,
+            since: self.now,
+            point: None,
+        });
+    }
+}

@@ -1,0 +1,177 @@
+//! A move of the role, step by step, as the operator orders it.
+
+use crate::pair::demote::Demote;
+use crate::pair::promote::Promote;
+use crate::pair::side::Order;
+use crate::pair::{Cause, Refused};
+use crate::sim::operator::{Move, Phase, Switch};
+use crate::sim::world::{Device, Given, Site, World};
+use crate::units::{ImageState, Role};
+
+/// How long a forced move waits for the old primary, in milliseconds.
+const DEMOTE_WAIT_MS: u64 = 60_000;
+
+impl World {
+    /// Goes on with a move of the role.
+    pub(super) fn move_on(&mut self, switch: Switch, faulty: bool) {
+        let (old, new) = (1 - switch.to, switch.to);
+        match switch.step {
+            Move::Gate => {
+                if !switch.forced || !faulty || self.chance(2) {
+                    self.sites[old].open = false;
+                }
+                let young = self.operator.cycle.is_some_and(|cycle| {
+                    matches!(cycle.phase, Phase::Cutting | Phase::Starting) || switch.forced
+                });
+                if young {
+                    self.operator.cycle = None;
+                }
+                if self.operator.cycle.is_none() {
+                    self.step_to(if switch.forced {
+                        Move::Promote
+                    } else {
+                        Move::LastCut
+                    });
+                }
+            }
+            Move::LastCut => {
+                let done = self.operator.cycle.is_none() && switch.point.is_some();
+                if done && self.operator.committed == switch.point {
+                    self.step_to(Move::Promote);
+                } else if done {
+                    // The last cut was given up: another is made.
+                    if let Some(switch) = &mut self.operator.switch {
+                        switch.point = None;
+                    }
+                }
+            }
+            Move::Promote => self.promote(switch, new),
+            Move::Demote => self.demote(switch, old, new),
+        }
+    }
+
+    fn step_to(&mut self, step: Move) {
+        let now = self.now;
+        if let Some(switch) = &mut self.operator.switch {
+            switch.step = step;
+            switch.since = now;
+        }
+    }
+
+    fn promote(&mut self, switch: Switch, new: usize) {
+        if !self.want(new, Device::Volume) {
+            return self.renew_stuck(new);
+        }
+        let Some(report) = self.report(new).cloned() else {
+            return;
+        };
+        if report.role == Role::Primary && report.epoch == switch.epoch {
+            let point = match report.image {
+                ImageState::Consistent(point) | ImageState::Redo(point) => Some(point),
+                ImageState::None | ImageState::Inconsistent => self.operator.committed,
+            };
+            self.operator.primary = new;
+            self.operator.epoch = switch.epoch;
+            self.operator.fork = point;
+            if switch.forced
+                && let Some(switch) = &mut self.operator.switch
+            {
+                switch.point = point;
+            }
+            self.sites[new].open = true;
+            return self.step_to(Move::Demote);
+        }
+        let idle = self.sites[new]
+            .process
+            .as_ref()
+            .is_some_and(|(_, p)| p.side.receiving().is_none() && p.side.promoting().is_none());
+        if self.sites[new]
+            .process
+            .as_ref()
+            .is_some_and(|(_, p)| p.side.promoting().is_some())
+        {
+            return;
+        }
+        if !idle {
+            let why = "the site is being promoted".to_string();
+            drop(self.give(new, Given::Plain(Order::Abort(why))));
+        }
+        self.oracle.promotes(switch.epoch, new, switch.generation);
+        let order = Promote {
+            epoch: switch.epoch,
+            generation: switch.generation,
+            peer_head: None,
+            wish: self.sites[new].name.clone(),
+        };
+        if let Err(refused) = self.give(new, Given::Plain(Order::Promote(order)))
+            && matches!(
+                refused.cause,
+                Cause::NoCommittedPoint | Cause::Diverged | Cause::StaleEpoch
+            )
+        {
+            self.cancel(&refused);
+        }
+    }
+
+    /// There is no image to promote: the role stays where it is.
+    fn cancel(&mut self, refused: &Refused) {
+        let why = refused.message.clone();
+        self.story
+            .tell(self.now, 2, || format!("the role stays: {why}"));
+        self.operator.switch = None;
+        self.sites[self.operator.primary].open = true;
+    }
+
+    fn demote(&mut self, switch: Switch, old: usize, new: usize) {
+        let as_is = |site: &Site| site.process.as_ref().map(|(d, _)| *d);
+        let device = as_is(&self.sites[old]).unwrap_or(Device::None);
+        let new_device = as_is(&self.sites[new]).unwrap_or(Device::Volume);
+        self.want(new, new_device);
+        let unreachable = switch.forced && self.faults.old_is_away;
+        if !unreachable && self.want(old, device) {
+            let Some(report) = self.report(old).cloned() else {
+                return;
+            };
+            if report.role == Role::Standby && report.epoch >= switch.epoch {
+                self.operator.diverged[old] = report.diverged;
+                if report.diverged {
+                    self.operator.committed = None;
+                }
+                return self.moved();
+            }
+            self.sites[old].open = false;
+            if !switch.forced && report.committed != switch.point {
+                if let Some(last) = switch.point {
+                    drop(self.give(old, Given::Plain(Order::Commit(last))));
+                }
+                return;
+            }
+            let Some(lineage) = self.report(new).map(|r| r.lineage.clone()) else {
+                return;
+            };
+            let order = Demote {
+                epoch: switch.epoch,
+                lineage,
+                clean_at: switch.point.filter(|_| !switch.forced),
+                wish: self.sites[new].name.clone(),
+            };
+            drop(self.give(old, Given::Plain(Order::Demote(order))));
+        } else if switch.forced && self.now.saturating_sub(switch.since) > DEMOTE_WAIT_MS {
+            self.operator.diverged[old] = true;
+            self.operator.committed = None;
+            self.moved();
+        } else {
+            self.renew_stuck(old);
+            self.now += 1_000;
+        }
+    }
+
+    fn moved(&mut self) {
+        let epoch = self.operator.epoch;
+        self.operator.switch = None;
+        self.operator.next_cycle = self.now;
+        self.story.tell(self.now, 2, || {
+            format!("the role has moved in epoch {epoch}")
+        });
+    }
+}

@@ -1,0 +1,373 @@
+//! Orders as the operator gives them: cycles, commits with their snapshots, moves of the role, consent.
+//! It looks at what the movers report and does one thing a visit.
+
+use rand::Rng;
+use uuid::Uuid;
+
+use crate::pair::Record;
+use crate::pair::demote::Demote;
+use crate::pair::record::Init;
+use crate::pair::resync::List;
+use crate::pair::side::Order;
+use crate::pair::source::Ship;
+use crate::sim::process::ShipOrder;
+use crate::sim::ship::Blocks;
+use crate::sim::world::{Device, Given, World};
+use crate::units::{Epoch, Generation, PairId, Point, Role, Seq};
+
+/// How often one cut is tried.
+pub(super) const ATTEMPTS_MAX: u32 = 5;
+
+/// Where a cycle stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Cutting,
+    Starting,
+    Shipping,
+    Committing,
+}
+
+/// A cycle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cycle {
+    pub(super) point: Point,
+    pub(super) phase: Phase,
+    pub(super) attempt: u32,
+    pub(super) retry_at: u64,
+    /// Whether this process of the operator has fed its list.
+    pub(super) fed: bool,
+}
+
+/// Where a move of the role stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Move {
+    Gate,
+    LastCut,
+    Promote,
+    Demote,
+}
+
+/// A move of the role.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Switch {
+    pub(super) forced: bool,
+    pub(super) to: usize,
+    pub(super) epoch: Epoch,
+    pub(super) generation: Generation,
+    pub(super) step: Move,
+    pub(super) since: u64,
+    pub(super) point: Option<Point>,
+}
+
+/// What the operator knows.
+pub(super) struct Operator {
+    seed: u128,
+    pub(super) primary: usize,
+    pub(super) epoch: Epoch,
+    pub(super) committed: Option<Point>,
+    pub(super) last_seq: u64,
+    pub(super) cycle: Option<Cycle>,
+    pub(super) switch: Option<Switch>,
+    /// Where both sides were the same before the last forced move.
+    pub(super) fork: Option<Point>,
+    pub(super) consent: Option<Epoch>,
+    pub(super) diverged: [bool; 2],
+    pub(super) next_cycle: u64,
+    /// It ships to a side that it ought to hold: the mover has to refuse by itself.
+    pub(super) careless: bool,
+}
+
+impl Operator {
+    /// Of a pair that begins.
+    pub(super) fn new(seed: u64) -> Operator {
+        Operator {
+            seed: u128::from(seed) << 64,
+            primary: 0,
+            epoch: Epoch::FIRST,
+            committed: None,
+            last_seq: 0,
+            cycle: None,
+            switch: None,
+            fork: None,
+            consent: None,
+            diverged: [false; 2],
+            next_cycle: 0,
+            careless: false,
+        }
+    }
+
+    /// The identity of an epoch.
+    pub(super) fn generation(&self, epoch: Epoch, salt: u64) -> Generation {
+        let n = self.seed | u128::from(salt) << 32 | u128::from(epoch.0);
+        Generation(Uuid::from_u128(n))
+    }
+}
+
+impl World {
+    /// One visit.
+    pub(super) fn operate(&mut self, faulty: bool) {
+        if !self.begun() {
+            return;
+        }
+        self.adopt();
+        if self.recall_old_primary() {
+            return;
+        }
+        if let Some(switch) = self.operator.switch {
+            self.move_on(switch, faulty);
+        }
+        let cycles = self
+            .operator
+            .switch
+            .is_none_or(|s| s.step == Move::LastCut || s.step == Move::Gate);
+        if cycles {
+            self.cycle(faulty);
+        }
+        self.sweep();
+    }
+
+    /// Whether both sides have their first superblock.
+    fn begun(&mut self) -> bool {
+        for at in 0..2 {
+            if self.oracle.begun[at] {
+                continue;
+            }
+            if self.want(at, Device::None) && self.report(at).is_none() {
+                let role = if at == 0 {
+                    Role::Primary
+                } else {
+                    Role::Standby
+                };
+                let generation = self.operator.generation(Epoch::FIRST, 0);
+                let init = Init {
+                    pair_id: PairId(Uuid::from_u128(7)),
+                    role,
+                    epoch: Epoch::FIRST,
+                    generation,
+                    start: Seq(1),
+                    never_writable: at == 1,
+                    wish: self.sites[0].name.clone(),
+                };
+                drop(self.give(at, Given::Plain(Order::Init(init))));
+            }
+            self.oracle.begun[at] = self.report(at).is_some();
+            return false;
+        }
+        true
+    }
+
+    /// Whether anything is under way.
+    pub(super) fn busy(&self) -> bool {
+        self.operator.cycle.is_some() || self.operator.switch.is_some()
+    }
+
+    /// Takes over what the superblocks say.
+    fn adopt(&mut self) {
+        let reports: Vec<(usize, Record)> = (0..2)
+            .filter_map(|at| Some((at, self.report(at)?.clone())))
+            .collect();
+        let Some((_, newest)) = reports.iter().max_by_key(|(_, r)| r.epoch) else {
+            return;
+        };
+        let o = &mut self.operator;
+        if newest.epoch < o.epoch || o.switch.is_some() {
+            return;
+        }
+        o.epoch = newest.epoch;
+        let leads = |r: &Record| r.role == Role::Primary && r.epoch == newest.epoch;
+        if let Some((at, _)) = reports.iter().find(|(_, r)| leads(r)) {
+            o.primary = *at;
+        }
+        if let Some((at, standby)) = reports.iter().find(|(at, _)| *at != o.primary)
+            && standby.role == Role::Standby
+        {
+            o.diverged[*at] = standby.diverged;
+            o.committed = standby.committed.filter(|_| !standby.diverged);
+        }
+    }
+
+    /// A side that was primary and missed the move of the role is told first of all.
+    fn recall_old_primary(&mut self) -> bool {
+        let standby = 1 - self.operator.primary;
+        let stale = self
+            .report(standby)
+            .is_some_and(|r| r.role == Role::Primary && r.epoch < self.operator.epoch);
+        if !stale || self.operator.switch.is_some() {
+            return false;
+        }
+        let primary = self.operator.primary;
+        let Some(lineage) = self.report(primary).map(|r| r.lineage.clone()) else {
+            let device = self.sites[primary]
+                .process
+                .as_ref()
+                .map(|(device, _)| *device);
+            self.want(primary, device.unwrap_or(Device::None));
+            return true;
+        };
+        self.sites[standby].open = false;
+        let demote = Demote {
+            epoch: self.operator.epoch,
+            lineage,
+            clean_at: None,
+            wish: self.sites[primary].name.clone(),
+        };
+        self.operator.diverged[standby] = true;
+        drop(self.give(standby, Given::Plain(Order::Demote(demote))));
+        true
+    }
+
+    fn cycle(&mut self, faulty: bool) {
+        let Some(cycle) = self.operator.cycle else {
+            return self.begin_if_due();
+        };
+        match cycle.phase {
+            Phase::Cutting => {
+                let at = self.operator.primary;
+                self.cut(at, cycle.point);
+                self.enter(Phase::Starting);
+            }
+            Phase::Starting => self.start(cycle, faulty),
+            Phase::Shipping => self.watch_cycle(cycle),
+            Phase::Committing => self.commit(cycle.point),
+        }
+    }
+
+    fn begin_if_due(&mut self) {
+        let o = &self.operator;
+        let (last_cut, gate) = match o.switch {
+            Some(switch) => (switch.step == Move::LastCut, switch.step == Move::Gate),
+            None => (false, false),
+        };
+        let held = o.diverged[1 - o.primary] && o.consent != Some(o.epoch) && !o.careless;
+        if held || gate || (self.now < o.next_cycle && !last_cut) {
+            return;
+        }
+        let known = (0..2).filter_map(|at| self.report(at));
+        let told = known.flat_map(|r| {
+            let start = r
+                .lineage
+                .last()
+                .map(|entry| entry.start.0.saturating_sub(1));
+            [r.committed, r.applied]
+                .into_iter()
+                .flatten()
+                .map(|p| p.seq.0)
+                .chain(start)
+        });
+        let seq = told.chain([o.last_seq]).max().unwrap_or(0) + 1;
+        let point = Point {
+            epoch: o.epoch,
+            seq: Seq(seq),
+        };
+        self.operator.last_seq = seq;
+        self.operator.cycle = Some(Cycle {
+            point,
+            phase: Phase::Cutting,
+            attempt: 1,
+            retry_at: 0,
+            fed: false,
+        });
+        if let Some(switch) = self.operator.switch.as_mut().filter(|_| last_cut) {
+            switch.point = Some(point);
+        }
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase) {
+        if let Some(cycle) = &mut self.operator.cycle {
+            cycle.phase = phase;
+        }
+    }
+
+    pub(super) fn holds(&self, at: usize, point: Point) -> bool {
+        self.report(at).is_some_and(|r| {
+            r.role == Role::Standby && (r.applied == Some(point) || r.committed == Some(point))
+        })
+    }
+
+    pub(super) fn start(&mut self, cycle: Cycle, faulty: bool) {
+        let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
+        if self.holds(standby, cycle.point) {
+            return self.enter(Phase::Committing);
+        }
+        if self.now < cycle.retry_at {
+            return;
+        }
+        let ready = [
+            self.want(primary, Device::Cut(cycle.point)),
+            self.want(standby, Device::Volume),
+        ];
+        if ready != [true, true] {
+            self.renew_stuck(primary);
+            return self.renew_stuck(standby);
+        }
+        let need = self.sites[primary].volume.snapshots.get(&cycle.point);
+        let need = need.map_or(0, |cut| cut.bytes.len() as u64);
+        if self.sites[standby].volume.size() < need {
+            self.sites[standby].volume.grow(need);
+            return self.stop(standby, None);
+        }
+        let busy = |world: &World| {
+            let (_, process) = world.sites[primary].process.as_ref()?;
+            process.side.shipping()
+        };
+        if busy(self).is_some_and(|point| point != cycle.point || !cycle.fed) {
+            drop(self.give(primary, Given::Plain(Order::Abort("begins anew".into()))));
+        }
+        let receiving = self.sites[standby]
+            .process
+            .as_ref()
+            .and_then(|(_, process)| process.side.receiving());
+        if receiving != Some(cycle.point) {
+            drop(self.give(standby, Given::Plain(Order::Receive(cycle.point))));
+        }
+        let order = self.ship_order(cycle.point, faulty);
+        if let Some((_, process)) = &mut self.sites[primary].process {
+            process.last = None;
+        }
+        if self.give(primary, Given::Ship(Box::new(order))).is_ok() {
+            self.oracle.attempts += 1;
+        }
+        if let Some(cycle) = &mut self.operator.cycle {
+            cycle.fed = true;
+        }
+        self.enter(Phase::Shipping);
+    }
+
+    fn ship_order(&mut self, cycle: Point, faulty: bool) -> ShipOrder {
+        let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
+        let report = self.report(standby).cloned();
+        let diverged = report.as_ref().is_some_and(|r| r.diverged);
+        let base = report.and_then(|r| r.committed).filter(|_| !diverged);
+        let piece = [1, 1, 4][self.random.random_range(0..3)];
+        let volume = &self.sites[primary].volume;
+        let mut list = (List::Nothing, None);
+        match self.random.random_range(0..5) {
+            0 => {}
+            1 if !diverged => list = (List::Allocated, volume.allocated(cycle)),
+            _ => {
+                if let Some(base) = base
+                    && let Some(blocks) = volume.delta(base, cycle, piece)
+                {
+                    list = (List::Delta { base }, Some(blocks));
+                }
+            }
+        }
+        let (kind, blocks) = list;
+        let breaks = faulty && self.chance(4);
+        let blocks = blocks.map(|blocks| Blocks {
+            breaks_after: breaks.then(|| self.random.random_range(0..=blocks.len())),
+            blocks: blocks.into(),
+        });
+        ShipOrder {
+            ship: Ship {
+                cycle,
+                size: 0,
+                list: kind,
+                list_reason: String::new(),
+                kept: None,
+                consent: self.operator.consent,
+            },
+            list: blocks,
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What must hold after every step, worked out slowly from what was written and cut, and never from
+//! what the code under test says of itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::journal::{Staging, StagingOutcome, SuperblockStore};
+use crate::mover::convert;
+use crate::pair::Record;
+use crate::seam::Disk;
+use crate::sim::SimDisk;
+use crate::sim::image::{BLOCK, Image, Tag};
+use crate::sim::world::World;
+use crate::units::{Epoch, Generation, ImageState, Point, Role};
+use crate::wire::RegionKind;
+
+/// What is known of a side from its storage.
+#[derive(Default)]
+struct Seen {
+    superblock: Vec<u8>,
+    record: Option<Record>,
+    /// What a diverged side held when it was demoted.
+    frozen: Option<Vec<u8>>,
+}
+
+/// The oracle.
+pub(super) struct Oracle {
+    /// What the application has written at each side.
+    model: [Image; 2],
+    /// Every cut that was ever made.
+    cuts: BTreeMap<Point, Image>,
+    /// Which side was told to start which epoch.
+    ordered: BTreeMap<Epoch, (usize, Generation)>,
+    seen: [Seen; 2],
+    /// Whether each side has had its first superblock.
+    pub(super) begun: [bool; 2],
+    /// Shipments that were begun.
+    pub(super) attempts: u64,
+    /// Cycles that were committed.
+    pub(super) commits: u64,
+    /// Moves of the role.
+    pub(super) moves: u64,
+    /// A side's metadata went back in time: its claims hold again after its next commit.
+    pub(super) rewound: [bool; 2],
+}
+
+impl Oracle {
+    /// Of two volumes of zeros.
+    pub(super) fn new(size: u64) -> Oracle {
+        Oracle {
+            model: [Image::zeros(size), Image::zeros(size)],
+            cuts: BTreeMap::new(),
+            ordered: BTreeMap::new(),
+            seen: Default::default(),
+            begun: [false; 2],
+            attempts: 0,
+            commits: 0,
+            moves: 0,
+            rewound: [false; 2],
+        }
+    }
+
+    /// The application has written.
+    pub(super) fn wrote(&mut self, at: usize, writes: &[(u64, Tag)]) {
+        for (block, tag) in writes {
+            let block = usize::try_from(*block).unwrap_or(usize::MAX);
+            if let Some(held) = self.model[at].tags.get_mut(block) {
+                *held = *tag;
+            }
+        }
+    }
+
+    /// A side's volume has grown.
+    pub(super) fn grew(&mut self, at: usize, size: u64) {
+        self.model[at].grow(size);
+    }
+
+    /// A cut was made at a side.
+    pub(super) fn cut(&mut self, at: usize, point: Point) {
+        self.cuts.insert(point, self.model[at].clone());
+    }
+
+    /// A cut is committed at both sides.
+    pub(super) fn committed(&mut self, _: Point) {
+        self.commits += 1;
+        self.rewound = [false; 2];
+    }
+
+    /// A side is told to become primary.
+    pub(super) fn promotes(&mut self, epoch: Epoch, at: usize, generation: Generation) {
+        self.ordered.insert(epoch, (at, generation));
+    }
+
+    /// What a side's volume ought to hold while the application writes there.
+    pub(super) fn model(&self, at: usize) -> &Image {
+        &self.model[at]
+    }
+
+    /// A side has gone back in time as a whole: what it committed since is not there any more.
+    pub(super) fn went_back(&mut self, at: usize) {
+        self.seen[at] = Seen::default();
+        self.rewound[at] = true;
+    }
+}
+
+impl World {
+    /// Everything that must hold now.
+    ///
+    /// # Errors
+    /// What does not, as a sentence.
+    pub(super) fn check(&mut self) -> Result<(), String> {
+        for at in 0..2 {
+            self.look(at)?;
+            let Some(record) = self.oracle.seen[at].record.clone() else {
+                continue;
+            };
+            let name = ["east", "west"][at];
+            match record.role {
+                Role::Primary => self.primary_holds(at, &record),
+                Role::Standby => self.standby_holds(at, &record),
+            }
+            .map_err(|why| format!("{name}: {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the superblock from the storage, as a crash now would leave it.
+    fn look(&mut self, at: usize) -> Result<(), String> {
+        let bytes = self.sites[at]
+            .meta
+            .durable("superblock")
+            .unwrap_or_default();
+        if bytes.is_empty() || bytes == self.oracle.seen[at].superblock {
+            return Ok(());
+        }
+        let disk = disk_with("superblock", &bytes)?;
+        let read = SuperblockStore::open(Arc::new(disk));
+        let Ok((_, Some(superblock))) = read else {
+            // Half-way through a save both copies are never unusable at once.
+            return match self.sites[at].damaged {
+                true => Ok(()),
+                false => Err(format!("side {at} has no superblock that can be read")),
+            };
+        };
+        let record = convert::record_of(&superblock);
+        let before = self.oracle.seen[at].record.replace(record.clone());
+        self.oracle.seen[at].superblock = bytes;
+        let rose = record.role == Role::Primary
+            && before
+                .as_ref()
+                .is_some_and(|before| before.role == Role::Standby);
+        if rose {
+            self.rose(at, &record)?;
+        }
+        if record.diverged && before.is_none_or(|before| !before.diverged) {
+            self.oracle.seen[at].frozen = Some(self.sites[at].volume.bytes());
+        }
+        if !record.diverged {
+            self.oracle.seen[at].frozen = None;
+        }
+        Ok(())
+    }
+
+    /// A standby has become primary: with which image?
+    fn rose(&mut self, at: usize, record: &Record) -> Result<(), String> {
+        self.oracle.moves += 1;
+        let point = record.head().ok_or("a primary rose from no point")?;
+        self.is_at(point, &self.sites[at].volume.bytes())?;
+        let Some(image) = self.oracle.cuts.get(&point) else {
+            return Ok(());
+        };
+        let model = &mut self.oracle.model[at];
+        model.grow(self.sites[at].volume.size());
+        model.tags[..image.tags.len()].copy_from_slice(&image.tags);
+        self.story
+            .tell(self.now, at, || format!("is primary from {point}"));
+        Ok(())
+    }
+
+    fn is_at(&self, point: Point, bytes: &[u8]) -> Result<(), String> {
+        let Some(image) = self.oracle.cuts.get(&point) else {
+            return Err(format!("it claims {point}, which was never cut"));
+        };
+        match image.differs(bytes) {
+            None => Ok(()),
+            Some(block) => Err(format!(
+                "block {block} is not what it was at {point}, where a promotion now would begin"
+            )),
+        }
+    }
+
+    fn primary_holds(&self, at: usize, record: &Record) -> Result<(), String> {
+        let generation = record.lineage.last().map(|entry| entry.generation);
+        let first = record.epoch == Epoch::FIRST && at == 0;
+        match self.oracle.ordered.get(&record.epoch) {
+            _ if first => Ok(()),
+            Some((side, drawn)) if *side == at && Some(*drawn) == generation => Ok(()),
+            _ => Err(format!(
+                "it is primary of epoch {} without an order",
+                record.epoch
+            )),
+        }
+    }
+
+    fn standby_holds(&mut self, at: usize, record: &Record) -> Result<(), String> {
+        let bytes = self.sites[at].volume.bytes();
+        if record.diverged {
+            let allowed = self.operator.consent == Some(self.operator.epoch);
+            let frozen = &mut self.oracle.seen[at].frozen;
+            if frozen.as_ref().is_some_and(|frozen| *frozen != bytes) {
+                if !allowed {
+                    return Err("writes that nobody else has were replaced without consent".into());
+                }
+                *frozen = None;
+            }
+            return Ok(());
+        }
+        match record.image {
+            ImageState::Consistent(point) => self.is_at(point, &bytes)?,
+            ImageState::Redo(point) => self.redo_holds(at, point, bytes)?,
+            ImageState::None | ImageState::Inconsistent => {}
+        }
+        if let Some(point) = record.committed
+            && !self.oracle.rewound[at]
+        {
+            self.base_holds(at, record, point)?;
+        }
+        Ok(())
+    }
+
+    /// A whole set, written over the volume, is the cut.
+    fn redo_holds(&self, at: usize, point: Point, mut bytes: Vec<u8>) -> Result<(), String> {
+        let staged = self.sites[at].meta.durable("staging").unwrap_or_default();
+        let disk = Arc::new(disk_with("staging", &staged)?);
+        let outcome = Staging::recover(disk, u64::MAX, None, &mut |_, _| Ok(()));
+        let Ok(StagingOutcome::Whole(staging)) = outcome else {
+            return match self.sites[at].damaged {
+                true => Ok(()),
+                false => Err(format!("it counts on a set of {point} that is not whole")),
+            };
+        };
+        for batch in staging.read().map_err(|error| error.to_string())? {
+            let batch = batch.map_err(|error| error.to_string())?;
+            for (region, data) in batch.iter() {
+                let from = usize::try_from(region.extent.offset).unwrap_or(usize::MAX);
+                let to = usize::try_from(region.extent.end()).unwrap_or(usize::MAX);
+                match region.kind {
+                    RegionKind::Zero => bytes[from..to].fill(0),
+                    RegionKind::Data { .. } => bytes[from..to].copy_from_slice(data),
+                }
+            }
+        }
+        self.is_at(point, &bytes)
+    }
+
+    /// What is committed has its snapshot at both sides, and there are never more than two.
+    fn base_holds(&self, at: usize, record: &Record, point: Point) -> Result<(), String> {
+        let own = &self.sites[at].volume.snapshots;
+        let peer = &self.sites[1 - at].volume.snapshots;
+        if !own.contains_key(&point) {
+            return Err(format!(
+                "{point} is committed, but there is no snapshot of it"
+            ));
+        }
+        let leader = self.oracle.seen[1 - at].record.as_ref();
+        let leads = leader.is_some_and(|r| r.role == Role::Primary && r.epoch == record.epoch);
+        let calm = self.operator.switch.is_none() && self.operator.diverged == [false; 2];
+        if leads && calm && !peer.contains_key(&point) {
+            return Err(format!(
+                "the primary has no snapshot of the common cut {point} any more"
+            ));
+        }
+        if calm && (own.len() > 2 || peer.len() > 2) {
+            return Err("there are more than two snapshots at a side".into());
+        }
+        Ok(())
+    }
+
+    /// What must hold once everything is healed and nothing is under way.
+    ///
+    /// # Errors
+    /// What does not, as a sentence.
+    pub(super) fn check_end(&self) -> Result<(), String> {
+        let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
+        let bytes = [0, 1].map(|at| self.sites[at].volume.bytes());
+        let model = self.oracle.model(primary);
+        if let Some(block) = model.differs(&bytes[primary]) {
+            return Err(format!(
+                "block {block} of the primary is not what was written"
+            ));
+        }
+        if let Some(block) = model.differs(&bytes[standby]) {
+            return Err(format!(
+                "at the end block {block} differs between the sides"
+            ));
+        }
+        for at in 0..2 {
+            let names = self.sites[at].meta.names().unwrap_or_default();
+            let left = ["staging", "in-place", "digests.next"];
+            if let Some(name) = names.iter().find(|name| left.contains(&name.as_str())) {
+                return Err(format!("at the end {name} is left over at side {at}"));
+            }
+            let snapshots = self.sites[at].volume.snapshots.len();
+            if snapshots != 1 {
+                return Err(format!("at the end side {at} has {snapshots} snapshots"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn disk_with(name: &str, bytes: &[u8]) -> Result<SimDisk, String> {
+    let disk = SimDisk::new(u64::MAX / 4, 0);
+    let write = || -> Result<(), crate::seam::DiskError> {
+        let file = disk.create(name)?;
+        file.write_at(0, bytes)?;
+        file.flush()
+    };
+    write().map_err(|error| error.to_string())?;
+    Ok(disk)
+}
+
+/// Blocks in a volume of so many bytes.
+pub(super) fn blocks(size: u64) -> u64 {
+    size.div_ceil(BLOCK as u64)
+}

@@ -1,0 +1,57 @@
+//! Wrong rules: each breaks one promise of the protocol, and the simulator has to notice.
+
+/// A rule of the protocol, done wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// The commit is ordered before the standby's snapshot is cut.
+    CommitsBeforeSnapshot,
+    /// A set whose connection broke is taken for whole, whatever its sum.
+    AppliesUnsealed,
+    /// A promotion leaves what is staged where it lies.
+    StagingSurvivesPromotion,
+    /// Consent counts whatever epoch it was given for.
+    ConsentForAnyEpoch,
+    /// A promotion takes along what is staged, whole or not.
+    PromotesUncommitted,
+    /// Zeros are not sent.
+    ZerosSkipped,
+    /// A resumed cycle goes on after the place where the target is.
+    ResumesTooFar,
+    /// The record is made durable after everything that follows from it.
+    PersistsLast,
+    /// A promotion of an epoch that is over is carried out as one of the next.
+    LowerEpochAdmitted,
+    /// The digests kept here are believed, whichever cut they are of.
+    DigestsOfAnotherCut,
+    /// After a fork only what the primary changed is replaced.
+    ForkNotUnited,
+    /// After a crash a whole set counts as applied.
+    RedoNotFinished,
+    /// Changes are written to the volume as they come.
+    AppliesAtOnce,
+    /// The volume is not flushed before it counts as written.
+    FlushSkipped,
+    /// The snapshots of the common base go before there is a newer one.
+    BaseDroppedEarly,
+}
+
+impl Wrong {
+    /// All of them.
+    pub const ALL: [Wrong; 15] = [
+        Wrong::CommitsBeforeSnapshot,
+        Wrong::AppliesUnsealed,
+        Wrong::StagingSurvivesPromotion,
+        Wrong::ConsentForAnyEpoch,
+        Wrong::PromotesUncommitted,
+        Wrong::ZerosSkipped,
+        Wrong::ResumesTooFar,
+        Wrong::PersistsLast,
+        Wrong::LowerEpochAdmitted,
+        Wrong::DigestsOfAnotherCut,
+        Wrong::ForkNotUnited,
+        Wrong::RedoNotFinished,
+        Wrong::AppliesAtOnce,
+        Wrong::FlushSkipped,
+        Wrong::BaseDroppedEarly,
+    ];
+}

@@ -1,0 +1,33 @@
+//! What happened, one line an event.
+
+/// A story that is told, or not.
+#[derive(Default)]
+pub(super) struct Story {
+    told: bool,
+    lines: Vec<String>,
+}
+
+impl Story {
+    /// A story; `told` says whether anybody listens.
+    pub(super) fn new(told: bool) -> Story {
+        Story {
+            told,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Adds an event at a side; side 2 is the pair.
+    pub(super) fn tell(&mut self, now: u64, side: usize, what: impl FnOnce() -> String) {
+        if self.told {
+            let name = ["east", "west", "pair"][side.min(2)];
+            let (seconds, millis) = (now / 1000, now % 1000);
+            self.lines
+                .push(format!("{seconds:>6}.{millis:03}  {name}  {}", what()));
+        }
+    }
+
+    /// The lines.
+    pub(super) fn lines(self) -> Vec<String> {
+        self.lines
+    }
+}

@@ -1,0 +1,113 @@
+//! Where wrong rules take the place of the right ones: around the real decisions, never in them.
+
+use std::sync::Arc;
+
+use crate::pair::resync::{Candidates, Compare, Plan};
+use crate::pair::side::Order;
+use crate::pair::source::Ship;
+use crate::pair::{Action, Record};
+use crate::seam::{BlockFile, DiskError};
+use crate::sim::rules::Wrong;
+use crate::units::{Decision, Extent, HandshakeRow, ImageState, Role};
+
+/// The actions in the order in which the rule has them.
+pub(super) fn actions(wrong: Option<Wrong>, mut actions: Vec<Action>) -> Vec<Action> {
+    if wrong == Some(Wrong::PersistsLast) {
+        // Stable: those that persist keep their order among themselves.
+        actions.sort_by_key(|action| matches!(action, Action::Persist(_)));
+    }
+    actions
+}
+
+/// The order to ship.
+pub(super) fn ship(wrong: Option<Wrong>, ship: &mut Ship) {
+    if wrong == Some(Wrong::ConsentForAnyEpoch) && ship.consent.is_some() {
+        ship.consent = Some(ship.cycle.epoch);
+    }
+}
+
+/// The plan.
+pub(super) fn plan(wrong: Option<Wrong>, mut plan: Plan, decision: Option<&Decision>) -> Plan {
+    if wrong == Some(Wrong::DigestsOfAnotherCut) && plan.compare == Compare::Standby {
+        plan.compare = Compare::Kept;
+    }
+    let forked = decision.is_some_and(|d| d.row == HandshakeRow::DivergedTail);
+    if wrong == Some(Wrong::ForkNotUnited) && forked {
+        plan.candidates = Candidates::Everything;
+        plan.compare = Compare::Kept;
+    }
+    plan
+}
+
+/// An order, as a side that does not mind its epoch takes it.
+pub(super) fn order(wrong: Option<Wrong>, record: Option<&Record>, order: &mut Order) {
+    if let (Some(Wrong::LowerEpochAdmitted), Some(record), Order::Promote(promote)) =
+        (wrong, record, order)
+        && record.role == Role::Standby
+        && promote.epoch <= record.epoch
+    {
+        promote.epoch = record.epoch.next();
+    }
+}
+
+/// The record after a crash, with a whole set taken for applied.
+pub(super) fn redo_is_applied(record: Record) -> Record {
+    match record.image {
+        ImageState::Redo(cycle) if record.role == Role::Standby => Record {
+            image: ImageState::Consistent(cycle),
+            applied: Some(cycle),
+            diverged: false,
+            ..record
+        },
+        _ => record,
+    }
+}
+
+/// The volume that a set is written to.
+pub(super) fn device(wrong: Option<Wrong>, device: Arc<dyn BlockFile>) -> Arc<dyn BlockFile> {
+    match wrong {
+        Some(Wrong::FlushSkipped) => Arc::new(Unflushed(device)),
+        _ => device,
+    }
+}
+
+/// A volume whose flushes do nothing.
+struct Unflushed(Arc<dyn BlockFile>);
+
+impl BlockFile for Unflushed {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
+        self.0.read_at(offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.0.write_at(offset, data)
+    }
+
+    fn zero(&self, range: Extent) -> Result<(), DiskError> {
+        self.0.zero(range)
+    }
+
+    fn flush(&self) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn drop_cache(&self) -> Result<(), DiskError> {
+        self.0.drop_cache()
+    }
+
+    fn set_size(&self, size: u64) -> Result<(), DiskError> {
+        self.0.set_size(size)
+    }
+
+    fn allocate(&self, range: Extent) -> Result<(), DiskError> {
+        self.0.allocate(range)
+    }
+
+    fn next_data(&self, from: u64) -> Result<Option<Extent>, DiskError> {
+        self.0.next_data(from)
+    }
+}

@@ -1,0 +1,289 @@
+//! A site's storage: a volume, its snapshots, and what its driver knows of changes between them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::seam::{BlockFile, Disk, DiskError};
+use crate::sim::SimDisk;
+use crate::sim::fuse::{Fuse, FusedFile};
+use crate::sim::image::{BLOCK, Tag, fill};
+use crate::units::{Extent, Point};
+use crate::wire::{BLOCK_BYTES, blocks_of};
+
+const FILE: &str = "volume";
+
+/// A volume on storage that tracks changes.
+pub(super) struct Volume {
+    /// The device under it.
+    pub(super) disk: SimDisk,
+    tracker: Arc<Mutex<Tracker>>,
+    /// The snapshots, by cut.
+    pub(super) snapshots: BTreeMap<Point, Snapshot>,
+}
+
+/// Which write changed each block last.
+#[derive(Clone, Default)]
+struct Tracker {
+    writes: u64,
+    last: BTreeMap<u64, u64>,
+}
+
+/// A snapshot: it never changes.
+#[derive(Clone)]
+pub(super) struct Snapshot {
+    /// The content.
+    pub(super) bytes: Arc<Vec<u8>>,
+    tracked: Tracker,
+}
+
+/// The volume as a process has it open.
+struct Tracked {
+    file: FusedFile,
+    tracker: Arc<Mutex<Tracker>>,
+}
+
+/// A snapshot as a process has it open.
+struct ReadOnly {
+    bytes: Arc<Vec<u8>>,
+    /// Stands in for the storage: its faults are those of the reads.
+    disk: SimDisk,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn index(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+impl Volume {
+    /// Zeros.
+    pub(super) fn new(size: u64, seed: u64) -> Result<Volume, DiskError> {
+        let disk = SimDisk::new(u64::MAX / 4, seed);
+        let file = disk.create(FILE)?;
+        file.set_size(size)?;
+        file.flush()?;
+        Ok(Volume {
+            disk,
+            tracker: Arc::default(),
+            snapshots: BTreeMap::new(),
+        })
+    }
+
+    /// The size in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.disk
+            .durable(FILE)
+            .map_or(0, |bytes| bytes.len() as u64)
+    }
+
+    /// What the storage holds.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.disk.durable(FILE).unwrap_or_default()
+    }
+
+    /// Opens it for a process.
+    pub(super) fn open(&self, fuse: Fuse) -> Option<Arc<dyn BlockFile>> {
+        let file = self.disk.open(FILE).ok().flatten()?;
+        Some(Arc::new(Tracked {
+            file: FusedFile { file, fuse },
+            tracker: self.tracker.clone(),
+        }))
+    }
+
+    /// Opens a snapshot for a process.
+    pub(super) fn open_cut(&self, point: Point) -> Option<Arc<dyn BlockFile>> {
+        let snapshot = self.snapshots.get(&point)?;
+        Some(Arc::new(ReadOnly {
+            bytes: snapshot.bytes.clone(),
+            disk: self.disk.clone(),
+        }))
+    }
+
+    /// The application writes blocks.
+    pub(super) fn write(&self, writes: &[(u64, Tag)]) {
+        let Some(file) = self.open(Fuse::default()) else {
+            return;
+        };
+        let size = file.size();
+        let mut block_bytes = vec![0; BLOCK];
+        for (block, tag) in writes {
+            let offset = block * BLOCK_BYTES;
+            let len = BLOCK_BYTES.min(size.saturating_sub(offset));
+            fill(*tag, &mut block_bytes);
+            // The application's own storage does not fail here: faults are planned for processes only.
+            drop(file.write_at(offset, &block_bytes[..index(len)]));
+        }
+        drop(file.flush());
+    }
+
+    /// Makes it longer.
+    pub(super) fn grow(&self, size: u64) {
+        if let Ok(Some(file)) = self.disk.open(FILE) {
+            drop(file.set_size(size));
+            drop(file.flush());
+        }
+    }
+
+    /// Takes a snapshot.
+    pub(super) fn cut(&mut self, point: Point) {
+        let snapshot = Snapshot {
+            bytes: Arc::new(self.bytes()),
+            tracked: lock(&self.tracker).clone(),
+        };
+        self.snapshots.insert(point, snapshot);
+    }
+
+    /// The blocks that were written between two snapshots. A driver that tracks in larger pieces
+    /// names all blocks of a piece. Space that a volume gained is not on the list unless it was written.
+    pub(super) fn delta(&self, base: Point, cut: Point, piece: u64) -> Option<Vec<u64>> {
+        let (base, cut) = (self.snapshots.get(&base)?, self.snapshots.get(&cut)?);
+        let since = base.tracked.writes;
+        let blocks = (cut.bytes.len() as u64).div_ceil(BLOCK_BYTES);
+        let hit = |block: &u64| {
+            let first = block / piece * piece;
+            let mut near = cut.tracked.last.range(first..first + piece);
+            near.any(|(_, write)| *write > since)
+        };
+        Some((0..blocks).filter(hit).collect())
+    }
+
+    /// The blocks of a snapshot that may hold data.
+    pub(super) fn allocated(&self, cut: Point) -> Option<Vec<u64>> {
+        let cut = self.snapshots.get(&cut)?;
+        let data = |block: &[u8]| block.iter().any(|byte| *byte != 0);
+        Some(
+            (0..)
+                .zip(cut.bytes.chunks(BLOCK))
+                .filter(|(_, block)| data(block))
+                .map(|(n, _)| n)
+                .collect(),
+        )
+    }
+
+    /// A copy of the volume as it is on the storage; snapshots are not part of it.
+    pub(super) fn backup(&self, seed: u64) -> SimDisk {
+        self.disk.clone_durable(seed)
+    }
+
+    /// Puts an earlier copy back in its place. To the driver all of it is written.
+    pub(super) fn restore(&mut self, backup: &SimDisk, seed: u64) {
+        let size = self.size();
+        self.disk = backup.clone_durable(seed);
+        self.grow(size);
+        let mut tracker = lock(&self.tracker);
+        for block in 0..size.div_ceil(BLOCK_BYTES) {
+            tracker.note(block);
+        }
+    }
+}
+
+impl Tracker {
+    fn note(&mut self, block: u64) {
+        self.writes += 1;
+        self.last.insert(block, self.writes);
+    }
+}
+
+impl Tracked {
+    fn note(&self, extent: Extent) {
+        let mut tracker = lock(&self.tracker);
+        for block in blocks_of(extent) {
+            tracker.note(block);
+        }
+    }
+}
+
+impl BlockFile for Tracked {
+    fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
+        self.file.read_at(offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.note(Extent::new(offset, data.len() as u64));
+        self.file.write_at(offset, data)
+    }
+
+    fn zero(&self, range: Extent) -> Result<(), DiskError> {
+        self.note(range);
+        self.file.zero(range)
+    }
+
+    fn flush(&self) -> Result<(), DiskError> {
+        self.file.flush()
+    }
+
+    fn drop_cache(&self) -> Result<(), DiskError> {
+        self.file.drop_cache()
+    }
+
+    fn set_size(&self, size: u64) -> Result<(), DiskError> {
+        self.file.set_size(size)
+    }
+
+    fn allocate(&self, range: Extent) -> Result<(), DiskError> {
+        self.file.allocate(range)
+    }
+
+    fn next_data(&self, from: u64) -> Result<Option<Extent>, DiskError> {
+        self.file.next_data(from)
+    }
+}
+
+fn read_only(operation: &'static str) -> DiskError {
+    let error = std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem);
+    DiskError::new(operation, "a snapshot", error)
+}
+
+impl BlockFile for ReadOnly {
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
+        // A read of the device underneath, so that its planned faults hit.
+        if let Some(file) = self.disk.open(FILE)? {
+            file.read_at(0, &mut [0])?;
+        }
+        let from = index(offset);
+        match self.bytes.get(from..from + buf.len()) {
+            Some(bytes) => buf.copy_from_slice(bytes),
+            None => return Err(read_only("read past the end of")),
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<(), DiskError> {
+        Err(read_only("write"))
+    }
+
+    fn zero(&self, _: Extent) -> Result<(), DiskError> {
+        Err(read_only("zero"))
+    }
+
+    fn flush(&self) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn drop_cache(&self) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn set_size(&self, _: u64) -> Result<(), DiskError> {
+        Err(read_only("resize"))
+    }
+
+    fn allocate(&self, _: Extent) -> Result<(), DiskError> {
+        Err(read_only("allocate"))
+    }
+
+    fn next_data(&self, from: u64) -> Result<Option<Extent>, DiskError> {
+        let rest = self.size().saturating_sub(from);
+        Ok((rest > 0).then(|| Extent::new(from, rest)))
+    }
+}
