@@ -275,6 +275,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_full_metadata_volume_and_a_broken_one_are_told_apart() {
+        let failed = |errno| {
+            let error = std::io::Error::from_raw_os_error(errno);
+            journal_failed(&DiskError::new("write", "staging", error).into()).cause
+        };
+        assert_eq!(failed(28), Cause::MetadataFull);
+        assert_eq!(failed(5), Cause::TargetWriteError);
+    }
+
+    #[test]
     fn every_cause_has_a_stable_name_of_its_own() {
         for (cause, kind) in KINDS {
             assert_eq!(kind_of(cause), kind);

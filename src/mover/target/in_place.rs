@@ -91,7 +91,7 @@ impl InPlace {
     /// # Errors
     /// When the metadata volume fails.
     pub fn forget(disk: &dyn Disk) -> Result<(), Refused> {
-        disk.remove(FILE).map_err(|error| on_metadata(&error))
+        disk.remove(FILE).map_err(on_metadata)
     }
 
     /// Everything below this byte of the volume is written.
@@ -204,10 +204,7 @@ impl InPlace {
     }
 
     fn read_mark(&self) -> Result<Option<Mark>, Refused> {
-        let content = self
-            .disk
-            .read_small(FILE)
-            .map_err(|error| on_metadata(&error))?;
+        let content = self.disk.read_small(FILE).map_err(on_metadata)?;
         // A mark that can't be read only means that the copy begins again.
         Ok(content.and_then(|bytes| {
             let (checksum, body) = bytes.strip_prefix(&MAGIC)?.split_first_chunk::<4>()?;
@@ -227,12 +224,10 @@ impl InPlace {
         let mut content = MAGIC.to_vec();
         content.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
         content.extend_from_slice(&body);
-        self.disk
-            .replace_small(FILE, &content)
-            .map_err(|error| on_metadata(&error))
+        self.disk.replace_small(FILE, &content).map_err(on_metadata)
     }
 }
 
-fn on_metadata(error: &crate::seam::DiskError) -> Refused {
-    convert::disk_failed(error, Cause::MetadataFull)
+fn on_metadata(error: crate::seam::DiskError) -> Refused {
+    convert::journal_failed(&error.into())
 }

@@ -9,7 +9,7 @@ use crate::journal::{
 use crate::mover::convert;
 use crate::mover::target::in_place::InPlace;
 use crate::mover::target::receive::Landing;
-use crate::pair::{Cause, Refused};
+use crate::pair::Refused;
 use crate::seam::Disk;
 use crate::units::Point;
 
@@ -29,9 +29,7 @@ pub fn staging_for(
     kept: Option<Point>,
 ) -> Result<Landing, Refused> {
     let failed = |error: JournalError| convert::journal_failed(&error);
-    let free = disk
-        .free_bytes()
-        .map_err(|error| convert::disk_failed(&error, Cause::MetadataFull))?;
+    let free = disk.free_bytes().map_err(|error| failed(error.into()))?;
     let log_spec = DigestLogSpec {
         id: spec.id,
         size_bytes: spec.size_bytes,
