@@ -9,7 +9,7 @@ use futures::FutureExt;
 use kube::api::PostParams;
 
 use super::Story;
-use crate::harness::{App, Pair, Scene, Wish, content, operator, secs};
+use crate::harness::{App, Look, Pair, Scene, Wish, content, operator, secs, until};
 
 /// The story.
 #[must_use]
@@ -74,11 +74,15 @@ async fn run(scene: &Scene) -> Result<()> {
     content::same_at(&pair, &cycle.point).await.map(|_| ())
 }
 
+/// The operator may write the status at the same moment: then it is tried again.
 async fn wipe(pair: &Pair<'_>) -> Result<()> {
-    let mut object = pair.api().get(&pair.name).await?;
-    object.status = None;
-    pair.api()
-        .replace_status(&pair.name, &PostParams::default(), &object)
-        .await?;
-    Ok(())
+    until("the status to be wiped", secs(10), || async {
+        let mut object = pair.api().get(&pair.name).await?;
+        object.status = None;
+        pair.api()
+            .replace_status(&pair.name, &PostParams::default(), &object)
+            .await?;
+        Ok(Look::Seen(()))
+    })
+    .await
 }
