@@ -20,7 +20,7 @@ const BLOCK: &str = "VolSync rsync-tls, block";
 
 /// One figure: what it is, ours, the peer's, and the most that ours may be.
 struct Line {
-    what: &'static str,
+    what: String,
     ours: f64,
     peer: f64,
     peer_name: &'static str,
@@ -84,16 +84,15 @@ fn lines(measured: &Measured) -> Result<Vec<Line>> {
     for (name, peer_s, peer, peer_mb, thrifty, goal_s, goal_mb) in cycles {
         let found = measured.cycles.iter().find(|(known, ..)| *known == name);
         let (_, _, cycle) = found.with_context(|| format!("no cycle {name:?} was measured"))?;
-        let [time, size] = units(name);
         lines.push(Line {
-            what: time,
+            what: format!("{name}, s"),
             ours: seconds(cycle.total_ms),
             peer: peer_s,
             peer_name: peer,
             goal: goal_s,
         });
         lines.push(Line {
-            what: size,
+            what: format!("{name}, MB"),
             ours: cycle.wire_bytes as f64 / MB,
             peer: peer_mb,
             peer_name: thrifty,
@@ -101,26 +100,18 @@ fn lines(measured: &Measured) -> Result<Vec<Line>> {
         });
     }
     lines.push(Line {
-        what: "forced failover, command to first read, s",
+        what: "forced failover, command to first read, s".into(),
         ours: measured.forced_s,
         peer: 1.3,
         peer_name: BLOCK,
         goal: 1.5,
     });
     lines.push(Line {
-        what: "pods that stay while nothing happens",
+        what: "pods that stay while nothing happens".into(),
         ours: measured.idle_pods as f64,
         peer: 1.0,
         peer_name: FILES,
         goal: 0.0,
     });
     Ok(lines)
-}
-
-fn units(cycle: &str) -> [&'static str; 2] {
-    match cycle {
-        FULL => ["first full copy, s", "first full copy, MB"],
-        ONE_PERCENT => ["1 % changed, s", "1 % changed, MB"],
-        _ => ["nothing changed, s", "nothing changed, MB"],
-    }
 }

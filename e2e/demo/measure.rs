@@ -1,14 +1,16 @@
 //! The figures of `docs/measurements.md`: a 2 GiB volume with 1 % changed, through the whole product.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use ferry::api::v1alpha1::FinishedCycle;
 use serde_json::json;
 
 use super::goals;
 use super::teller::{bytes, seconds};
-use crate::harness::exec::exec;
-use crate::harness::install::APP_IMAGE;
-use crate::harness::{App, Lab, Pair, Scene, Wish, content, install, leftovers, memory};
+use crate::harness::{
+    App, Lab, Pair, Scene, Wish, content, install, leftovers, memory, secs, writer,
+};
 
 /// The measurements' namespace.
 const NAMESPACE: &str = "ferry-measure";
@@ -20,6 +22,8 @@ const VOLUME_MIB: u64 = 2048;
 const DATA_MIB: u64 = 1536;
 /// Random blocks of 4 KiB changed for "1 %".
 const CHANGED_BLOCKS: u64 = 3932;
+/// A pair that had nothing to do for so long rests.
+const REST: Duration = secs(15);
 /// The cycles' names.
 pub const FULL: &str = "first full copy";
 /// See [`FULL`].
@@ -37,8 +41,6 @@ pub struct Measured {
     pub planned_s: f64,
     /// The same, forced.
     pub forced_s: f64,
-    /// Memory.
-    pub peaks: memory::Peaks,
 }
 
 /// Measures, prints the tables, and writes the comparison with what users have today.
@@ -53,13 +55,13 @@ pub async fn measure() -> Result<()> {
     let measured = everything(&scene).await;
     let peaks = sampler.stop().await;
     let measured = match measured {
-        Ok(measured) => Measured { peaks, ..measured },
+        Ok(measured) => measured,
         Err(error) => {
             println!("{}", crate::harness::dump::dump(&scene).await);
             return Err(error);
         }
     };
-    print(&measured);
+    print(&measured, &peaks);
     goals::report(&lab, &measured)?;
     scene.close().await
 }
@@ -72,11 +74,10 @@ async fn everything(scene: &Scene) -> Result<Measured> {
         idle_pods,
         planned_s,
         forced_s,
-        peaks: memory::Peaks::default(),
     })
 }
 
-fn print(measured: &Measured) {
+fn print(measured: &Measured, peaks: &memory::Peaks) {
     println!(
         "\n| cycle | seconds | moved | changed | moved / changed | rung | snapshot | pods | handshake | ship | apply | commit |"
     );
@@ -88,11 +89,8 @@ fn print(measured: &Measured) {
     println!("| planned | {:.1} s |", measured.planned_s);
     println!("| forced | {:.1} s |", measured.forced_s);
     println!("\n| peak memory (resident) | |\n|---|---|");
-    println!("| operator | {} |", bytes(measured.peaks.operator));
-    println!(
-        "| mover, source or target | {} |",
-        bytes(measured.peaks.mover)
-    );
+    println!("| operator | {} |", bytes(peaks.operator));
+    println!("| mover, source or target | {} |", bytes(peaks.mover));
 }
 
 fn row(name: &str, changed: i64, cycle: &FinishedCycle) -> String {
@@ -121,12 +119,7 @@ async fn cycles(scene: &Scene) -> Result<(Vec<(&'static str, i64, FinishedCycle)
     scene
         .claim("volume", "fast", &format!("{VOLUME_MIB}Mi"), true)
         .await?;
-    let spec = json!({"terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
-        "containers": [{"name": "writer", "image": APP_IMAGE, "imagePullPolicy": "IfNotPresent",
-            "command": ["/bin/sleep", "36000"],
-            "volumeDevices": [{"name": "data", "devicePath": "/dev/volume"}]}],
-        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "volume"}}]});
-    scene.pod("writer", spec).await?;
+    writer::open(scene, "volume").await?;
     fill(scene).await?;
     scene.say(&format!("{DATA_MIB} MiB written"));
     let wish = Wish {
@@ -142,12 +135,13 @@ async fn cycles(scene: &Scene) -> Result<(Vec<(&'static str, i64, FinishedCycle)
     let changed = i64::try_from(CHANGED_BLOCKS * 4096)?;
     rows.push((ONE_PERCENT, changed, median(scene, &pair, true).await?));
     rows.push((NOTHING, 0, median(scene, &pair, false).await?));
-    leftovers::only_what_the_pair_owns(&pair).await?;
+    tokio::time::sleep(REST).await;
     let idle_pods = memory::movers(&scene.lab, &scene.namespace).await.len();
+    leftovers::only_what_the_pair_owns(&pair).await?;
     pair.api()
         .delete("volume", &kube::api::DeleteParams::default())
         .await?;
-    scene.delete_pod("writer", 0).await?;
+    scene.delete_pod(writer::NAME, 0).await?;
     Ok((rows, idle_pods))
 }
 
@@ -159,7 +153,7 @@ async fn fill(scene: &Scene) -> Result<()> {
             "dd if=/dev/urandom of=/dev/volume bs=1M count=256 seek={} conv=fsync",
             part * 256
         );
-        in_writer(scene, &command).await?;
+        writer::write(scene, &command).await?;
     }
     Ok(())
 }
@@ -173,13 +167,7 @@ async fn change(scene: &Scene, salt: usize) -> Result<()> {
          seek=$((i * {slice} + (i * 31 + {salt} * 17) % {slice})) conv=notrunc 2>/dev/null; \
          i=$((i + 1)); done; sync"
     );
-    in_writer(scene, &command).await
-}
-
-async fn in_writer(scene: &Scene, command: &str) -> Result<()> {
-    exec(&scene.api(), "writer", &["/bin/sh", "-ec", command])
-        .await
-        .map(|_| ())
+    writer::write(scene, &command).await
 }
 
 async fn median(scene: &Scene, pair: &Pair<'_>, changing: bool) -> Result<FinishedCycle> {

@@ -10,16 +10,16 @@ use super::scene::Scene;
 /// The pod's name.
 pub const NAME: &str = "writer";
 
-/// Starts the pod on the claim `data`, whose device it has as `/dev/volume`.
+/// Starts the pod on the block claim `claim`, whose device it has as `/dev/volume`.
 ///
 /// # Errors
 /// When it does not run within a minute.
-pub async fn open(scene: &Scene) -> Result<()> {
+pub async fn open(scene: &Scene, claim: &str) -> Result<()> {
     let spec = json!({"terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
         "containers": [{"name": NAME, "image": APP_IMAGE, "imagePullPolicy": "IfNotPresent",
             "command": ["/bin/sleep", "3600"],
             "volumeDevices": [{"name": "data", "devicePath": "/dev/volume"}]}],
-        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]});
     scene.pod(NAME, spec).await
 }
 

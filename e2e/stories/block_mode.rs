@@ -27,7 +27,7 @@ pub fn story() -> Story {
 
 async fn run(scene: &Scene) -> Result<()> {
     scene.claim("data", "fast", "64Mi", true).await?;
-    writer::open(scene).await?;
+    writer::open(scene, "data").await?;
     writer::write(
         scene,
         "dd if=/dev/urandom of=/dev/volume bs=64k count=100 seek=7 conv=fsync",
@@ -106,7 +106,7 @@ async fn switch(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
         "the claim's mode is {:?}",
         spec.volume_mode
     );
-    writer::open(scene).await?;
+    writer::open(scene, "data").await?;
     let after = writer::checksum(scene).await?;
     ensure!(
         before == after,

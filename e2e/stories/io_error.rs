@@ -39,7 +39,7 @@ pub fn story() -> Story {
 
 async fn run(scene: &Scene) -> Result<()> {
     scene.claim("data", "fast", "64Mi", true).await?;
-    writer::open(scene).await?;
+    writer::open(scene, "data").await?;
     writer::write(
         scene,
         "dd if=/dev/urandom of=/dev/volume bs=64k count=256 conv=fsync",

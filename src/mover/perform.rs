@@ -18,7 +18,7 @@ use crate::pair::handshake::Superblock as PeerSuperblock;
 use crate::pair::message::{Begin, Message as Word, goes_in_place};
 use crate::pair::resync::Plan;
 use crate::pair::side::Event;
-use crate::pair::{Action, Cause, Outcome, Record, Refused, source, target};
+use crate::pair::{Action, Cause, Outcome, Record, Refused, target};
 use crate::seam::{Link as _, Session, dial};
 use crate::units::{CyclePhase, ImageState, PeerName, Point};
 use crate::wire::control::{CycleOutcome, ShipOrder};
@@ -43,13 +43,10 @@ impl Mover {
         self.follow(actions);
     }
 
-    /// Tells the machine of the role in force that it can't go on.
+    /// Tells the machine at work that it can't go on.
     pub(super) fn fail(&mut self, refused: Refused) {
-        if self.side.shipping().is_some() {
-            self.feed(Event::Source(source::Event::Failed(refused)));
-        } else {
-            self.feed(Event::Target(target::Event::Failed(refused)));
-        }
+        let event = self.side.failed(refused);
+        self.feed(event);
     }
 
     /// Carries out everything that is noted.

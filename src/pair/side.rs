@@ -121,6 +121,16 @@ impl Side {
         Ok(actions)
     }
 
+    /// That the machine at work can't go on: the shipping one while a cut is shipped, else the other.
+    #[must_use]
+    pub fn failed(&self, refused: Refused) -> Event {
+        if self.shipping().is_some() {
+            Event::Source(source::Event::Failed(refused))
+        } else {
+            Event::Target(target::Event::Failed(refused))
+        }
+    }
+
     /// Takes in what has happened. `size` is that of the volume in bytes.
     pub fn on(&mut self, size: u64, event: Event) -> Vec<Action> {
         let Some(record) = &self.record else {

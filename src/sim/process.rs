@@ -17,7 +17,7 @@ use crate::pair::message::{Begin, Hello};
 use crate::pair::resync::Plan;
 use crate::pair::side::{Event, Order};
 use crate::pair::source::Ship;
-use crate::pair::{Action, Cause, Outcome, Record, Refused, Side, source, target};
+use crate::pair::{Action, Cause, Outcome, Record, Refused, Side, target};
 use crate::seam::{BlockFile, Disk};
 use crate::sim::fuse::Fuse;
 use crate::sim::link::Net;
@@ -227,13 +227,10 @@ impl Process {
         self.follow(actions);
     }
 
-    /// Tells the machine of the role in force that it can't go on.
+    /// Tells the machine at work that it can't go on.
     pub(super) fn fail(&mut self, refused: Refused) {
-        if self.side.shipping().is_some() {
-            self.feed(Event::Source(source::Event::Failed(refused)));
-        } else {
-            self.feed(Event::Target(target::Event::Failed(refused)));
-        }
+        let event = self.side.failed(refused);
+        self.feed(event);
     }
 
     /// Carries out everything that is noted, until the process dies.

@@ -67,6 +67,18 @@ fn assert_complete(world: &World, base: &Path, export: &Path) {
     assert_eq!(listed, differing(base, &volume));
 }
 
+/// To save, to `to`, what differs from the digests that the side kept. The last word is the file.
+fn digests_to<'a>(volume: &'a Path, meta: &'a Path, to: &'a Path) -> [&'a str; 6] {
+    [
+        "--volume",
+        text(volume),
+        "--meta",
+        text(meta),
+        "--to",
+        text(to),
+    ]
+}
+
 /// Bytes of the blocks in which two files differ.
 fn differing(one: &Path, other: &Path) -> u64 {
     let (one, other) = (std::fs::read(one).unwrap(), std::fs::read(other).unwrap());
@@ -100,14 +112,7 @@ async fn h_6_what_consent_would_discard_can_be_saved_first() {
     );
     let to = world.east.home.join("saved.img");
     let (volume, meta) = (world.east.volume(), world.east.meta());
-    let args = [
-        "--volume",
-        text(&volume),
-        "--meta",
-        text(&meta),
-        "--to",
-        text(&to),
-    ];
+    let args = digests_to(&volume, &meta, &to);
     let said = salvage(&args);
     assert!(said.status.success(), "{said:?}");
     let line = String::from_utf8(said.stdout).unwrap();
@@ -141,14 +146,7 @@ async fn without_digests_a_base_or_the_whole_is_asked_for() {
     }
     let (volume, meta) = (world.east.volume(), world.east.meta());
     let to = world.east.home.join("saved.img");
-    let args = [
-        "--volume",
-        text(&volume),
-        "--meta",
-        text(&meta),
-        "--to",
-        text(&to),
-    ];
+    let args = digests_to(&volume, &meta, &to);
     let refused = salvage(&args);
     assert!(!refused.status.success());
     assert!(

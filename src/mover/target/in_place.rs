@@ -46,8 +46,8 @@ pub struct InPlace {
 
 impl InPlace {
     /// Begins the copy of a cut of `size` bytes, or takes it up where it is durable; `applier` writes
-    /// to `device`. What is durable
-    /// is read back, so that the sum at the end is of what the volume really holds.
+    /// to `device`. What is durable is read back, so that the sum at the end is of what the volume
+    /// really holds.
     ///
     /// # Errors
     /// When the volume or the metadata volume fails.
