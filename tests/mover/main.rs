@@ -3,6 +3,7 @@
 
 mod cycles;
 mod devices;
+mod failovers;
 mod falls;
 mod handshake;
 mod kills;
