@@ -13,6 +13,12 @@ LAB     := e2e/cluster/lab
 TARGET     ?= frames
 SECONDS    ?= 600
 CARGO_FUZZ := 0.13.2
+# What `make bench` runs: how often, which lines, who, and from which program; all where not said.
+ROUNDS     ?= 5
+# bash sets one of the same name.
+LINES      :=
+ONLY       ?=
+PROGRAM    ?=
 # The programs of the release build, for the stories and the demo.
 E2E     := FERRY_E2E_PLUGIN=$(abspath $(RELEASE)/kubectl-ferry) $(RELEASE)/examples/e2e
 
@@ -56,6 +62,10 @@ stories: image up ## Run the user stories on the clusters (ONLY=name for one)
 bench-cluster: image up ## Measure cycles, switches and memory on the clusters, beside what users have today
 	$(E2E) measure
 
+bench: ## Measure Ferry beside its peers (ROUNDS=n LINES=a,b ONLY=a,b PROGRAM=file); needs root
+	RUSTFLAGS='-C target-feature=+crt-static' cargo bench --target $(HOST) --bench peers -- --rounds $(ROUNDS) \
+		$(if $(LINES),--lines $(LINES)) $(if $(ONLY),--only $(ONLY)) $(if $(PROGRAM),--program $(PROGRAM))
+
 lint: ## Check format, lints, chart and scripts
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
@@ -78,4 +88,4 @@ generate: ## Write the files that are made from the code: the CRDs and the chart
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo up down test unit devices crash-points sim fuzz stories bench-cluster lint build image generate help
+.PHONY: demo up down test unit devices crash-points sim fuzz stories bench bench-cluster lint build image generate help

@@ -11,8 +11,10 @@ use anyhow::{Context, Result};
 use crate::demo::certificates::Authority;
 use crate::demo::driver::Driver;
 use crate::seam::TlsDir;
-use crate::units::{Extent, PairName, PeerName, Point, SiteName};
-use crate::wire::control::Request;
+use crate::units::{
+    Epoch, Extent, Generation, PairId, PairName, PeerName, Point, Role, Seq, SiteName,
+};
+use crate::wire::control::{InitOrder, Request};
 
 /// A site.
 #[derive(Debug)]
@@ -77,6 +79,31 @@ impl Site {
             program: program.into(),
             operator_tls,
         })
+    }
+
+    /// Writes its first superblock; `primary` is the site that the pair begins at.
+    ///
+    /// # Errors
+    /// When the mover does not take the order.
+    pub async fn init(
+        &self,
+        role: Role,
+        pair_id: PairId,
+        generation: Generation,
+        primary: &SiteName,
+    ) -> Result<()> {
+        let mut mover = self.start(&self.volume(), false).await?;
+        let order = InitOrder {
+            pair_id,
+            role,
+            epoch: Epoch::FIRST,
+            generation,
+            start: Seq(1),
+            never_writable: role == Role::Standby,
+            wish: primary.clone(),
+        };
+        mover.driver.order(Request::Init(order)).await?;
+        mover.stop().await
     }
 
     /// The volume's file.

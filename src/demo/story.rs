@@ -11,10 +11,10 @@ use crate::demo::certificates::Authority;
 use crate::demo::report::{Moved, Report, equal};
 use crate::demo::shipment::{Shipment, ship_once};
 use crate::demo::site::Site;
-use crate::units::{Epoch, Extent, Generation, PairId, PairName, Point, Role, Seq};
+use crate::units::{Epoch, Extent, Generation, PairId, PairName, Point, Role};
 use crate::volume::digest::digest;
 use crate::wire::control::{
-    CycleOutcome, DemoteOrder, InitOrder, PromoteOrder, RefusalKind, Request, SuperblockReport,
+    CycleOutcome, DemoteOrder, PromoteOrder, RefusalKind, Request, SuperblockReport,
 };
 
 /// The smallest volume that the story fits into, in bytes.
@@ -80,18 +80,8 @@ impl Story {
         let pair_id = PairId(Uuid::new_v4());
         let generation = Generation(Uuid::new_v4());
         for (site, role) in [(&self.east, Role::Primary), (&self.west, Role::Standby)] {
-            let mut mover = site.start(&site.volume(), false).await?;
-            let order = InitOrder {
-                pair_id,
-                role,
-                epoch: Epoch::FIRST,
-                generation,
-                start: Seq(1),
-                never_writable: role == Role::Standby,
-                wish: self.east.name.clone(),
-            };
-            mover.driver.order(Request::Init(order)).await?;
-            mover.stop().await?;
+            site.init(role, pair_id, generation, &self.east.name)
+                .await?;
         }
         let notes = vec!["east is primary of epoch 1, west is standby and blank".into()];
         self.report

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use ferry::demo::certificates::Authority;
 use ferry::demo::shipment::{Shipment, ship_once};
 use ferry::demo::site::Site;
-use ferry::units::{Epoch, Generation, ImageState, PairId, PairName, Point, Role, Seq};
+use ferry::units::{Epoch, Generation, ImageState, PairId, PairName, Point, Role};
 use ferry::volume::digest::digest;
 use ferry::wire::control::{
-    CycleReport, DemoteOrder, InitOrder, MoverStatus, PromoteOrder, Request, SuperblockReport,
+    CycleReport, DemoteOrder, MoverStatus, PromoteOrder, Request, SuperblockReport,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
@@ -56,7 +56,9 @@ impl World {
         let pair_id = PairId(Uuid::new_v4());
         let generation = Generation(Uuid::new_v4());
         for (site, role) in [(&world.east, Role::Primary), (&world.west, Role::Standby)] {
-            init(site, role, pair_id, generation).await;
+            site.init(role, pair_id, generation, &world.east.name)
+                .await
+                .unwrap();
         }
         world
     }
@@ -130,22 +132,6 @@ impl World {
         self.epoch = epoch.0;
         report
     }
-}
-
-/// Writes a site's first superblock.
-pub async fn init(site: &Site, role: Role, pair_id: PairId, generation: Generation) {
-    let mut mover = site.start(&site.volume(), false).await.unwrap();
-    let order = InitOrder {
-        pair_id,
-        role,
-        epoch: Epoch::FIRST,
-        generation,
-        start: Seq(1),
-        never_writable: role == Role::Standby,
-        wish: "east".parse().unwrap(),
-    };
-    mover.driver.order(Request::Init(order)).await.unwrap();
-    mover.stop().await.unwrap();
 }
 
 /// A promotion order for the site to start `epoch`.
