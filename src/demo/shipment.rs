@@ -178,6 +178,7 @@ pub fn outcome_cycle(outcome: &CycleOutcome) -> Point {
     match outcome {
         CycleOutcome::Applied(report) => report.cycle,
         CycleOutcome::Failed { cycle, .. } => *cycle,
+        CycleOutcome::Verified(report) => report.cycle.cycle,
     }
 }
 

@@ -96,7 +96,9 @@ impl DigestStore {
                 "the digest log is not whole".into(),
             ));
         }
-        if self.point() != Some(spec.id.cycle) {
+        // A log from a cut to itself corrects what is kept.
+        let corrects = spec.id.from == Some(spec.id.cycle);
+        if self.point() != Some(spec.id.cycle) || corrects {
             if spec.id.from.is_some() && spec.id.from != self.point() {
                 self.forget()?;
             } else {

@@ -15,13 +15,17 @@ pub fn keep(
     disk: Arc<dyn Disk>,
     cycle: Point,
 ) -> Option<DigestStore> {
-    if store.point() == Some(cycle) {
-        return Some(store);
-    }
     let log = match pending {
         Some(log) => Some(log),
         None => DigestLog::recover(disk).ok().flatten(),
     };
+    // Only a verification corrects digests that are of this cut already.
+    let corrects = log
+        .as_ref()
+        .is_some_and(|log| log.spec().id.from == Some(cycle));
+    if store.point() == Some(cycle) && !corrects {
+        return Some(store);
+    }
     let Some(log) = log.filter(|log| log.spec().id.cycle <= cycle) else {
         return Some(store);
     };

@@ -9,8 +9,9 @@ use crate::pair::record::Init;
 use crate::pair::side::Order;
 use crate::pair::source::Ship;
 use crate::pair::{Cause, Refused};
-use crate::units::ImageState;
-use crate::wire::control::{ChangeList, InitOrder, Request, Response, ShipOrder};
+use crate::units::{Extent, ImageState};
+use crate::wire::BLOCK_BYTES;
+use crate::wire::control::{ChangeList, InitOrder, Request, Response, ShipOrder, VerifyOrder};
 
 impl Mover {
     /// Takes an order, or says why not.
@@ -40,7 +41,8 @@ impl Mover {
         }
         let order = match request {
             Request::Init(init) => Order::Init(init_of(init)),
-            Request::Ship(ship) => return self.ship(ship),
+            Request::Ship(ship) => return self.ship(ship, None),
+            Request::Verify(verify) => return self.verify(verify),
             Request::Receive(receive) => {
                 self.needs_device(true)?;
                 let actions = self.side.order(Order::Receive(receive.cycle))?;
@@ -69,7 +71,27 @@ impl Mover {
         Ok(())
     }
 
-    fn ship(&mut self, order: ShipOrder) -> Result<(), Refused> {
+    /// A range is verified as a cut is shipped: the committed one, without any list.
+    fn verify(&mut self, order: VerifyOrder) -> Result<(), Refused> {
+        let range = blocks_around(order.range, self.setup.size());
+        let ship = ShipOrder {
+            cycle: order.cycle,
+            peer: order.peer,
+            peer_site: order.peer_site,
+            changes: ChangeList::Nothing,
+            changes_reason: String::new(),
+            discard_consent: None,
+            transfer: order.transfer,
+        };
+        let before = self.side.shipping();
+        self.ship(ship, Some(range))?;
+        if before.is_none() {
+            self.source.read_rate = order.read_bytes_per_second;
+        }
+        Ok(())
+    }
+
+    fn ship(&mut self, order: ShipOrder, verify: Option<Extent>) -> Result<(), Refused> {
         self.needs_device(false)?;
         let kept = self.kept().map(|(point, _)| point);
         let before = self.side.shipping();
@@ -80,6 +102,7 @@ impl Mover {
             list_reason: order.changes_reason.clone(),
             kept,
             consent: order.discard_consent,
+            verify,
         }))?;
         self.link.throttle.set(order.transfer.bytes_per_second);
         self.watch.stall_ms = order.transfer.stall_timeout_ms.max(1);
@@ -97,6 +120,7 @@ impl Mover {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner) = feed;
             self.source.list = list;
+            self.source.read_rate = None;
             self.source.order = Some(order);
         }
         self.follow(actions);
@@ -116,6 +140,14 @@ impl Mover {
             Some(_) => Ok(()),
         }
     }
+}
+
+/// The whole blocks that `range` touches of a volume of `size` bytes.
+fn blocks_around(range: Extent, size: u64) -> Extent {
+    let start = range.offset / BLOCK_BYTES * BLOCK_BYTES;
+    let end = range.offset.saturating_add(range.len);
+    let end = end.div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES);
+    Extent::new(start, end.min(size).saturating_sub(start))
 }
 
 fn init_of(order: InitOrder) -> Init {

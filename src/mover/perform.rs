@@ -16,7 +16,7 @@ use crate::mover::source::ship::{Job, Shipment};
 use crate::mover::target::{receive::Item, staging::drop_staged};
 use crate::pair::handshake::Superblock as PeerSuperblock;
 use crate::pair::message::{Begin, Message as Word, goes_in_place};
-use crate::pair::resync::Plan;
+use crate::pair::resync::{Candidates, Plan};
 use crate::pair::side::Event;
 use crate::pair::{Action, Cause, Outcome, Record, Refused, target};
 use crate::seam::{Link as _, Session, dial};
@@ -238,6 +238,10 @@ impl Mover {
         tracing::info!(rung = ?plan.rung.rung, reason = plan.rung.reason, from, "shipping");
         if let Some(track) = &mut self.track {
             track.rung = Some(plan.rung.clone());
+            if let Candidates::Range(range) = plan.candidates {
+                track.range = Some(range);
+                track.planned_bytes = range.len;
+            }
         }
         let kept = self.kept();
         let job = Job {
@@ -249,6 +253,7 @@ impl Mover {
             disk: self.setup.disk.clone(),
             list: self.source.list.take(),
             kept,
+            read_rate: self.source.read_rate,
             compression: order.transfer.compression,
             clock: self.setup.clock.clone(),
             words: link.words(),
@@ -339,7 +344,8 @@ impl Mover {
         self.last = Some(match outcome {
             Outcome::Applied(cycle) => {
                 track.cycle = cycle;
-                CycleOutcome::Applied(track.report())
+                let differing = self.source.shipment.as_ref().map(|s| s.count.differing());
+                track.outcome(differing.map(|ranges| ranges.clone()))
             }
             Outcome::Failed(cycle, refused) => CycleOutcome::Failed {
                 cycle,

@@ -6,9 +6,9 @@ use crate::mover::link::LinkCount;
 use crate::mover::source::scan::ShipCount;
 use crate::mover::target::receive::ReceiveCount;
 use crate::pair::cycle;
-use crate::units::{CyclePhase, Decision, Point, Progress, RungUse};
+use crate::units::{CyclePhase, Decision, Extent, Point, Progress, RungUse};
 use crate::wire::CycleSum;
-use crate::wire::control::CycleReport;
+use crate::wire::control::{CycleOutcome, CycleReport, VerifyReport};
 
 /// Milliseconds on the monotonic clock at which parts of a cycle began or ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +32,8 @@ pub struct CycleTrack {
     pub rung: Option<RungUse>,
     /// The size of the volume in bytes, or less where less has to be looked at.
     pub planned_bytes: u64,
+    /// Source: the range that is verified.
+    pub range: Option<Extent>,
     /// What the whole set amounts to, once known.
     pub sum: Option<CycleSum>,
     /// Milliseconds that the target says applying took.
@@ -54,6 +56,7 @@ impl CycleTrack {
             decision: None,
             rung: None,
             planned_bytes: 0,
+            range: None,
             sum: None,
             apply_ms: 0,
             times: Times {
@@ -93,7 +96,9 @@ impl CycleTrack {
 
     /// Takes over what a shipment has counted.
     pub fn shipped(&mut self, count: &ShipCount) {
-        self.done_bytes = count.through.load(Ordering::Relaxed);
+        let from = self.range.map_or(0, |range| range.offset);
+        let through = count.through.load(Ordering::Relaxed);
+        self.done_bytes = through.saturating_sub(from);
         self.read_bytes = count.read.load(Ordering::Relaxed);
         self.data_bytes = count.data.load(Ordering::Relaxed);
         self.zero_bytes = count.zero.load(Ordering::Relaxed);
@@ -131,9 +136,20 @@ impl CycleTrack {
         }
     }
 
-    /// The account of a cycle that came to its end.
+    /// How a cycle that came to its end is told; `differing` is what a verification has found.
     #[must_use]
-    pub fn report(&self) -> CycleReport {
+    pub fn outcome(&self, differing: Option<Vec<Extent>>) -> CycleOutcome {
+        match self.range {
+            None => CycleOutcome::Applied(self.report()),
+            Some(range) => CycleOutcome::Verified(Box::new(VerifyReport {
+                range,
+                differing: differing.unwrap_or_default(),
+                cycle: self.report(),
+            })),
+        }
+    }
+
+    fn report(&self) -> CycleReport {
         let Times {
             began,
             shipping,

@@ -117,6 +117,8 @@ pub(super) struct LinkState {
 #[derive(Default)]
 pub(super) struct SourceState {
     pub(super) order: Option<ShipOrder>,
+    /// The most bytes a second that each side reads of what is verified.
+    pub(super) read_rate: Option<u64>,
     pub(super) feed: FeedSlot,
     pub(super) list: Option<mpsc::Receiver<Part>>,
     pub(super) dialing: u64,

@@ -1,7 +1,7 @@
 //! What a target checks for itself before it takes a cycle, whatever the source has decided.
 
 use crate::pair::message::Begin;
-use crate::pair::{Cause, Record, Refused, fence};
+use crate::pair::{Cause, Record, Refused, fence, verify};
 use crate::units::{HandshakeMode, Point};
 
 /// Lets a cycle pass when all is right: the epoch, the size, that a
@@ -57,5 +57,5 @@ pub fn admits(record: &Record, size: u64, expected: Point, begin: &Begin) -> Res
             format!("cut {} is older than the image here", begin.cycle),
         ));
     }
-    Ok(())
+    verify::admits(record, begin)
 }

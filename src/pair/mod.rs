@@ -12,6 +12,7 @@
 //! | What does a shipping side do next? | [`source`] |
 //! | What does a receiving side do next? | [`target`] |
 //! | What does a receiving side check for itself? | [`admit`] |
+//! | When are the two committed images compared, and how? | [`verify`] |
 //! | May this side become primary, and with which image? | [`promote`] |
 //! | What is an old primary worth afterwards? | [`demote`] |
 //! | What does a driver have to do? | [`action`] |
@@ -34,6 +35,7 @@ pub mod side;
 pub mod source;
 pub mod target;
 mod target_state;
+pub mod verify;
 #[cfg(test)]
 mod walk_tests;
 

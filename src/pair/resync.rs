@@ -8,9 +8,10 @@
 //! one cycle is right as long as each byte's range is dealt with by one of them. That is why a fall
 //! in the middle of a cycle goes on from the position that the broken rung had reached.
 
-use crate::units::{HandshakeMode, Point, Rung, RungUse};
+use crate::units::{Extent, HandshakeMode, Point, Rung, RungUse};
 
 use crate::pair::handshake::Log;
+use crate::pair::verify;
 
 /// The list that the operator feeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub enum Candidates {
     Allocated,
     /// The whole volume, read.
     Everything,
+    /// This range, read.
+    Range(Extent),
     /// None: the standby holds the cut.
     None,
 }
@@ -74,6 +77,8 @@ pub struct Means {
     pub list_reason: String,
     /// The cut that the digests kept here describe.
     pub kept: Option<Point>,
+    /// The range to verify, where nothing new is shipped.
+    pub verify: Option<Extent>,
 }
 
 /// What Snapshot mode passes for the handshake's log: the changes since the standby's point are
@@ -98,6 +103,9 @@ pub fn snapshot_log(
 /// The best rung that these means allow.
 #[must_use]
 pub fn plan(means: &Means) -> Plan {
+    if let Some(range) = means.verify {
+        return verify::plan(range);
+    }
     match means.mode {
         HandshakeMode::None => Plan {
             candidates: Candidates::None,
@@ -226,6 +234,7 @@ mod tests {
             list,
             list_reason: "the driver has no SnapshotMetadata".into(),
             kept,
+            verify: None,
         }
     }
 

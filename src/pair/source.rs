@@ -13,8 +13,8 @@ use crate::pair::action::{Action, Outcome};
 use crate::pair::handshake::{Inputs, PrimaryView, StandbyView, decide};
 use crate::pair::message::{Begin, Greeting, Hello, Message};
 use crate::pair::resync::{self, List, Means};
-use crate::pair::{Cause, Record, Refused, fence};
-use crate::units::{CyclePhase, Decision, Epoch, HandshakeMode, Point, Role};
+use crate::pair::{Cause, Record, Refused, fence, verify};
+use crate::units::{CyclePhase, Decision, Epoch, Extent, HandshakeMode, Point, Role};
 
 /// The order to ship a cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Ship {
     pub kept: Option<Point>,
     /// Consent to overwrite a diverged target, for exactly this epoch.
     pub consent: Option<Epoch>,
+    /// The range to verify, where nothing new is shipped.
+    pub verify: Option<Extent>,
 }
 
 /// What can happen to a shipping side.
@@ -150,6 +152,7 @@ impl Source {
                 record.committed.unwrap_or(ship.cycle)
             )));
         }
+        verify::ordered(record, &ship)?;
         match self.cycle() {
             Some(cycle) if cycle == ship.cycle => return Ok(Vec::new()),
             Some(cycle) => {
@@ -248,7 +251,7 @@ impl Source {
         let standby = greeting.record().and_then(Record::head);
         let decision = decide(&inputs(record, &ship, greeting));
         let mut actions = vec![Action::Decided(decision.clone())];
-        if let Some(refused) = held(&decision) {
+        if let Some(refused) = held(&decision).or_else(|| verify::unfit(&ship, &decision)) {
             actions.push(Action::Send(Message::Refuse(refused.clone())));
             actions.extend(self.fail(refused));
             return actions;
@@ -259,6 +262,7 @@ impl Source {
             list: ship.list,
             list_reason: ship.list_reason.clone(),
             kept: ship.kept,
+            verify: ship.verify,
         };
         actions.push(Action::Send(Message::Begin(Begin {
             cycle: ship.cycle,
@@ -343,21 +347,27 @@ impl Source {
         match &self.state {
             // A target that holds the cut says so at once, and a first copy goes in place: nothing is
             // staged before it is applied.
+            // Of a verification that would mean that nothing was compared.
+            State::Beginning(ship, _) if ship.verify.is_some() => self.surprised(&Message::Applied),
             State::Applying(ship) | State::Ending(ship) | State::Beginning(ship, _) => {
-                let cycle = ship.cycle;
-                self.done(cycle)
+                let (cycle, verified) = (ship.cycle, ship.verify.is_some());
+                self.done(cycle, verified)
             }
             _ => self.surprised(&Message::Applied),
         }
     }
 
-    fn done(&mut self, cycle: Point) -> Vec<Action> {
+    fn done(&mut self, cycle: Point, verified: bool) -> Vec<Action> {
         self.go(State::Idle);
-        vec![
+        let mut actions = vec![
             Action::Phase(CyclePhase::Applied),
             Action::Hangup,
             Action::Finish(Outcome::Applied(cycle)),
-        ]
+        ];
+        if verified {
+            actions.extend(verify::done(cycle));
+        }
+        actions
     }
 
     fn fail(&mut self, refused: Refused) -> Vec<Action> {

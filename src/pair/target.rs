@@ -19,8 +19,8 @@ use crate::pair::message::{Begin, Greeting, Hello, Message, goes_in_place};
 use crate::pair::promote::{self, Before, Promote};
 use crate::pair::source::word;
 use crate::pair::target_state::{Incoming, Name, State, may_follow};
-use crate::pair::{Cause, Record, Refused, fence};
-use crate::units::{CyclePhase, Epoch, ImageState, Point, Role};
+use crate::pair::{Cause, Record, Refused, fence, verify};
+use crate::units::{CyclePhase, Epoch, ImageState, Point, Role, Rung};
 
 /// What can happen to a receiving side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,7 +299,7 @@ impl Target {
             };
             actions.push(Action::Persist(Box::new(fenced)));
         }
-        if record.applied == Some(cycle) && !record.diverged {
+        if record.applied == Some(cycle) && !record.diverged && begin.rung != Rung::Verify {
             self.go(State::Idle);
             actions.extend([
                 Action::Send(Message::Applied),
@@ -404,6 +404,9 @@ impl Target {
             Action::Phase(CyclePhase::Applied),
             Action::Finish(Outcome::Applied(cycle)),
         ];
+        if record.committed == Some(cycle) {
+            actions.extend(verify::done(cycle));
+        }
         if let Some(order) = then {
             actions.extend(record_promotion(&record, &order));
         }

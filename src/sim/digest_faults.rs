@@ -192,6 +192,25 @@ fn a_log_that_counts_from_another_cut_makes_the_digests_unknown() {
     assert_eq!(open(&disk).point(), Some(Point::new(1, 9)));
 }
 
+/// A verification finds that a digest kept of the committed cut was wrong: it is replaced, and a
+/// crash meanwhile leaves no other one wrong.
+#[test]
+fn a_log_from_a_cut_to_itself_corrects_the_digests() {
+    let disk = SimDisk::new(1 << 30, 1);
+    let mut store = open(&disk);
+    store
+        .commit(write_log(&disk, None, 1, &[(0, 9, 1)]).unwrap())
+        .unwrap();
+    let correction = [(2, 1, 3), (4, 1, 0)];
+    let log = write_log(&disk, Some(1), 1, &correction).unwrap();
+    disk.fail(Fault::once(Operation::Write, 1));
+    assert!(store.commit(log).is_err());
+    disk.heal();
+    disk.crash();
+    let image = change(&change(&Image::new(), &[(0, 9, 1)]), &correction);
+    assert_eq!(unknown(&open(&disk), &BTreeMap::from([(1, image)])), 0);
+}
+
 #[test]
 fn a_log_goes_on_after_a_crash_with_the_same_sum() {
     let disk = SimDisk::new(1 << 30, 1);

@@ -366,6 +366,7 @@ impl World {
                 list_reason: String::new(),
                 kept: None,
                 consent: self.operator.consent,
+                verify: None,
             },
             list: blocks,
         }

@@ -171,6 +171,8 @@ impl Shipment {
         match self.plan.candidates {
             Candidates::None => Next::End,
             Candidates::Everything => Next::Read(block),
+            Candidates::Range(range) if self.at >= range.end() => Next::End,
+            Candidates::Range(range) => Next::Read(block.max(range.offset / BLOCK_BYTES)),
             Candidates::Delta => match listed() {
                 Err(why) => Next::Broken(why),
                 Ok(Some(listed)) if listed < block_count(self.size) => Next::Read(listed),

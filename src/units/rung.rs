@@ -13,6 +13,8 @@ pub enum Rung {
     Digests,
     /// The whole volume is read and every non-zero block is sent.
     FullRead,
+    /// A verification: nothing is said to have changed, and both sides read their image.
+    Verify,
 }
 
 /// The rung that a cycle stands on, and why it is no better one.

@@ -65,6 +65,8 @@ pub enum Request {
     },
     /// End the process after finishing what is durable.
     Shutdown,
+    /// Source: compare a range of the committed image with the target's, and repair what differs.
+    Verify(VerifyOrder),
 }
 
 /// The first superblock of a site.
@@ -118,6 +120,24 @@ pub struct ShipOrder {
     /// Consent to overwrite a diverged target, valid for exactly this epoch.
     pub discard_consent: Option<Epoch>,
     /// How to send.
+    pub transfer: Transfer,
+}
+
+/// Compare a range of the image of a committed cut with the target's, and repair what differs. The
+/// target is ordered to [`Request::Receive`] the same cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyOrder {
+    /// The committed cut, whose image is on the source's device.
+    pub cycle: Point,
+    /// The target mover's address, `host:port`.
+    pub peer: String,
+    /// The target's site, checked against its certificate.
+    pub peer_site: SiteName,
+    /// What is compared. It is widened to whole blocks and cut off at the end of the volume.
+    pub range: Extent,
+    /// The most bytes a second that each side reads; `None` for no limit.
+    pub read_bytes_per_second: Option<u64>,
+    /// How to send what differs.
     pub transfer: Transfer,
 }
 
@@ -333,6 +353,8 @@ pub enum CycleOutcome {
         /// Whether trying the same cycle again can help.
         retryable: bool,
     },
+    /// Source: a range was compared, and what differed is repaired.
+    Verified(Box<VerifyReport>),
 }
 
 /// What a finished cycle moved and how long it took. Times are milliseconds, amounts bytes.
@@ -358,6 +380,21 @@ pub struct CycleReport {
     pub ship_ms: u64,
     /// Applying and flushing.
     pub apply_ms: u64,
+}
+
+/// The most ranges that a [`VerifyReport`] names.
+pub const DIFFERING_MAX: usize = 16;
+
+/// What a verification found and did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReport {
+    /// What was compared.
+    pub range: Extent,
+    /// The first ranges that differed, at most [`DIFFERING_MAX`]. How many bytes they all are is
+    /// the sum of the data and the zeros in `cycle`.
+    pub differing: Vec<Extent>,
+    /// What was read and moved. Everything that differed was repaired.
+    pub cycle: CycleReport,
 }
 
 #[cfg(test)]

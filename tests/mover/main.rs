@@ -9,4 +9,5 @@ mod handshake;
 mod kills;
 mod orders;
 mod salvage;
+mod verify;
 mod world;

@@ -113,6 +113,10 @@ impl Candidates {
         kind: resync::Candidates,
         list: Option<ListReader>,
     ) -> Candidates {
+        let (size, at) = match kind {
+            resync::Candidates::Range(range) => (range.end().min(size), range.offset.max(at)),
+            _ => (size, at),
+        };
         Candidates {
             device,
             size,
@@ -146,7 +150,7 @@ impl Candidates {
                 self.at = self.size;
                 Ok(Next::End)
             }
-            resync::Candidates::Everything => {
+            resync::Candidates::Everything | resync::Candidates::Range(_) => {
                 let data = self.device.next_data(self.at)?;
                 Ok(self.data_at(data))
             }

@@ -7,9 +7,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::journal::{DigestReader, JournalError};
+use crate::mover::source::throttle::Throttle;
 use crate::pair::resync::Compare;
 use crate::seam::DiskError;
 use crate::units::Extent;
@@ -44,6 +46,15 @@ struct StandbyDigests {
     windows: BTreeMap<u64, Option<Vec<BlockDigest>>>,
     /// Windows that were asked for and have not come.
     asked: BTreeSet<u64>,
+    /// How fast both sides read, where that has a limit.
+    pace: Option<Pace>,
+}
+
+/// A limit on what is read. The standby reads what it is asked for, and this side reads no further
+/// than it has answers, so that one valve on the questions holds for both.
+struct Pace {
+    throttle: Throttle,
+    runtime: Handle,
 }
 
 impl Reference {
@@ -67,9 +78,18 @@ impl Reference {
                 size,
                 windows: BTreeMap::new(),
                 asked: BTreeSet::new(),
+                pace: None,
             }),
             stopped,
         }
+    }
+
+    /// Lets neither side read more than `bytes_per_second`.
+    pub fn limit(&self, bytes_per_second: u64, runtime: Handle) {
+        lock(&self.standby).pace = Some(Pace {
+            throttle: Throttle::new(Some(bytes_per_second)),
+            runtime,
+        });
     }
 
     /// Compares with something else from now on.
@@ -133,7 +153,7 @@ impl StandbyDigests {
         for (block, digest) in (first..).zip(out.iter_mut()) {
             let window = block / REQUEST_BLOCKS * REQUEST_BLOCKS;
             while !self.windows.contains_key(&window) {
-                self.ask_ahead(window)?;
+                self.ask_ahead(window, stopped)?;
                 self.take_answer(stopped)?;
             }
             *digest = match &self.windows[&window] {
@@ -149,9 +169,11 @@ impl StandbyDigests {
 
     /// Asks for a window and those after it that are likely to be needed next. Windows are asked for
     /// in any order, because several threads read.
-    fn ask_ahead(&mut self, window: u64) -> io::Result<()> {
+    fn ask_ahead(&mut self, window: u64, stopped: &AtomicBool) -> io::Result<()> {
         let end = wire::block_count(self.size);
-        for ahead in 0..REQUESTS_MAX {
+        // With a limit the answers are never what is waited for.
+        let windows = if self.pace.is_some() { 1 } else { REQUESTS_MAX };
+        for ahead in 0..windows {
             let first = window + ahead * REQUEST_BLOCKS;
             let needed = ahead == 0 || self.asked.len() < REQUESTS_MAX as usize;
             if first >= end
@@ -163,6 +185,9 @@ impl StandbyDigests {
             }
             let offset = first * BLOCK_BYTES;
             let len = (REQUEST_BLOCKS * BLOCK_BYTES).min(self.size - offset);
+            if let Some(pace) = &self.pace {
+                pace.take(len, stopped)?;
+            }
             let request = DigestRequest {
                 extent: Extent::new(offset, len),
             };
@@ -175,9 +200,7 @@ impl StandbyDigests {
 
     fn take_answer(&mut self, stopped: &AtomicBool) -> io::Result<()> {
         loop {
-            if stopped.load(Ordering::Acquire) {
-                return Err(io::Error::other("the cycle was stopped"));
-            }
+            look(stopped)?;
             match self.answers.recv_timeout(LOOK_AGAIN) {
                 Ok(answer) => {
                     let first = answer.extent.offset / BLOCK_BYTES;
@@ -191,6 +214,28 @@ impl StandbyDigests {
             }
         }
     }
+}
+
+impl Pace {
+    /// Waits until `bytes` may be read.
+    fn take(&self, bytes: u64, stopped: &AtomicBool) -> io::Result<()> {
+        loop {
+            look(stopped)?;
+            let waited = self.runtime.block_on(async {
+                tokio::time::timeout(LOOK_AGAIN, self.throttle.take(bytes)).await
+            });
+            if waited.is_ok() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn look(stopped: &AtomicBool) -> io::Result<()> {
+    if stopped.load(Ordering::Acquire) {
+        return Err(io::Error::other("the cycle was stopped"));
+    }
+    Ok(())
 }
 
 fn gone() -> io::Error {

@@ -49,7 +49,7 @@ impl Gathered {
         size: u64,
     ) -> Result<Option<Gathered>, Refused> {
         let counts = id.from.is_some() && id.from == kept;
-        let everything = plan.candidates != Candidates::Delta;
+        let everything = !matches!(plan.candidates, Candidates::Delta | Candidates::Range(_));
         let (from, whole) = match (counts, everything) {
             (true, _) => (id.from, false),
             (false, true) => (None, true),

@@ -1,9 +1,9 @@
 //! From what the volume's reader finds to batches: the cycle's digest, the digests kept for the next
 //! cycle, small batches joined, and what the target has already left out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
@@ -13,6 +13,7 @@ use crate::mover::source::gather::Gathered;
 use crate::pair::{Cause, Refused};
 use crate::units::Extent;
 use crate::volume::ReadBatch;
+use crate::wire::control::DIFFERING_MAX;
 use crate::wire::{
     BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BatchData, CycleDigest, CycleSum, Region,
     RegionKind, WINDOW_BYTES, blocks_of,
@@ -36,6 +37,30 @@ pub struct ShipCount {
     pub through: AtomicU64,
     /// Whether the scan is not wanted any more.
     pub stopped: Arc<AtomicBool>,
+    /// The first ranges that differed, where a range is verified.
+    differing: Mutex<Vec<Extent>>,
+}
+
+impl ShipCount {
+    /// Notes what differs, in order of position.
+    pub fn differs(&self, regions: &[Region]) {
+        let mut known = self.differing();
+        for Region { extent, .. } in regions {
+            let room = known.len() < DIFFERING_MAX;
+            match known.last_mut() {
+                Some(last) if last.end() == extent.offset => last.len += extent.len,
+                _ if room => known.push(*extent),
+                _ => {}
+            }
+        }
+    }
+
+    /// The first ranges that differed.
+    pub fn differing(&self) -> MutexGuard<'_, Vec<Extent>> {
+        self.differing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A scan under way.

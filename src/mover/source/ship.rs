@@ -59,6 +59,8 @@ pub struct Job {
     pub list: Option<mpsc::Receiver<Part>>,
     /// The digests kept here, and the cut that they are of.
     pub kept: Option<(Point, DigestReader)>,
+    /// The most bytes a second that each side reads of a range that is verified.
+    pub read_rate: Option<u64>,
     /// Whether to compress.
     pub compression: Compression,
     /// Measures time.
@@ -203,14 +205,22 @@ impl Worker {
             plans,
             answers,
         } = self;
+        // Only what is verified is named; of news there may be very many ranges.
+        let (end, names) = match job.plan.candidates {
+            resync::Candidates::Range(range) => (range.end().min(job.size), true),
+            _ => (job.size, false),
+        };
         let reference = Arc::new(Reference::new(
             job.plan.compare,
             job.kept.map(|(_, reader)| reader),
             job.words,
             answers,
-            job.size,
+            end,
             count.stopped.clone(),
         ));
+        if let Some(rate) = job.read_rate {
+            reference.limit(rate, job.runtime.clone());
+        }
         let list = job.list.map(|parts| ListReader::new(parts, job.runtime));
         let plan = job.plan;
         let sends_all =
@@ -243,8 +253,13 @@ impl Worker {
                 .read
                 .store(reader.counters().read_bytes, Ordering::Relaxed);
             match read {
-                Some(batch) => scan.take(batch)?,
-                None => return scan.finish(job.size),
+                Some(read) => {
+                    if names {
+                        count.differs(&read.batch.regions);
+                    }
+                    scan.take(read)?;
+                }
+                None => return scan.finish(end),
             }
         }
     }

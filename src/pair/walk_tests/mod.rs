@@ -7,4 +7,5 @@
 mod parts;
 mod source;
 mod target;
+mod verify;
 mod words;

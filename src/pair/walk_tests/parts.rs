@@ -159,6 +159,7 @@ pub(super) fn ship(cycle: Point) -> Ship {
         list_reason: "the driver lists changes".into(),
         kept: Some(Point::new(2, 5)),
         consent: None,
+        verify: None,
     }
 }
 

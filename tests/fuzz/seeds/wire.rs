@@ -109,6 +109,21 @@ fn batch(compression: Compression) -> Message {
     Message::Batch(pack(cycle().cycle, 7, batch_data(), &mut compressor))
 }
 
+fn verification() -> Request {
+    Request::Verify(VerifyOrder {
+        cycle: cycle().cycle,
+        peer: "10.0.0.1:7400".into(),
+        peer_site: site("west"),
+        range: Extent::new(1 << 24, 1 << 30),
+        read_bytes_per_second: Some(100 << 20),
+        transfer: Transfer {
+            bytes_per_second: None,
+            compression: Compression::Auto,
+            stall_timeout_ms: 60_000,
+        },
+    })
+}
+
 fn requests() -> Vec<Request> {
     let (epoch, wish) = (Epoch(3), site("west"));
     vec![
@@ -351,6 +366,7 @@ pub fn controls() -> Vec<Vec<u8>> {
     requests
         .map(|request| marked(0, Message::Request(Box::new(request))))
         .chain(responses.map(|response| marked(1, Message::Response(Box::new(response)))))
+        .chain([marked(0, Message::Request(Box::new(verification())))])
         .collect()
 }
 
