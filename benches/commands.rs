@@ -35,11 +35,6 @@ pub fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
     Ok(File::open(to)?.sync_all()?)
 }
 
-/// Fails unless both files hold the same.
-pub fn compare(ours: &Path, theirs: &Path) -> Result<()> {
-    run(Command::new("cmp").arg(ours).arg(theirs))
-}
-
 /// Makes everything durable that is on its way to the disk from earlier work, and forgets what is
 /// cached of files.
 pub fn drop_caches() -> Result<()> {

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use rustix::fs::{FallocateFlags, fallocate};
 
-use crate::commands;
+use crate::{commands, compare};
 
 /// Stripes of an image, whatever its size: those of 4 GiB are 64 MiB long.
 const STRIPES: u64 = 64;
@@ -27,6 +27,12 @@ pub const BLOCK: u64 = 4096;
 /// Bytes that are written at once.
 const PIECE: usize = 1 << 20;
 
+/// Ranges of data in a sparse image, each of a piece.
+const SPARSE_EXTENTS: u64 = 256;
+
+/// Blocks that a sparse image's variant has written.
+const SPARSE_BLOCKS: u64 = 16 * 1024;
+
 /// An image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -38,6 +44,20 @@ pub enum Kind {
     Large,
     /// What compresses overwritten with zeros, and half of what is random discarded.
     Zeros,
+    /// Another volume, of so many GiB with next to nothing in them.
+    Sparse(u64),
+    /// That one with blocks written all over it.
+    SparseChanged(u64),
+}
+
+impl Kind {
+    /// What it was made from.
+    pub fn origin(self) -> Kind {
+        match self {
+            Kind::SparseChanged(gib) | Kind::Sparse(gib) => Kind::Sparse(gib),
+            _ => Kind::Base,
+        }
+    }
 }
 
 /// What a stripe holds.
@@ -69,33 +89,45 @@ impl Images {
 
     /// The file of an image, which is made where it is not there yet.
     pub fn file(&self, kind: Kind) -> Result<PathBuf> {
-        let path = self.directory.join(format!("{kind:?}.img").to_lowercase());
+        let name = format!("{kind:?}.img").to_lowercase();
+        let path = self.directory.join(name.replace(['(', ')'], "-"));
         if path.exists() {
             return Ok(path);
         }
         eprintln!("making {}", path.display());
         let new = path.with_extension("new");
-        if kind == Kind::Base {
-            self.make_base(&new)?;
-        } else {
-            commands::copy_sparse(&self.file(Kind::Base)?, &new)?;
-            self.change(kind, &new)?;
+        match kind {
+            Kind::Base => self.make_base(&new)?,
+            Kind::Sparse(gib) => make_sparse(&new, gib)?,
+            Kind::SparseChanged(gib) => {
+                commands::copy_sparse(&self.file(Kind::Sparse(gib))?, &new)?;
+                self.change(kind, &new)?;
+            }
+            Kind::Random | Kind::Large | Kind::Zeros => {
+                commands::copy_sparse(&self.file(Kind::Base)?, &new)?;
+                self.change(kind, &new)?;
+            }
         }
         std::fs::rename(&new, &path)?;
         Ok(path)
     }
 
-    /// Everything that is allocated in the base and those variants that keep its holes.
-    pub fn allocated(&self) -> Vec<Extent> {
+    /// Everything that is allocated in an image, as a driver that knows would list it.
+    pub fn allocated(&self, kind: Kind) -> Result<Vec<Extent>> {
+        compare::allocated(&File::open(self.file(kind)?)?)
+    }
+
+    fn with_data(&self) -> Vec<Extent> {
         let stripes = (0..STRIPES).filter(|stripe| stripe_kind(*stripe) != Stripe::Hole);
         let set = ExtentSet::union(stripes.map(|stripe| self.stripe(stripe)));
         set.as_slice().to_vec()
     }
 
-    /// What differs between the base and `kind`.
+    /// What differs between `kind` and what it was made from.
     pub fn changed(&self, kind: Kind) -> Vec<Extent> {
         let set = match kind {
-            Kind::Base => ExtentSet::default(),
+            Kind::Base | Kind::Sparse(_) => ExtentSet::default(),
+            Kind::SparseChanged(gib) => spread(gib, SPARSE_BLOCKS, BLOCK),
             Kind::Random => self.scattered(),
             Kind::Large => ExtentSet::union((0..RANDOM_FIRST).map(|stripe| self.stripe(stripe))),
             Kind::Zeros => ExtentSet::union(self.zeroed().into_iter().chain(self.discarded())),
@@ -124,7 +156,7 @@ impl Images {
 
     /// One block in a hundred of all, each where there is data.
     fn scattered(&self) -> ExtentSet {
-        let allocated = self.allocated();
+        let allocated = self.with_data();
         let blocks: u64 = allocated.iter().map(|extent| extent.len / BLOCK).sum();
         let wanted = self.size / BLOCK / 100;
         let chosen = rand::seq::index::sample(
@@ -163,8 +195,8 @@ impl Images {
         let file = OpenOptions::new().write(true).open(path)?;
         let mut random = StdRng::seed_from_u64(2);
         match kind {
-            Kind::Base => {}
-            Kind::Random | Kind::Large => {
+            Kind::Base | Kind::Sparse(_) => {}
+            Kind::Random | Kind::Large | Kind::SparseChanged(_) => {
                 for extent in self.changed(kind) {
                     fill(&file, extent, &mut random, Stripe::Random)?;
                 }
@@ -181,6 +213,22 @@ impl Images {
         }
         Ok(file.sync_all()?)
     }
+}
+
+/// `count` ranges of `len` bytes each, spread evenly over `gib` GiB.
+fn spread(gib: u64, count: u64, len: u64) -> ExtentSet {
+    let step = (gib << 30) / count / BLOCK * BLOCK;
+    ExtentSet::union((0..count).map(|number| Extent::new(number * step, len)))
+}
+
+fn make_sparse(path: &Path, gib: u64) -> Result<()> {
+    let file = File::create(path)?;
+    file.set_len(gib << 30)?;
+    let mut random = StdRng::seed_from_u64(gib);
+    for extent in spread(gib, SPARSE_EXTENTS, PIECE as u64).as_slice() {
+        fill(&file, *extent, &mut random, Stripe::Random)?;
+    }
+    Ok(file.sync_all()?)
 }
 
 fn stripe_kind(number: u64) -> Stripe {

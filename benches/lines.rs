@@ -20,6 +20,10 @@ pub enum Goal {
     WireRatio(f64),
     /// Changed bytes a second are at least this share of what the line's link carries.
     LineRate(f64),
+    /// Wall time of this other way of ours is at most so many times that of the fastest of these.
+    OtherRatio(&'static str, f64, &'static [&'static str]),
+    /// The most memory that a mover has resident, in bytes, is at most this.
+    Peak(f64),
     /// Wall time in seconds is at most this.
     Wall(f64),
     /// Bytes on the wire are at most this.
@@ -29,9 +33,9 @@ pub enum Goal {
 /// What the target begins with, and what it becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Course {
-    /// From nothing to the base, in each round.
-    Fresh,
-    /// From the base to this image and back, in turn.
+    /// From nothing to this image, in each round.
+    Fresh(Kind),
+    /// From what this image was made from to it and back, in turn.
     Turns(Kind),
     /// From the base to this image, in each round.
     Anew(Kind),
@@ -57,16 +61,20 @@ pub struct Line {
 }
 
 const PLAIN: &[&str] = &["nbdcopy", "qemu-img convert", "rsync -W"];
-/// None that keeps digests can be had; these compute them at both sides.
 const SCANNERS: &[&str] = &["rsync", "rsync -B4096", "diskrsync"];
+/// None that keeps digests can be had; these compute them at both sides.
+const DIGESTERS: &[&str] = &["rsync -B4096", "diskrsync"];
 const FLOOR: &[&str] = &["floor"];
 
+/// What a mover may take at any size of its volume, in bytes.
+const MEMORY: f64 = 64.0 * 1024.0 * 1024.0;
+
 /// All lines.
-pub const LINES: [Line; 7] = [
+pub const LINES: [Line; 11] = [
     Line {
         name: "full",
         what: "full copy",
-        course: Course::Fresh,
+        course: Course::Fresh(Kind::Base),
         finds: Finds::Listed,
         link: None,
         others: &[
@@ -75,8 +83,12 @@ pub const LINES: [Line; 7] = [
             "rsync -W",
             "diskrsync",
             "floor",
+            "one process",
         ],
-        goals: &[Goal::WallRatio(1.35, PLAIN)],
+        goals: &[
+            Goal::WallRatio(1.35, PLAIN),
+            Goal::OtherRatio("one process", 1.0, PLAIN),
+        ],
     },
     Line {
         name: "random",
@@ -90,7 +102,7 @@ pub const LINES: [Line; 7] = [
             "rsync -B4096",
             "diskrsync",
             "nbdcopy",
-            "bdsync",
+            "btrfs send -p",
         ],
         goals: &[
             Goal::WallRatio(1.3, FLOOR),
@@ -104,8 +116,8 @@ pub const LINES: [Line; 7] = [
         course: Course::Turns(Kind::Random),
         finds: Finds::Digests,
         link: None,
-        others: SCANNERS,
-        goals: &[Goal::WallRatio(0.7, SCANNERS)],
+        others: DIGESTERS,
+        goals: &[Goal::WallRatio(0.7, DIGESTERS)],
     },
     Line {
         name: "nothing",
@@ -113,7 +125,7 @@ pub const LINES: [Line; 7] = [
         course: Course::Turns(Kind::Base),
         finds: Finds::Listed,
         link: None,
-        others: &["floor", "rsync", "rsync -B4096", "diskrsync"],
+        others: &["floor", "rsync -B4096", "diskrsync"],
         goals: &[Goal::Wall(0.050), Goal::Wire(65_536.0)],
     },
     Line {
@@ -146,24 +158,60 @@ pub const LINES: [Line; 7] = [
         others: &[],
         goals: &[Goal::LineRate(0.9)],
     },
+    Line {
+        name: "sparse-64g",
+        what: "first copy of 64 GiB with 256 MiB in them",
+        course: Course::Fresh(Kind::Sparse(64)),
+        finds: Finds::Listed,
+        link: None,
+        others: &[],
+        goals: &[Goal::Peak(MEMORY)],
+    },
+    Line {
+        name: "sparse-64g-delta",
+        what: "16,384 blocks spread over 64 GiB, extents known",
+        course: Course::Turns(Kind::SparseChanged(64)),
+        finds: Finds::Listed,
+        link: None,
+        others: &[],
+        goals: &[Goal::Peak(MEMORY)],
+    },
+    Line {
+        name: "sparse-4t",
+        what: "first copy of 4 TiB with 256 MiB in them",
+        course: Course::Fresh(Kind::Sparse(4096)),
+        finds: Finds::Listed,
+        link: None,
+        others: &[],
+        goals: &[Goal::Peak(MEMORY)],
+    },
+    Line {
+        name: "sparse-4t-delta",
+        what: "16,384 blocks spread over 4 TiB, extents known",
+        course: Course::Turns(Kind::SparseChanged(4096)),
+        finds: Finds::Listed,
+        link: None,
+        others: &[],
+        goals: &[Goal::Peak(MEMORY)],
+    },
 ];
 
 impl Line {
     /// The work of a round, counted from 0.
     pub fn work(&self, images: &Images, round: usize) -> Result<Work> {
         let (from, to) = match self.course {
-            Course::Fresh => {
+            Course::Fresh(kind) => {
                 return Ok(Work {
-                    source: images.file(Kind::Base)?,
+                    source: images.file(kind)?,
                     before: None,
-                    extents: images.allocated(),
+                    extents: images.allocated(kind)?,
                 });
             }
-            Course::Anew(kind) => (Kind::Base, kind),
-            Course::Turns(kind) if round.is_multiple_of(2) => (Kind::Base, kind),
-            Course::Turns(kind) => (kind, Kind::Base),
+            Course::Anew(kind) => (kind.origin(), kind),
+            Course::Turns(kind) if round.is_multiple_of(2) => (kind.origin(), kind),
+            Course::Turns(kind) => (kind, kind.origin()),
         };
-        let differs = if from == Kind::Base { to } else { from };
+        let differs = if to.origin() == from { to } else { from };
         Ok(Work {
             source: images.file(to)?,
             before: Some(images.file(from)?),
@@ -172,11 +220,11 @@ impl Line {
     }
 
     /// Bytes that Ferry has to ship in a round.
-    pub fn bytes(&self, images: &Images) -> u64 {
+    pub fn bytes(&self, images: &Images) -> Result<u64> {
         let extents = match self.course {
-            Course::Fresh => images.allocated(),
+            Course::Fresh(kind) => images.allocated(kind)?,
             Course::Turns(kind) | Course::Anew(kind) => images.changed(kind),
         };
-        extents.iter().map(|extent| extent.len).sum()
+        Ok(extents.iter().map(|extent| extent.len).sum())
     }
 }

@@ -9,12 +9,15 @@
 //! bytes on loopback are those of the run.
 
 mod commands;
+mod compare;
 mod copier;
 mod ferry;
 mod floor;
 mod image;
+mod judge;
 mod lines;
 mod meter;
+mod one_process;
 mod peers;
 mod proxy;
 mod report;
@@ -31,7 +34,8 @@ use crate::ferry::Ferry;
 use crate::floor::Floor;
 use crate::image::Images;
 use crate::lines::{LINES, Line};
-use crate::peers::{PEERS, PeerCopier};
+use crate::one_process::OneProcess;
+use crate::peers::{Btrfs, PEERS, PeerCopier};
 use crate::report::{Done, Outcome};
 
 /// Measures Ferry beside its peers; needs root.
@@ -185,7 +189,7 @@ fn run(options: &Options, directory: &Path, line: &'static Line, images: &Images
     }
     Ok(Done {
         line,
-        bytes: line.bytes(images),
+        bytes: line.bytes(images)?,
         outcomes,
     })
 }
@@ -201,7 +205,7 @@ fn once(
     copier.prepare(&work)?;
     let sample = copier.copy(&work)?;
     if !options.unchecked {
-        commands::compare(&work.source, &copier.target())?;
+        compare::compare(&work.source, &copier.target())?;
     }
     Ok(sample)
 }
@@ -217,11 +221,16 @@ fn copiers(options: &Options, directory: &Path, line: &Line) -> Result<Vec<Box<d
     }
     for name in line.others.iter().filter(|name| wanted(name)) {
         let home = directory.join(name.replace(' ', ""));
-        if *name == "floor" {
-            found.push(Box::new(Floor::new(&home)?));
-        } else if let Some(peer) = PEERS.iter().find(|peer| peer.name == *name) {
-            let built = directory.join("bin");
-            found.push(Box::new(PeerCopier::new(peer, &home, &built)?));
+        let built = directory.join("bin");
+        match *name {
+            "floor" => found.push(Box::new(Floor::new(&home)?)),
+            "one process" => found.push(Box::new(OneProcess::new(&home)?)),
+            "btrfs send -p" => found.push(Box::new(Btrfs::new(&home, &built)?)),
+            name => {
+                let peer = PEERS.iter().find(|peer| peer.name == name);
+                let peer = peer.with_context(|| format!("there is no peer {name}"))?;
+                found.push(Box::new(PeerCopier::new(peer, &home, &built)?));
+            }
         }
     }
     Ok(found)

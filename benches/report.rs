@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::lines::{Goal, Line};
+use crate::lines::Line;
 use crate::meter::{Sample, median};
 use crate::peers::ABSENT;
 
@@ -30,18 +30,27 @@ pub struct Done {
 }
 
 /// One row of `summary.json`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Row {
-    line: String,
-    unit: &'static str,
-    ferry: Option<f64>,
-    peer: Option<f64>,
-    peer_name: Option<String>,
-    ratio: Option<f64>,
-    goal: Option<String>,
-    holds: Option<bool>,
+    /// Which line, or all.
+    pub line: String,
+    /// What both figures are in.
+    pub unit: &'static str,
+    /// Ferry's median.
+    pub ferry: Option<f64>,
+    /// The peer's, or what is compared with.
+    pub peer: Option<f64>,
+    /// Whose that is.
+    pub peer_name: Option<String>,
+    /// The median over the rounds of the one by the other.
+    pub ratio: Option<f64>,
+    /// What is asked, where something is.
+    pub goal: Option<String>,
+    /// Whether it holds.
+    pub holds: Option<bool>,
+    /// Why the peer did not run, if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    not_run: Option<String>,
+    pub not_run: Option<String>,
 }
 
 /// Writes the table and the summary of what is done so far.
@@ -62,7 +71,7 @@ pub fn write(directory: &Path, done: &[Done], heading: &str) -> Result<()> {
 }
 
 impl Done {
-    fn samples(&self, name: &str) -> Option<&[Sample]> {
+    pub fn samples(&self, name: &str) -> Option<&[Sample]> {
         let (_, outcome) = self.outcomes.iter().find(|(own, _)| own == name)?;
         match outcome {
             Outcome::Ran(samples) if !samples.is_empty() => Some(samples),
@@ -70,33 +79,25 @@ impl Done {
         }
     }
 
-    fn ferry(&self) -> Option<&[Sample]> {
+    pub fn ferry(&self) -> Option<&[Sample]> {
         let (name, _) = self.outcomes.first()?;
         self.samples(name)
     }
 
-    fn median(&self, name: &str, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
+    pub fn median(&self, name: &str, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
         let samples = self.samples(name)?;
         Some(median(samples.iter().map(figure).collect()))
     }
 
-    /// The fastest of these that ran.
-    fn fastest<'a>(&self, of: &[&'a str]) -> Option<&'a str> {
-        let ran = of.iter().filter(|name| self.samples(name).is_some());
-        ran.copied().min_by(|a, b| {
-            let wall = |name| self.median(name, |sample| sample.wall).unwrap_or(f64::MAX);
-            wall(a).total_cmp(&wall(b))
-        })
+    /// The median over the rounds of Ferry's figure by that of `peer`.
+    pub fn ratio(&self, peer: &str, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
+        self.ratio_of(&self.outcomes.first()?.0, peer, figure)
     }
 
-    /// The median over the rounds of Ferry's figure by that of `peer`.
-    fn ratio(&self, peer: &str, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
-        let pairs = self.ferry()?.iter().zip(self.samples(peer)?);
-        Some(median(
-            pairs
-                .map(|(ours, theirs)| figure(ours) / figure(theirs))
-                .collect(),
-        ))
+    pub fn ratio_of(&self, own: &str, peer: &str, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
+        let pairs = self.samples(own)?.iter().zip(self.samples(peer)?);
+        let ratios = pairs.map(|(ours, theirs)| figure(ours) / figure(theirs));
+        Some(median(ratios.collect()))
     }
 
     fn rows(&self) -> Vec<Row> {
@@ -116,7 +117,8 @@ impl Done {
         goals.chain(peers).collect()
     }
 
-    fn compared(
+    /// Ferry's figure beside that of `peer`.
+    pub fn compared(
         &self,
         peer: &str,
         unit: &'static str,
@@ -132,70 +134,8 @@ impl Done {
             peer: self.median(peer, figure),
             peer_name: Some(peer.into()),
             ratio: self.ratio(peer, figure),
-            goal: None,
-            holds: None,
             not_run,
-        }
-    }
-
-    fn judge(&self, goal: Goal) -> Row {
-        let wall = |sample: &Sample| sample.wall;
-        let wire = |sample: &Sample| sample.wire as f64;
-        let alone = |unit, figure: &dyn Fn(&Sample) -> f64| Row {
-            line: self.line.name.into(),
-            unit,
-            ferry: self
-                .ferry()
-                .map(|samples| median(samples.iter().map(figure).collect())),
-            peer: None,
-            peer_name: None,
-            ratio: None,
-            goal: None,
-            holds: None,
-            not_run: None,
-        };
-        let against = |peers| match self.fastest(peers) {
-            Some(peer) => self.compared(peer, "s", None, wall),
-            None => alone("s", &wall),
-        };
-        match goal {
-            Goal::WallRatio(most, peers) => {
-                let row = against(peers);
-                let holds = row.ratio.map(|ratio| ratio <= most);
-                row.with(format!("ratio ≤ {most}"), holds)
-            }
-            Goal::SpeedShare(least, peers) => {
-                let mut row = against(peers);
-                row.ratio = row.ratio.map(|ratio| 1.0 / ratio);
-                let holds = row.ratio.map(|ratio| ratio >= least);
-                row.with(format!("speed ≥ {least}"), holds)
-            }
-            Goal::WireRatio(most) => {
-                let mut row = alone("bytes", &wire);
-                row.peer = Some(self.bytes as f64);
-                row.peer_name = Some("changed bytes".into());
-                row.ratio = row.ferry.map(|ferry| ferry / self.bytes as f64);
-                let holds = row.ratio.map(|ratio| ratio <= most);
-                row.with(format!("ratio ≤ {most}"), holds)
-            }
-            Goal::LineRate(least) => {
-                let mut row = alone("bytes/s", &|sample| self.bytes as f64 / sample.wall);
-                row.peer = self.line.link.map(|link| link.rate);
-                row.peer_name = row.peer.map(|_| "the link".into());
-                row.ratio = row.ferry.zip(row.peer).map(|(ferry, link)| ferry / link);
-                let holds = row.ratio.map(|ratio| ratio >= least);
-                row.with(format!("speed ≥ {least}"), holds)
-            }
-            Goal::Wall(most) => {
-                let row = alone("s", &wall);
-                let holds = row.ferry.map(|ferry| ferry <= most);
-                row.with(format!("≤ {most} s"), holds)
-            }
-            Goal::Wire(most) => {
-                let row = alone("bytes", &wire);
-                let holds = row.ferry.map(|ferry| ferry <= most);
-                row.with(format!("≤ {most} bytes"), holds)
-            }
+            ..Row::default()
         }
     }
 
@@ -241,28 +181,14 @@ impl Done {
     }
 }
 
-impl Row {
-    fn with(self, goal: String, holds: Option<bool>) -> Row {
-        Row {
-            goal: Some(goal),
-            holds,
-            ..self
-        }
-    }
-}
-
 /// A peer that can't be run anywhere.
 fn absent((name, why): &(&str, &str)) -> Row {
     Row {
         line: "all".into(),
         unit: "s",
-        ferry: None,
-        peer: None,
         peer_name: Some((*name).into()),
-        ratio: None,
-        goal: None,
-        holds: None,
         not_run: Some((*why).into()),
+        ..Row::default()
     }
 }
 

@@ -4,6 +4,7 @@
 //! it. Neither encrypts. Measured is from the start of the one at the source to the end of an fsync
 //! of the target, with the one at the target up before.
 
+mod btrfs;
 mod install;
 mod table;
 
@@ -18,6 +19,7 @@ use crate::commands;
 use crate::copier::{Copier, Target, Work};
 use crate::meter::{Meter, Sample};
 
+pub use btrfs::Btrfs;
 pub use install::install;
 pub use table::{ABSENT, PEERS};
 
@@ -82,33 +84,6 @@ impl PeerCopier {
             target: Target::new(home)?,
         })
     }
-
-    fn server(&self, place: &Place<'_>) -> Result<Server> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.home.join("server.log"))?;
-        let mut command = (self.peer.server)(place)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        let child = command
-            .spawn()
-            .with_context(|| format!("failed to start {command:?}"))?;
-        let server = Server(child);
-        let until = Instant::now() + PEER_WAIT;
-        while !listening(self.peer.port)? {
-            ensure!(
-                Instant::now() < until,
-                "{} does not listen; see {}",
-                self.peer.name,
-                self.home.join("server.log").display()
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(server)
-    }
 }
 
 impl Copier for PeerCopier {
@@ -146,7 +121,11 @@ impl Copier for PeerCopier {
         let client = (self.peer.client)(&place)?;
         commands::drop_caches()?;
         let mut meter = Meter::begin()?;
-        let server = self.server(&place)?;
+        let server = Server::start(
+            &mut (self.peer.server)(&place)?,
+            self.peer.port,
+            &self.home.join("server.log"),
+        )?;
         // The program's own file is not part of the work.
         std::fs::read(
             commands::find(&client.get_program().to_string_lossy(), &self.built)
@@ -178,6 +157,29 @@ impl Copier for PeerCopier {
 struct Server(Child);
 
 impl Server {
+    /// Starts it, and waits until it listens on `port`.
+    fn start(command: &mut Command, port: u16, log: &Path) -> Result<Server> {
+        let out = OpenOptions::new().create(true).append(true).open(log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(out);
+        let child = command
+            .spawn()
+            .with_context(|| format!("failed to start {command:?}"))?;
+        let server = Server(child);
+        let until = Instant::now() + PEER_WAIT;
+        while !listening(port)? {
+            ensure!(
+                Instant::now() < until,
+                "nobody listens on {port}; see {}",
+                log.display()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(server)
+    }
+
     fn end(mut self, serves: Serves) -> Result<()> {
         if serves == Serves::On {
             // What it has forked counts too, and only what it has waited for is counted.

@@ -90,10 +90,15 @@ pub const PEERS: [Peer; 6] = [
 ];
 
 /// Peers that are known and can't be run, each with the reason.
-pub const ABSENT: [(&str, &str); 5] = [
+pub const ABSENT: [(&str, &str); 7] = [
     ("blocksync-fast", "in no package registry"),
     ("bdsync", "in no package registry"),
     ("mscp", "in no package registry"),
+    ("VolSync", "needs a cluster; its block mover is diskrsync"),
+    (
+        "restic, borg, casync",
+        "fill a repository, from which a volume has to be restored",
+    ),
     (
         "zfs send",
         "needs a kernel module that is in no package registry for this kernel",
