@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use super::{
     bad_input, block_mode, claim_grown, commit_interrupted, deleted_in_switch, installed, io_error,
     ladder, life, mover_killed, namespace_deleted, operator_killed, quiesce, snapshot_fails,
-    stale_manifest, status_wiped,
+    staging_small, stale_manifest, status_wiped,
 };
 use crate::harness::Scene;
 
@@ -30,6 +30,7 @@ pub fn all() -> Vec<Story> {
         ladder::story(),
         claim_grown::story(),
         snapshot_fails::story(),
+        staging_small::story(),
         mover_killed::story(),
         namespace_deleted::story(),
         bad_input::story(),

@@ -16,6 +16,7 @@ pub mod operator_killed;
 pub mod quiesce;
 pub mod runner;
 pub mod snapshot_fails;
+pub mod staging_small;
 pub mod stale_manifest;
 pub mod status_wiped;
 

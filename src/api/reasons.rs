@@ -48,6 +48,10 @@ pub const SNAPSHOT_FAILED: &str = "SnapshotFailed";
 pub const MOVER_NOT_STARTING: &str = "MoverNotStarting";
 /// The cycle failed; see the message.
 pub const CYCLE_FAILED: &str = "CycleFailed";
+/// The change set does not fit into the standby's staging.
+pub const STAGING_TOO_SMALL: &str = "StagingTooSmall";
+/// A metadata volume is full.
+pub const METADATA_FULL: &str = "MetadataFull";
 /// The application still uses the claim.
 pub const WAITING_FOR_APPLICATION: &str = "WaitingForApplication";
 /// The role is being moved.

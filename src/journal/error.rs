@@ -27,7 +27,9 @@ pub enum JournalError {
         reason: String,
     },
     /// The change set does not fit.
-    #[error("the change set needs {needed} bytes of staging, but the limit is {limit}: enlarge it")]
+    #[error(
+        "the change set needs {needed} bytes of staging, but the metadata volume has room for {limit}: raise spec.transfer.metadataSize"
+    )]
     StagingTooSmall {
         /// Bytes that it needs so far.
         needed: u64,

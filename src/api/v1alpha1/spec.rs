@@ -265,7 +265,8 @@ pub struct TransferSpec {
     #[schemars(range(min = 5, max = 3600))]
     pub stall_timeout_seconds: i64,
     /// Size of each site's metadata claim (staging, digests, superblock), such as `2Gi`. When left
-    /// out: a tenth of the volume, at least 512Mi.
+    /// out: a tenth of the volume, at least 512Mi. A cycle's changes have to fit. Raised later, the
+    /// claims grow; they never shrink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 32),

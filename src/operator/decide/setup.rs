@@ -35,13 +35,17 @@ fn claims(d: &mut Draft<'_>) {
         part.max(METADATA_BYTES_MIN).next_multiple_of(1 << 20)
     });
     for site in &d.o.sites {
-        if site.metadata_claim.is_none() {
-            let class = d.set.site(&site.name).and_then(|s| s.storage_class.clone());
-            d.act(Action::MakeMetadataClaim {
-                site: site.name.clone(),
-                class,
-                bytes,
-            });
+        match &site.metadata_claim {
+            None => {
+                let class = d.set.site(&site.name).and_then(|s| s.storage_class.clone());
+                d.act(Action::MakeMetadataClaim {
+                    site: site.name.clone(),
+                    class,
+                    bytes,
+                });
+            }
+            // Only as far as was asked for: not every class lets its claims grow.
+            Some(claim) => grow(d, claim, d.set.metadata_bytes.unwrap_or(0)),
         }
     }
     let Some(standby) = d.standby() else { return };
@@ -58,16 +62,17 @@ fn claims(d: &mut Draft<'_>) {
                 bytes,
             });
         }
-        Some(replica) => grow(d, app, replica),
+        // The standby grows first; the source mover's device is compared again before anything is
+        // shipped.
+        Some(replica) => grow(d, replica, app.capacity_bytes),
     }
 }
 
-/// The standby grows first; the source mover's device is compared again before anything is shipped.
-fn grow(d: &mut Draft<'_>, app: &Claim, replica: &Claim) {
-    if replica.requested_bytes < app.capacity_bytes && !replica.deleting {
+fn grow(d: &mut Draft<'_>, claim: &Claim, bytes: u64) {
+    if claim.requested_bytes < bytes && !claim.deleting {
         d.act(Action::Grow {
-            claim: replica.name.clone(),
-            bytes: app.capacity_bytes,
+            claim: claim.name.clone(),
+            bytes,
         });
     }
 }

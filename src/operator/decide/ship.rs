@@ -326,8 +326,18 @@ fn give_up_or_retry(d: &mut Draft<'_>, standby: &SiteView, cause: &Refusal, retr
         }
         attempt::fail(d, reasons::DIVERGED, message);
     } else if retryable {
-        attempt::retry(d, reasons::CYCLE_FAILED, message);
+        attempt::retry(d, reason_of(cause.kind), message);
     } else {
-        attempt::fail(d, reasons::CYCLE_FAILED, message);
+        attempt::fail(d, reason_of(cause.kind), message);
+    }
+}
+
+/// The reason that people see: one of its own where there is something of its own to do.
+fn reason_of(kind: RefusalKind) -> &'static str {
+    match kind {
+        RefusalKind::StagingTooSmall => reasons::STAGING_TOO_SMALL,
+        RefusalKind::MetadataFull => reasons::METADATA_FULL,
+        RefusalKind::TargetTooSmall => reasons::REPLICA_TOO_SMALL,
+        _ => reasons::CYCLE_FAILED,
     }
 }

@@ -95,6 +95,9 @@ fn known_reason(text: &str) -> &'static str {
         reasons::MOVER_NOT_STARTING,
         reasons::DIVERGED,
         reasons::CLAIM_NOT_FOUND,
+        reasons::REPLICA_TOO_SMALL,
+        reasons::STAGING_TOO_SMALL,
+        reasons::METADATA_FULL,
     ]
     .into_iter()
     .find(|reason| *reason == text)

@@ -281,3 +281,16 @@ fn an_invalid_edit_stops_new_cycles_and_deletes_nothing() {
         "{after:?}"
     );
 }
+
+#[test]
+fn metadata_claims_grow_when_the_spec_asks_for_more_and_never_shrink() {
+    let mut world = World::new(SPEC);
+    world.settle();
+    let grown = |world: &World| count(world, |action| matches!(action, Action::Grow { .. }));
+    assert_eq!(grown(&world), 0);
+    for (size, claims) in [("4Gi", 2), ("2Gi", 2), ("5Gi", 4)] {
+        world.pair.spec.transfer.metadata_size = Some(size.into());
+        world.settle();
+        assert_eq!(grown(&world), claims, "metadataSize {size}");
+    }
+}

@@ -241,11 +241,11 @@ impl World {
                 self.side(site.as_str()).replica = Some(made);
             }
             Action::Grow { claim, bytes } => {
-                for side in self.sides.values_mut() {
-                    if let Some(replica) = side.replica.as_mut().filter(|r| r.name == claim) {
-                        replica.requested_bytes = bytes;
-                        replica.capacity_bytes = bytes;
-                    }
+                let sides = self.sides.values_mut();
+                let claims = sides.flat_map(|side| [&mut side.replica, &mut side.metadata]);
+                for grown in claims.flatten().filter(|own| own.name == claim) {
+                    grown.requested_bytes = bytes;
+                    grown.capacity_bytes = bytes;
                 }
             }
             Action::Cut(wish) => self.cut(&wish.site, wish.point),
