@@ -52,6 +52,8 @@ pub const CYCLE_FAILED: &str = "CycleFailed";
 pub const STAGING_TOO_SMALL: &str = "StagingTooSmall";
 /// A metadata volume is full.
 pub const METADATA_FULL: &str = "MetadataFull";
+/// What a metadata volume holds can't be read: its side is held.
+pub const METADATA_UNREADABLE: &str = "MetadataUnreadable";
 /// The application still uses the claim.
 pub const WAITING_FOR_APPLICATION: &str = "WaitingForApplication";
 /// The role is being moved.

@@ -101,6 +101,7 @@ impl Site {
             start: Seq(1),
             never_writable: role == Role::Standby,
             wish: primary.clone(),
+            over_damage: false,
         };
         mover.driver.order(Request::Init(order)).await?;
         mover.stop().await

@@ -43,6 +43,10 @@ const RECORD_PART_BYTES_MAX: u64 = 16 << 20;
 /// Space is reserved this many bytes ahead, so that a flush need not record a new file size.
 const ALLOCATE_BYTES: u64 = 64 << 20;
 
+/// At most this part of the free space is reserved ahead, as a divisor: some file systems keep what
+/// they had reserved when they run out half-way, and then other files find no room.
+const ALLOCATE_SHARE: u64 = 8;
+
 /// What distinguishes one kind of log from another.
 #[derive(Debug)]
 pub(super) struct LogFormat {
@@ -146,7 +150,8 @@ impl RecordLog {
         if needed <= self.allocated {
             return Ok(());
         }
-        let to = (needed + ALLOCATE_BYTES).min(self.limit);
+        let ahead = ALLOCATE_BYTES.min(self.disk.free_bytes()? / ALLOCATE_SHARE);
+        let to = (needed + ahead).min(self.limit);
         match self
             .file
             .allocate(Extent::new(self.allocated, to - self.allocated))

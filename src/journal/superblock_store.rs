@@ -79,6 +79,26 @@ impl SuperblockStore {
         Ok((store, Some(superblock)))
     }
 
+    /// A store whose first save takes the place of a superblock that can't be read.
+    ///
+    /// # Errors
+    /// When the disk fails, or what is there can be read, now or by a newer version: that is never
+    /// given up so.
+    pub fn over_damage(disk: Arc<dyn Disk>) -> Result<SuperblockStore, JournalError> {
+        match SuperblockStore::peek(&*disk) {
+            Err(JournalError::Damaged { .. }) => Ok(SuperblockStore {
+                file: None,
+                disk,
+                generation: 0,
+                poisoned: false,
+            }),
+            Err(error) => Err(error),
+            Ok(_) => Err(JournalError::OutOfOrder(
+                "the superblock is not damaged: it is not given up".into(),
+            )),
+        }
+    }
+
     /// The newest superblock as it lies there, read without making anything whole: for a look from
     /// outside, on which no decision of the pair may rest. `None` where there never was one.
     ///

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use crate::journal::SuperblockStore;
 use crate::mover::run::Mover;
 use crate::mover::source::list::ListFeed;
 use crate::mover::{convert, demote, promote};
@@ -33,7 +34,9 @@ impl Mover {
             self.link.throttle.set(bytes_per_second);
             return Ok(());
         }
-        if let Some(error) = &self.superblock_error {
+        if let Some(error) = self.superblock_error.clone()
+            && !self.given_up(&request)?
+        {
             return Err(Refused::new(
                 Cause::SuperblockUnreadable,
                 error.message.clone(),
@@ -69,6 +72,20 @@ impl Mover {
         let actions = self.side.order(order)?;
         self.follow(actions);
         Ok(())
+    }
+
+    /// Whether the order gives up a superblock that can't be read: then the next one saved takes its
+    /// place.
+    fn given_up(&mut self, request: &Request) -> Result<bool, Refused> {
+        if !matches!(request, Request::Init(init) if init.over_damage) {
+            return Ok(false);
+        }
+        let store = SuperblockStore::over_damage(self.setup.disk.clone())
+            .map_err(|error| convert::journal_failed(&error))?;
+        tracing::warn!("a superblock that can't be read is given up by consent");
+        self.store = Some(store);
+        self.superblock_error = None;
+        Ok(true)
     }
 
     /// A range is verified as a cut is shipped: the committed one, without any list.

@@ -150,6 +150,23 @@ fn a_newer_format_is_refused_even_in_one_copy() {
 }
 
 #[test]
+fn only_a_damaged_superblock_is_given_up_and_the_next_save_takes_its_place() {
+    let disk = SimDisk::new(1 << 20, 1);
+    let give_up = |disk: &SimDisk| SuperblockStore::over_damage(Arc::new(disk.clone()));
+    assert!(give_up(&disk).is_err(), "there is none");
+    let (mut store, _) = open(&disk).unwrap();
+    store.save(&superblock(1)).unwrap();
+    assert!(give_up(&disk).is_err(), "it can be read");
+    assert!(disk.flip("superblock", 30, 0));
+    assert!(give_up(&disk).is_err(), "one copy can be read");
+    assert!(disk.flip("superblock", 4096 + 30, 0));
+    let mut store = give_up(&disk).unwrap();
+    assert!(open(&disk).is_err(), "giving up alone changes nothing");
+    store.save(&superblock(7)).unwrap();
+    assert_eq!(epoch_of(&disk), Some(7));
+}
+
+#[test]
 fn a_full_disk_is_said_and_a_copy_that_cannot_be_read_is_replaced() {
     let disk = SimDisk::new(100, 1);
     let (mut store, _) = open(&disk).unwrap();

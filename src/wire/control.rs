@@ -88,6 +88,9 @@ pub struct InitOrder {
     /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
     /// a stale manifest never flips a role back.
     pub wish: SiteName,
+    /// Whether it takes the place of a superblock that can't be read. Somebody has consented, in this
+    /// epoch, to give up what that one stood for; without it a damaged superblock stops everything.
+    pub over_damage: bool,
 }
 
 /// How the operator will help the source to find what changed.

@@ -205,6 +205,62 @@ async fn h_8_a_corrupt_superblock_stops_everything_but_the_questions() {
     assert_eq!(digest(&world.west.volume()).unwrap(), before);
 }
 
+/// H-8: an old primary whose superblock is corrupt is held; with consent for this epoch it gets a new
+/// one and the whole image, and nothing of its volume changes before.
+#[tokio::test]
+async fn h_8_an_old_primary_with_a_corrupt_superblock_is_held_until_consent() {
+    let size = 8 * MIB;
+    let mut world = World::new(size).await;
+    world.write(0, size);
+    world.baseline().await;
+    world.scatter(true, 20, size);
+    let promoted = world.promote(false).await;
+    let file = world.east.meta().join("superblock");
+    std::fs::write(&file, vec![0x5a; 8192]).unwrap();
+    let before = digest(&world.east.volume()).unwrap();
+    world.scatter(false, 20, size);
+    let point = world.point();
+    let (cut, _) = world.west.cut(point).unwrap();
+    let mut source = world.west.start(&cut, true).await.unwrap();
+    let mut target = world.east.start(&world.east.volume(), false).await.unwrap();
+
+    let init = |over_damage| {
+        ferry::wire::control::Request::Init(ferry::wire::control::InitOrder {
+            pair_id: promoted.pair_id,
+            role: ferry::units::Role::Standby,
+            epoch: promoted.epoch,
+            generation: promoted.lineage.last().unwrap().generation,
+            start: promoted.lineage.last().unwrap().start,
+            never_writable: false,
+            wish: "west".parse().unwrap(),
+            over_damage,
+        })
+    };
+    let refusal = target.driver.order_in_vain(init(false)).await.unwrap();
+    assert_eq!(refusal.kind, RefusalKind::SuperblockUnreadable);
+    target.driver.order(init(true)).await.unwrap();
+    // A new superblock alone is no consent to the copy: what it stood for is not known any more.
+    let shipment = Shipment::of(point);
+    shipment.begin(&mut source, &mut target).await.unwrap();
+    let status = shipment.ended(&mut source).await.unwrap();
+    assert!(
+        matches!(&status.last, Some(CycleOutcome::Failed { cause, .. }) if cause.kind == RefusalKind::Diverged),
+        "{:?}",
+        status.last
+    );
+    assert_eq!(digest(&world.east.volume()).unwrap(), before);
+
+    let shipment = Shipment {
+        consent: Some(promoted.epoch),
+        ..shipment
+    };
+    let (_, status) = shipment.run(&mut source, &mut target).await.unwrap();
+    assert_eq!(status.decision.unwrap().mode, HandshakeMode::Full);
+    source.stop().await.unwrap();
+    target.stop().await.unwrap();
+    assert_equal(&cut, &world.east.volume());
+}
+
 /// A planned switch and back again: each way only the difference moves.
 #[tokio::test]
 async fn a_planned_switch_loses_nothing_and_failback_is_by_difference() {

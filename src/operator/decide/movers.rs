@@ -4,10 +4,11 @@ use jiff::SignedDuration;
 use uuid::Uuid;
 
 use crate::api::reasons;
+use crate::operator::decide::cycle::consent;
 use crate::operator::decide::{Action, Device, Draft};
 use crate::operator::observe::{Claim, SiteView};
 use crate::units::{Epoch, Generation, PairId, Role, Seq};
-use crate::wire::control::{InitOrder, MoverStatus, Request};
+use crate::wire::control::{InitOrder, MoverStatus, Refusal, Request};
 
 /// A pod that waits for its volumes or its turn is no trouble before this.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
@@ -21,22 +22,37 @@ pub fn ready<'a>(d: &mut Draft<'a>, site: &SiteView) -> Option<&'a MoverStatus> 
         return None;
     };
     if let Some(error) = &mover.superblock_error {
-        d.trouble(
-            reasons::CYCLE_FAILED,
-            format!(
-                "the metadata volume at site {} can't be used: {}",
-                site.name, error.message
-            ),
-        );
-        d.wait(format!("the metadata volume at site {}", site.name));
+        unreadable(d, site, error);
         return None;
     }
     if mover.superblock.is_none() {
-        init(d, site);
+        init(d, site, false);
         d.wait(format!("the first superblock at site {}", site.name));
         return None;
     }
     Some(mover)
+}
+
+/// A side whose superblock can't be read may hold anything: it is held like one that has diverged,
+/// and given a new superblock only by consent (H-8).
+fn unreadable(d: &mut Draft<'_>, site: &SiteView, error: &Refusal) {
+    let name = site.name.as_str();
+    if d.standby().is_some_and(|standby| standby.name == site.name) {
+        if let Some(status) = d.status.sites.iter_mut().find(|s| s.name == name) {
+            status.diverged = true;
+        }
+        if consent(d).is_some() {
+            init(d, site, true);
+        }
+    }
+    d.trouble(
+        reasons::METADATA_UNREADABLE,
+        format!(
+            "the metadata volume at site {name} can't be used: {}",
+            error.message
+        ),
+    );
+    d.wait(format!("the metadata volume at site {name}"));
 }
 
 /// What a mover that does not answer is waited for.
@@ -58,7 +74,7 @@ fn missing(d: &mut Draft<'_>, site: &SiteView) -> String {
     }
 }
 
-fn init(d: &mut Draft<'_>, site: &SiteView) {
+fn init(d: &mut Draft<'_>, site: &SiteView, over_damage: bool) {
     let status = &d.status;
     let uuid = |text: &Option<String>| text.as_deref().and_then(|t| Uuid::parse_str(t).ok());
     let (Some(pair_id), Some(generation)) = (uuid(&status.pair_id), uuid(&status.generation))
@@ -91,6 +107,7 @@ fn init(d: &mut Draft<'_>, site: &SiteView) {
             start,
             never_writable: !primary && epoch == Epoch::FIRST,
             wish,
+            over_damage,
         }),
     });
 }

@@ -139,6 +139,7 @@ fn requests() -> Vec<Request> {
             start: Seq(310),
             never_writable: true,
             wish: wish.clone(),
+            over_damage: false,
         }),
         Request::Ship(ShipOrder {
             cycle: cycle().cycle,

@@ -14,6 +14,8 @@ impl World {
         side.version += 1;
         match request {
             Request::Init(order) => {
+                assert!(order.over_damage || !side.damaged, "a refused order");
+                side.damaged = false;
                 side.disk.get_or_insert(SuperblockReport {
                     pair_id: order.pair_id,
                     role: order.role,
@@ -146,7 +148,10 @@ pub(super) fn view(name: &str, side: &Side) -> SiteView {
             version: side.version,
             site: name.parse().unwrap(),
             superblock: side.disk.clone(),
-            superblock_error: None,
+            superblock_error: side.damaged.then(|| Refusal {
+                kind: RefusalKind::SuperblockUnreadable,
+                message: "both copies are damaged".into(),
+            }),
             device_bytes: side
                 .pod
                 .as_ref()

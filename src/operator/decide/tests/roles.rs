@@ -211,6 +211,55 @@ fn after_a_forced_failover_the_old_side_is_left_alone_until_there_is_consent() {
 }
 
 #[test]
+fn h_8_a_standby_whose_superblock_cannot_be_read_is_held_until_consent() {
+    let mut world = baseline();
+    let west = world.side("west");
+    (west.disk, west.damaged) = (None, true);
+    let before = world.log.len();
+    world.pass(60);
+    world.settle();
+    let touched = |world: &World| {
+        world.log[before..].iter().any(|action| {
+            matches!(
+                action,
+                Action::Ship(_)
+                    | Action::Order {
+                        request: Request::Init(_),
+                        ..
+                    }
+            )
+        })
+    };
+    assert!(!touched(&world), "touched without consent");
+    assert_eq!(
+        world.think().trouble.map(|trouble| trouble.reason),
+        Some("MetadataUnreadable")
+    );
+    assert!(
+        world
+            .status()
+            .sites
+            .iter()
+            .any(|site| site.name == "west" && site.diverged)
+    );
+    world.pair.spec.resolution = Some(Resolution {
+        discard_site: "west".into(),
+        epoch: 1,
+    });
+    world.settle();
+    assert!(touched(&world));
+    assert!(
+        world.sides["west"]
+            .disk
+            .as_ref()
+            .unwrap()
+            .committed
+            .is_some()
+    );
+    assert!(!world.status().sites.iter().any(|site| site.diverged));
+}
+
+#[test]
 fn a_planned_switch_waits_for_pods_by_name_and_can_be_withdrawn() {
     let mut world = baseline();
     world.replicas = None;

@@ -32,6 +32,8 @@ pub struct Side {
     pub sources: Vec<SourceClaim>,
     pub pod: Option<MoverPod>,
     pub disk: Option<SuperblockReport>,
+    /// The superblock can't be read.
+    pub damaged: bool,
     pub labelled: Option<Volume>,
     pub activity: Activity,
     pub last: Option<CycleOutcome>,
@@ -101,6 +103,7 @@ impl World {
         let side = Side {
             replica: None,
             metadata: None,
+            damaged: false,
             cuts: vec![],
             sources: vec![],
             pod: None,
