@@ -121,10 +121,14 @@ mod tests {
             (Some(Point::new(1, 11)), Point::new(1, 11)),
             (Some(at), Point::new(1, 9)),
         ] {
-            let held = demoted(&primary(), &order(clean_at, promoted)).unwrap();
+            let written = Record {
+                applied: Some(Point::new(1, 9)),
+                ..primary()
+            };
+            let held = demoted(&written, &order(clean_at, promoted)).unwrap();
             assert_eq!(
-                (held.image, held.diverged),
-                (ImageState::Inconsistent, true)
+                (held.applied, held.image, held.diverged),
+                (None, ImageState::Inconsistent, true)
             );
             held.check().unwrap();
         }

@@ -55,7 +55,7 @@ pub struct Point {
 impl Point {
     /// The point at `seq` of `epoch`.
     #[must_use]
-    pub fn new(epoch: u64, seq: u64) -> Point {
+    pub const fn new(epoch: u64, seq: u64) -> Point {
         Point {
             epoch: Epoch(epoch),
             seq: Seq(seq),

@@ -4,6 +4,7 @@
 //! The lists are in `snapshots/`: for each state, each event or order, what the side then asks for,
 //! in order, and where it stands afterwards.
 
+mod admit;
 mod parts;
 mod source;
 mod target;

@@ -11,7 +11,7 @@ use super::words::{along, walk};
 use crate::pair::handshake::Superblock;
 use crate::pair::message::{Greeting, Message};
 use crate::pair::resync::List;
-use crate::pair::side::Order;
+use crate::pair::side::{Order, Side};
 use crate::pair::source::{Event, Ship};
 use crate::pair::{Cause, Record};
 use crate::units::{Epoch, Generation, HandshakeMode, ImageState, PairId, Point};
@@ -203,4 +203,14 @@ fn a_side_at_its_beginning() {
     text += "# a side without a record\n";
     text += &walk(None, along("idle", Vec::new()), &steps);
     insta::assert_snapshot!(text);
+}
+
+/// The committed cut may be shipped again, an older one never.
+#[test]
+fn the_committed_cut_is_the_oldest_that_is_shipped() {
+    for (seq, taken) in [(4, false), (5, true), (6, true)] {
+        let (mut side, _) = Side::open(Some(primary()));
+        let order = Order::Ship(ship(Point::new(2, seq)));
+        assert_eq!(side.order(order).is_ok(), taken, "cut 2.{seq}");
+    }
 }
