@@ -4,8 +4,9 @@ use jiff::SignedDuration;
 
 use crate::api::v1alpha1::{PointStatus, SwitchStatus};
 use crate::operator::decide::{Action, Draft, mover_ready};
+use crate::operator::observe::SiteView;
 use crate::operator::switch;
-use crate::units::{Epoch, Role, SiteName};
+use crate::units::{Epoch, Point, Role, SiteName};
 use crate::wire::control::{DemoteOrder, Request};
 
 /// The longest that a forced move waits for the old primary's mover. Beyond it the move goes on; the
@@ -47,7 +48,8 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
             d.wait(format!("site {from} to record the commit of {last}"));
             return;
         }
-        order(d, switch, old.name.clone(), new, epoch);
+        let clean_at = last.filter(|_| switch.kind == "Planned");
+        order(d, clean_at, old.name.clone(), new, epoch);
         return;
     }
     let waited = switch::in_step(d, "Demote");
@@ -59,22 +61,29 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
     d.visit_in(SignedDuration::from_secs(5));
 }
 
-fn order(
-    d: &mut Draft<'_>,
-    switch: &SwitchStatus,
-    from: SiteName,
-    new: &crate::operator::observe::SiteView,
-    epoch: Epoch,
-) {
+/// Tells an old primary that was away while the role moved, as soon as it answers and before anything
+/// is shipped to it. Whether nothing else can be done now.
+pub fn recall(d: &mut Draft<'_>) -> bool {
+    let moving = d.status.switch.as_ref().is_some_and(switch::unfinished);
+    let (Some(new), Some(old)) = (d.primary(), d.standby()) else {
+        return false;
+    };
+    let report = old.live().and_then(|mover| mover.superblock.as_ref());
+    let epoch = d.epoch();
+    let missed = report.is_some_and(|r| r.role == Role::Primary && r.epoch < epoch);
+    if moving || !missed {
+        return false;
+    }
+    d.want_as_is(old);
+    d.want_as_is(new);
+    order(d, None, old.name.clone(), new, epoch);
+    true
+}
+
+fn order(d: &mut Draft<'_>, clean_at: Option<Point>, from: SiteName, new: &SiteView, epoch: Epoch) {
     let Some(report) = mover_ready(d, new).and_then(|mover| mover.superblock.as_ref()) else {
         return;
     };
-    let planned = switch.kind == "Planned";
-    let clean_at = switch
-        .promoted_point
-        .as_ref()
-        .filter(|_| planned)
-        .map(PointStatus::point);
     let wish = report.wish.clone();
     d.act(Action::Order {
         site: from.clone(),

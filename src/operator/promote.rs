@@ -175,6 +175,10 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
         promoted(d, switch, point);
         return;
     }
+    if matches!(report.image, ImageState::None | ImageState::Inconsistent) {
+        no_image(d, switch);
+        return;
+    }
     if mover.activity == Activity::Promoting(epoch) {
         d.wait(format!("site {to} to finish or drop what is staged"));
         return;
@@ -198,6 +202,22 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
         }),
     });
     d.wait(format!("site {to} to record epoch {epoch}"));
+}
+
+/// The image was damaged after the move began. Nothing has happened to the data yet, so the move can
+/// still be withdrawn.
+fn no_image(d: &mut Draft<'_>, switch: &SwitchStatus) {
+    if withdrawn(d, switch) {
+        switch::step(d, "Cancel");
+        return;
+    }
+    let why = format!(
+        "the image at site {} is not whole, so it can't be promoted: withdraw the order, and it is mended by the \
+         next cycle; or restore the newest snapshot of that site by hand",
+        switch.to
+    );
+    d.trouble(reasons::NO_COMMITTED_POINT, why.clone());
+    d.wait(why);
 }
 
 /// The wish that counts as honoured once the move is done: an explicit order honours no manifest.

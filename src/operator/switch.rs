@@ -6,7 +6,7 @@
 //!   └────────┴── the wish is withdrawn → Cancel → Cancelled
 //! ```
 //! Up to `LastCut` nothing has happened to the data and the move can be withdrawn; from `Promote` on
-//! it goes forward only.
+//! it goes forward only, unless there turns out to be no whole image to promote.
 
 use jiff::SignedDuration;
 

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::reasons;
 use crate::api::v1alpha1::{FinishedCycle, PointStatus};
 use crate::operator::decide::progress::{self, int};
-use crate::operator::decide::{Action, CutWish, Device, Draft, movers};
+use crate::operator::decide::{Action, CutWish, Device, Draft, movers, ship};
 use crate::operator::observe::{SiteView, millis_between};
 use crate::operator::switch;
 use crate::units::Point;
@@ -36,7 +36,7 @@ pub fn commit(d: &mut Draft<'_>, point: Point) {
         d.want(&standby.name, Device::Replica(replica.name.clone()));
     }
     d.visit_in(LOOK_AGAIN);
-    if !snapshot_is_cut(d, standby, point) {
+    if went_back(d, standby, point) || !snapshot_is_cut(d, standby, point) {
         return;
     }
     let Some(target) = movers::ready(d, standby) else {
@@ -59,6 +59,26 @@ pub fn commit(d: &mut Draft<'_>, point: Point) {
     if source_knows(d, primary, point) {
         finish(d, primary, standby, point);
     }
+}
+
+/// Whether the standby does not hold the cut any more, because somebody put an older copy of it back:
+/// then it is shipped again, and what was cut of the standby meanwhile is no snapshot of it.
+fn went_back(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
+    let report = standby.live().and_then(|mover| mover.superblock.as_ref());
+    if report.is_none() || ship::applied(standby, point) {
+        return false;
+    }
+    if let Some(cut) = standby.cut(point) {
+        d.act(Action::DropCut {
+            name: cut.name.clone(),
+        });
+    }
+    d.phase("Starting");
+    d.wait(format!(
+        "cut {point} to be shipped again, which site {} does not hold any more",
+        standby.name
+    ));
+    true
 }
 
 fn order(d: &mut Draft<'_>, site: &SiteView, point: Point) {

@@ -145,13 +145,21 @@ fn take_over(
         .iter()
         .find(|(site, _)| Some(site.name.as_str()) != d.status.primary.as_deref());
     if let Some((site, report)) = standby {
-        committed_point(d, report);
-        mark_diverged(d, site, report.diverged);
+        let diverged = report.diverged || missed_the_move(d, report);
+        committed_point(d, report.committed.filter(|_| !diverged));
+        mark_diverged(d, site, diverged);
     }
 }
 
-fn committed_point(d: &mut Draft<'_>, report: &SuperblockReport) {
-    let told = report.committed.filter(|_| !report.diverged);
+/// Whether this is an old primary that has not heard of its demotion: it may have writes of its own.
+/// One that a planned move is about to demote has none.
+fn missed_the_move(d: &Draft<'_>, report: &SuperblockReport) -> bool {
+    let switch = d.status.switch.as_ref();
+    let planned = switch.is_some_and(|s| switch::unfinished(s) && s.kind == "Planned");
+    report.role == Role::Primary && report.epoch < d.epoch() && !planned
+}
+
+fn committed_point(d: &mut Draft<'_>, told: Option<Point>) {
     let known = d.committed();
     if told == known {
         return;

@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 
 use super::{Decision, Draft, cycle, hold, identity, movers, setup, sweep};
 use crate::operator::observe::Observed;
-use crate::operator::switch;
 use crate::operator::validate::{Problem, Settings};
+use crate::operator::{demote, switch};
 
 /// How often to look whether a problem has been put right: no watch tells of classes.
 const PROBLEM_LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
@@ -18,9 +18,11 @@ pub fn decide(observed: &Observed, settings: &Settings, problem: Option<&Problem
     if observed.sites.len() == 2 && identity::settle(&mut draft) {
         setup::ensure(&mut draft);
         switch::consider(&mut draft);
-        cycle::run(&mut draft);
-        switch::note_last_cut(&mut draft);
-        sweep::sweep(&mut draft);
+        if !demote::recall(&mut draft) {
+            cycle::run(&mut draft);
+            switch::note_last_cut(&mut draft);
+            sweep::sweep(&mut draft);
+        }
     }
     movers::settle(&mut draft);
     if problem.is_some() {

@@ -60,8 +60,16 @@ fn base(
             primary.name
         ));
     };
-    let facts = cut.facts.clone();
-    facts
-        .map(|facts| (point, facts))
-        .ok_or_else(|| format!("the content of snapshot {} has no handle", cut.name))
+    let Some(mut facts) = cut.facts.clone() else {
+        return Err(format!(
+            "the content of snapshot {} has no handle",
+            cut.name
+        ));
+    };
+    // What lies beyond the end of the smaller one was never the same at both sides: a volume that was
+    // primary before may be longer, with an end that nobody else has.
+    let peer = standby.cut(point).and_then(|cut| cut.facts.as_ref());
+    let sizes = [facts.size_bytes, peer.and_then(|peer| peer.size_bytes)];
+    facts.size_bytes = sizes.into_iter().flatten().min();
+    Ok((point, facts))
 }

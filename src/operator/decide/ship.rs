@@ -106,6 +106,7 @@ fn both_ready<'a>(
     let [Some(source), Some(target)] = ready else {
         d.visit_in(LOOK_AGAIN);
         if d.in_phase("Starting") > START_WAIT_MAX {
+            restart_unreadable(d, [primary, standby]);
             let stuck = movers::stuck(d);
             attempt::retry(
                 d,
@@ -128,6 +129,21 @@ fn both_ready<'a>(
     }
     tracing::debug!(%point, "both movers are ready");
     Some((source, target))
+}
+
+/// A mover looks at its superblock once, when it starts: one that could not read it is started anew.
+fn restart_unreadable(d: &mut Draft<'_>, sites: [&SiteView; 2]) {
+    for site in sites {
+        let unreadable = site
+            .live()
+            .is_some_and(|mover| mover.superblock_error.is_some());
+        if let Some(pod) = site.pod.as_ref().filter(|_| unreadable) {
+            d.act(Action::StopMover {
+                site: site.name.clone(),
+                uid: pod.uid.clone(),
+            });
+        }
+    }
 }
 
 /// The target's device is too small still. A claim that has grown shows it to a new pod.
@@ -172,6 +188,15 @@ fn order(
             site: primary.name.clone(),
             request: Request::Abort {
                 reason: "the operator begins this attempt anew".into(),
+            },
+        });
+    }
+    if matches!(target.activity, Activity::Receiving(other) if other != point) {
+        // It was left waiting for a cut that was given up, or never begun for good.
+        d.act(Action::Order {
+            site: standby.name.clone(),
+            request: Request::Abort {
+                reason: format!("cut {point} comes instead"),
             },
         });
     }
@@ -282,7 +307,7 @@ fn lost(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView) {
 }
 
 /// Whether the standby's volume holds `point` wholly.
-fn applied(standby: &SiteView, point: Point) -> bool {
+pub fn applied(standby: &SiteView, point: Point) -> bool {
     let report = standby.live().and_then(|mover| mover.superblock.as_ref());
     report.is_some_and(|report| report.applied == Some(point) || report.committed == Some(point))
 }

@@ -3,6 +3,8 @@
 //! What stays: the committed point's snapshot at either side, the common base, and the running
 //! cycle's. So at most two a side, and at least one common one at every moment.
 
+use std::collections::BTreeSet;
+
 use crate::operator::decide::{Action, Draft, cycle};
 use crate::operator::observe::SiteView;
 use crate::operator::switch;
@@ -55,14 +57,24 @@ fn cuts(d: &mut Draft<'_>, site: &SiteView) {
     }
 }
 
-/// The point whose snapshots are the common base.
+/// The point whose snapshots are the common base: the committed one, unless a side has no snapshot of
+/// it. That is so while the standby is diverged, and where a side was gone before it recorded the last
+/// commit; then it is the newest that both sides have one of.
 fn common_base(d: &Draft<'_>) -> Option<Point> {
-    d.committed().or_else(|| {
-        // While the standby is diverged the promoted point is what both sides have in common.
-        d.status
-            .switch
-            .as_ref()
-            .and_then(|switch| switch.promoted_point.as_ref())
-            .map(|p| p.point())
+    let whole = |site: &SiteView| -> BTreeSet<Point> {
+        let cuts = site.cuts.iter().filter(|cut| cut.ready && !cut.deleting);
+        cuts.map(|cut| cut.point).collect()
+    };
+    let mut sites = d.o.sites.iter().map(whole);
+    let common = match (sites.next(), sites.next()) {
+        (Some(one), Some(other)) => &one & &other,
+        _ => BTreeSet::new(),
+    };
+    let committed = d.committed();
+    let held = committed.filter(|point| common.contains(point));
+    held.or(common.last().copied()).or(committed).or_else(|| {
+        // Without snapshots at the standby the promoted point is what both sides had in common.
+        let promoted = d.status.switch.as_ref()?.promoted_point.as_ref()?;
+        Some(promoted.point())
     })
 }

@@ -1,5 +1,6 @@
 //! Whole lives of a pair, decided on a model of the cluster.
 
+mod comeback;
 mod cycles;
 mod movers;
 mod pace;

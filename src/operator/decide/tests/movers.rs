@@ -28,7 +28,15 @@ impl World {
                     wish: order.wish,
                 });
             }
-            Request::Receive(order) => side.activity = Activity::Receiving(order.cycle),
+            Request::Receive(order) => {
+                let busy =
+                    matches!(side.activity, Activity::Receiving(other) if other != order.cycle);
+                if busy || side.disk.as_ref().unwrap().role == Role::Primary {
+                    self.refused = true;
+                } else {
+                    side.activity = Activity::Receiving(order.cycle);
+                }
+            }
             Request::Commit { cycle } => {
                 let disk = side.disk.as_mut().unwrap();
                 disk.committed = Some(cycle);
@@ -41,9 +49,10 @@ impl World {
             Request::Abort { .. } => side.activity = Activity::Idle,
             Request::Promote(order) => {
                 let disk = side.disk.as_mut().unwrap();
-                let point = disk
-                    .committed
-                    .expect("an image that was never whole was promoted");
+                let point = match disk.image {
+                    ImageState::Consistent(point) | ImageState::Redo(point) => point,
+                    _ => panic!("an image that is not whole was promoted"),
+                };
                 disk.role = Role::Primary;
                 disk.epoch = order.epoch;
                 disk.lineage = disk.lineage.promoted(point, order.epoch, order.generation);
@@ -124,7 +133,7 @@ fn report(cycle: Point) -> CycleReport {
 }
 
 pub(super) fn view(name: &str, side: &Side) -> SiteView {
-    let running = side.pod.as_ref().is_some_and(|pod| pod.ip.is_some());
+    let running = side.pod.as_ref().is_some_and(|pod| pod.ip.is_some()) && !side.away;
     SiteView {
         name: name.parse().unwrap(),
         known: true,
@@ -147,10 +156,10 @@ pub(super) fn view(name: &str, side: &Side) -> SiteView {
         mover: running.then(|| MoverStatus {
             version: side.version,
             site: name.parse().unwrap(),
-            superblock: side.disk.clone(),
-            superblock_error: side.damaged.then(|| Refusal {
+            superblock: side.disk.clone().filter(|_| !side.unreadable),
+            superblock_error: (side.damaged || side.unreadable).then(|| Refusal {
                 kind: RefusalKind::SuperblockUnreadable,
-                message: "both copies are damaged".into(),
+                message: "it can't be read".into(),
             }),
             device_bytes: side
                 .pod

@@ -38,6 +38,10 @@ pub struct Side {
     pub activity: Activity,
     pub last: Option<CycleOutcome>,
     pub version: u64,
+    /// Its mover runs, but nobody can reach it.
+    pub away: bool,
+    /// Its mover could not read the superblock when it started.
+    pub unreadable: bool,
 }
 
 /// The model.
@@ -63,6 +67,8 @@ pub struct World {
     /// `pre` and `post` as they ran.
     pub hooks: Vec<&'static str>,
     pub pods: u32,
+    /// A mover has refused an order of this round.
+    pub refused: bool,
 }
 
 pub fn pair(yaml_spec: &str) -> ReplicationPair {
@@ -112,6 +118,8 @@ impl World {
             activity: Activity::Idle,
             last: None,
             version: 1,
+            away: false,
+            unreadable: false,
         };
         World {
             pair: pair(spec),
@@ -128,6 +136,7 @@ impl World {
             log: vec![],
             hooks: vec![],
             pods: 0,
+            refused: false,
         }
     }
 
@@ -192,8 +201,12 @@ impl World {
     pub fn round(&mut self) -> bool {
         let decision = self.think();
         let busy = !decision.actions.is_empty();
+        self.refused = false;
         for action in decision.actions {
-            self.act(action);
+            // Like a visit, a round ends with the first order that is refused.
+            if !self.refused {
+                self.act(action);
+            }
         }
         self.cluster();
         self.check();
@@ -336,9 +349,10 @@ impl World {
         self.side(site.as_str()).cuts.push(cut);
     }
 
-    fn start(&mut self, site: &str, device: &Device) {
+    pub fn start(&mut self, site: &str, device: &Device) {
         self.pods += 1;
         let uid = format!("pod-{}", self.pods);
+        self.side(site).unreadable = false;
         self.side(site).pod = Some(MoverPod {
             name: format!("orders-{site}-mover"),
             uid,

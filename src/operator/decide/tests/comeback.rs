@@ -1,0 +1,198 @@
+//! Sides that were away, went back in time, or were left in the middle of something: the pair goes on by
+//! itself, and says what it can't do.
+
+use super::world::{SPEC, World, epoch};
+use crate::api::v1alpha1::{Promotion, PromotionKind, Resolution};
+use crate::operator::decide::{Action, Device, ShipPlan};
+use crate::units::{Epoch, ImageState, Point};
+use crate::wire::control::{Activity, Request};
+
+fn baseline() -> World {
+    let mut world = World::new(SPEC);
+    world.replicas = Some(1);
+    world.settle();
+    assert_eq!(world.committed(), Some(Point::new(1, 1)));
+    world
+}
+
+fn force(world: &mut World) {
+    world.pair.spec.promotion = Some(Promotion {
+        site: "west".into(),
+        epoch: 1,
+        kind: PromotionKind::Forced,
+    });
+}
+
+fn plans(world: &World) -> Vec<&ShipPlan> {
+    let plans = world.log.iter().filter_map(|action| match action {
+        Action::Ship(plan) => Some(plan.as_ref()),
+        _ => None,
+    });
+    plans.collect()
+}
+
+fn diverged(world: &World, name: &str) -> bool {
+    let sites = world.status().sites;
+    sites.iter().any(|site| site.name == name && site.diverged)
+}
+
+/// The last attempt of a cycle that is given up leaves the target waiting for its source.
+#[test]
+fn a_target_that_waits_for_a_cut_that_was_given_up_takes_the_next_one() {
+    let mut world = baseline();
+    world.side("west").activity = Activity::Receiving(Point::new(1, 9));
+    world.pass(60);
+    world.settle();
+    assert_eq!(world.committed(), Some(Point::new(1, 2)));
+}
+
+#[test]
+fn an_old_primary_that_was_away_is_demoted_when_it_is_back_before_anything_is_shipped_to_it() {
+    let mut world = baseline();
+    world.side("east").away = true;
+    force(&mut world);
+    world.settle();
+    world.pass(6);
+    world.settle();
+    assert_eq!(world.status().primary.as_deref(), Some("west"));
+    world.pass(60);
+    world.settle();
+    assert!(diverged(&world, "east"), "it was never heard of since");
+    world.side("east").away = false;
+    world.pair.spec.resolution = Some(Resolution {
+        discard_site: "east".into(),
+        epoch: 2,
+    });
+    let before = world.log.len();
+    world.settle();
+    let position = |what: fn(&Action) -> bool| {
+        let position = world.log[before..].iter().position(what);
+        position.expect("was never done")
+    };
+    let told = position(|a| {
+        matches!(
+            a,
+            Action::Order {
+                request: Request::Demote(_),
+                ..
+            }
+        )
+    });
+    assert!(told < position(|a| matches!(a, Action::Ship(_))));
+    assert_eq!(world.committed().unwrap().epoch, Epoch(2));
+    assert_eq!(epoch(&world), Epoch(2));
+    assert!(!diverged(&world, "east"));
+}
+
+/// It was primary and does not know yet that it is not: that is no standby to build on.
+#[test]
+fn an_old_primary_that_is_back_counts_as_diverged() {
+    let mut world = baseline();
+    world.side("east").away = true;
+    force(&mut world);
+    world.settle();
+    world.pass(6);
+    world.settle();
+    world.side("east").away = false;
+    let side = world.side("east");
+    side.disk.as_mut().unwrap().committed = Some(Point::new(1, 1));
+    world.start("east", &Device::None);
+    world.settle();
+    assert!(diverged(&world, "east"));
+    assert_eq!(world.committed(), None);
+}
+
+/// C: at every moment both sides have a snapshot of one cut, also after a forced promotion of a set that
+/// was whole and not committed yet.
+#[test]
+fn a_common_pair_of_snapshots_outlives_a_forced_promotion() {
+    let mut world = baseline();
+    world.ship_held = true;
+    world.pass(60);
+    world.settle();
+    world.side("west").disk.as_mut().unwrap().image = ImageState::Redo(Point::new(1, 2));
+    force(&mut world);
+    world.settle();
+    let status = world.status();
+    assert_eq!(status.switch.unwrap().promoted_point.unwrap().label, "1.2");
+    let cuts = |name: &str| {
+        let cuts = world.sides[name].cuts.iter();
+        cuts.map(|cut| cut.point).collect::<Vec<_>>()
+    };
+    assert!(
+        cuts("east").contains(&Point::new(1, 1)),
+        "{:?}",
+        cuts("east")
+    );
+    assert!(
+        cuts("west").contains(&Point::new(1, 1)),
+        "{:?}",
+        cuts("west")
+    );
+}
+
+#[test]
+fn a_standby_that_was_put_back_before_the_commit_is_shipped_to_again() {
+    let mut world = baseline();
+    world.snapshotter_stopped = Some("west".into());
+    world.pass(60);
+    world.settle();
+    assert_eq!(plans(&world).len(), 2);
+    let disk = world.side("west").disk.as_mut().unwrap();
+    assert_eq!(disk.applied, Some(Point::new(1, 2)));
+    disk.applied = Some(Point::new(1, 1));
+    world.snapshotter_stopped = None;
+    world.settle();
+    assert_eq!(world.committed(), Some(Point::new(1, 2)));
+    assert_eq!(plans(&world).len(), 3);
+    let cuts = world.log.iter().filter(|action| {
+        matches!(action, Action::Cut(wish) if wish.site.as_str() == "west" && wish.point.seq.0 == 2)
+    });
+    assert_eq!(
+        cuts.count(),
+        2,
+        "the older copy's snapshot stands for the cut"
+    );
+}
+
+/// What lies beyond the end of the smaller one was never the same at both sides.
+#[test]
+fn changes_count_from_the_smaller_of_both_snapshots() {
+    let mut world = baseline();
+    for (site, bytes) in [("east", 8 << 30), ("west", 4 << 30)] {
+        let facts = world.side(site).cuts[0].facts.as_mut();
+        facts.unwrap().size_bytes = Some(bytes);
+    }
+    world.pass(60);
+    world.settle();
+    let (_, facts) = plans(&world)[1].base.clone().unwrap();
+    assert_eq!(facts.size_bytes, Some(4 << 30));
+}
+
+#[test]
+fn a_mover_that_could_not_read_its_superblock_is_started_anew() {
+    let mut world = baseline();
+    world.side("west").unreadable = true;
+    world.pass(60);
+    world.settle();
+    assert_eq!(world.committed(), Some(Point::new(1, 1)));
+    world.pass(301);
+    world.settle();
+    world.pass(2);
+    world.settle();
+    assert!(world.committed() > Some(Point::new(1, 1)));
+}
+
+#[test]
+fn an_image_that_was_damaged_before_it_could_be_promoted_is_named_and_the_order_can_be_withdrawn() {
+    let mut world = baseline();
+    world.side("west").disk.as_mut().unwrap().image = ImageState::Inconsistent;
+    force(&mut world);
+    world.settle();
+    assert_eq!(world.status().primary.as_deref(), Some("east"));
+    assert_eq!(world.think().trouble.unwrap().reason, "NoCommittedPoint");
+    world.pair.spec.promotion = None;
+    world.settle();
+    assert_eq!(world.status().switch.unwrap().step, "Cancelled");
+    assert_eq!(world.replicas, Some(1));
+}
