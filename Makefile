@@ -5,6 +5,8 @@ SHELL       := /bin/bash
 
 HOST    := $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE := target/$(HOST)/release
+# Builds static programs.
+STATIC  := RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target $(HOST)
 # The image that the lab and the stories use; name another to build it for a registry of yours.
 IMAGE   ?= localhost/ferry:e2e
 ARCHIVE ?= target/image/ferry.tar
@@ -46,8 +48,9 @@ devices: ## Run the mover's tests on real devices and file systems; needs root
 crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more); needs root
 	FERRY_CRASH_POINTS=$(or $(POINTS),1000) cargo test --test mover -- crash_points:: --nocapture
 
-sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s, or SEED=s with its story); in the making
-	cargo run --quiet --features sim --example sim -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100) --first-seed $(or $(FIRST_SEED),0))
+sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s, or SEED=s with its story)
+	@$(STATIC) --example sim
+	@$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0))
 
 fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)
@@ -73,7 +76,7 @@ lint: ## Check format, lints, chart and scripts
 
 ##@ Build it
 build: ## Build the static programs
-	RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target $(HOST) --bins --example e2e
+	$(STATIC) --bins --example e2e --example sim
 
 image: build ## Make the image archive target/image/ferry.tar, without docker
 	@! ldd $(RELEASE)/ferry 2>/dev/null | grep -q '=>' || { echo "$(RELEASE)/ferry is not static" >&2; exit 1; }

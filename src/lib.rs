@@ -19,6 +19,7 @@ pub mod pair;
 pub mod plugin;
 pub mod salvage;
 pub mod seam;
+#[doc(hidden)]
 pub mod sim;
 pub mod telemetry;
 pub mod units;

@@ -12,7 +12,7 @@ use crate::journal::JournalError;
 use crate::journal::record_log::{LogFormat, Opened, Record, RecordLog, RecordScanner};
 use crate::journal::staging::{Checkpoint, add_to_digest, encoding};
 use crate::seam::Disk;
-use crate::units::{Extent, Rung};
+use crate::units::{Extent, Point, Rung};
 use crate::wire::{
     BlockDigest, CycleDigest, CycleId, CycleSum, Region, RegionKind, blocks_of, check_regions,
 };
@@ -198,6 +198,24 @@ impl DigestLog {
     #[must_use]
     pub fn sealed(&self) -> Option<CycleSum> {
         self.sealed
+    }
+
+    /// Removes what lies there unless it is of a cut after `through`: a log that can't be used too, but
+    /// not one of a newer format. Durable on return.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn clear(disk: &Arc<dyn Disk>, through: Point) -> Result<(), JournalError> {
+        let spent = match RecordScanner::open(disk.clone(), &FORMAT)? {
+            Opened::Missing | Opened::Newer(_) => false,
+            Opened::Damaged(_) => true,
+            Opened::Log(scanner) => postcard::from_bytes::<DigestLogSpec>(scanner.content())
+                .map_or(true, |spec| spec.id.cycle <= through),
+        };
+        if spent {
+            disk.remove(FORMAT.file)?;
+        }
+        Ok(())
     }
 
     /// Removes the log; durable on return.

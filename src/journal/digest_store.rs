@@ -14,7 +14,7 @@ use crate::journal::digest_page::{BLOCKS_PER_PAGE, PAGE_BYTES, Page, digest_in, 
 use crate::journal::{DigestLog, JournalError};
 use crate::seam::{BlockFile, Disk};
 use crate::units::{Extent, Point};
-use crate::wire::{BlockDigest, block_count, blocks_of};
+use crate::wire::{BLOCK_BYTES, BlockDigest, block_count, blocks_of};
 
 const STATE_FILE: &str = "digests.state";
 const PAGES_FILE: &str = "digests";
@@ -124,18 +124,21 @@ impl DigestStore {
         Ok(())
     }
 
-    /// Reads digests, from several threads if need be; `None` when none are kept.
+    /// Reads digests for a volume of `size_bytes` now, from several threads if need be; `None` when none
+    /// are kept. A block that was cut off when they were computed, and is longer now, is unknown: the
+    /// peer may hold anything after its old end.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn reader(&self) -> Result<Option<DigestReader>, JournalError> {
+    pub fn reader(&self, size_bytes: u64) -> Result<Option<DigestReader>, JournalError> {
         let (Some(state), Some(pages)) = (self.state, self.disk.open(PAGES_FILE)?) else {
             return Ok(None);
         };
-        Ok(Some(DigestReader {
-            pages,
-            blocks: block_count(state.size_bytes),
-        }))
+        let blocks = match size_bytes > state.size_bytes {
+            true => state.size_bytes / BLOCK_BYTES,
+            false => block_count(state.size_bytes),
+        };
+        Ok(Some(DigestReader { pages, blocks }))
     }
 
     fn apply(&mut self, log: &DigestLog) -> Result<(), JournalError> {

@@ -133,6 +133,19 @@ impl RecordLog {
         Ok(())
     }
 
+    /// Where the next record goes.
+    pub(super) fn position(&self) -> (u64, u64) {
+        (self.end, self.number)
+    }
+
+    /// Cuts off what follows `position`.
+    pub(super) fn cut_back(&mut self, position: (u64, u64)) -> Result<(), JournalError> {
+        self.file.set_size(position.0)?;
+        (self.end, self.number) = position;
+        self.allocated = self.end;
+        Ok(())
+    }
+
     fn record_header(&self, kind: u8, head: &[u8], data: &[u8]) -> [u8; RECORD_HEADER_BYTES] {
         let mut header = [0; RECORD_HEADER_BYTES];
         header[0..3].copy_from_slice(b"REC");

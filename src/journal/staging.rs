@@ -51,6 +51,7 @@ pub struct Staging {
     pub(super) digest: CycleDigest,
     pub(super) through: u64,
     pub(super) sealed: Option<CycleSum>,
+    pub(super) batches_end: (u64, u64),
 }
 
 /// A flush that is due; it may run in another thread while more is appended.
@@ -85,8 +86,10 @@ impl Staging {
         limit: u64,
     ) -> Result<Staging, JournalError> {
         let content = postcard::to_stdvec(&spec).map_err(encoding)?;
+        let log = RecordLog::create(disk, &FORMAT, &content, limit)?;
         Ok(Staging {
-            log: RecordLog::create(disk, &FORMAT, &content, limit)?,
+            batches_end: log.position(),
+            log,
             spec,
             digest: CycleDigest::new(),
             through: 0,
@@ -127,6 +130,19 @@ impl Staging {
         self.log.append(BATCH, &head, &batch.data)?;
         add_to_digest(&mut self.digest, &batch.regions, digests);
         self.through = batch.through;
+        self.batches_end = self.log.position();
+        Ok(())
+    }
+
+    /// Takes the seal off, so that the cycle can be taken up where it stopped. Only where nobody was
+    /// told yet that the set is whole.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn unseal(&mut self) -> Result<(), JournalError> {
+        if self.sealed.take().is_some() {
+            self.log.cut_back(self.batches_end)?;
+        }
         Ok(())
     }
 

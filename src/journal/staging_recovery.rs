@@ -144,6 +144,7 @@ impl Staging {
             digest: scanned.digest,
             through: scanned.through,
             sealed: scanned.sealed,
+            batches_end: scanned.batches_end,
         });
         tracing::info!(?row, cycle = %spec.id.cycle, through = staging.through, "found staging");
         Ok(match row {

@@ -144,8 +144,16 @@ impl Mover {
         Ok(())
     }
 
-    fn needs_device(&self, writable: bool) -> Result<(), Refused> {
+    fn needs_device(&mut self, writable: bool) -> Result<(), Refused> {
         match &self.setup.device {
+            Some(device) if writable && device.is_poisoned() => {
+                self.ending = true;
+                Err(Refused::new(
+                    Cause::TargetWriteError,
+                    "a flush of the volume failed, so it has to be opened anew: this mover ends, and the \
+                     next one does",
+                ))
+            }
             None => Err(Refused::new(
                 Cause::OutOfOrder,
                 "this mover was started without a device: start one with --device",

@@ -274,7 +274,10 @@ impl Mover {
     /// The digests kept here, and the cut that they are of.
     pub(super) fn kept(&self) -> Option<(Point, DigestReader)> {
         let digests = self.digests.as_ref()?;
-        Some((digests.point()?, digests.reader().ok().flatten()?))
+        Some((
+            digests.point()?,
+            digests.reader(self.setup.size()).ok().flatten()?,
+        ))
     }
 
     fn fall(&mut self, plan: Plan) {
@@ -304,9 +307,7 @@ impl Mover {
     /// Takes the digests gathered for `cycle` over into the store. Without them the next cycle reads
     /// more, so a failure here is told and let pass.
     async fn keep_digests(&mut self, cycle: Point) {
-        let Some(store) = self.digests.take() else {
-            return;
-        };
+        let store = self.digests.take();
         let pending = self.target.log.take();
         let disk = self.setup.disk.clone();
         let kept = tokio::task::spawn_blocking(move || keep(store, pending, disk, cycle));

@@ -93,7 +93,7 @@ pub struct Mover {
     pub(super) number: u64,
     pub(super) inputs: mpsc::Sender<Input>,
     queue: mpsc::Receiver<Input>,
-    ending: bool,
+    pub(super) ending: bool,
     pub(super) link: LinkState,
     pub(super) source: SourceState,
     pub(super) target: TargetState,

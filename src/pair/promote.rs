@@ -4,7 +4,7 @@
 //! whole or dropped when it is not, then the new epoch is recorded. Only a whole image is ever
 //! promoted, never an empty one and never one with writes that nobody else has.
 
-use crate::pair::{Cause, Record, Refused, fence};
+use crate::pair::{Action, Cause, Record, Refused, fence};
 use crate::units::{Epoch, Generation, ImageState, Point, Role, SiteName};
 
 /// The order to become primary.
@@ -108,6 +108,19 @@ pub fn promoted(record: &Record, order: &Promote) -> Result<Record, Refused> {
         wish: order.wish.clone(),
         pair_id: record.pair_id,
     })
+}
+
+/// The last step: the new epoch is recorded, unless it was given away meanwhile.
+#[must_use]
+pub fn record(record: &Record, order: &Promote) -> Vec<Action> {
+    match promoted(record, order) {
+        Ok(promoted) => vec![
+            Action::Persist(Box::new(promoted)),
+            Action::Promoted(order.epoch),
+        ],
+        // A higher epoch was heard of in between: it fences this one, and the order is void.
+        Err(_) => Vec::new(),
+    }
 }
 
 fn is_done(record: &Record, order: &Promote) -> bool {

@@ -208,10 +208,12 @@ impl Source {
             committed: Some(cycle),
             ..record.clone()
         };
-        // The record goes first: digests that are a cut behind cost reading, never data.
+        // The record goes first: digests that are a cut behind cost reading, never data. What this side
+        // has left from when it was standby, and could not remove then, goes last.
         Ok(vec![
             Action::Persist(Box::new(record)),
             Action::KeepDigests(cycle),
+            Action::DropStaging { report: false },
             Action::Phase(CyclePhase::Committed),
         ])
     }

@@ -229,8 +229,8 @@ impl Target {
         match event {
             Event::Peer(Message::Hello(hello)) => self.hello(record, size, &hello),
             Event::Peer(Message::Begin(begin)) => self.begin(record, size, begin),
-            Event::Peer(Message::End) => self.end(),
-            Event::Peer(Message::Refuse(refused)) => self.stop(refused, false),
+            Event::Peer(Message::End) => self.end(record),
+            Event::Peer(Message::Refuse(refused)) => self.stop(record, refused, false),
             Event::Peer(message) => {
                 let name = self.state.name();
                 let said = word(&message);
@@ -238,14 +238,14 @@ impl Target {
                     Cause::Internal,
                     format!("the peer said {said} while this side was {name:?}"),
                 );
-                self.stop(refused, true)
+                self.stop(record, refused, true)
             }
             Event::Opened { from } => self.opened(from),
             Event::Sealed => self.sealed(record),
             Event::Written => self.written(record),
             Event::Dropped => self.dropped(record),
             Event::LinkLost(why) => self.link_lost(&why),
-            Event::Failed(refused) => self.stop(refused, true),
+            Event::Failed(refused) => self.stop(record, refused, true),
         }
     }
 
@@ -269,12 +269,12 @@ impl Target {
                     hello.pair_id, record.pair_id
                 ),
             );
-            return self.stop(refused, true);
+            return self.stop(record, refused, true);
         }
         if hello.cycle != cycle {
             let refused =
                 out_of_order(format!("cut {cycle} is expected here, not {}", hello.cycle));
-            return self.stop(refused, true);
+            return self.stop(record, refused, true);
         }
         self.go(State::Greeted(cycle));
         vec![Action::Send(Message::Greeting(Greeting {
@@ -285,10 +285,14 @@ impl Target {
 
     fn begin(&mut self, record: &Record, size: u64, begin: Begin) -> Vec<Action> {
         let State::Greeted(cycle) = self.state else {
-            return self.stop(out_of_order("Begin came without Hello".into()), true);
+            return self.stop(
+                record,
+                out_of_order("Begin came without Hello".into()),
+                true,
+            );
         };
         if let Err(refused) = admits(record, size, cycle, &begin) {
-            return self.stop(refused, true);
+            return self.stop(record, refused, true);
         }
         let mut actions = Vec::new();
         if record.epoch < begin.cycle.epoch {
@@ -339,9 +343,13 @@ impl Target {
         ]
     }
 
-    fn end(&mut self) -> Vec<Action> {
+    fn end(&mut self, record: &Record) -> Vec<Action> {
         let State::Receiving(incoming) = &self.state else {
-            return self.stop(out_of_order("End came without a cycle".into()), true);
+            return self.stop(
+                record,
+                out_of_order("End came without a cycle".into()),
+                true,
+            );
         };
         let incoming = incoming.clone();
         self.go(State::Sealing(incoming));
@@ -408,7 +416,7 @@ impl Target {
             actions.extend(verify::done(cycle));
         }
         if let Some(order) = then {
-            actions.extend(record_promotion(&record, &order));
+            actions.extend(promote::record(&record, &order));
         }
         actions
     }
@@ -419,7 +427,7 @@ impl Target {
         };
         let order = order.clone();
         self.go(State::Idle);
-        record_promotion(record, &order)
+        promote::record(record, &order)
     }
 
     /// The link broke: what is durable stays, and the same cycle is still expected.
@@ -449,9 +457,11 @@ impl Target {
 
     /// Ends the cycle without effect. Where the set is whole already it goes forward instead, but a
     /// set that could not be made whole or written does end: the record says where to take it up.
-    fn stop(&mut self, refused: Refused, tell: bool) -> Vec<Action> {
+    fn stop(&mut self, record: &Record, refused: Refused, tell: bool) -> Vec<Action> {
         let cycle = self.cycle();
         let aborted = refused.cause == Cause::Aborted;
+        let spoiled =
+            tell && refused.cause == Cause::Corrupt && self.state.name() == Name::Applying;
         let mut actions = Vec::new();
         match self.state.name() {
             Name::Sealing | Name::Applying | Name::Dropping if aborted || !tell => return actions,
@@ -462,6 +472,12 @@ impl Target {
             actions.push(Action::Send(Message::Refuse(refused.clone())));
         }
         actions.extend([Action::StopReceiving, Action::Hangup]);
+        if spoiled {
+            // Never to be whole again, and perhaps on the volume in part: what differs is sent anew.
+            let mut torn = Box::new(record.clone());
+            torn.image = ImageState::Inconsistent;
+            actions.extend([Action::Persist(torn), Action::DropStaging { report: false }]);
+        }
         if let Some(cycle) = cycle {
             actions.push(Action::Finish(Outcome::Failed(cycle, refused)));
         }
@@ -475,17 +491,6 @@ impl Target {
             "a target can't go from {from:?} to {name:?}"
         );
         self.state = to;
-    }
-}
-
-fn record_promotion(record: &Record, order: &Promote) -> Vec<Action> {
-    match promote::promoted(record, order) {
-        Ok(promoted) => vec![
-            Action::Persist(Box::new(promoted)),
-            Action::Promoted(order.epoch),
-        ],
-        // A higher epoch was heard of in between: it fences this one, and the order is void.
-        Err(_) => Vec::new(),
     }
 }
 

@@ -213,6 +213,10 @@ impl BlockFile for OsFile {
         })
     }
 
+    fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
     fn drop_cache(&self) -> Result<(), DiskError> {
         rustix::fs::fadvise(&self.cached, 0, None, Advice::DontNeed)
             .map_err(|e| DiskError::new("drop the cache of", self.name.clone(), e.into()))

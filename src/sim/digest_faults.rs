@@ -6,6 +6,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::journal::{DigestLog, DigestLogSpec, DigestStore, JournalError};
+use crate::mover::keep::keep;
+use crate::seam::Disk;
 use crate::sim::{Fault, Operation, SimDisk};
 use crate::units::{Extent, Point, Rung};
 use crate::wire::{BLOCK_BYTES, BlockDigest, CycleId, Region, RegionKind};
@@ -84,7 +86,7 @@ fn unknown(store: &DigestStore, images: &BTreeMap<u64, Image>) -> usize {
     };
     let mut found = vec![None; BLOCKS as usize + 3];
     store
-        .reader()
+        .reader(BLOCKS * BLOCK_BYTES)
         .unwrap()
         .unwrap()
         .read(0, &mut found)
@@ -185,7 +187,7 @@ fn a_log_that_counts_from_another_cut_makes_the_digests_unknown() {
         .commit(write_log(&disk, Some(7), 8, &[(0, 9, 2)]).unwrap())
         .unwrap();
     assert_eq!(open(&disk).point(), None);
-    assert!(open(&disk).reader().unwrap().is_none());
+    assert!(open(&disk).reader(0).unwrap().is_none());
     store
         .commit(write_log(&disk, None, 9, &[(0, 9, 3)]).unwrap())
         .unwrap();
@@ -240,4 +242,61 @@ fn a_log_goes_on_after_a_crash_with_the_same_sum() {
     log.append(402 * BLOCK_BYTES, &[region(400, 2, data)], &[digest(2); 2])
         .unwrap();
     assert_eq!(log.seal().unwrap(), sum);
+}
+
+/// The last block was cut off by the end of the volume, and the volume has grown since: nobody knows
+/// what the peer holds after its old end.
+#[test]
+fn a_block_that_was_cut_off_is_unknown_once_the_volume_is_longer() {
+    let disk = SimDisk::new(1 << 30, 1);
+    let size = 2 * BLOCK_BYTES - 512;
+    let spec = DigestLogSpec {
+        id: CycleId {
+            cycle: Point::new(1, 1),
+            from: None,
+        },
+        size_bytes: size,
+        rung: Rung::FullRead,
+    };
+    let mut log = DigestLog::create(Arc::new(disk.clone()), spec).unwrap();
+    log.seal().unwrap();
+    let mut store = open(&disk);
+    store.commit(log).unwrap();
+    let known = |size: u64| {
+        let mut found = [None; 3];
+        let reader = store.reader(size).unwrap().unwrap();
+        reader.read(0, &mut found).unwrap();
+        found.map(|digest| digest.is_some())
+    };
+    assert_eq!(known(size), [true, true, false]);
+    assert_eq!(known(size + 512), [true, false, false]);
+}
+
+/// Whatever state an attempt that led to nothing has left its digests in, they go with the next commit;
+/// those that are gathered for a later cut stay.
+#[test]
+fn digests_that_are_of_no_use_go_with_the_next_commit() {
+    let point = |seq| Point::new(1, seq);
+    let shared = |disk: &SimDisk| -> Arc<dyn Disk> { Arc::new(disk.clone()) };
+    let left = |disk: &SimDisk| disk.names().unwrap().contains(&"digests.next".to_string());
+    let damaged = |disk: &SimDisk| drop(disk.create("digests.next").unwrap());
+    let gathered = |disk: &SimDisk, seq| drop(write_log(disk, None, seq, &[(0, 9, 1)]).unwrap());
+    for (seq, stays) in [(4, false), (5, false), (6, true)] {
+        let disk = SimDisk::new(1 << 30, 1);
+        gathered(&disk, 5);
+        let kept = keep(Some(open(&disk)), None, shared(&disk), point(5)).unwrap();
+        assert!(!left(&disk) && kept.point() == Some(point(5)));
+        gathered(&disk, seq);
+        let kept = keep(Some(kept), None, shared(&disk), point(5));
+        assert_eq!(
+            left(&disk),
+            stays,
+            "a repeated commit of 5 with digests of {seq}"
+        );
+        damaged(&disk);
+        let kept = keep(kept, None, shared(&disk), point(7));
+        assert!(!left(&disk) && kept.unwrap().point() == Some(point(5)));
+        gathered(&disk, 8);
+        assert!(keep(None, None, shared(&disk), point(8)).is_none() && !left(&disk));
+    }
 }

@@ -189,11 +189,8 @@ impl SimDisk {
     /// How many operations of the kind were tried so far.
     #[must_use]
     pub fn count(&self, operation: Operation) -> u64 {
-        lock(&self.inner)
-            .counts
-            .get(&operation)
-            .copied()
-            .unwrap_or(0)
+        let inner = lock(&self.inner);
+        inner.counts.get(&operation).copied().unwrap_or(0)
     }
 
     /// Sets the capacity in bytes.
@@ -294,11 +291,8 @@ impl SimDisk {
     }
 
     fn used(inner: &Inner) -> u64 {
-        inner
-            .files
-            .values()
-            .map(|content| lock(content).cached.len() as u64)
-            .sum()
+        let files = inner.files.values();
+        files.map(|content| lock(content).cached.len() as u64).sum()
     }
 
     fn handle(&self, name: &str, content: Arc<Mutex<Content>>) -> Arc<dyn BlockFile> {
@@ -392,6 +386,10 @@ impl BlockFile for SimFile {
         content.dirty.clear();
         content.durable = content.cached.clone();
         Ok(())
+    }
+
+    fn is_poisoned(&self) -> bool {
+        *lock(&self.poisoned)
     }
 
     fn drop_cache(&self) -> Result<(), DiskError> {

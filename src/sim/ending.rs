@@ -55,6 +55,7 @@ impl World {
 
     pub(super) fn fail_cycle(&mut self, why: &str) {
         let point = self.operator.cycle.take().map(|cycle| cycle.point);
+        self.operator.failed = true;
         self.operator.next_cycle = self.now + 2_000;
         let why = why.to_string();
         self.story
@@ -64,26 +65,23 @@ impl World {
     pub(super) fn commit(&mut self, point: Point) {
         let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
         let early = self.wrong == Some(Wrong::CommitsBeforeSnapshot);
-        let cut = self.sites[standby].volume.snapshots.contains_key(&point);
-        if !cut && !early {
-            if self.holds(standby, point) {
-                self.cut(standby, point);
-            } else {
-                self.want(standby, Device::Volume);
-            }
-            return;
-        }
         if !self.want(standby, Device::Volume) {
             return self.renew_stuck(standby);
+        }
+        if self.report(standby).is_some() && !self.holds(standby, point) {
+            // Somebody put an older copy of it back.
+            self.sites[standby].volume.snapshots.remove(&point);
+            return self.enter(Phase::Starting);
+        }
+        let cut = self.sites[standby].volume.snapshots.contains_key(&point);
+        if !cut && !early {
+            return self.cut(standby, point);
         }
         if self
             .report(standby)
             .is_none_or(|r| r.committed != Some(point))
         {
-            let given = self.give(standby, Given::Plain(Order::Commit(point)));
-            if given.is_err_and(|refused| refused.cause != Cause::PeerUnreachable) {
-                return self.fail_cycle("the commit was refused");
-            }
+            drop(self.give(standby, Given::Plain(Order::Commit(point))));
             if self.report(primary).is_some() {
                 drop(self.give(primary, Given::Plain(Order::Commit(point))));
             }
@@ -93,19 +91,14 @@ impl World {
             .report(primary)
             .is_some_and(|r| r.committed != Some(point))
         {
-            if self
-                .give(primary, Given::Plain(Order::Commit(point)))
-                .is_err()
-            {
-                // Its part is learnt at the next handshake.
-                self.stop(primary, None);
-            }
+            drop(self.give(primary, Given::Plain(Order::Commit(point))));
             return;
         }
         if !cut {
             self.cut(standby, point);
         }
         self.operator.cycle = None;
+        self.operator.failed = false;
         self.operator.committed = Some(point);
         self.operator.diverged[standby] = false;
         self.operator.next_cycle = self.now + self.random.random_range(0..6_000);
@@ -139,17 +132,19 @@ impl World {
             .tell(self.now, at, || format!("snapshot of {point}"));
     }
 
-    /// Deletes snapshots that nothing needs: the common base and the running cycle's stay.
+    /// Deletes snapshots that nothing needs: the common base and the running cycle's stay. A side with
+    /// writes of its own keeps what it has, and which one that is a forced move shows at its end.
     pub(super) fn sweep(&mut self) {
         let o = &self.operator;
-        if o.switch.is_some_and(|s| s.forced) {
+        let nothing_known = o.committed.is_none() && o.cycle.is_none() && !o.failed;
+        if nothing_known || o.switch.is_some_and(|s| s.forced) {
             return;
         }
-        let base = o.committed.or(o.fork);
+        let base = self.common_base();
         let running = o.cycle.map(|cycle| cycle.point);
         let early = self.wrong == Some(Wrong::BaseDroppedEarly) && running.is_some();
         for at in 0..2 {
-            if self.operator.diverged[at] || base.is_none() {
+            if self.operator.diverged[at] {
                 continue;
             }
             self.sites[at]
@@ -157,6 +152,21 @@ impl World {
                 .snapshots
                 .retain(|point, _| (Some(*point) == base && !early) || Some(*point) == running);
         }
+    }
+
+    /// The point whose snapshots are the common base: the committed one, unless a side has none of it.
+    fn common_base(&self) -> Option<Point> {
+        let common = self.common_cuts();
+        let committed = self.operator.committed;
+        let held = committed.filter(|point| common.contains(point));
+        held.or(common.last().copied()).or(committed)
+    }
+
+    /// The cuts that both sides have a snapshot of.
+    pub(super) fn common_cuts(&self) -> Vec<Point> {
+        let [east, west] = self.sites.each_ref().map(|site| &site.volume.snapshots);
+        let both = east.keys().filter(|point| west.contains_key(point));
+        both.copied().collect()
     }
 }
 

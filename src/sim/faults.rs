@@ -3,14 +3,16 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use crate::pair::side::Order;
 use crate::seam::Disk;
 use crate::sim::SimDisk;
 use crate::sim::disk::{Fault, Operation};
 use crate::sim::fuse::Death;
 use crate::sim::image::Tag;
+use crate::sim::link::Mishap;
 use crate::sim::operator::{Move, Switch};
 use crate::sim::oracle::blocks;
-use crate::sim::world::{META_BYTES, World};
+use crate::sim::world::{Given, META_BYTES, Site, World};
 use crate::units::{ImageState, Role};
 use crate::wire::BLOCK_BYTES;
 
@@ -42,6 +44,8 @@ enum Kind {
     VolumeError,
     Full,
     WireFlip,
+    Twice,
+    Overtake,
     JournalFlip,
     Clock,
     Repeat,
@@ -54,7 +58,7 @@ enum Kind {
     Heal,
 }
 
-const ALL: [Kind; 17] = [
+const ALL: [Kind; 19] = [
     Kind::Kill,
     Kind::Power,
     Kind::Cut,
@@ -62,6 +66,8 @@ const ALL: [Kind; 17] = [
     Kind::VolumeError,
     Kind::Full,
     Kind::WireFlip,
+    Kind::Twice,
+    Kind::Overtake,
     Kind::JournalFlip,
     Kind::Clock,
     Kind::Repeat,
@@ -73,6 +79,16 @@ const ALL: [Kind; 17] = [
     Kind::Consent,
     Kind::Heal,
 ];
+
+impl Kind {
+    /// Whether what is staged may be lost by it: a kill or a loss of power is no excuse.
+    fn harms_a_disk(self) -> bool {
+        matches!(
+            self,
+            Kind::DiskError | Kind::VolumeError | Kind::Full | Kind::JournalFlip | Kind::Backup
+        )
+    }
+}
 
 impl Faults {
     /// Those of a run.
@@ -132,6 +148,9 @@ impl World {
         let kind = self.faults.kinds[self.random.random_range(0..self.faults.kinds.len())];
         let at = self.random.random_range(0..2);
         self.story.tell(self.now, at, || format!("fault: {kind:?}"));
+        if kind.harms_a_disk() {
+            self.staged_may_be_lost();
+        }
         match kind {
             Kind::Kill | Kind::Power => {
                 let death = if kind == Kind::Power {
@@ -148,11 +167,14 @@ impl World {
             }
             Kind::DiskError | Kind::VolumeError => self.disk_error(at, kind),
             Kind::Full => {
-                let used = META_BYTES - self.sites[at].meta.free_bytes().unwrap_or(0);
-                let room = self.random.random_range(0..64 * 1024);
-                self.sites[at].meta.set_capacity(used + room);
+                let spare = [0, 4 << 20][self.random.random_range(0..2)];
+                let room = spare + self.random.random_range(0..64 * 1024);
+                let meta = &self.sites[at].meta;
+                meta.set_capacity(used(meta) + room);
             }
-            Kind::WireFlip => self.net.flip = true,
+            Kind::WireFlip => self.net.next_frame = Mishap::Flip,
+            Kind::Twice => self.net.next_frame = Mishap::Twice,
+            Kind::Overtake => self.net.next_frame = Mishap::Overtake,
             Kind::JournalFlip => self.journal_flip(at),
             // Nothing is decided by what time it is, but time-outs are: hours pass at once.
             Kind::Clock => self.now += self.random.random_range(0..7_200_000),
@@ -184,7 +206,7 @@ impl World {
             site.meta.set_capacity(META_BYTES);
         }
         self.net.down_until = 0;
-        self.net.flip = false;
+        self.net.next_frame = Mishap::None;
         self.faults.old_is_away = false;
     }
 
@@ -195,7 +217,12 @@ impl World {
             Operation::Flush,
             Operation::Name,
         ];
-        let last = if kind == Kind::DiskError { 4 } else { 3 };
+        // The application's own writes do not fail: what it holds would be no promise of anybody.
+        let last = match kind {
+            Kind::DiskError => 4,
+            _ if self.sites[at].open => 1,
+            _ => 3,
+        };
         let operation = operations[self.random.random_range(0..last)];
         let after = self.random.random_range(0..20);
         let fault = Fault {
@@ -204,7 +231,7 @@ impl World {
         };
         if kind == Kind::DiskError {
             self.sites[at].meta.fail(fault);
-        } else if !self.sites[at].open {
+        } else {
             self.sites[at].volume.disk.fail(fault);
         }
     }
@@ -220,7 +247,11 @@ impl World {
             .durable(&name)
             .map_or(0, |b| b.len() as u64);
         // Of the superblock one copy is hit: two would be a side that is held, not one that converges.
+        // Where a save was cut short it may be the only new one: then nothing was saved.
         let len = if name == "superblock" { len / 2 } else { len };
+        if name == "superblock" && self.sites[at].half_saved() {
+            self.oracle.went_back(at);
+        }
         if len > 0 {
             let byte = self.random.random_range(0..len);
             let bit = self.random.random_range(0..8);
@@ -234,7 +265,12 @@ impl World {
         if self.given.is_empty() {
             return;
         }
-        let index = self.random.random_range(0..self.given.len());
+        let mut index = self.random.random_range(0..self.given.len());
+        if self.chance(3) {
+            let moves =
+                |(_, given): &(usize, Given)| matches!(given, Given::Plain(Order::Promote(_)));
+            index = self.given.iter().position(moves).unwrap_or(index);
+        }
         let (at, given) = self.given[index].clone();
         self.story
             .tell(self.now, at, || "an order comes again".into());
@@ -304,4 +340,20 @@ impl World {
             point: None,
         });
     }
+}
+
+impl Site {
+    /// Whether the two copies of the superblock differ: a save was cut short.
+    fn half_saved(&self) -> bool {
+        let bytes = self.meta.durable("superblock").unwrap_or_default();
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        first != second
+    }
+}
+
+/// Bytes in use on a metadata volume.
+fn used(meta: &SimDisk) -> u64 {
+    let names = meta.names().unwrap_or_default();
+    let files = names.iter().filter_map(|name| meta.open(name).ok()?);
+    files.map(|file| file.size()).sum()
 }

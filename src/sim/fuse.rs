@@ -152,6 +152,10 @@ impl BlockFile for FusedFile {
         self.file.flush()
     }
 
+    fn is_poisoned(&self) -> bool {
+        self.file.is_poisoned()
+    }
+
     fn drop_cache(&self) -> Result<(), DiskError> {
         self.file.drop_cache()
     }

@@ -1,6 +1,7 @@
 //! A process's words, what it hears, and its pieces of work.
 
 use crate::mover::convert;
+use crate::mover::target::digests::settle;
 use crate::mover::target::receive::digests_of;
 use crate::pair::handshake::Superblock as PeerSuperblock;
 use crate::pair::message::{Begin, Message as Word, goes_in_place};
@@ -238,15 +239,23 @@ impl Process {
         else {
             return;
         };
-        let message = match digest_blocks(&**device, request.extent) {
+        let settled = match self.settled == self.link {
+            true => Ok(()),
+            false => settle(&**device),
+        };
+        let digests = settled.and_then(|()| {
+            digest_blocks(&**device, request.extent)
+                .map_err(|error| convert::disk_failed(&error, Cause::TargetWriteError))
+        });
+        if digests.is_ok() {
+            self.settled = self.link;
+        }
+        let message = match digests {
             Ok(digests) => Message::Digests(Digests {
                 extent: request.extent,
                 digests,
             }),
-            Err(error) => Message::Refuse(convert::refuse(&convert::disk_failed(
-                &error,
-                Cause::TargetWriteError,
-            ))),
+            Err(refused) => Message::Refuse(convert::refuse(&refused)),
         };
         net.say(link, self.setup.site, message, false);
     }
@@ -292,7 +301,7 @@ impl Process {
             Ok(Piece::Broke(why)) => self.feed(Event::Source(source::Event::ListBroke(why))),
             Ok(Piece::Drained(sum, log)) => {
                 self.sum = Some(sum);
-                self.log = log;
+                self.log = log.map(|log| *log);
                 self.feed(Event::Source(source::Event::Drained));
             }
             Err(refused) => self.feed(Event::Source(source::Event::Failed(refused))),

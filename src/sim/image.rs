@@ -1,21 +1,18 @@
-//! What a volume ought to hold, a number a block: small enough that all of history is kept.
+//! What a volume ought to hold: small enough that all of history is kept.
+
+use std::sync::Arc;
 
 use crate::wire::BLOCK_BYTES;
 
 /// Bytes of a block.
 pub(super) const BLOCK: usize = BLOCK_BYTES as usize;
 
-/// What a block holds: 0 is zeros, any other number a pattern of its own.
+/// What is written to a block: 0 is zeros, any other number a pattern of its own.
 pub(super) type Tag = u64;
 
-/// The content of a volume of `size` bytes.
+/// The content of a volume. Clones share it until one of them changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Image {
-    /// The size in bytes.
-    pub(super) size: u64,
-    /// What each block holds; the last one may be cut off.
-    pub(super) tags: Vec<Tag>,
-}
+pub(super) struct Image(Arc<Vec<u8>>);
 
 /// A block of the pattern.
 pub(super) fn fill(tag: Tag, out: &mut [u8]) {
@@ -32,36 +29,64 @@ fn word_of(tag: Tag, n: u64) -> u64 {
     }
 }
 
+fn index(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 impl Image {
     /// Zeros.
     pub(super) fn zeros(size: u64) -> Image {
-        let mut image = Image::default();
-        image.grow(size);
-        image
+        Image(Arc::new(vec![0; index(size)]))
     }
 
     /// Makes it longer, by zeros.
     pub(super) fn grow(&mut self, size: u64) {
-        self.size = size;
-        self.tags
-            .resize(usize::try_from(size.div_ceil(BLOCK_BYTES)).unwrap_or(0), 0);
+        if index(size) > self.0.len() {
+            Arc::make_mut(&mut self.0).resize(index(size), 0);
+        }
+    }
+
+    /// A block was written, as far as the volume goes.
+    pub(super) fn write(&mut self, block: u64, tag: Tag) {
+        let bytes = Arc::make_mut(&mut self.0);
+        let from = index(block * BLOCK_BYTES).min(bytes.len());
+        let to = (from + BLOCK).min(bytes.len());
+        fill(tag, &mut bytes[from..to]);
+    }
+
+    /// Takes over `other`; what lies past its end stays what it was.
+    pub(super) fn take_over(&mut self, other: &Image) {
+        self.grow(other.0.len() as u64);
+        Arc::make_mut(&mut self.0)[..other.0.len()].copy_from_slice(&other.0);
     }
 
     /// The first block where `bytes` hold something else. What lies past the image is no part of it.
     pub(super) fn differs(&self, bytes: &[u8]) -> Option<usize> {
-        let size = usize::try_from(self.size).unwrap_or(usize::MAX);
-        let Some(bytes) = bytes.get(..size) else {
-            return Some(bytes.len() / BLOCK);
-        };
-        let same = |(tag, block): (&Tag, &[u8])| {
-            (0..).zip(block.chunks(8)).all(|(n, word)| {
-                let bytes = word_of(*tag, n).to_le_bytes();
-                *word == bytes[..word.len()]
-            })
-        };
-        self.tags
-            .iter()
-            .zip(bytes.chunks(BLOCK))
-            .position(|pair| !same(pair))
+        let part = bytes.get(..self.0.len()).unwrap_or(bytes);
+        if part == &self.0[..] {
+            return None;
+        }
+        let mut blocks = self.0.chunks(BLOCK).zip(part.chunks(BLOCK));
+        let unlike = blocks.position(|(held, block)| held != block);
+        unlike.or(Some(part.len() / BLOCK))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_was_cut_off_goes_on_with_zeros_once_the_volume_grows() {
+        let mut image = Image::zeros(2 * BLOCK_BYTES - 512);
+        image.write(1, 7);
+        let mut bytes = vec![0; 2 * BLOCK];
+        fill(7, &mut bytes[BLOCK..]);
+        assert_eq!(image.differs(&bytes), None);
+        image.grow(2 * BLOCK_BYTES);
+        assert_eq!(image.differs(&bytes), Some(1));
+        bytes[2 * BLOCK - 512..].fill(0);
+        assert_eq!(image.differs(&bytes), None);
+        assert_eq!(image.differs(&bytes[..BLOCK]), Some(1));
     }
 }

@@ -42,6 +42,19 @@ pub(super) enum Arrival {
     Lost(String),
 }
 
+/// What can happen to a frame, though the transport promises that it does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mishap {
+    #[default]
+    None,
+    /// A bit is turned round.
+    Flip,
+    /// It comes twice.
+    Twice,
+    /// It overtakes the one before.
+    Overtake,
+}
+
 /// All connections.
 #[derive(Default)]
 pub(super) struct Net {
@@ -49,8 +62,8 @@ pub(super) struct Net {
     next: u64,
     /// No connection comes up before.
     pub(super) down_until: u64,
-    /// The next frame has a bit turned round.
-    pub(super) flip: bool,
+    /// What happens to the next frame.
+    pub(super) next_frame: Mishap,
     /// Bytes that were sent.
     pub(super) bytes: u64,
 }
@@ -153,12 +166,21 @@ impl Net {
         let mut bytes = Vec::new();
         // Writing into memory is never pending and never fails.
         drop(FrameWriter::new(&mut bytes).send(&frame).now_or_never());
-        if std::mem::take(&mut self.flip) {
+        let mishap = std::mem::take(&mut self.next_frame);
+        if mishap == Mishap::Flip {
             let at = random.random_range(0..bytes.len());
             bytes[at] ^= 1 << random.random_range(0..8);
         }
         let after = pipe.wire.back().map_or(now, |(at, _)| *at);
         let at = after.max(now + random.random_range(0..DELAY_MS_MAX));
+        if mishap == Mishap::Twice {
+            pipe.wire.push_back((at, bytes.clone()));
+        }
+        if mishap == Mishap::Overtake
+            && let Some((_, before)) = pipe.wire.back_mut()
+        {
+            std::mem::swap(before, &mut bytes);
+        }
         pipe.wire.push_back((at, bytes));
     }
 

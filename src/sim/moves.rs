@@ -3,13 +3,13 @@
 use crate::pair::demote::Demote;
 use crate::pair::promote::Promote;
 use crate::pair::side::Order;
-use crate::pair::{Cause, Refused};
+use crate::pair::{Cause, Record, Refused};
 use crate::sim::operator::{Move, Phase, Switch};
 use crate::sim::world::{Device, Given, Site, World};
 use crate::units::{ImageState, Role};
 
 /// How long a forced move waits for the old primary, in milliseconds.
-const DEMOTE_WAIT_MS: u64 = 60_000;
+const DEMOTE_WAIT_MS: u64 = 5_000;
 
 impl World {
     /// Goes on with a move of the role.
@@ -50,6 +50,12 @@ impl World {
         }
     }
 
+    /// The application writes at a site again: on storage that works.
+    fn open(&mut self, at: usize) {
+        self.sites[at].open = true;
+        self.sites[at].volume.disk.heal();
+    }
+
     fn step_to(&mut self, step: Move) {
         let now = self.now;
         if let Some(switch) = &mut self.operator.switch {
@@ -59,7 +65,14 @@ impl World {
     }
 
     fn promote(&mut self, switch: Switch, new: usize) {
-        if !self.want(new, Device::Volume) {
+        let whole = |r: &Record| matches!(r.image, ImageState::Redo(_));
+        let device = match self.sites[new].process.as_ref() {
+            // A forced promotion needs the volume only to finish a set that is staged whole.
+            Some((device, _)) if switch.forced && !self.report(new).is_some_and(whole) => *device,
+            None if switch.forced => Device::None,
+            _ => Device::Volume,
+        };
+        if !self.want(new, device) {
             return self.renew_stuck(new);
         }
         let Some(report) = self.report(new).cloned() else {
@@ -72,13 +85,12 @@ impl World {
             };
             self.operator.primary = new;
             self.operator.epoch = switch.epoch;
-            self.operator.fork = point;
             if switch.forced
                 && let Some(switch) = &mut self.operator.switch
             {
                 switch.point = point;
             }
-            self.sites[new].open = true;
+            self.open(new);
             return self.step_to(Move::Demote);
         }
         let idle = self.sites[new]
@@ -119,7 +131,7 @@ impl World {
         self.story
             .tell(self.now, 2, || format!("the role stays: {why}"));
         self.operator.switch = None;
-        self.sites[self.operator.primary].open = true;
+        self.open(self.operator.primary);
     }
 
     fn demote(&mut self, switch: Switch, old: usize, new: usize) {

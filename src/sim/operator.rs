@@ -2,14 +2,15 @@
 //! It looks at what the movers report and does one thing a visit.
 
 use rand::Rng;
+use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use crate::pair::Record;
 use crate::pair::demote::Demote;
 use crate::pair::record::Init;
 use crate::pair::resync::List;
-use crate::pair::side::Order;
+use crate::pair::side::{Order, Side};
 use crate::pair::source::Ship;
+use crate::pair::{Record, Refused};
 use crate::sim::process::ShipOrder;
 use crate::sim::ship::Blocks;
 use crate::sim::world::{Device, Given, World};
@@ -68,30 +69,36 @@ pub(super) struct Operator {
     pub(super) last_seq: u64,
     pub(super) cycle: Option<Cycle>,
     pub(super) switch: Option<Switch>,
-    /// Where both sides were the same before the last forced move.
-    pub(super) fork: Option<Point>,
     pub(super) consent: Option<Epoch>,
     pub(super) diverged: [bool; 2],
     pub(super) next_cycle: u64,
+    /// The list that was last fed.
+    list: Option<(Point, List)>,
+    /// Blocks in a piece of which the driver notes changes.
+    piece: u64,
+    /// The last cycle came to nothing.
+    pub(super) failed: bool,
     /// It ships to a side that it ought to hold: the mover has to refuse by itself.
     pub(super) careless: bool,
 }
 
 impl Operator {
     /// Of a pair that begins.
-    pub(super) fn new(seed: u64) -> Operator {
+    pub(super) fn new(random: &mut StdRng) -> Operator {
         Operator {
-            seed: u128::from(seed) << 64,
+            seed: u128::from(random.random::<u64>()) << 64,
             primary: 0,
             epoch: Epoch::FIRST,
             committed: None,
             last_seq: 0,
             cycle: None,
             switch: None,
-            fork: None,
             consent: None,
             diverged: [false; 2],
             next_cycle: 0,
+            piece: [1, 1, 4][random.random_range(0..3)],
+            list: None,
+            failed: false,
             careless: false,
         }
     }
@@ -106,23 +113,16 @@ impl Operator {
 impl World {
     /// One visit.
     pub(super) fn operate(&mut self, faulty: bool) {
-        if !self.begun() {
+        if !self.begun() || !self.adopt() {
             return;
         }
-        self.adopt();
         if self.recall_old_primary() {
             return;
         }
         if let Some(switch) = self.operator.switch {
             self.move_on(switch, faulty);
         }
-        let cycles = self
-            .operator
-            .switch
-            .is_none_or(|s| s.step == Move::LastCut || s.step == Move::Gate);
-        if cycles {
-            self.cycle(faulty);
-        }
+        self.cycle(faulty);
         self.sweep();
     }
 
@@ -161,29 +161,32 @@ impl World {
         self.operator.cycle.is_some() || self.operator.switch.is_some()
     }
 
-    /// Takes over what the superblocks say.
-    fn adopt(&mut self) {
+    /// Takes over what the superblocks of the movers that run now say; whether it makes sense.
+    fn adopt(&mut self) -> bool {
         let reports: Vec<(usize, Record)> = (0..2)
             .filter_map(|at| Some((at, self.report(at)?.clone())))
             .collect();
-        let Some((_, newest)) = reports.iter().max_by_key(|(_, r)| r.epoch) else {
-            return;
+        let Some(newest) = reports.iter().map(|(_, r)| r.epoch).max() else {
+            return true;
         };
         let o = &mut self.operator;
-        if newest.epoch < o.epoch || o.switch.is_some() {
-            return;
+        if newest < o.epoch && reports.len() < 2 {
+            return true;
         }
-        o.epoch = newest.epoch;
-        let leads = |r: &Record| r.role == Role::Primary && r.epoch == newest.epoch;
-        if let Some((at, _)) = reports.iter().find(|(_, r)| leads(r)) {
-            o.primary = *at;
+        let leads = |r: &Record| r.role == Role::Primary && r.epoch == newest;
+        let mut leaders = reports.iter().filter(|(_, r)| leads(r));
+        match (leaders.next(), leaders.next()) {
+            (Some(_), Some(_)) => return false,
+            (Some((at, _)), None) => o.primary = *at,
+            (None, _) => {}
         }
-        if let Some((at, standby)) = reports.iter().find(|(at, _)| *at != o.primary)
-            && standby.role == Role::Standby
-        {
-            o.diverged[*at] = standby.diverged;
-            o.committed = standby.committed.filter(|_| !standby.diverged);
+        o.epoch = newest;
+        if let Some((at, standby)) = reports.iter().find(|(at, _)| *at != o.primary) {
+            // One that has missed the move of the role may hold writes of its own.
+            o.diverged[*at] = standby.diverged || standby.role == Role::Primary;
+            o.committed = standby.committed.filter(|_| !o.diverged[*at]);
         }
+        true
     }
 
     /// A side that was primary and missed the move of the role is told first of all.
@@ -234,12 +237,10 @@ impl World {
 
     fn begin_if_due(&mut self) {
         let o = &self.operator;
-        let (last_cut, gate) = match o.switch {
-            Some(switch) => (switch.step == Move::LastCut, switch.step == Move::Gate),
-            None => (false, false),
-        };
+        let last_cut = o.switch.is_some_and(|s| s.step == Move::LastCut);
+        let moving = o.switch.is_some() && !last_cut;
         let held = o.diverged[1 - o.primary] && o.consent != Some(o.epoch) && !o.careless;
-        if held || gate || (self.now < o.next_cycle && !last_cut) {
+        if held || moving || (self.now < o.next_cycle && !last_cut) {
             return;
         }
         let known = (0..2).filter_map(|at| self.report(at));
@@ -286,6 +287,13 @@ impl World {
 
     pub(super) fn start(&mut self, cycle: Cycle, faulty: bool) {
         let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
+        if !self.sites[primary]
+            .volume
+            .snapshots
+            .contains_key(&cycle.point)
+        {
+            return self.fail_cycle("the snapshot was deleted");
+        }
         if self.holds(standby, cycle.point) {
             return self.enter(Phase::Committing);
         }
@@ -306,31 +314,34 @@ impl World {
             self.sites[standby].volume.grow(need);
             return self.stop(standby, None);
         }
-        let busy = |world: &World| {
-            let (_, process) = world.sites[primary].process.as_ref()?;
-            process.side.shipping()
-        };
-        if busy(self).is_some_and(|point| point != cycle.point || !cycle.fed) {
-            drop(self.give(primary, Given::Plain(Order::Abort("begins anew".into()))));
+        // Whether the orders got through is seen in the movers' reports, never assumed.
+        self.enter(Phase::Shipping);
+        // Like a visit, this ends at the first order that is refused.
+        drop(self.order_cycle(cycle, faulty));
+    }
+
+    fn order_cycle(&mut self, cycle: Cycle, faulty: bool) -> Result<(), Refused> {
+        let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
+        let side = |at: usize| self.sites[at].process.as_ref().map(|(_, p)| &p.side);
+        let shipping = side(primary).and_then(Side::shipping);
+        let receiving = side(standby).and_then(Side::receiving);
+        let anew = || Given::Plain(Order::Abort("begins anew".into()));
+        if shipping.is_some_and(|point| point != cycle.point || !cycle.fed) {
+            self.give(primary, anew())?;
         }
-        let receiving = self.sites[standby]
-            .process
-            .as_ref()
-            .and_then(|(_, process)| process.side.receiving());
+        if receiving.is_some_and(|point| point != cycle.point) {
+            self.give(standby, anew())?;
+        }
         if receiving != Some(cycle.point) {
-            drop(self.give(standby, Given::Plain(Order::Receive(cycle.point))));
+            self.give(standby, Given::Plain(Order::Receive(cycle.point)))?;
         }
         let order = self.ship_order(cycle.point, faulty);
-        if let Some((_, process)) = &mut self.sites[primary].process {
-            process.last = None;
-        }
-        if self.give(primary, Given::Ship(Box::new(order))).is_ok() {
-            self.oracle.attempts += 1;
-        }
+        self.give(primary, Given::Ship(Box::new(order)))?;
+        self.oracle.attempts += 1;
         if let Some(cycle) = &mut self.operator.cycle {
             cycle.fed = true;
         }
-        self.enter(Phase::Shipping);
+        Ok(())
     }
 
     fn ship_order(&mut self, cycle: Point, faulty: bool) -> ShipOrder {
@@ -338,15 +349,17 @@ impl World {
         let report = self.report(standby).cloned();
         let diverged = report.as_ref().is_some_and(|r| r.diverged);
         let base = report.and_then(|r| r.committed).filter(|_| !diverged);
-        let piece = [1, 1, 4][self.random.random_range(0..3)];
+        let piece = self.operator.piece;
         let volume = &self.sites[primary].volume;
         let mut list = (List::Nothing, None);
         match self.random.random_range(0..5) {
             0 => {}
             1 if !diverged => list = (List::Allocated, volume.allocated(cycle)),
             _ => {
+                let peer = base.and_then(|base| self.sites[standby].volume.snapshots.get(&base));
+                let common = peer.map_or(u64::MAX, |peer| peer.bytes.len() as u64);
                 if let Some(base) = base
-                    && let Some(blocks) = volume.delta(base, cycle, piece)
+                    && let Some(blocks) = volume.delta(base, cycle, common, piece)
                 {
                     list = (List::Delta { base }, Some(blocks));
                 }
@@ -354,6 +367,11 @@ impl World {
         }
         let (kind, blocks) = list;
         let breaks = faulty && self.chance(4);
+        if breaks || self.operator.list != Some((cycle, kind)) {
+            // What comes by another list, or by what follows a broken one, is another set.
+            self.staged_may_be_lost();
+        }
+        self.operator.list = Some((cycle, kind));
         let blocks = blocks.map(|blocks| Blocks {
             breaks_after: breaks.then(|| self.random.random_range(0..=blocks.len())),
             blocks: blocks.into(),

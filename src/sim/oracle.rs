@@ -1,7 +1,7 @@
 //! What must hold after every step, worked out slowly from what was written and cut, and never from
 //! what the code under test says of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::journal::{Staging, StagingOutcome, SuperblockStore};
@@ -10,7 +10,8 @@ use crate::pair::Record;
 use crate::seam::Disk;
 use crate::sim::SimDisk;
 use crate::sim::image::{BLOCK, Image, Tag};
-use crate::sim::world::World;
+use crate::sim::resent::Sent;
+use crate::sim::world::{Site, World};
 use crate::units::{Epoch, Generation, ImageState, Point, Role};
 use crate::wire::RegionKind;
 
@@ -40,8 +41,12 @@ pub(super) struct Oracle {
     pub(super) commits: u64,
     /// Moves of the role.
     pub(super) moves: u64,
-    /// A side's metadata went back in time: its claims hold again after its next commit.
-    pub(super) rewound: [bool; 2],
+    /// What is being sent.
+    pub(super) sent: Option<Sent>,
+    /// Both sides have a snapshot of one cut.
+    in_common: bool,
+    /// The snapshots that are known to be what was cut.
+    proved: [BTreeSet<Point>; 2],
 }
 
 impl Oracle {
@@ -56,17 +61,16 @@ impl Oracle {
             attempts: 0,
             commits: 0,
             moves: 0,
-            rewound: [false; 2],
+            sent: None,
+            in_common: false,
+            proved: Default::default(),
         }
     }
 
     /// The application has written.
     pub(super) fn wrote(&mut self, at: usize, writes: &[(u64, Tag)]) {
         for (block, tag) in writes {
-            let block = usize::try_from(*block).unwrap_or(usize::MAX);
-            if let Some(held) = self.model[at].tags.get_mut(block) {
-                *held = *tag;
-            }
+            self.model[at].write(*block, *tag);
         }
     }
 
@@ -83,7 +87,6 @@ impl Oracle {
     /// A cut is committed at both sides.
     pub(super) fn committed(&mut self, _: Point) {
         self.commits += 1;
-        self.rewound = [false; 2];
     }
 
     /// A side is told to become primary.
@@ -99,7 +102,6 @@ impl Oracle {
     /// A side has gone back in time as a whole: what it committed since is not there any more.
     pub(super) fn went_back(&mut self, at: usize) {
         self.seen[at] = Seen::default();
-        self.rewound[at] = true;
     }
 }
 
@@ -121,7 +123,8 @@ impl World {
             }
             .map_err(|why| format!("{name}: {why}"))?;
         }
-        Ok(())
+        self.snapshots_hold()?;
+        self.follow_shipment()
     }
 
     /// Reads the superblock from the storage, as a crash now would leave it.
@@ -151,8 +154,22 @@ impl World {
                 .is_some_and(|before| before.role == Role::Standby);
         if rose {
             self.rose(at, &record)?;
+        } else if let (Some(before), Some(point)) = (&before, record.committed)
+            && before.committed != Some(point)
+            && !self.sites[at].volume.snapshots.contains_key(&point)
+        {
+            return Err(format!(
+                "{point} is committed, but there is no snapshot of it"
+            ));
         }
-        if record.diverged && before.is_none_or(|before| !before.diverged) {
+        let was = before.as_ref().is_some_and(|before| before.diverged);
+        if was && !record.diverged {
+            let epoch = record.lineage.last().map(|entry| entry.epoch);
+            if epoch.is_none() || self.operator.consent != epoch {
+                return Err("writes that nobody else has were given up without consent".into());
+            }
+        }
+        if record.diverged && !was {
             self.oracle.seen[at].frozen = Some(self.sites[at].volume.bytes());
         }
         if !record.diverged {
@@ -171,13 +188,13 @@ impl World {
         };
         let model = &mut self.oracle.model[at];
         model.grow(self.sites[at].volume.size());
-        model.tags[..image.tags.len()].copy_from_slice(&image.tags);
+        model.take_over(image);
         self.story
             .tell(self.now, at, || format!("is primary from {point}"));
         Ok(())
     }
 
-    fn is_at(&self, point: Point, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn is_at(&self, point: Point, bytes: &[u8]) -> Result<(), String> {
         let Some(image) = self.oracle.cuts.get(&point) else {
             return Err(format!("it claims {point}, which was never cut"));
         };
@@ -207,7 +224,9 @@ impl World {
         if record.diverged {
             let allowed = self.operator.consent == Some(self.operator.epoch);
             let frozen = &mut self.oracle.seen[at].frozen;
-            if frozen.as_ref().is_some_and(|frozen| *frozen != bytes) {
+            // A volume that grew has lost nothing.
+            let lost = |frozen: &Vec<u8>| !bytes.starts_with(frozen);
+            if frozen.as_ref().is_some_and(lost) {
                 if !allowed {
                     return Err("writes that nobody else has were replaced without consent".into());
                 }
@@ -219,11 +238,6 @@ impl World {
             ImageState::Consistent(point) => self.is_at(point, &bytes)?,
             ImageState::Redo(point) => self.redo_holds(at, point, bytes)?,
             ImageState::None | ImageState::Inconsistent => {}
-        }
-        if let Some(point) = record.committed
-            && !self.oracle.rewound[at]
-        {
-            self.base_holds(at, record, point)?;
         }
         Ok(())
     }
@@ -253,24 +267,30 @@ impl World {
         self.is_at(point, &bytes)
     }
 
-    /// What is committed has its snapshot at both sides, and there are never more than two.
-    fn base_holds(&self, at: usize, record: &Record, point: Point) -> Result<(), String> {
-        let own = &self.sites[at].volume.snapshots;
-        let peer = &self.sites[1 - at].volume.snapshots;
-        if !own.contains_key(&point) {
-            return Err(format!(
-                "{point} is committed, but there is no snapshot of it"
-            ));
+    /// Once both sides have had a snapshot of one cut they always do, and neither has more than two.
+    fn snapshots_hold(&mut self) -> Result<(), String> {
+        let common = !self.common_cuts().is_empty();
+        if self.oracle.in_common && !common {
+            return Err("there is no cut any more that both sides have a snapshot of".into());
         }
-        let leader = self.oracle.seen[1 - at].record.as_ref();
-        let leads = leader.is_some_and(|r| r.role == Role::Primary && r.epoch == record.epoch);
-        let calm = self.operator.switch.is_none() && self.operator.diverged == [false; 2];
-        if leads && calm && !peer.contains_key(&point) {
-            return Err(format!(
-                "the primary has no snapshot of the common cut {point} any more"
-            ));
+        self.oracle.in_common = common;
+        for (site, proved) in self.sites.iter().zip(&mut self.oracle.proved) {
+            proved.retain(|point| site.volume.snapshots.contains_key(point));
+            for (point, snapshot) in &site.volume.snapshots {
+                let cut = self.oracle.cuts.get(point);
+                if proved.insert(*point)
+                    && cut.is_none_or(|cut| cut.differs(&snapshot.bytes).is_some())
+                {
+                    return Err(format!(
+                        "{}: the snapshot of {point} is of something else",
+                        site.name
+                    ));
+                }
+            }
         }
-        if calm && (own.len() > 2 || peer.len() > 2) {
+        let settled = self.operator.switch.is_none() && self.operator.diverged == [false; 2];
+        let many = |site: &Site| site.volume.snapshots.len() > 2;
+        if settled && self.sites.iter().any(many) {
             return Err("there are more than two snapshots at a side".into());
         }
         Ok(())

@@ -353,6 +353,10 @@ impl BlockFile for Hanging {
         self.inner.flush()
     }
 
+    fn is_poisoned(&self) -> bool {
+        self.inner.is_poisoned()
+    }
+
     fn drop_cache(&self) -> Result<(), DiskError> {
         self.inner.drop_cache()
     }

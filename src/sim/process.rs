@@ -91,6 +91,8 @@ pub(super) struct Process {
     pub(super) claimed: Option<CycleSum>,
     pub(super) applying: Option<Point>,
     pub(super) asks: VecDeque<DigestRequest>,
+    /// The connection on which digests have been told.
+    pub(super) settled: Option<u64>,
     pub(super) last: Option<Outcome>,
     pub(super) moved_ms: u64,
     /// The process has ended by itself.
@@ -141,6 +143,7 @@ impl Process {
             claimed: None,
             applying: None,
             asks: VecDeque::new(),
+            settled: None,
             last: None,
             moved_ms: now,
             exited: false,
@@ -163,8 +166,11 @@ impl Process {
     /// Takes an order that carries nothing but itself.
     pub(super) fn take(&mut self, order: Order, net: &mut Net, now: u64) -> Result<(), Refused> {
         self.usable()?;
-        if let Order::Receive(_) = order {
-            self.needs_device()?;
+        let whole = |r: &Record| matches!(r.image, ImageState::Redo(_));
+        match order {
+            Order::Receive(_) => self.needs_device(true)?,
+            Order::Promote(_) if self.record().is_some_and(whole) => self.needs_device(true)?,
+            _ => {}
         }
         let expects = matches!(order, Order::Receive(_));
         if self.setup.wrong == Some(Wrong::PromotesUncommitted)
@@ -187,7 +193,7 @@ impl Process {
         now: u64,
     ) -> Result<(), Refused> {
         self.usable()?;
-        self.needs_device()?;
+        self.needs_device(false)?;
         order.ship.size = self.size();
         order.ship.kept = self.digests.as_ref().and_then(DigestStore::point);
         crate::sim::twist::ship(self.setup.wrong, &mut order.ship);
@@ -208,8 +214,13 @@ impl Process {
         }
     }
 
-    fn needs_device(&self) -> Result<(), Refused> {
-        match self.setup.device {
+    fn needs_device(&mut self, writable: bool) -> Result<(), Refused> {
+        match &self.setup.device {
+            Some(device) if writable && device.is_poisoned() => {
+                self.exited = true;
+                let why = "it has to be opened anew";
+                Err(Refused::new(Cause::TargetWriteError, why))
+            }
             Some(_) => Ok(()),
             None => Err(Refused::new(Cause::OutOfOrder, "no device")),
         }
@@ -258,8 +269,7 @@ impl Process {
                 }
                 Action::KeepDigests(cycle) => {
                     let (store, log) = (self.digests.take(), self.log.take());
-                    self.digests =
-                        store.and_then(|store| keep(store, log, self.setup.disk.clone(), cycle));
+                    self.digests = keep(store, log, self.setup.disk.clone(), cycle);
                 }
                 Action::OpenStaging(_) => self.opening = Some(false),
                 Action::OpenInPlace(_) => self.opening = Some(true),
@@ -271,7 +281,10 @@ impl Process {
                 }
                 Action::Apply(cycle) => self.applying = Some(cycle),
                 Action::DropStaging { report } => self.drop_staging(report),
-                Action::Finish(outcome) => self.last = Some(outcome),
+                Action::Finish(outcome) => {
+                    self.shipment = None;
+                    self.last = Some(outcome);
+                }
             }
         }
     }
@@ -300,11 +313,12 @@ impl Process {
             return;
         };
         let list = order.list.take();
+        let size = device.size();
         let kept = self
             .digests
             .as_ref()
-            .and_then(|digests| Some((digests.point()?, digests.reader().ok().flatten()?)));
-        let size = device.size();
+            .and_then(|digests| Some((digests.point()?, digests.reader(size).ok().flatten()?)));
+        let rung = plan.rung.rung;
         let plan = crate::sim::twist::plan(self.setup.wrong, plan, self.decision.as_ref());
         let point = kept.as_ref().map(|(point, _)| *point);
         let gathered = Gathered::of(self.setup.disk.clone(), id, &plan, point, size);
@@ -320,6 +334,8 @@ impl Process {
             gathered,
             list,
             resume_at: from,
+            rung,
+            last_batch: None,
             wrong: self.setup.wrong,
             at: 0,
             digest: CycleDigest::new(),
@@ -422,7 +438,7 @@ impl Process {
 
     fn drop_staging(&mut self, report: bool) {
         let staging = self.staging.take();
-        if !(report && self.setup.wrong == Some(Wrong::StagingSurvivesPromotion)) {
+        if self.setup.wrong != Some(Wrong::StagingStays) {
             // A failure is let pass: what stays is of a cut that is known to be applied.
             drop(drop_staged(staging, &*self.setup.disk));
         }

@@ -7,8 +7,8 @@ pub enum Wrong {
     CommitsBeforeSnapshot,
     /// A set whose connection broke is taken for whole, whatever its sum.
     AppliesUnsealed,
-    /// A promotion leaves what is staged where it lies.
-    StagingSurvivesPromotion,
+    /// What is staged stays where it lies.
+    StagingStays,
     /// Consent counts whatever epoch it was given for.
     ConsentForAnyEpoch,
     /// A promotion takes along what is staged, whole or not.
@@ -40,7 +40,7 @@ impl Wrong {
     pub const ALL: [Wrong; 15] = [
         Wrong::CommitsBeforeSnapshot,
         Wrong::AppliesUnsealed,
-        Wrong::StagingSurvivesPromotion,
+        Wrong::StagingStays,
         Wrong::ConsentForAnyEpoch,
         Wrong::PromotesUncommitted,
         Wrong::ZerosSkipped,

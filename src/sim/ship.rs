@@ -9,7 +9,7 @@ use crate::pair::resync::{Candidates, Compare, Plan};
 use crate::pair::{Cause, Refused};
 use crate::seam::BlockFile;
 use crate::sim::rules::Wrong;
-use crate::units::Extent;
+use crate::units::{Extent, Rung};
 use crate::volume::is_zero;
 use crate::wire::{
     BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleSum, DigestRequest, Digests, Region,
@@ -24,6 +24,9 @@ const LOOK_BLOCKS: usize = 12;
 
 /// Blocks in one question to the standby.
 const QUESTION_BLOCKS: u64 = 16;
+
+/// The most bytes of data in a batch.
+pub(super) const BATCH_BYTES: u64 = BATCH_BLOCKS as u64 * BLOCK_BYTES;
 
 /// A window in bytes of data: the target makes what it has durable at least so often.
 pub(super) const WINDOW: u64 = 12 * BLOCK_BYTES;
@@ -46,6 +49,10 @@ pub(super) struct Shipment {
     pub(super) gathered: Option<Gathered>,
     pub(super) list: Option<Blocks>,
     pub(super) resume_at: u64,
+    /// The rung that the cycle began on.
+    pub(super) rung: Rung,
+    /// The newest batch: up to which byte of the volume, and its bytes of data.
+    pub(super) last_batch: Option<(u64, u64)>,
     pub(super) wrong: Option<Wrong>,
     pub(super) at: u64,
     pub(super) digest: CycleDigest,
@@ -69,7 +76,7 @@ pub(super) enum Piece {
     /// The operator's list broke.
     Broke(String),
     /// All is sent.
-    Drained(CycleSum, Option<DigestLog>),
+    Drained(CycleSum, Option<Box<DigestLog>>),
 }
 
 enum Next {
@@ -271,13 +278,17 @@ impl Shipment {
         };
         self.sent += bytes;
         self.under_way.push_back((through, self.sent));
+        self.last_batch = Some((through, bytes));
         open.close(through)
     }
 
     fn finish(&mut self) -> Result<Piece, Refused> {
         self.drained = true;
         let log = self.gathered.take().map(Gathered::seal).transpose()?;
-        Ok(Piece::Drained(self.digest.clone().finish(), log))
+        Ok(Piece::Drained(
+            self.digest.clone().finish(),
+            log.map(Box::new),
+        ))
     }
 }
 

@@ -95,6 +95,10 @@ impl BlockFile for Unflushed {
         Ok(())
     }
 
+    fn is_poisoned(&self) -> bool {
+        self.0.is_poisoned()
+    }
+
     fn drop_cache(&self) -> Result<(), DiskError> {
         self.0.drop_cache()
     }

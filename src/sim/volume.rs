@@ -136,15 +136,24 @@ impl Volume {
     }
 
     /// The blocks that were written between two snapshots. A driver that tracks in larger pieces
-    /// names all blocks of a piece. Space that a volume gained is not on the list unless it was written.
-    pub(super) fn delta(&self, base: Point, cut: Point, piece: u64) -> Option<Vec<u64>> {
+    /// names all blocks of a piece. What lies beyond `common`, the size that both sides' snapshots of the
+    /// base have, counts as written, as the operator has it.
+    pub(super) fn delta(
+        &self,
+        base: Point,
+        cut: Point,
+        common: u64,
+        piece: u64,
+    ) -> Option<Vec<u64>> {
         let (base, cut) = (self.snapshots.get(&base)?, self.snapshots.get(&cut)?);
         let since = base.tracked.writes;
+        let common = common.min(base.bytes.len() as u64);
+        let grown = (cut.bytes.len() as u64 > common).then_some(common / BLOCK_BYTES);
         let blocks = (cut.bytes.len() as u64).div_ceil(BLOCK_BYTES);
         let hit = |block: &u64| {
             let first = block / piece * piece;
             let mut near = cut.tracked.last.range(first..first + piece);
-            near.any(|(_, write)| *write > since)
+            near.any(|(_, write)| *write > since) || grown.is_some_and(|grown| *block >= grown)
         };
         Some((0..blocks).filter(hit).collect())
     }
@@ -218,6 +227,10 @@ impl BlockFile for Tracked {
         self.file.flush()
     }
 
+    fn is_poisoned(&self) -> bool {
+        self.file.is_poisoned()
+    }
+
     fn drop_cache(&self) -> Result<(), DiskError> {
         self.file.drop_cache()
     }
@@ -268,6 +281,10 @@ impl BlockFile for ReadOnly {
 
     fn flush(&self) -> Result<(), DiskError> {
         Ok(())
+    }
+
+    fn is_poisoned(&self) -> bool {
+        false
     }
 
     fn drop_cache(&self) -> Result<(), DiskError> {

@@ -27,6 +27,9 @@ use crate::wire::BLOCK_BYTES;
 /// Room on a metadata volume while it is not made to be full, in bytes.
 pub(super) const META_BYTES: u64 = 32 << 20;
 
+/// Orders that are remembered, to be given again.
+const GIVEN_MAX: usize = 24;
+
 /// What a mover is started with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Device {
@@ -117,7 +120,7 @@ impl World {
             now: 1_000,
             sites,
             net: Net::default(),
-            operator: Operator::new(random.random()),
+            operator: Operator::new(&mut random),
             oracle: Oracle::new(size),
             faults,
             story,
@@ -203,10 +206,10 @@ impl World {
             Task::Write => self.application(faulty),
             Task::Wire(link, side) => self.net.write(link, side, now, &mut self.random),
             Task::Deliver(link, at) => {
-                if let Some(arrival) = self.net.take(link, at) {
-                    if let Some((_, process)) = &mut self.sites[at].process {
-                        process.hear(arrival, &mut self.net, now);
-                    }
+                if let Some(arrival) = self.net.take(link, at)
+                    && let Some((_, process)) = &mut self.sites[at].process
+                {
+                    process.hear(arrival, &mut self.net, now);
                 }
             }
             Task::Dial(at) => self.dial(at),
@@ -316,8 +319,12 @@ impl World {
     /// Gives an order to a site's mover, and remembers it.
     pub(super) fn give(&mut self, at: usize, given: Given) -> Result<(), Refused> {
         self.given.push_back((at, given.clone()));
-        if self.given.len() > 24 {
-            self.given.pop_front();
+        if self.given.len() > GIVEN_MAX {
+            // Moves of the role stay: what an old one does much later is worth knowing.
+            let plain =
+                |(_, given): &(usize, Given)| !matches!(given, Given::Plain(Order::Promote(_)));
+            let oldest = self.given.iter().position(plain).unwrap_or(0);
+            self.given.remove(oldest);
         }
         self.deliver(at, given)
     }

@@ -26,8 +26,10 @@ pub fn start(
     std::thread::Builder::new()
         .name("ferry-digest".into())
         .spawn(move || {
+            let mut settled = None;
             while let Some(request) = queue.blocking_recv() {
-                let answer = match answer(&*device, request) {
+                let settled = settled.get_or_insert_with(|| settle(&*device)).clone();
+                let answer = match settled.and_then(|()| answer(&*device, request)) {
                     Ok(digests) => Message::Digests(digests),
                     Err(refused) => Message::Refuse(convert::refuse(&refused)),
                 };
@@ -43,6 +45,16 @@ pub fn start(
             )
         })?;
     Ok(requests)
+}
+
+/// Sees to it that digests are of what the storage holds for good: what only a cache has, written by
+/// an attempt that failed or by somebody else, a loss of power would take back.
+///
+/// # Errors
+/// When the device fails.
+pub fn settle(device: &dyn BlockFile) -> Result<(), Refused> {
+    let settled = device.flush().and_then(|()| device.drop_cache());
+    settled.map_err(|error| convert::disk_failed(&error, Cause::TargetWriteError))
 }
 
 fn answer(device: &dyn BlockFile, request: DigestRequest) -> Result<wire::Digests, Refused> {

@@ -51,17 +51,15 @@ pub fn staging_for(
             },
         )
         .map_err(failed)?;
-    let (found, whole) = match outcome {
-        StagingOutcome::Nothing => (None, false),
-        StagingOutcome::Open(staging) => (Some(staging), false),
-        StagingOutcome::Whole(staging) => (Some(staging), true),
+    let found = match outcome {
+        StagingOutcome::Nothing => None,
+        StagingOutcome::Open(staging) | StagingOutcome::Whole(staging) => Some(staging),
     };
-    // One that is sealed already, but was never told to be whole, is sent anew: there is nothing to
-    // append to it.
-    if let Some(staging) = found
+    if let Some(mut staging) = found
         && staging.spec() == spec
-        && !whole
     {
+        // One that was sealed when its attempt ended was never told to be whole.
+        staging.unseal().map_err(failed)?;
         return Ok(Landing::Staging(staging, log.map(Box::new)));
     }
     if counts {

@@ -12,7 +12,7 @@ use super::words::{along, walk};
 use crate::pair::message::{Begin, Hello, Message};
 use crate::pair::side::{Event, Order, Side};
 use crate::pair::target;
-use crate::pair::{Cause, Record};
+use crate::pair::{Action, Cause, Record, Refused};
 use crate::units::{Epoch, HandshakeMode, ImageState, PairId, Point, Role};
 
 /// What can happen to a target that is to get 2.6.
@@ -220,4 +220,34 @@ fn a_promotion_is_void_once_its_epoch_is_given_away() {
             (ImageState::Consistent(at), None)
         );
     }
+}
+
+/// A set that was whole and is damaged will never be on the volume: the image is at no point, and what
+/// differs is sent anew. Nothing of it can be promoted.
+#[test]
+fn a_whole_set_that_turns_out_damaged_is_given_up() {
+    let (at, next, cut) = (Point::new(2, 5), Point::new(2, 6), Point::new(2, 7));
+    let record = Record {
+        applied: Some(at),
+        committed: Some(at),
+        ..standby(ImageState::Redo(next))
+    };
+    let (mut side, _) = Side::open(Some(record));
+    let failed = |cause| Event::Target(target::Event::Failed(Refused::new(cause, "damaged")));
+    side.on(SIZE, failed(Cause::TargetWriteError));
+    let image = |side: &Side| side.record().unwrap().image;
+    assert_eq!(image(&side), ImageState::Redo(next), "it is tried again");
+    side.order(Order::Receive(cut)).unwrap();
+    let actions = side.on(SIZE, failed(Cause::Corrupt));
+    assert!(actions.contains(&Action::DropStaging { report: false }));
+    assert_eq!(image(&side), ImageState::Inconsistent);
+    assert!(side.order(Order::Promote(promotion(3))).is_err());
+    side.order(Order::Receive(cut)).unwrap();
+    for word in [
+        Message::Hello(hello(cut)),
+        Message::Begin(begin(cut, HandshakeMode::Bitmap, None)),
+    ] {
+        side.on(SIZE, Event::Target(target::Event::Peer(word)));
+    }
+    assert_eq!(side.receiving(), Some(cut));
 }

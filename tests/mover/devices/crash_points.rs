@@ -267,6 +267,9 @@ impl BlockFile for Dying {
         self.alive()?;
         self.inner.flush()
     }
+    fn is_poisoned(&self) -> bool {
+        self.inner.is_poisoned()
+    }
     fn drop_cache(&self) -> Result<(), DiskError> {
         self.inner.drop_cache()
     }

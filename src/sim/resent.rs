@@ -1,0 +1,72 @@
+//! What is sent again after an attempt that failed: bounded by two windows, however large the cycle is.
+
+use crate::sim::ship::{BATCH_BYTES, WINDOW};
+use crate::sim::world::World;
+use crate::units::Rung;
+use crate::wire::CycleId;
+
+/// A change set as far as it was sent, over all its attempts.
+pub(super) struct Sent {
+    link: u64,
+    id: CycleId,
+    rung: Rung,
+    /// Up to which byte of the volume, and how many bytes of data by then.
+    batches: Vec<(u64, u64)>,
+}
+
+impl Sent {
+    fn total(&self) -> u64 {
+        self.batches.last().map_or(0, |(_, bytes)| *bytes)
+    }
+
+    fn goes_on_at(&mut self, from: u64) -> u64 {
+        let before = self.total();
+        self.batches.retain(|(through, _)| *through <= from);
+        before - self.total()
+    }
+}
+
+impl World {
+    /// The standby may have lost what it had staged, for a good reason.
+    pub(super) fn staged_may_be_lost(&mut self) {
+        self.oracle.sent = None;
+    }
+
+    /// Follows what the primary sends.
+    ///
+    /// # Errors
+    /// When more is sent again than may be.
+    pub(super) fn follow_shipment(&mut self) -> Result<(), String> {
+        let Some((_, process)) = &self.sites[self.operator.primary].process else {
+            return Ok(());
+        };
+        let (Some(shipment), Some(link), Some(id)) = (&process.shipment, process.link, process.id)
+        else {
+            return Ok(());
+        };
+        let known = self.oracle.sent.take();
+        let known = known.filter(|sent| sent.id == id && sent.rung == shipment.rung);
+        let mut sent = known.unwrap_or(Sent {
+            link,
+            id,
+            rung: shipment.rung,
+            batches: Vec::new(),
+        });
+        let again = match sent.link == link {
+            true => 0,
+            false => sent.goes_on_at(shipment.resume_at),
+        };
+        if again > 2 * WINDOW + BATCH_BYTES {
+            return Err(format!("{again} bytes of {} are sent again", id.cycle));
+        }
+        sent.link = link;
+        if let Some((through, bytes)) = shipment.last_batch {
+            let last = sent.batches.last().copied().unwrap_or_default();
+            if through > last.0 {
+                sent.batches.push((through, last.1 + bytes));
+            }
+        }
+        self.oracle.sent = Some(sent);
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! What a standby says of its image is what a loss of power would leave.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::mover::target::digests;
+use crate::seam::Disk;
+use crate::sim::SimDisk;
+use crate::units::Extent;
+use crate::volume::digest_blocks;
+use crate::wire::{BLOCK_BYTES, DigestRequest, Message};
+
+/// A set was written in part when its attempt failed; nobody has flushed it. The source believes the
+/// digests and leaves out what is equal: it has to stay so.
+#[test]
+fn digests_are_of_what_is_there_for_good() {
+    let disk = SimDisk::new(1 << 30, 3);
+    let volume = disk.create("volume").unwrap();
+    let all = Extent::new(0, 4 * BLOCK_BYTES);
+    volume.set_size(all.len).unwrap();
+    volume.flush().unwrap();
+    let written = vec![7; usize::try_from(all.len).unwrap()];
+    volume.write_at(0, &written).unwrap();
+    let (words, mut said) = mpsc::channel(4);
+    let requests = digests::start(Arc::clone(&volume), words).unwrap();
+    requests.try_send(DigestRequest { extent: all }).unwrap();
+    let told = match said.blocking_recv() {
+        Some(Message::Digests(told)) => told.digests,
+        other => panic!("{other:?}"),
+    };
+    disk.crash();
+    let volume = disk.open("volume").unwrap().unwrap();
+    assert_eq!(digest_blocks(&*volume, all).unwrap(), told);
+}
