@@ -19,6 +19,9 @@ pub const DIVERGED: &str = "Diverged";
 /// The manifest names another primary than the data does, and is not honoured.
 pub const PRIMARY_DISAGREES: &str = "PrimaryDisagrees";
 
+/// The last comparison of the two images found no difference.
+pub const VERIFIED: &str = "Verified";
+
 /// Puts a condition into `conditions`. The transition time moves only when the status changes.
 pub fn set(
     conditions: &mut Vec<Condition>,

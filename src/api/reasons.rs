@@ -68,6 +68,16 @@ pub const MANIFEST_IS_STALE: &str = "ManifestIsStale";
 pub const MANIFEST_AGREES: &str = "ManifestAgrees";
 /// A cycle was committed.
 pub const CYCLE_COMMITTED: &str = "CycleCommitted";
+/// The images were never compared.
+pub const NOT_VERIFIED: &str = "NotVerified";
+/// The images were compared and are equal.
+pub const NO_DIFFERENCE: &str = "NoDifference";
+/// The images differ; each range is repaired as it is found.
+pub const DIFFERENCE_FOUND: &str = "DifferenceFound";
+/// The images differed, and are equal again.
+pub const DIFFERENCE_REPAIRED: &str = "DifferenceRepaired";
+/// Comparing the images failed.
+pub const VERIFY_FAILED: &str = "VerifyFailed";
 /// The role was moved.
 pub const PROMOTED: &str = "Promoted";
 /// The pair is being deleted.

@@ -44,6 +44,8 @@ pub struct Context {
     pub kinds: Kinds,
     /// Pairs that work at once.
     pub slots: Slots,
+    /// Who may be verified.
+    pub verifications: Slots,
     /// Pauses after failed visits.
     pub backoffs: Backoffs,
     /// Every pair, as last seen; set when the controller runs.
@@ -99,6 +101,7 @@ impl Context {
         }
         self.links.sync(pair, &[]);
         self.slots.release(pair);
+        self.verifications.release(pair);
         self.metrics.forget(pair);
     }
 
@@ -140,6 +143,13 @@ impl Slots {
             max,
             taken: Mutex::default(),
         }
+    }
+
+    /// As many as pairs may be verified where `active` pairs may be at work: a verification takes
+    /// hours, and must not keep others from their cycles.
+    #[must_use]
+    pub fn for_verifications(active: usize) -> Slots {
+        Slots::new((active / 4).max(1))
     }
 
     /// Whether `pair` has a slot now: the one it had, or a free one.

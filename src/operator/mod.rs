@@ -28,3 +28,4 @@ pub mod snapshot_api;
 pub mod switch;
 pub mod teardown;
 pub mod validate;
+pub mod verify;

@@ -18,7 +18,7 @@ use crate::operator::metrics::PairGauges;
 use crate::operator::observe::{self, Observed, observe};
 use crate::operator::publish::{self, conditions, publish};
 use crate::operator::validate::{self, Settings, validate};
-use crate::operator::{switch, teardown};
+use crate::operator::{switch, teardown, verify};
 use crate::units::{InvalidName, PairName};
 
 /// The most rounds of one visit. Beyond it the pair goes to the end of the queue: others have their
@@ -159,6 +159,9 @@ async fn round(
         .is_some_and(switch::unfinished);
     if decision.status.cycle.is_none() && !moving {
         ctx.slots.release(name);
+    }
+    if verify::running(decision.status.verification.as_ref()).is_none() {
+        ctx.verifications.release(name);
     }
     publish(ctx, name, pair, decision.status.clone()).await?;
     if decision.actions.is_empty() {

@@ -137,6 +137,7 @@ async fn context(
         classes: Default::default(),
         kinds: Default::default(),
         slots: Slots::new(args.active_pairs_max),
+        verifications: Slots::for_verifications(args.active_pairs_max),
         backoffs: Default::default(),
         pairs: Default::default(),
         feeds: Default::default(),

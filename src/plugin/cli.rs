@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::connect::Target;
-use super::{completion, demote, ended, promote, resync, salvage, status, sync};
+use super::{completion, demote, ended, promote, resync, salvage, status, sync, verify};
 
 /// Shows and steers replication pairs: volumes that Ferry keeps at two sites.
 #[derive(Parser)]
@@ -38,6 +38,8 @@ enum Verb {
     Resync(resync::Args),
     /// Start a cycle now.
     Sync(sync::Args),
+    /// Compare the standby's image with the primary's now, and repair what differs.
+    Verify(verify::Args),
     /// Print the version.
     Version,
     /// Print a completion script for a shell, or for kubectl itself.
@@ -70,6 +72,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Salvage(args) => salvage::run(target, args).await,
         Verb::Resync(args) => resync::run(target, args).await,
         Verb::Sync(args) => sync::run(target, args).await,
+        Verb::Verify(args) => verify::run(target, args).await,
         Verb::Version => {
             anstream::println!("kubectl-ferry {}", env!("CARGO_PKG_VERSION"));
             Ok(())

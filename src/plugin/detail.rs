@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::human::{self, NONE, WIDTH};
+use super::verify;
 use crate::api::v1alpha1::{CycleStatus, FinishedCycle, PointStatus, SwitchStatus};
 use crate::api::{ReplicationPair, ReplicationPairStatus, conditions};
 
@@ -90,6 +91,9 @@ fn cycles(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
                 failure.message
             ),
         );
+    }
+    if let Some(verification) = &status.verification {
+        page.line("Verified", &verify::words(verification, now));
     }
     if let Some(rung) = &status.rung {
         page.line("Rung", &format!("{}: {}", rung.rung, rung.reason));

@@ -25,6 +25,7 @@ pub mod selfcheck;
 mod status;
 mod sync;
 mod table;
+mod verify;
 mod wait;
 
 pub use cli::main;

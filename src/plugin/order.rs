@@ -75,6 +75,11 @@ pub(super) fn resolution_patch(roles: &Roles, resolution: &Resolution) -> Value 
     Value::Array(patch)
 }
 
+/// The patch that asks for a verification now.
+pub(super) fn verify_patch(trigger: &str) -> Value {
+    json!([{"op": "add", "path": "/spec/verifyTrigger", "value": trigger}])
+}
+
 /// The patch that asks for a cycle now.
 pub(super) fn sync_patch(trigger: &str) -> Value {
     json!([{"op": "add", "path": "/spec/syncTrigger", "value": trigger}])

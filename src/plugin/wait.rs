@@ -34,7 +34,7 @@ pub(super) struct Patience {
 pub(super) enum Stage {
     /// Still under way; what it does or waits for.
     Going(String),
-    /// Carried out; the last word about it.
+    /// Carried out; the last word about it, or nothing where the caller says it.
     Done(String),
     /// It will not be carried out, and why.
     Refused(String),
@@ -61,7 +61,9 @@ pub(super) async fn until(
                     Stage::Going(words) => voice.say(&words),
                     Stage::Done(words) => {
                         voice.end();
-                        anstream::println!("{words} ({:.1}s)", begun.elapsed().as_secs_f64());
+                        if !words.is_empty() {
+                            anstream::println!("{words} ({:.1}s)", begun.elapsed().as_secs_f64());
+                        }
                         return Ok(());
                     }
                     Stage::Refused(words) => {

@@ -137,6 +137,17 @@ pub struct ReplicationPairSpec {
     #[schemars(length(max = 128))]
     pub sync_trigger: Option<String>,
 
+    /// When and how fast the standby's image is compared with the primary's, and repaired where it
+    /// differs. The application is not touched, and cycles go first.
+    #[serde(default)]
+    pub verify: VerifySpec,
+
+    /// Any text; a verification is started when it changes, and `status.verification.trigger` repeats
+    /// it at the end. `kubectl ferry verify` writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub verify_trigger: Option<String>,
+
     /// What becomes of the standby's volume when the pair is deleted. The application's volume is
     /// never touched.
     #[serde(default)]
@@ -275,6 +286,27 @@ pub struct TransferSpec {
     pub metadata_size: Option<String>,
 }
 
+/// When and how fast the images of both sites are compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifySpec {
+    /// Time from the end of one verification to the beginning of the next, such as `168h`; at least
+    /// `1m`. Only on demand when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 2, max = 16),
+        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+    )]
+    pub interval: Option<String>,
+    /// The most bytes a second that each side reads for it, such as `200Mi`; at least `1Mi`.
+    #[serde(default = "default_verify_rate")]
+    #[schemars(
+        length(max = 32),
+        regex(pattern = r"^[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$")
+    )]
+    pub rate: String,
+}
+
 /// A window of the day, by the wall clock, with a limit of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -402,6 +434,19 @@ impl Default for TransferSpec {
             metadata_size: None,
         }
     }
+}
+
+impl Default for VerifySpec {
+    fn default() -> VerifySpec {
+        VerifySpec {
+            interval: None,
+            rate: default_verify_rate(),
+        }
+    }
+}
+
+fn default_verify_rate() -> String {
+    "64Mi".into()
 }
 
 fn default_interval() -> String {

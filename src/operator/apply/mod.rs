@@ -8,6 +8,7 @@ mod objects;
 mod orders;
 mod run;
 mod ship;
+mod verify;
 
 pub use error::Error;
 pub use objects::delete;

@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::api::ReplicationPair;
-use crate::operator::apply::{Error, objects, orders, ship};
+use crate::operator::apply::{Error, objects, orders, ship, verify};
 use crate::operator::build::{self, PairRef};
 use crate::operator::ca;
 use crate::operator::context::Context;
@@ -105,6 +105,7 @@ async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error>
             ship::ship(visit, &plan).await?;
             return Ok(Some(Report::Fed(plan.cycle)));
         }
+        Action::Verify(plan) => verify::verify(visit, *plan).await?,
         Action::Scale { replicas } => {
             scale(visit.ctx, visit.name, &visit.observed.pair, replicas).await?;
         }

@@ -3,7 +3,7 @@
 use crate::operator::metadata::SnapshotFacts;
 use crate::operator::quiesce::HookTarget;
 use crate::operator::rebind::RebindWish;
-use crate::units::{Epoch, Point, SiteName};
+use crate::units::{Epoch, Extent, Point, SiteName};
 use crate::wire::control::{Request, Transfer};
 
 /// One thing to do.
@@ -92,6 +92,8 @@ pub enum Action {
     },
     /// Find the best list of changes, order the source to ship, and feed it the list.
     Ship(Box<ShipPlan>),
+    /// Order the source to compare a slice of the committed image with the target's.
+    Verify(Box<VerifyPlan>),
     /// Find the pods that hooks have to run in.
     SelectPods,
     /// Run the `pre` hooks.
@@ -165,4 +167,21 @@ pub struct ShipPlan {
     pub transfer: Transfer,
     /// Consent to overwrite a diverged target.
     pub consent: Option<Epoch>,
+}
+
+/// Everything that ordering a slice of a verification takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifyPlan {
+    /// The committed cut.
+    pub cycle: Point,
+    /// The source's site.
+    pub source: SiteName,
+    /// The target's site.
+    pub target: SiteName,
+    /// What is compared.
+    pub range: Extent,
+    /// The most bytes a second that each side reads.
+    pub bytes_per_second: u64,
+    /// How to send what differs.
+    pub transfer: Transfer,
 }

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::api::v1alpha1::{CycleStatus, PointStatus};
 use crate::operator::decide::draft::after;
 use crate::operator::decide::{Device, Draft, commit, cut, schedule, ship};
-use crate::operator::switch;
+use crate::operator::{switch, verify};
 use crate::units::Point;
 
 /// A target mover stays when the next cycle is at most this far away: starting a pod for it would
@@ -17,7 +17,8 @@ const TURN: SignedDuration = SignedDuration::from_secs(2);
 
 /// Goes on with the running cycle, or begins one that is due.
 pub fn run(d: &mut Draft<'_>) {
-    if d.cycle().is_none() && !begin_if_due(d) {
+    if d.cycle().is_none() && (verify::holds(d) || !begin_if_due(d)) {
+        verify::run(d);
         linger(d);
         return;
     }

@@ -24,10 +24,11 @@ mod sweep;
 #[cfg(test)]
 pub(in crate::operator) mod tests;
 
-pub use action::{Action, CutWish, Device, ShipPlan};
+pub use action::{Action, CutWish, Device, ShipPlan, VerifyPlan};
 pub use attempt::ATTEMPTS_MAX;
 pub use cycle::{consent, is_diverged};
 pub use draft::{Decision, Draft};
 pub use movers::ready as mover_ready;
 pub use pass::decide;
 pub use reports::{Report, absorb};
+pub use ship::source_claim;

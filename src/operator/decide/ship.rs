@@ -53,7 +53,8 @@ pub fn start(d: &mut Draft<'_>, point: Point) {
     }
 }
 
-fn source_claim(d: &mut Draft<'_>, primary: &SiteView, cut: &Cut) {
+/// Makes the claim that the source reads `cut` from, where there is none.
+pub fn source_claim(d: &mut Draft<'_>, primary: &SiteView, cut: &Cut) {
     let Some(app) = d.o.app_claim.as_ref() else {
         return;
     };
@@ -201,6 +202,15 @@ fn order(
         });
     }
     if target.activity != Activity::Receiving(point) {
+        if target.activity != Activity::Idle {
+            // A slice of a verification, which gives way.
+            d.act(Action::Order {
+                site: standby.name.clone(),
+                request: Request::Abort {
+                    reason: "a cycle is due".into(),
+                },
+            });
+        }
         d.act(Action::Order {
             site: standby.name.clone(),
             request: Request::Receive(ReceiveOrder {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::operator::decide::{Action, Draft, cycle};
+use crate::operator::decide::{Action, Device, Draft, cycle};
 use crate::operator::observe::SiteView;
 use crate::operator::switch;
 use crate::units::Point;
@@ -26,6 +26,8 @@ pub fn sweep(d: &mut Draft<'_>) {
             let running = d
                 .cycle()
                 .is_some_and(|cycle| cycle.point.point() == claim.point);
+            let wanted = d.wanted.get(&site.name).and_then(Device::claim);
+            let running = running || wanted == Some(claim.name.as_str());
             if !running && reading.as_ref() != Some(&claim.name) {
                 d.act(Action::DropSourceClaim {
                     name: claim.name.clone(),

@@ -16,6 +16,7 @@ use crate::operator::link::MoverKey;
 use crate::operator::observe::classes::Classes;
 use crate::operator::observe::{Application, Claim, Fresh, Observed, PodUse, SiteView, read};
 use crate::operator::snapshot_api::VolumeSnapshot;
+use crate::operator::verify;
 use crate::units::{PairName, SiteName};
 
 /// The cluster could not be read.
@@ -274,8 +275,14 @@ fn assemble(ctx: &Context, pair: &ReplicationPair, name: &PairName, listed: &Lis
         snapshots_served: listed.classes.snapshots_served,
         snapshot_class_count: listed.classes.snapshot_class_count(),
         slot: ctx.slots.take(name),
+        verify_slot: verifying(pair) && ctx.verifications.take(name),
         timeline: ctx.timeline(name),
     }
+}
+
+fn verifying(pair: &ReplicationPair) -> bool {
+    let status = pair.status.as_ref();
+    verify::running(status.and_then(|status| status.verification.as_ref())).is_some()
 }
 
 fn model_claim(claim: &PersistentVolumeClaim, listed: &Listed) -> Claim {

@@ -12,4 +12,4 @@ pub use model::{
     Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SiteView, SnapshotClasses,
     SourceClaim, StorageClassView, Volume, VolumeMode,
 };
-pub use timeline::{Timeline, millis_between};
+pub use timeline::{Timeline, VerifyMark, millis_between};

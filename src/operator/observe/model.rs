@@ -41,6 +41,8 @@ pub struct Observed {
     pub snapshot_class_count: usize,
     /// Whether a cycle may begin, as to how many pairs are at work already.
     pub slot: bool,
+    /// Whether its verification may go on, as to how many pairs are being verified.
+    pub verify_slot: bool,
     /// Millisecond marks of the running cycle, kept in memory only.
     pub timeline: Timeline,
 }

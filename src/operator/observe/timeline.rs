@@ -34,6 +34,21 @@ pub struct Timeline {
     pub retry_at: Option<Timestamp>,
     /// The phase that the cycle is in now, and since when: what bounded waits count from.
     pub phase: Option<(String, Timestamp)>,
+    /// The slice of a verification that was ordered.
+    pub verify: Option<VerifyMark>,
+}
+
+/// A slice of a verification that was ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyMark {
+    /// The first byte.
+    pub position: u64,
+    /// The source's report when it was ordered.
+    pub version: u64,
+    /// When that was.
+    pub since: Timestamp,
+    /// It failed and is not tried again before this.
+    pub retry_at: Option<Timestamp>,
 }
 
 impl Timeline {

@@ -7,8 +7,8 @@ use crate::api::v1alpha1::ReplicationPairStatus;
 use crate::api::{conditions as kinds, reasons};
 use crate::operator::decide::Decision;
 use crate::operator::observe::Observed;
-use crate::operator::switch;
 use crate::operator::validate::{Problem, Settings};
+use crate::operator::{switch, verify};
 
 type Verdict = (bool, &'static str, String);
 
@@ -44,6 +44,7 @@ pub fn conditions(
             (kinds::SWITCHING, switching),
             (kinds::DIVERGED, diverged),
             (kinds::PRIMARY_DISAGREES, disagrees(observed, decision)),
+            (kinds::VERIFIED, verified(&decision.status)),
         ]
     };
     for (kind, (status, reason, message)) in verdicts {
@@ -102,6 +103,53 @@ fn known_reason(text: &str) -> &'static str {
     .into_iter()
     .find(|reason| *reason == text)
     .unwrap_or(reasons::CYCLE_FAILED)
+}
+
+/// Whether the last comparison found nothing, and what it found.
+pub(super) fn verified(status: &ReplicationPairStatus) -> Verdict {
+    let known = status.verification.as_ref();
+    let under_way = verify::running(known).filter(|running| running.differing_bytes > 0);
+    if let Some(running) = under_way {
+        return (
+            false,
+            reasons::DIFFERENCE_FOUND,
+            format!(
+                "{} bytes in differing blocks so far, repaired as they are found, first {}",
+                running.differing_bytes,
+                running.differences.join(", ")
+            ),
+        );
+    }
+    let Some((last, time)) = known.and_then(|known| Some((known, known.last_time.as_ref()?)))
+    else {
+        return (
+            false,
+            reasons::NOT_VERIFIED,
+            "the standby's image was never compared with the primary's".into(),
+        );
+    };
+    let point = last.point.as_deref().unwrap_or_default();
+    let compared = format!(
+        "{} bytes were compared at {point}, at {}",
+        last.compared_bytes, time.0
+    );
+    if last.differing_bytes == 0 {
+        return (
+            true,
+            reasons::NO_DIFFERENCE,
+            format!("{compared}: all equal"),
+        );
+    }
+    (
+        false,
+        reasons::DIFFERENCE_REPAIRED,
+        format!(
+            "{compared}: {} bytes in differing blocks, {} of them repaired, first {}. The standby's storage              lost or changed what was written to it",
+            last.differing_bytes,
+            last.repaired_bytes,
+            last.differences.join(", ")
+        ),
+    )
 }
 
 fn diverged(status: &ReplicationPairStatus) -> Verdict {

@@ -1,7 +1,8 @@
 //! What has turned between two statuses: only that becomes an Event. Pure.
 
-use crate::api::v1alpha1::ReplicationPairStatus;
+use crate::api::v1alpha1::{ReplicationPairStatus, VerificationStatus};
 use crate::api::{conditions as kinds, reasons};
+use crate::operator::verify;
 
 /// Something that people may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub fn turns(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> V
     turns.extend(verdicts(before, after));
     turns.extend(cycle(before, after));
     turns.extend(switch(before, after));
+    turns.extend(verification(before, after));
     turns
 }
 
@@ -80,6 +82,26 @@ fn cycle(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Optio
     })
 }
 
+/// The first difference is news at once, and how a verification ended.
+fn verification(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Option<Turn> {
+    let (old, new) = (before.verification.as_ref(), after.verification.as_ref()?);
+    let found = |status: Option<&VerificationStatus>| {
+        verify::running(status).is_some_and(|running| running.differing_bytes > 0)
+    };
+    let ended = new.last_time.is_some()
+        && old.and_then(|old| old.last_time.as_ref()) != new.last_time.as_ref();
+    if !ended && (found(old) || !found(Some(new))) {
+        return None;
+    }
+    let told = kinds::get(&after.conditions, kinds::VERIFIED)?;
+    Some(Turn {
+        warning: told.status != "True",
+        reason: told.reason.clone(),
+        action: "Verify",
+        note: told.message.clone(),
+    })
+}
+
 fn switch(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Option<Turn> {
     let new = after.switch.as_ref()?;
     let old = before
@@ -123,4 +145,66 @@ fn switch(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Opti
         action: "Switch",
         note,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::api::v1alpha1::RunningVerification;
+    use crate::operator::publish::conditions::verified;
+
+    fn status(differing: i64, running: bool, last: Option<&str>) -> ReplicationPairStatus {
+        let time = |text: &str| Time(text.parse().unwrap());
+        let differences = vec!["4096 bytes at 8192".to_string()];
+        let mut status = ReplicationPairStatus {
+            verification: Some(VerificationStatus {
+                running: running.then(|| RunningVerification {
+                    started_at: time("2026-01-01T00:00:00Z"),
+                    trigger: None,
+                    point: None,
+                    compared_bytes: 0,
+                    size_bytes: 0,
+                    differing_bytes: differing,
+                    differences: differences.clone(),
+                }),
+                last_time: last.map(time),
+                differing_bytes: if running { 0 } else { differing },
+                repaired_bytes: if running { 0 } else { differing },
+                differences,
+                ..VerificationStatus::default()
+            }),
+            ..ReplicationPairStatus::default()
+        };
+        let (holds, reason, message) = verified(&status);
+        let verdict = (kinds::VERIFIED, holds, reason, message.as_str());
+        let now = time("2026-01-02T00:00:00Z");
+        kinds::set(&mut status.conditions, None, &now, verdict);
+        status
+    }
+
+    #[test]
+    fn a_difference_is_news_at_once_and_again_when_it_is_repaired() {
+        let (monday, sunday) = (Some("2026-01-05T00:00:00Z"), Some("2026-01-11T00:00:00Z"));
+        let said = |before: &ReplicationPairStatus, after: &ReplicationPairStatus| {
+            let turn = verification(before, after)?;
+            let names = turn.warning == turn.note.contains("4096 bytes at 8192");
+            assert!(names, "{turn:?}");
+            Some((turn.reason, turn.warning))
+        };
+        let clean = status(0, false, monday);
+        let begun = status(0, true, monday);
+        let found = status(4096, true, monday);
+        let more = status(8192, true, monday);
+        let repaired = status(8192, false, sunday);
+        assert_eq!(said(&clean, &begun), None);
+        let warned = |reason: &str| Some((reason.to_string(), true));
+        assert_eq!(said(&begun, &found), warned(reasons::DIFFERENCE_FOUND));
+        assert_eq!(said(&found, &more), None, "once");
+        assert_eq!(said(&more, &repaired), warned(reasons::DIFFERENCE_REPAIRED));
+        assert_eq!(said(&repaired, &repaired), None);
+        let good = Some((reasons::NO_DIFFERENCE.to_string(), false));
+        assert_eq!(said(&begun, &status(0, false, sunday)), good);
+    }
 }

@@ -9,6 +9,6 @@ mod settings;
 mod snapshot_class;
 
 pub use checks::{Problem, primary_site, validate};
-pub use settings::{INTERVAL_MIN, Settings, SiteSettings, quantity_bytes, settings};
+pub use settings::{INTERVAL_MIN, Settings, SiteSettings, Verification, quantity_bytes, settings};
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::v1alpha1::{CompressionSpec, HookSpec, ReplicationPairSpec};
+use crate::api::v1alpha1::{CompressionSpec, HookSpec, ReplicationPairSpec, VerifySpec};
 use crate::operator::observe::Observed;
 use crate::operator::validate::{Problem, bandwidth, snapshot_class};
 use crate::units::SiteName;
@@ -10,6 +10,12 @@ use crate::wire::control::{Compression, Transfer};
 
 /// The shortest interval: below it, snapshots and pods would cost more than the copy.
 pub const INTERVAL_MIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// The lowest rate of a verification: below it, the movers would take each other for stalled.
+pub const VERIFY_RATE_MIN: u64 = 1 << 20;
+
+/// The shortest interval of verifications.
+const VERIFY_INTERVAL_MIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// The interval that stands in for one that can't be read; no new cycle starts then anyway.
 const INTERVAL_FALLBACK: SignedDuration = SignedDuration::from_mins(5);
@@ -27,8 +33,19 @@ pub struct Settings {
     pub metadata_bytes: Option<u64>,
     /// The sites, in the order of the spec.
     pub sites: Vec<SiteSettings>,
+    /// When and how fast the images are compared.
+    pub verify: Verification,
     /// Hooks round a cut.
     pub hooks: Vec<HookSpec>,
+}
+
+/// When and how fast the images are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// From the end of one to the beginning of the next; `None` for on demand only.
+    pub interval: Option<SignedDuration>,
+    /// The most bytes a second that each side reads.
+    pub rate: u64,
 }
 
 /// What is used at a site.
@@ -74,7 +91,15 @@ pub fn settings(observed: &Observed) -> Settings {
                 snapshot_class: snapshot_class::usable(observed, site),
             })
             .collect(),
+        verify: verification(&spec.verify),
         hooks: spec.quiesce.hooks.clone(),
+    }
+}
+
+fn verification(spec: &VerifySpec) -> Verification {
+    Verification {
+        interval: spec.interval.as_deref().and_then(interval),
+        rate: bytes(&spec.rate).unwrap_or(VERIFY_RATE_MIN),
     }
 }
 
@@ -208,7 +233,26 @@ pub(super) fn numbers(spec: &ReplicationPairSpec) -> Option<Problem> {
     });
     amount
         .or_else(|| bandwidth::problem(&spec.transfer))
+        .or_else(|| verify_problem(&spec.verify))
         .map(|message| Problem::new(reasons::QUANTITY_INVALID, message))
+}
+
+fn verify_problem(spec: &VerifySpec) -> Option<String> {
+    let rate = bytes(&spec.rate);
+    let read = spec.interval.as_deref().map(|text| (text, interval(text)));
+    match (rate, read) {
+        (Err(message), _) => Some(format!("spec.verify.rate {message}")),
+        (Ok(rate), _) if rate < VERIFY_RATE_MIN => Some(format!(
+            "spec.verify.rate is {}, and the lowest is 1Mi: set it to 1Mi or more",
+            spec.rate
+        )),
+        (_, Some((text, given))) if given.is_none_or(|given| given < VERIFY_INTERVAL_MIN) => {
+            Some(format!(
+                "spec.verify.interval {text:?} is no duration of a minute or more: write it as 168h"
+            ))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

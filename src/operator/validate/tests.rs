@@ -109,6 +109,21 @@ fn the_spec_must_make_sense() {
         edit(|s| s.transfer.bandwidth = Some("fast".into())),
         reasons::QUANTITY_INVALID
     );
+    for (interval, rate) in [
+        (None, "fast"),
+        (None, "1000Ki"),
+        (Some("59s"), "64Mi"),
+        (Some("7x"), "64Mi"),
+    ] {
+        assert_eq!(
+            reason_of(|o| {
+                o.pair.spec.verify.interval = interval.map(Into::into);
+                o.pair.spec.verify.rate = rate.into();
+            }),
+            reasons::QUANTITY_INVALID,
+            "{interval:?} at {rate}"
+        );
+    }
     assert_eq!(
         edit(|s| s.sites[1].name = "east".into()),
         reasons::SITES_INVALID

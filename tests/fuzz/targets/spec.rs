@@ -111,6 +111,7 @@ fn observed(spec: ReplicationPairSpec) -> Observed {
         snapshots_served: true,
         snapshot_class_count: 1,
         slot: true,
+        verify_slot: true,
         timeline: Timeline::default(),
     }
 }

@@ -5,4 +5,5 @@ mod cycles;
 mod movers;
 mod pace;
 mod roles;
+mod verify;
 pub(in crate::operator) mod world;

@@ -1,11 +1,12 @@
 //! The movers of the model: what an order does to a superblock, and a shipment to a volume.
 
+use crate::operator::decide::VerifyPlan;
 use crate::operator::decide::tests::world::{GIB, Side, World};
 use crate::operator::observe::{SiteView, SnapshotClasses, StorageClassView};
-use crate::units::{ImageState, Lineage, Point, Role, Rung, SiteName};
+use crate::units::{Extent, ImageState, Lineage, Point, Role, Rung, SiteName};
 use crate::wire::control::{
     Activity, CycleOutcome, CycleReport, MoverStatus, Refusal, RefusalKind, Request,
-    SuperblockReport,
+    SuperblockReport, VerifyReport,
 };
 
 impl World {
@@ -95,6 +96,7 @@ impl World {
         if self.ship_held || self.sides[&to].activity != Activity::Receiving(point) {
             return;
         }
+        let verifying = self.verifying.take().filter(|(cut, _)| *cut == point);
         let outcome = if self.ship_failures > 0 {
             self.ship_failures -= 1;
             CycleOutcome::Failed {
@@ -105,6 +107,8 @@ impl World {
                 },
                 retryable: true,
             }
+        } else if let Some((_, slice)) = verifying {
+            self.verified(point, slice)
         } else {
             self.side(&to).disk.as_mut().unwrap().applied = Some(point);
             CycleOutcome::Applied(report(point))
@@ -114,6 +118,37 @@ impl World {
             (side.activity, side.last, side.version) =
                 (Activity::Idle, Some(outcome.clone()), side.version + 1);
         }
+    }
+}
+
+impl World {
+    /// Begins to compare a slice.
+    pub(super) fn compare(&mut self, plan: &VerifyPlan) {
+        self.verifying = Some((plan.cycle, plan.range));
+        let side = self.side(plan.source.as_str());
+        side.activity = Activity::Shipping(plan.cycle);
+        side.version += 1;
+    }
+
+    /// Compares a slice, and repairs it.
+    fn verified(&mut self, cycle: Point, slice: Extent) -> CycleOutcome {
+        let range = Extent::new(slice.offset, slice.len.min(GIB - slice.offset));
+        let (differing, rest): (Vec<Extent>, Vec<Extent>) = self
+            .damage
+            .iter()
+            .copied()
+            .partition(|at| (range.offset..range.end()).contains(&at.offset));
+        self.damage = rest;
+        let data_bytes = differing.iter().map(|at| at.len).sum();
+        CycleOutcome::Verified(Box::new(VerifyReport {
+            range,
+            differing,
+            cycle: CycleReport {
+                rung: Rung::Verify,
+                data_bytes,
+                ..report(cycle)
+            },
+        }))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::operator::observe::{
 use crate::operator::quiesce::{HookReport, HookTarget};
 use crate::operator::rebind::RebindWish;
 use crate::operator::validate::{settings, validate};
-use crate::units::{Epoch, Point, SiteName};
+use crate::units::{Epoch, Extent, Point, SiteName};
 use crate::wire::control::{Activity, CycleOutcome, SuperblockReport};
 
 pub(super) const GIB: u64 = 1 << 30;
@@ -62,6 +62,10 @@ pub struct World {
     pub ship_failures: u32,
     /// Shipments go on and on.
     pub ship_held: bool,
+    /// The slice that is being verified.
+    pub verifying: Option<(Point, Extent)>,
+    /// Where the standby's image is not what it should be.
+    pub damage: Vec<Extent>,
     /// Everything that was done, for the test to look at.
     pub log: Vec<Action>,
     /// `pre` and `post` as they ran.
@@ -133,6 +137,8 @@ impl World {
             snapshotter_stopped: None,
             ship_failures: 0,
             ship_held: false,
+            verifying: None,
+            damage: vec![],
             log: vec![],
             hooks: vec![],
             pods: 0,
@@ -176,6 +182,7 @@ impl World {
             snapshots_served: true,
             snapshot_class_count: 1,
             slot: true,
+            verify_slot: true,
             timeline: self.timeline.clone(),
         }
     }
@@ -256,14 +263,7 @@ impl World {
                 made.capacity_bytes = bytes;
                 self.side(site.as_str()).replica = Some(made);
             }
-            Action::Grow { claim, bytes } => {
-                let sides = self.sides.values_mut();
-                let claims = sides.flat_map(|side| [&mut side.replica, &mut side.metadata]);
-                for grown in claims.flatten().filter(|own| own.name == claim) {
-                    grown.requested_bytes = bytes;
-                    grown.capacity_bytes = bytes;
-                }
-            }
+            Action::Grow { claim, bytes } => self.grow(&claim, bytes),
             Action::Cut(wish) => self.cut(&wish.site, wish.point),
             Action::AllowModeChange { content } => {
                 for cut in self.sides.values_mut().flat_map(|side| &mut side.cuts) {
@@ -299,6 +299,7 @@ impl World {
                 self.side(plan.source.as_str()).activity = Activity::Shipping(plan.cycle);
                 self.report(Report::Fed(plan.cycle));
             }
+            Action::Verify(plan) => self.compare(&plan),
             Action::Scale { replicas } => {
                 self.replicas = Some(replicas);
                 self.users.clear();
@@ -316,6 +317,15 @@ impl World {
                 bytes_per_second, ..
             } => self.report(Report::Paced(bytes_per_second)),
             Action::Rebind(wish) => self.rebind(&wish),
+        }
+    }
+
+    fn grow(&mut self, claim: &str, bytes: u64) {
+        let sides = self.sides.values_mut();
+        let claims = sides.flat_map(|side| [&mut side.replica, &mut side.metadata]);
+        for grown in claims.flatten().filter(|own| own.name == claim) {
+            grown.requested_bytes = bytes;
+            grown.capacity_bytes = bytes;
         }
     }
 

@@ -1,0 +1,21 @@
+//! Ordering one slice of a verification.
+
+use crate::operator::apply::{Error, Visit, orders};
+use crate::operator::decide::VerifyPlan;
+use crate::wire::control::{Request, VerifyOrder};
+
+/// Orders the source to compare the slice with the target, which expects it already.
+pub async fn verify(visit: &Visit<'_>, plan: VerifyPlan) -> Result<(), Error> {
+    let source = orders::key(visit.observed, visit.name, &plan.source)?;
+    let target = orders::key(visit.observed, visit.name, &plan.target)?;
+    tracing::info!(pair = %visit.name, cycle = %plan.cycle, from = plan.range.offset, "verifying");
+    let order = VerifyOrder {
+        cycle: plan.cycle,
+        peer: target.address.clone(),
+        peer_site: plan.target,
+        range: plan.range,
+        read_bytes_per_second: Some(plan.bytes_per_second),
+        transfer: plan.transfer,
+    };
+    orders::give(visit.ctx, &source, Request::Verify(order)).await
+}
