@@ -251,3 +251,31 @@ fn a_whole_set_that_turns_out_damaged_is_given_up() {
     }
     assert_eq!(side.receiving(), Some(cut));
 }
+
+/// A cycle of a higher epoch that begins anew in place raises the epoch in every record that it
+/// leaves behind: a lower one would let the old primary in again.
+#[test]
+fn an_epoch_once_heard_of_is_in_every_record() {
+    let at = Point::new(2, 5);
+    let cut = Point::new(3, 6);
+    let record = Record {
+        applied: Some(at),
+        image: ImageState::Inconsistent,
+        ..standby(ImageState::Consistent(at))
+    };
+    let begin = Begin {
+        consent: Some(Epoch(3)),
+        ..begin(cut, HandshakeMode::Full, None)
+    };
+    let (mut side, _) = Side::open(Some(record));
+    side.order(Order::Receive(cut)).unwrap();
+    let mut epochs = Vec::new();
+    for word in [Message::Hello(hello(cut)), Message::Begin(begin)] {
+        for action in side.on(SIZE, Event::Target(target::Event::Peer(word))) {
+            if let Action::Persist(record) = action {
+                epochs.push((record.epoch, record.applied));
+            }
+        }
+    }
+    assert_eq!(epochs, [(Epoch(3), Some(at)), (Epoch(3), None)]);
+}
