@@ -157,19 +157,21 @@ fn slice(d: &mut Draft<'_>, point: Point) -> bool {
     let [Some(source), Some(target)] = ready else {
         return true;
     };
-    let size = source.device_bytes.unwrap_or(0);
+    if !waits(d, source, point) {
+        order(d, primary, standby, (source, target), point);
+    }
+    true
+}
+
+/// Takes in a slice that is done, whatever comes next: a cycle that is due must not lose it.
+pub fn note(d: &mut Draft<'_>) {
+    let (Some(point), Some(source)) = (d.committed(), d.primary().and_then(SiteView::live)) else {
+        return;
+    };
     if let Some(report) = done(d, source, point) {
         d.line.verify = None;
-        if count(d, report, point, size) {
-            d.wanted.remove(&primary.name);
-            d.wanted.remove(&standby.name);
-            return false;
-        }
-    } else if waits(d, source, point) {
-        return true;
+        count(d, report, point, source.device_bytes.unwrap_or(0));
     }
-    order(d, primary, standby, (source, target), point);
-    true
 }
 
 /// The report of the slice that was ordered, when it has come.
@@ -227,13 +229,13 @@ fn waits(d: &mut Draft<'_>, source: &MoverStatus, point: Point) -> bool {
     true
 }
 
-/// Counts a slice that is done. True when it was the last one.
-fn count(d: &mut Draft<'_>, report: &VerifyReport, point: Point, size: u64) -> bool {
+/// Counts a slice that is done, and ends the verification with the last one.
+fn count(d: &mut Draft<'_>, report: &VerifyReport, point: Point, size: u64) {
     let int = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let now = d.now();
     let verification = d.status.verification.get_or_insert_default();
     let Some(running) = verification.running.as_mut() else {
-        return true;
+        return;
     };
     running.point = Some(PointStatus::new(point, None));
     running.size_bytes = int(size);
@@ -246,7 +248,7 @@ fn count(d: &mut Draft<'_>, report: &VerifyReport, point: Point, size: u64) -> b
         }
     }
     if report.range.end() < size {
-        return false;
+        return;
     }
     if let Some(running) = verification.running.take() {
         let took = now.0.duration_since(running.started_at.0).as_secs();
@@ -262,7 +264,6 @@ fn count(d: &mut Draft<'_>, report: &VerifyReport, point: Point, size: u64) -> b
             trigger: running.trigger.or(verification.trigger.take()),
         };
     }
-    true
 }
 
 fn order(

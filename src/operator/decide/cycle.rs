@@ -17,6 +17,9 @@ const TURN: SignedDuration = SignedDuration::from_secs(2);
 
 /// Goes on with the running cycle, or begins one that is due.
 pub fn run(d: &mut Draft<'_>) {
+    if d.cycle().is_none() {
+        verify::note(d);
+    }
     if d.cycle().is_none() && (verify::holds(d) || !begin_if_due(d)) {
         verify::run(d);
         linger(d);

@@ -103,6 +103,27 @@ fn a_cycle_that_is_due_goes_first_and_the_verification_goes_on_after_it() {
     assert_eq!(last, [(SLICE, after), (0, after)]);
 }
 
+/// Or a verification with a slice a cycle would never end.
+#[test]
+fn a_slice_that_ends_when_a_cycle_is_due_counts() {
+    let mut world = at_rest("");
+    world.pass(45);
+    ask(&mut world, "now");
+    world.ship_held = true;
+    world.settle();
+    world.pass(15);
+    world.ship_held = false;
+    world.think();
+    world.ship();
+    world.think();
+    assert!(world.status().cycle.is_some(), "the cycle goes first");
+    let running = known(&world).running.unwrap();
+    assert_eq!(running.compared_bytes, i64::try_from(SLICE).unwrap());
+    world.settle();
+    let starts: Vec<u64> = slices(&world).iter().map(|slice| slice.0).collect();
+    assert_eq!(starts, [0, SLICE]);
+}
+
 #[test]
 fn it_is_repeated_at_its_interval_and_not_before() {
     let mut world = at_rest("  verify: {interval: 1h, rate: 1Gi}\n");
