@@ -7,9 +7,9 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
@@ -98,9 +98,10 @@ impl Copier for Floor {
         let mut meter = Meter::begin()?;
         meter.start()?;
         let pieces = pieces_of(&work.extents);
-        let (waiting, readers) = read_all(&work.source, pieces)?;
+        let pool = Pool::default();
+        let (waiting, readers) = read_all(&work.source, pieces, &pool)?;
         let stream = TcpStream::connect(address)?;
-        let sent = send(stream, self.client.clone(), &waiting);
+        let sent = send(stream, self.client.clone(), &waiting, &pool);
         for reader in readers {
             reader.join().map_err(|_| anyhow!("a reader panicked"))??;
         }
@@ -122,6 +123,9 @@ impl Copier for Floor {
 }
 
 type Piece = (u64, Vec<u8>);
+
+/// Buffers to be used again: fresh memory costs more than a read.
+type Pool = Arc<Mutex<Vec<Vec<u8>>>>;
 type Readers = Vec<JoinHandle<Result<()>>>;
 
 fn pieces_of(extents: &[Extent]) -> Vec<Extent> {
@@ -138,14 +142,15 @@ fn pieces_of(extents: &[Extent]) -> Vec<Extent> {
 }
 
 /// Starts threads that read `pieces`, in any order.
-fn read_all(source: &Path, pieces: Vec<Extent>) -> Result<(Receiver<Piece>, Readers)> {
+fn read_all(source: &Path, pieces: Vec<Extent>, pool: &Pool) -> Result<(Receiver<Piece>, Readers)> {
     let (out, waiting) = sync_channel(WAITING_MAX);
     let file = Arc::new(File::open(source)?);
     let next = Arc::new(AtomicUsize::new(0));
     let pieces = Arc::new(pieces);
     let readers = (0..READERS).map(|_| {
         let (file, next, pieces, out) = (file.clone(), next.clone(), pieces.clone(), out.clone());
-        thread::spawn(move || read_some(&file, &next, &pieces, &out))
+        let pool = pool.clone();
+        thread::spawn(move || read_some(&file, &next, &pieces, &out, &pool))
     });
     Ok((waiting, readers.collect()))
 }
@@ -155,9 +160,11 @@ fn read_some(
     next: &AtomicUsize,
     pieces: &[Extent],
     out: &SyncSender<Piece>,
+    pool: &Pool,
 ) -> Result<()> {
     while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let mut data = vec![0; usize::try_from(piece.len)?];
+        let mut data = lock(pool).pop().unwrap_or_default();
+        data.resize(usize::try_from(piece.len)?, 0);
         file.read_exact_at(&mut data, piece.offset)?;
         out.send((piece.offset, data))
             .context("nobody sends any more")?;
@@ -165,7 +172,16 @@ fn read_some(
     Ok(())
 }
 
-fn send(stream: TcpStream, config: Arc<ClientConfig>, waiting: &Receiver<Piece>) -> Result<()> {
+fn lock(pool: &Pool) -> MutexGuard<'_, Vec<Vec<u8>>> {
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn send(
+    stream: TcpStream,
+    config: Arc<ClientConfig>,
+    waiting: &Receiver<Piece>,
+    pool: &Pool,
+) -> Result<()> {
     stream.set_nodelay(true)?;
     let name = ServerName::try_from("localhost")?;
     let tls = rustls::StreamOwned::new(ClientConnection::new(config, name)?, stream);
@@ -174,6 +190,7 @@ fn send(stream: TcpStream, config: Arc<ClientConfig>, waiting: &Receiver<Piece>)
         out.write_all(&offset.to_le_bytes())?;
         out.write_all(&u32::try_from(data.len())?.to_le_bytes())?;
         out.write_all(&data)?;
+        lock(pool).push(data);
     }
     out.write_all(&END.to_le_bytes())?;
     out.flush()?;

@@ -36,7 +36,7 @@ use crate::image::Images;
 use crate::lines::{LINES, Line};
 use crate::one_process::OneProcess;
 use crate::peers::{Btrfs, PEERS, PeerCopier};
-use crate::report::{Done, Outcome};
+use crate::report::{Done, FERRY, Outcome};
 
 /// Measures Ferry beside its peers; needs root.
 #[derive(Parser)]
@@ -68,6 +68,12 @@ struct Options {
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|own| own == name)
+    }
 }
 
 fn main() -> ExitCode {
@@ -176,7 +182,7 @@ fn run(options: &Options, directory: &Path, line: &'static Line, images: &Images
                     samples.push(sample);
                 }
                 // A peer's failure is a line of the report; ours is a defect.
-                Err(error) if index > 0 => {
+                Err(error) if name != FERRY => {
                     eprintln!("{} {round}: {name}: {error:#}", line.name);
                     *outcome = Outcome::NotRun(format!("it failed: {error:#}"));
                 }
@@ -186,6 +192,10 @@ fn run(options: &Options, directory: &Path, line: &'static Line, images: &Images
     }
     for copier in &mut copiers {
         copier.clear()?;
+    }
+    for name in line.others.iter().filter(|name| !options.wants(name)) {
+        let why = "left out of this run".to_string();
+        outcomes.push(((*name).to_string(), Outcome::NotRun(why)));
     }
     Ok(Done {
         line,
@@ -212,14 +222,13 @@ fn once(
 
 /// Those who do a line, Ferry first.
 fn copiers(options: &Options, directory: &Path, line: &Line) -> Result<Vec<Box<dyn Copier>>> {
-    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|own| own == name);
     let mut found: Vec<Box<dyn Copier>> = Vec::new();
-    if wanted("ferry") {
+    if options.wants(FERRY) {
         let home = directory.join("ferry");
-        let ferry = Ferry::new("ferry", &options.program, &home, line.finds)?;
+        let ferry = Ferry::new(FERRY, &options.program, &home, line.finds)?;
         found.push(Box::new(ferry.through(line.link)));
     }
-    for name in line.others.iter().filter(|name| wanted(name)) {
+    for name in line.others.iter().filter(|name| options.wants(name)) {
         let home = directory.join(name.replace(' ', ""));
         let built = directory.join("bin");
         match *name {

@@ -10,6 +10,9 @@ use crate::lines::Line;
 use crate::meter::{Sample, median};
 use crate::peers::ABSENT;
 
+/// What Ferry is called among those who copy.
+pub const FERRY: &str = "ferry";
+
 /// How one copier did.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -19,7 +22,7 @@ pub enum Outcome {
     NotRun(String),
 }
 
-/// A line's outcomes by name; Ferry's is the first.
+/// A line's outcomes by name.
 pub struct Done {
     /// The line.
     pub line: &'static Line,
@@ -80,8 +83,7 @@ impl Done {
     }
 
     pub fn ferry(&self) -> Option<&[Sample]> {
-        let (name, _) = self.outcomes.first()?;
-        self.samples(name)
+        self.samples(FERRY)
     }
 
     pub fn median(&self, name: &str, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
@@ -91,7 +93,7 @@ impl Done {
 
     /// The median over the rounds of Ferry's figure by that of `peer`.
     pub fn ratio(&self, peer: &str, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
-        self.ratio_of(&self.outcomes.first()?.0, peer, figure)
+        self.ratio_of(FERRY, peer, figure)
     }
 
     pub fn ratio_of(&self, own: &str, peer: &str, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
@@ -100,9 +102,13 @@ impl Done {
         Some(median(ratios.collect()))
     }
 
+    fn peers(&self) -> impl Iterator<Item = &(String, Outcome)> {
+        self.outcomes.iter().filter(|(name, _)| name != FERRY)
+    }
+
     fn rows(&self) -> Vec<Row> {
         let goals = self.line.goals.iter().map(|goal| self.judge(*goal));
-        let peers = self.outcomes.iter().skip(1).flat_map(|(name, outcome)| {
+        let peers = self.peers().flat_map(|(name, outcome)| {
             let not_run = match outcome {
                 Outcome::Ran(_) => None,
                 Outcome::NotRun(why) => Some(why.clone()),
