@@ -182,8 +182,12 @@ impl Pair {
         }
         self.committed = None;
         meter.start()?;
-        shipment.run(&mut source, &mut target).await?;
+        let (report, _) = shipment.run(&mut source, &mut target).await?;
         meter.stop()?;
+        eprintln!(
+            "ferry: handshake {} ms, shipping {} ms, applying {} ms",
+            report.handshake_ms, report.ship_ms, report.apply_ms
+        );
         self.committed = Some((cycle, work.source.clone()));
         end(source, &mut meter).await?;
         end(target, &mut meter).await?;

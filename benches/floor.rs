@@ -20,6 +20,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use crate::commands;
 use crate::copier::{Copier, Target, Work};
 use crate::meter::{Meter, Sample};
+use crate::proxy::Proxy;
 
 /// Reads under way.
 const READERS: usize = 16;
@@ -41,11 +42,12 @@ pub struct Floor {
     target: Target,
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
+    link: Option<Proxy>,
 }
 
 impl Floor {
-    /// The floor, with its target in `directory`.
-    pub fn new(directory: &Path) -> Result<Floor> {
+    /// The floor, with its target in `directory`, through a link if there is one.
+    pub fn new(directory: &Path, link: Option<Proxy>) -> Result<Floor> {
         let own = rcgen::generate_simple_self_signed(vec!["localhost".into()])?;
         let certificate = own.cert.der().clone();
         let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
@@ -65,6 +67,7 @@ impl Floor {
             target: Target::new(directory)?,
             client: Arc::new(client),
             server: Arc::new(server),
+            link,
         })
     }
 }
@@ -91,7 +94,10 @@ impl Copier for Floor {
             .open(&self.target.file)?;
         target.set_len(std::fs::metadata(&work.source)?.len())?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
+        let mut address = listener.local_addr()?.to_string();
+        if let Some(link) = &self.link {
+            address = link.lead_to(&address)?;
+        }
         let server = self.server.clone();
         let receiving = thread::spawn(move || receive(&listener, server, &target));
         commands::drop_caches()?;

@@ -155,7 +155,7 @@ pub const LINES: [Line; 11] = [
             delay: Duration::from_millis(25),
             rate: 125e6,
         }),
-        others: &[],
+        others: FLOOR,
         goals: &[Goal::LineRate(0.9)],
     },
     Line {

@@ -232,7 +232,7 @@ fn copiers(options: &Options, directory: &Path, line: &Line) -> Result<Vec<Box<d
         let home = directory.join(name.replace(' ', ""));
         let built = directory.join("bin");
         match *name {
-            "floor" => found.push(Box::new(Floor::new(&home)?)),
+            "floor" => found.push(Box::new(Floor::new(&home, line.link)?)),
             "one process" => found.push(Box::new(OneProcess::new(&home)?)),
             "btrfs send -p" => found.push(Box::new(Btrfs::new(&home, &built)?)),
             name => {
