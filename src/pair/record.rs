@@ -87,6 +87,17 @@ impl Record {
         self.never_writable && self.image == ImageState::None && !self.diverged
     }
 
+    /// The record once a set may be on the volume in part and will never be whole. A commit that is
+    /// repeated late must not make it count again.
+    #[must_use]
+    pub fn torn(&self) -> Record {
+        Record {
+            image: ImageState::Inconsistent,
+            applied: self.committed,
+            ..self.clone()
+        }
+    }
+
     /// What must hold of every record; a breach is a defect of ours.
     ///
     /// # Errors

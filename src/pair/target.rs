@@ -144,7 +144,8 @@ impl Target {
         if record.committed == Some(cycle) && record.head() == Some(cycle) {
             return Ok(vec![Action::KeepDigests(cycle)]);
         }
-        if record.applied != Some(cycle) || record.diverged {
+        let torn = record.image == ImageState::Inconsistent && record.committed == Some(cycle);
+        if record.applied != Some(cycle) || record.diverged || torn {
             return Err(out_of_order(format!(
                 "cut {cycle} can't be committed: the newest cut that is wholly on the volume is {}",
                 record
@@ -474,9 +475,8 @@ impl Target {
         actions.extend([Action::StopReceiving, Action::Hangup]);
         if spoiled {
             // Never to be whole again, and perhaps on the volume in part: what differs is sent anew.
-            let mut torn = Box::new(record.clone());
-            torn.image = ImageState::Inconsistent;
-            actions.extend([Action::Persist(torn), Action::DropStaging { report: false }]);
+            let torn = Action::Persist(Box::new(record.torn()));
+            actions.extend([torn, Action::DropStaging { report: false }]);
         }
         if let Some(cycle) = cycle {
             actions.push(Action::Finish(Outcome::Failed(cycle, refused)));

@@ -355,6 +355,9 @@ impl Process {
             return;
         };
         let id = convert::cycle_id(&begin);
+        if self.setup.wrong == Some(Wrong::BeginsAnew) {
+            drop(drop_staged(None, &*self.setup.disk));
+        }
         let landing = match (in_place, self.setup.device.clone()) {
             (true, Some(device)) => InPlace::open(
                 device.clone(),

@@ -31,13 +31,15 @@ pub enum Wrong {
     AppliesAtOnce,
     /// The volume is not flushed before it counts as written.
     FlushSkipped,
+    /// A cycle that was interrupted begins at the beginning.
+    BeginsAnew,
     /// The snapshots of the common base go before there is a newer one.
     BaseDroppedEarly,
 }
 
 impl Wrong {
     /// All of them.
-    pub const ALL: [Wrong; 15] = [
+    pub const ALL: [Wrong; 16] = [
         Wrong::CommitsBeforeSnapshot,
         Wrong::AppliesUnsealed,
         Wrong::StagingStays,
@@ -52,6 +54,7 @@ impl Wrong {
         Wrong::RedoNotFinished,
         Wrong::AppliesAtOnce,
         Wrong::FlushSkipped,
+        Wrong::BeginsAnew,
         Wrong::BaseDroppedEarly,
     ];
 }

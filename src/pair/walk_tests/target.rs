@@ -240,6 +240,7 @@ fn a_whole_set_that_turns_out_damaged_is_given_up() {
     side.order(Order::Receive(cut)).unwrap();
     let actions = side.on(SIZE, failed(Cause::Corrupt));
     assert!(actions.contains(&Action::DropStaging { report: false }));
+    assert!(side.order(Order::Commit(at)).is_err(), "repeated late");
     assert_eq!(image(&side), ImageState::Inconsistent);
     assert!(side.order(Order::Promote(promotion(3))).is_err());
     side.order(Order::Receive(cut)).unwrap();
