@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use super::{
     bad_input, block_mode, claim_grown, commit_interrupted, deleted_in_switch, installed, io_error,
     ladder, life, mover_killed, namespace_deleted, operator_killed, quiesce, snapshot_fails,
-    staging_small, stale_manifest, status_wiped,
+    staging_small, stale_manifest, status_wiped, verified,
 };
 use crate::harness::Scene;
 
@@ -39,6 +39,7 @@ pub fn all() -> Vec<Story> {
         io_error::story(),
         quiesce::story(),
         status_wiped::story(),
+        verified::story(),
         installed::story(),
         deleted_in_switch::story(),
         operator_killed::planned(),

@@ -19,5 +19,6 @@ pub mod snapshot_fails;
 pub mod staging_small;
 pub mod stale_manifest;
 pub mod status_wiped;
+pub mod verified;
 
 pub use list::{Story, all};
