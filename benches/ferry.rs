@@ -69,6 +69,8 @@ impl Ferry {
 
     fn pair(&mut self, size: u64) -> Result<&mut Pair> {
         if self.pair.is_none() {
+            // A run that was broken off has left its sites behind.
+            self.clear()?;
             let (directory, program) = (&self.directory, &self.program);
             let made = self
                 .runtime
