@@ -37,10 +37,7 @@ impl Mover {
         if let Some(error) = self.superblock_error.clone()
             && !self.given_up(&request)?
         {
-            return Err(Refused::new(
-                Cause::SuperblockUnreadable,
-                error.message.clone(),
-            ));
+            return Err(Refused::new(Cause::SuperblockUnreadable, error.message));
         }
         let order = match request {
             Request::Init(init) => Order::Init(init_of(init)),

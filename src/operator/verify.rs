@@ -10,14 +10,14 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::v1alpha1::{PointStatus, RunningVerification, VerificationStatus};
 use crate::api::{names, reasons};
 use crate::operator::decide::{
-    Action, Device, Draft, VerifyPlan, is_diverged, mover_ready, source_claim,
+    Action, Device, Draft, VerifyPlan, is_diverged, mover_ready, receive, source_claim,
 };
 use crate::operator::observe::{SiteView, VerifyMark};
 use crate::operator::switch;
 use crate::operator::validate::Verification;
 use crate::units::{Extent, Point};
 use crate::wire::control::{
-    Activity, CycleOutcome, MoverStatus, ReceiveOrder, RefusalKind, Request, VerifyReport,
+    Activity, CycleOutcome, MoverStatus, RefusalKind, Request, VerifyReport,
 };
 
 /// A slice is what is read in this time at the rate in force.
@@ -273,26 +273,15 @@ fn order(
     (source, target): (&MoverStatus, &MoverStatus),
     point: Point,
 ) {
-    for (site, mover) in [(primary, source), (standby, target)] {
-        let idle = mover.activity == Activity::Idle || mover.activity == Activity::Receiving(point);
-        if !idle {
-            d.act(Action::Order {
-                site: site.name.clone(),
-                request: Request::Abort {
-                    reason: "the operator verifies the committed image".into(),
-                },
-            });
-        }
-    }
-    if target.activity != Activity::Receiving(point) {
+    if source.activity != Activity::Idle {
         d.act(Action::Order {
-            site: standby.name.clone(),
-            request: Request::Receive(ReceiveOrder {
-                cycle: point,
-                peer_site: primary.name.clone(),
-            }),
+            site: primary.name.clone(),
+            request: Request::Abort {
+                reason: "the operator verifies the committed image".into(),
+            },
         });
     }
+    receive(d, primary, standby, target, point);
     let position = position(d);
     let Verification { rate, .. } = d.set.verify;
     d.act(Action::Verify(Box::new(VerifyPlan {

@@ -31,4 +31,4 @@ pub use draft::{Decision, Draft};
 pub use movers::ready as mover_ready;
 pub use pass::decide;
 pub use reports::{Report, absorb};
-pub use ship::source_claim;
+pub use ship::{receive, source_claim};

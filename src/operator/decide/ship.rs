@@ -192,8 +192,28 @@ fn order(
             },
         });
     }
-    if matches!(target.activity, Activity::Receiving(other) if other != point) {
-        // It was left waiting for a cut that was given up, or never begun for good.
+    receive(d, primary, standby, target, point);
+    let plan = rungs::plan(d, primary, standby, source, target, cut);
+    d.act(Action::Ship(Box::new(plan)));
+    // The order carries the limit that is in force now.
+    d.line.pace = Some(d.set.transfer.bytes_per_second);
+    // Whether the orders got through is seen in the movers' reports, never assumed.
+    d.phase("Shipping");
+}
+
+/// Has the target expect `point`. What it is at gives way: a cut that was given up, or never begun for
+/// good, or a slice of a verification.
+pub fn receive(
+    d: &mut Draft<'_>,
+    primary: &SiteView,
+    standby: &SiteView,
+    target: &MoverStatus,
+    point: Point,
+) {
+    if target.activity == Activity::Receiving(point) {
+        return;
+    }
+    if target.activity != Activity::Idle {
         d.act(Action::Order {
             site: standby.name.clone(),
             request: Request::Abort {
@@ -201,30 +221,13 @@ fn order(
             },
         });
     }
-    if target.activity != Activity::Receiving(point) {
-        if target.activity != Activity::Idle {
-            // A slice of a verification, which gives way.
-            d.act(Action::Order {
-                site: standby.name.clone(),
-                request: Request::Abort {
-                    reason: "a cycle is due".into(),
-                },
-            });
-        }
-        d.act(Action::Order {
-            site: standby.name.clone(),
-            request: Request::Receive(ReceiveOrder {
-                cycle: point,
-                peer_site: primary.name.clone(),
-            }),
-        });
-    }
-    let plan = rungs::plan(d, primary, standby, source, target, cut);
-    d.act(Action::Ship(Box::new(plan)));
-    // The order carries the limit that is in force now.
-    d.line.pace = Some(d.set.transfer.bytes_per_second);
-    // Whether the orders got through is seen in the movers' reports, never assumed.
-    d.phase("Shipping");
+    d.act(Action::Order {
+        site: standby.name.clone(),
+        request: Request::Receive(ReceiveOrder {
+            cycle: point,
+            peer_site: primary.name.clone(),
+        }),
+    });
 }
 
 /// A source that ships already in an attempt that this process did not begin waits for a list that
