@@ -7,7 +7,7 @@ use crate::operator::decide::{Action, Draft, mover_ready};
 use crate::operator::observe::SiteView;
 use crate::operator::switch;
 use crate::units::{Epoch, Point, Role, SiteName};
-use crate::wire::control::{DemoteOrder, Request};
+use crate::wire::control::{DemoteOrder, Request, SuperblockReport};
 
 /// The longest that a forced move waits for the old primary's mover. Beyond it the move goes on; the
 /// old side learns of the new epoch when it comes back, before anything is shipped to it.
@@ -64,7 +64,12 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
 /// Tells an old primary that was away while the role moved, as soon as it answers and before anything
 /// is shipped to it. Whether nothing else can be done now.
 pub fn recall(d: &mut Draft<'_>) -> bool {
-    let moving = d.status.switch.as_ref().is_some_and(switch::unfinished);
+    // Up to the last cut the standby is the one that is to be promoted: an old primary there was put
+    // back to an older copy of itself, and nothing can be shipped to it before it is told.
+    let moving =
+        d.status.switch.as_ref().is_some_and(|s| {
+            switch::unfinished(s) && !matches!(s.step.as_str(), "Gate" | "LastCut")
+        });
     let (Some(new), Some(old)) = (d.primary(), d.standby()) else {
         return false;
     };
@@ -78,6 +83,23 @@ pub fn recall(d: &mut Draft<'_>) -> bool {
     d.want_as_is(new);
     order(d, None, old.name.clone(), new, epoch);
     true
+}
+
+/// Tells a standby that was put back to a copy from before the role moved which epoch was the last
+/// one, `next` being the one that it is to start: what it missed it may not start anew. Its image
+/// stays what it is.
+pub fn tell_epoch(d: &mut Draft<'_>, site: &SiteName, report: &SuperblockReport, next: Epoch) {
+    let epoch = Epoch(next.0.saturating_sub(1));
+    d.act(Action::Order {
+        site: site.clone(),
+        request: Request::Demote(DemoteOrder {
+            epoch,
+            lineage: report.lineage.clone(),
+            clean_at: None,
+            wish: report.wish.clone(),
+        }),
+    });
+    d.wait(format!("site {site} to record that epoch {epoch} is over"));
 }
 
 fn order(d: &mut Draft<'_>, clean_at: Option<Point>, from: SiteName, new: &SiteView, epoch: Epoch) {

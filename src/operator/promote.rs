@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::api::reasons;
 use crate::api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchStatus};
 use crate::operator::decide::{Action, Draft, mover_ready};
-use crate::operator::switch;
 use crate::operator::validate::Problem;
+use crate::operator::{demote, switch};
 use crate::units::{Epoch, Generation, ImageState, Point, Role, SiteName};
 use crate::wire::control::{Activity, PromoteOrder, Request};
 
@@ -175,8 +175,13 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
         promoted(d, switch, point);
         return;
     }
-    if matches!(report.image, ImageState::None | ImageState::Inconsistent) {
+    let whole = !matches!(report.image, ImageState::None | ImageState::Inconsistent);
+    if !whole || report.role == Role::Primary {
         no_image(d, switch);
+        return;
+    }
+    if report.epoch.next() < epoch {
+        demote::tell_epoch(d, &to, report, epoch);
         return;
     }
     if mover.activity == Activity::Promoting(epoch) {
@@ -204,7 +209,8 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
     d.wait(format!("site {to} to record epoch {epoch}"));
 }
 
-/// The image was damaged after the move began. Nothing has happened to the data yet, so the move can
+/// The image was damaged after the move began, or a copy of the site as an old primary was put back.
+/// Nothing has happened to the data yet, so the move can
 /// still be withdrawn.
 fn no_image(d: &mut Draft<'_>, switch: &SwitchStatus) {
     if withdrawn(d, switch) {
@@ -212,7 +218,7 @@ fn no_image(d: &mut Draft<'_>, switch: &SwitchStatus) {
         return;
     }
     let why = format!(
-        "the image at site {} is not whole, so it can't be promoted: withdraw the order, and it is mended by the \
+        "the image at site {} is not whole, or an old primary's, so it can't be promoted: withdraw the order, and it is mended by the \
          next cycle; or restore the newest snapshot of that site by hand",
         switch.to
     );

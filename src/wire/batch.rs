@@ -70,6 +70,21 @@ pub struct Batch {
     pub packed: Bytes,
 }
 
+impl Batch {
+    /// Checks that this is the batch after `before` others of its run. Without one of them the sum at
+    /// the end would be wrong, and all of the cycle would have to be sent again.
+    ///
+    /// # Errors
+    /// When it is another.
+    pub fn is_next(&self, before: u64) -> Result<(), WireError> {
+        if self.index == before {
+            return Ok(());
+        }
+        let why = format!("it is number {} where {before} has to come", self.index);
+        Err(WireError::malformed("batch", why))
+    }
+}
+
 /// A batch's regions with their data at hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchData {

@@ -280,6 +280,8 @@ fn a_batch_that_breaks_a_rule_is_refused() {
         spoil(&mut bad);
         assert!(unpack(bad, 0, SIZE).is_err(), "{what} was taken");
     }
+    assert!(good().is_next(0).is_ok());
+    assert!(good().is_next(1).is_err(), "out of turn");
     let mut flipped = good();
     let mut data = flipped.packed.to_vec();
     data[5000] ^= 1;

@@ -85,6 +85,8 @@ struct Worker {
     number: u64,
     size: u64,
     through: u64,
+    /// Batches of this run that have come.
+    batches: u64,
     landing: Landing,
     items: mpsc::Receiver<Item>,
     inputs: mpsc::Sender<Input>,
@@ -118,6 +120,7 @@ impl Receiving {
             number,
             size,
             through,
+            batches: 0,
             landing,
             items,
             inputs,
@@ -263,8 +266,11 @@ impl Worker {
     }
 
     fn batch(&mut self, batch: Batch) -> Result<(), Refused> {
-        let batch =
-            unpack(batch, self.through, self.size).map_err(|error| convert::wire_failed(&error))?;
+        let batch = batch
+            .is_next(self.batches)
+            .and_then(|()| unpack(batch, self.through, self.size))
+            .map_err(|error| convert::wire_failed(&error))?;
+        self.batches += 1;
         let digests = digests_of(&batch);
         let through = batch.through;
         let data = batch.data.len() as u64;

@@ -128,6 +128,8 @@ fn take_over(
     let known = d.status.primary.is_some();
     if let Some(leader) = leader {
         d.status.primary = Some(leader.name.to_string());
+        // One that leads again, because the other was put back to an older copy, has missed nothing.
+        mark_diverged(d, leader, false);
     } else if let Some((standby, _)) = reports.iter().find(|(_, r)| r.epoch == newest.epoch) {
         let other = d.o.other(&standby.name).filter(|_| !switching || !known);
         if let Some(other) = other {

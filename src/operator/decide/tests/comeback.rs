@@ -4,8 +4,8 @@
 use super::world::{SPEC, World, epoch};
 use crate::api::v1alpha1::{Promotion, PromotionKind, Resolution};
 use crate::operator::decide::{Action, Device, ShipPlan};
-use crate::units::{Epoch, ImageState, Point};
-use crate::wire::control::{Activity, Request};
+use crate::units::{Epoch, ImageState, Point, Role};
+use crate::wire::control::{Activity, Request, SuperblockReport};
 
 fn baseline() -> World {
     let mut world = World::new(SPEC);
@@ -195,4 +195,105 @@ fn an_image_that_was_damaged_before_it_could_be_promoted_is_named_and_the_order_
     world.settle();
     assert_eq!(world.status().switch.unwrap().step, "Cancelled");
     assert_eq!(world.replicas, Some(1));
+}
+
+/// Brings west into epoch 2 as primary, and takes a copy of what both were before.
+fn moved() -> (World, SuperblockReport, SuperblockReport) {
+    let mut world = baseline();
+    let copy = |world: &World, name: &str| world.sides[name].disk.clone().unwrap();
+    let before = (copy(&world, "east"), copy(&world, "west"));
+    world.pair.spec.primary = "west".into();
+    world.settle();
+    assert_eq!(epoch(&world), Epoch(2));
+    world.pass(60);
+    world.settle();
+    (world, before.0, before.1)
+}
+
+fn put_back(world: &mut World, name: &str, copy: &SuperblockReport) {
+    world.side(name).disk = Some(copy.clone());
+    world.start(name, &Device::None);
+}
+
+#[test]
+fn a_standby_put_back_to_before_the_role_moved_can_be_promoted_all_the_same() {
+    let (mut world, _, _) = moved();
+    let old = SuperblockReport {
+        role: Role::Standby,
+        image: ImageState::Consistent(Point::new(1, 1)),
+        applied: Some(Point::new(1, 1)),
+        epoch: Epoch(1),
+        ..world.sides["east"].disk.clone().unwrap()
+    };
+    put_back(&mut world, "east", &old);
+    world.pair.spec.promotion = Some(Promotion {
+        site: "east".into(),
+        epoch: 2,
+        kind: PromotionKind::Forced,
+    });
+    world.settle();
+    world.pass(6);
+    world.settle();
+    assert_eq!(world.status().primary.as_deref(), Some("east"));
+    assert_eq!(epoch(&world), Epoch(3));
+}
+
+#[test]
+fn an_old_primary_put_back_where_the_role_is_to_go_is_told_first() {
+    let (mut world, east, _) = moved();
+    world.pair.spec.primary = "east".into();
+    put_back(&mut world, "east", &east);
+    world.settle();
+    assert!(diverged(&world, "east"));
+    assert_eq!(world.sides["east"].disk.as_ref().unwrap().epoch, Epoch(2));
+    assert_eq!(world.status().primary.as_deref(), Some("west"));
+}
+
+#[test]
+fn an_order_to_promote_an_old_primary_that_was_put_back_can_be_withdrawn() {
+    let (mut world, east, _) = moved();
+    world.pair.spec.promotion = Some(Promotion {
+        site: "east".into(),
+        epoch: 2,
+        kind: PromotionKind::Forced,
+    });
+    let promoting = |world: &World| {
+        let switch = world.status().switch;
+        switch.is_some_and(|switch| switch.step == "Promote")
+    };
+    while !promoting(&world) {
+        world.round();
+    }
+    let whole = SuperblockReport {
+        image: ImageState::Consistent(Point::new(1, 1)),
+        ..east
+    };
+    put_back(&mut world, "east", &whole);
+    world.settle();
+    assert_eq!(world.think().trouble.unwrap().reason, "NoCommittedPoint");
+    world.pair.spec.promotion = None;
+    world.settle();
+    assert_eq!(world.status().switch.unwrap().step, "Cancelled");
+}
+
+#[test]
+fn a_side_that_leads_again_since_the_other_was_put_back_is_not_diverged() {
+    let mut world = baseline();
+    let west = world.sides["west"].disk.clone().unwrap();
+    world.side("east").away = true;
+    force(&mut world);
+    world.settle();
+    world.pass(6);
+    world.settle();
+    assert!(diverged(&world, "east"));
+    world.side("east").away = false;
+    world.pair.spec.promotion = None;
+    put_back(&mut world, "west", &west);
+    world.start("east", &Device::None);
+    for name in ["east", "west"] {
+        world.side(name).pod.as_mut().unwrap().ip = Some("10.0.0.1".into());
+    }
+    world.settle();
+    assert_eq!(world.status().primary.as_deref(), Some("east"));
+    assert!(!diverged(&world, "east"));
 }

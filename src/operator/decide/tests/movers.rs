@@ -5,8 +5,8 @@ use crate::operator::decide::tests::world::{GIB, Side, World};
 use crate::operator::observe::{SiteView, SnapshotClasses, StorageClassView};
 use crate::units::{Extent, ImageState, Lineage, Point, Role, Rung, SiteName};
 use crate::wire::control::{
-    Activity, CycleOutcome, CycleReport, MoverStatus, Refusal, RefusalKind, Request,
-    SuperblockReport, VerifyReport,
+    Activity, CycleOutcome, CycleReport, DemoteOrder, MoverStatus, PromoteOrder, Refusal,
+    RefusalKind, Request, SuperblockReport, VerifyReport,
 };
 
 impl World {
@@ -49,29 +49,9 @@ impl World {
             }
             Request::Abort { .. } => side.activity = Activity::Idle,
             Request::Promote(order) => {
-                let disk = side.disk.as_mut().unwrap();
-                let point = match disk.image {
-                    ImageState::Consistent(point) | ImageState::Redo(point) => point,
-                    _ => panic!("an image that is not whole was promoted"),
-                };
-                disk.role = Role::Primary;
-                disk.epoch = order.epoch;
-                disk.lineage = disk.lineage.promoted(point, order.epoch, order.generation);
-                disk.image = ImageState::Consistent(point);
-                disk.wish = order.wish;
+                self.refused = !promoted(side.disk.as_mut().unwrap(), order);
             }
-            Request::Demote(order) => {
-                let disk = side.disk.as_mut().unwrap();
-                disk.role = Role::Standby;
-                disk.epoch = order.epoch;
-                disk.diverged = order.clean_at.is_none();
-                disk.committed = order.clean_at;
-                disk.applied = order.clean_at;
-                disk.wish = order.wish;
-                if order.clean_at.is_some() {
-                    disk.lineage = order.lineage;
-                }
-            }
+            Request::Demote(order) => demoted(side.disk.as_mut().unwrap(), order),
             other => panic!("unexpected order {other:?}"),
         }
     }
@@ -149,6 +129,39 @@ impl World {
                 ..report(cycle)
             },
         }))
+    }
+}
+
+/// Whether a side takes the order to become primary.
+fn promoted(disk: &mut SuperblockReport, order: PromoteOrder) -> bool {
+    if disk.role == Role::Primary || order.epoch != disk.epoch.next() {
+        return false;
+    }
+    let point = match disk.image {
+        ImageState::Consistent(point) | ImageState::Redo(point) => point,
+        _ => panic!("an image that is not whole was promoted"),
+    };
+    disk.role = Role::Primary;
+    disk.epoch = order.epoch;
+    disk.lineage = disk.lineage.promoted(point, order.epoch, order.generation);
+    disk.image = ImageState::Consistent(point);
+    disk.wish = order.wish;
+    true
+}
+
+fn demoted(disk: &mut SuperblockReport, order: DemoteOrder) {
+    disk.epoch = order.epoch;
+    disk.wish = order.wish;
+    if disk.role == Role::Standby {
+        // Its image stays what it is.
+        return;
+    }
+    disk.role = Role::Standby;
+    disk.diverged = order.clean_at.is_none();
+    disk.committed = order.clean_at;
+    disk.applied = order.clean_at;
+    if order.clean_at.is_some() {
+        disk.lineage = order.lineage;
     }
 }
 
