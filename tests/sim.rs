@@ -105,6 +105,7 @@ fn add(all: &Mutex<Figures>, figures: Figures) {
         all.commits += figures.commits;
         all.attempts += figures.attempts;
         all.moves += figures.moves;
+        all.verified += figures.verified;
         all.bytes += figures.bytes;
     }
 }

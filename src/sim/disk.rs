@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::seam::{BlockFile, Disk, DiskError, SMALL_FILE_BYTES_MAX};
+use crate::sim::fault::{ENOSPC, Fault, Operation};
 use crate::units::Extent;
 
 /// What the disk writes as a whole or not at all, in bytes.
@@ -20,48 +21,6 @@ pub const SECTOR_BYTES: u64 = 512;
 
 /// The most bytes by which reserving grows a file.
 const RESERVE_BYTES_MAX: u64 = 32 * 1024;
-
-const ENOSPC: i32 = 28;
-const EIO: i32 = 5;
-
-/// What an operation on the disk is, for counting and failing it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    /// Reading, of a part or of a small file.
-    Read,
-    /// Writing or zeroing a part, resizing, allocating.
-    Write,
-    /// Making written parts durable.
-    Flush,
-    /// Creating, renaming, removing, replacing.
-    Name,
-}
-
-/// An operation that will fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Which kind of operation.
-    pub operation: Operation,
-    /// How many of that kind succeed before it.
-    pub after: u64,
-    /// With which error number.
-    pub errno: i32,
-    /// Whether those after it fail too.
-    pub lasting: bool,
-}
-
-impl Fault {
-    /// One I/O error, after `after` operations of the kind.
-    #[must_use]
-    pub fn once(operation: Operation, after: u64) -> Fault {
-        Fault {
-            operation,
-            after,
-            errno: EIO,
-            lasting: false,
-        }
-    }
-}
 
 /// A directory of files in memory. Clones are the same disk.
 #[derive(Clone)]

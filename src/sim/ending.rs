@@ -104,7 +104,7 @@ impl World {
         self.operator.next_cycle = self.now + self.random.random_range(0..6_000);
         self.story
             .tell(self.now, 2, || format!("{point} is committed"));
-        self.oracle.committed(point);
+        self.oracle.committed();
         self.sites[standby].damaged = false;
     }
 

@@ -6,25 +6,18 @@ use rand::rngs::StdRng;
 use crate::pair::side::Order;
 use crate::seam::Disk;
 use crate::sim::SimDisk;
-use crate::sim::disk::{Fault, Operation};
+use crate::sim::backups::Backup;
+use crate::sim::fault::{Fault, Operation};
 use crate::sim::fuse::Death;
 use crate::sim::image::Tag;
 use crate::sim::link::Mishap;
 use crate::sim::operator::{Move, Switch};
 use crate::sim::oracle::blocks;
 use crate::sim::world::{Given, META_BYTES, Site, World};
-use crate::units::{ImageState, Role};
 use crate::wire::BLOCK_BYTES;
 
 /// Effects within which an armed fuse blows.
 const EFFECTS_MAX: u64 = 60;
-
-/// A copy of a side.
-struct Backup {
-    meta: SimDisk,
-    volume: SimDisk,
-    commits: u64,
-}
 
 /// Which faults a run has, how often, and what of them lasts.
 pub(super) struct Faults {
@@ -32,7 +25,7 @@ pub(super) struct Faults {
     one_in: u32,
     /// The old primary can't be reached.
     pub(super) old_is_away: bool,
-    backups: [Option<Backup>; 2],
+    pub(super) backups: [Option<Backup>; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +36,8 @@ enum Kind {
     DiskError,
     VolumeError,
     Full,
+    VolumeFull,
+    Rot,
     WireFlip,
     Twice,
     Overtake,
@@ -58,13 +53,15 @@ enum Kind {
     Heal,
 }
 
-const ALL: [Kind; 19] = [
+const ALL: [Kind; 21] = [
     Kind::Kill,
     Kind::Power,
     Kind::Cut,
     Kind::DiskError,
     Kind::VolumeError,
     Kind::Full,
+    Kind::VolumeFull,
+    Kind::Rot,
     Kind::WireFlip,
     Kind::Twice,
     Kind::Overtake,
@@ -81,11 +78,12 @@ const ALL: [Kind; 19] = [
 ];
 
 impl Kind {
-    /// Whether what is staged may be lost by it: a kill or a loss of power is no excuse.
-    fn harms_a_disk(self) -> bool {
+    /// Whether what is staged may be lost by it, or be of no use any more: errors of disks, a kill or a
+    /// loss of power are no excuse.
+    fn harms_what_is_staged(self) -> bool {
         matches!(
             self,
-            Kind::DiskError | Kind::VolumeError | Kind::Full | Kind::JournalFlip | Kind::Backup
+            Kind::Full | Kind::Rot | Kind::JournalFlip | Kind::Backup
         )
     }
 }
@@ -148,7 +146,7 @@ impl World {
         let kind = self.faults.kinds[self.random.random_range(0..self.faults.kinds.len())];
         let at = self.random.random_range(0..2);
         self.story.tell(self.now, at, || format!("fault: {kind:?}"));
-        if kind.harms_a_disk() {
+        if kind.harms_what_is_staged() {
             self.staged_may_be_lost();
         }
         match kind {
@@ -169,9 +167,17 @@ impl World {
             Kind::Full => {
                 let spare = [0, 4 << 20][self.random.random_range(0..2)];
                 let room = spare + self.random.random_range(0..64 * 1024);
+                self.sites[at].full = true;
                 let meta = &self.sites[at].meta;
                 meta.set_capacity(used(meta) + room);
             }
+            // The application's own writes do not fail: what it holds would be no promise of anybody.
+            Kind::VolumeFull if self.sites[at].open => {}
+            Kind::VolumeFull => {
+                let after = self.random.random_range(0..20);
+                self.sites[at].volume.disk.fail(Fault::full(after));
+            }
+            Kind::Rot => self.rot(at),
             Kind::WireFlip => self.net.next_frame = Mishap::Flip,
             Kind::Twice => self.net.next_frame = Mishap::Twice,
             Kind::Overtake => self.net.next_frame = Mishap::Overtake,
@@ -200,7 +206,8 @@ impl World {
 
     /// Everything works again; what is lost stays lost.
     pub(super) fn heal(&mut self) {
-        for site in &self.sites {
+        for site in &mut self.sites {
+            site.full = false;
             site.meta.heal();
             site.volume.disk.heal();
             site.meta.set_capacity(META_BYTES);
@@ -217,7 +224,7 @@ impl World {
             Operation::Flush,
             Operation::Name,
         ];
-        // The application's own writes do not fail: what it holds would be no promise of anybody.
+        // Nor are the application's own writes made to fail here.
         let last = match kind {
             Kind::DiskError => 4,
             _ if self.sites[at].open => 1,
@@ -250,7 +257,7 @@ impl World {
         // Where a save was cut short it may be the only new one: then nothing was saved.
         let len = if name == "superblock" { len / 2 } else { len };
         if name == "superblock" && self.sites[at].half_saved() {
-            self.oracle.went_back(at);
+            self.oracle.went_back(at, None);
         }
         if len > 0 {
             let byte = self.random.random_range(0..len);
@@ -266,47 +273,16 @@ impl World {
             return;
         }
         let mut index = self.random.random_range(0..self.given.len());
-        if self.chance(3) {
-            let moves =
-                |(_, given): &(usize, Given)| matches!(given, Given::Plain(Order::Promote(_)));
-            index = self.given.iter().position(moves).unwrap_or(index);
+        let moves = |(_, given): &(usize, Given)| matches!(given, Given::Plain(Order::Promote(_)));
+        if let Some(oldest) = self.given.iter().position(moves)
+            && self.chance(2)
+        {
+            index = oldest;
         }
         let (at, given) = self.given[index].clone();
         self.story
             .tell(self.now, at, || "an order comes again".into());
         drop(self.deliver(at, given));
-    }
-
-    /// Takes a copy of a standby, or puts one back.
-    fn backup(&mut self, at: usize) {
-        let standby = at != self.operator.primary && self.operator.switch.is_none();
-        let record = self.report(at).cloned();
-        let plain = record.is_some_and(|r| {
-            r.role == Role::Standby && !r.diverged && matches!(r.image, ImageState::Consistent(_))
-        });
-        if !standby || !plain {
-            return;
-        }
-        match self.faults.backups[at].take() {
-            Some(backup) if backup.commits < self.oracle.commits => {
-                self.stop(at, None);
-                let seed = self.random.random();
-                self.sites[at].meta = backup.meta.clone_durable(seed);
-                self.sites[at].volume.restore(&backup.volume, seed);
-                self.oracle.went_back(at);
-                self.operator.cycle = None;
-                self.story
-                    .tell(self.now, at, || "an older backup is put back".into());
-            }
-            _ => {
-                let seed = self.random.random();
-                self.faults.backups[at] = Some(Backup {
-                    meta: self.sites[at].meta.clone_durable(seed),
-                    volume: self.sites[at].volume.backup(seed),
-                    commits: self.oracle.commits,
-                });
-            }
-        }
     }
 
     fn grow(&mut self) {
@@ -319,15 +295,14 @@ impl World {
         self.oracle.grew(at, size);
     }
 
-    fn wish(&mut self, forced: bool) {
+    /// Somebody wants the role to move.
+    pub(super) fn wish(&mut self, forced: bool) {
         let o = &self.operator;
         let to = 1 - o.primary;
         let possible = o.switch.is_none() && o.committed.is_some() && !o.diverged[to];
         if !possible {
             return;
         }
-        // A copy made before the role moved is none of the side that it is now.
-        self.faults.backups = [None, None];
         let epoch = self.operator.epoch.next();
         let salt = self.random.random_range(1..u64::from(u32::MAX));
         self.operator.switch = Some(Switch {

@@ -348,7 +348,8 @@ impl Process {
             Ok((false, None)) => {}
             Err(refused) => {
                 self.take_landing();
-                let useless = matches!(refused.cause, Cause::Corrupt | Cause::StagingTooSmall);
+                let useless = matches!(refused.cause, Cause::Corrupt | Cause::StagingTooSmall)
+                    || self.setup.wrong == Some(Wrong::ForgetsAfterError);
                 if useless && let Some(staging) = self.staging.take() {
                     // It is overwritten by the next one anyway.
                     drop(staging.remove());
@@ -385,8 +386,11 @@ impl Receiving {
         batch: Batch,
         at_once: Option<std::sync::Arc<dyn crate::seam::BlockFile>>,
     ) -> Result<(), Refused> {
-        let batch =
-            unpack(batch, self.through, self.size).map_err(|error| convert::wire_failed(&error))?;
+        let batch = batch
+            .is_next(self.batches)
+            .and_then(|()| unpack(batch, self.through, self.size))
+            .map_err(|error| convert::wire_failed(&error))?;
+        self.batches += 1;
         if let Some(device) = at_once {
             let applier = Applier::inline(device);
             drop(applier.push(batch.clone()));

@@ -1,5 +1,6 @@
 //! What a volume ought to hold: small enough that all of history is kept.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::wire::BLOCK_BYTES;
@@ -39,6 +40,11 @@ impl Image {
         Image(Arc::new(vec![0; index(size)]))
     }
 
+    /// What a volume holds.
+    pub(super) fn of(bytes: &[u8]) -> Image {
+        Image(Arc::new(bytes.to_vec()))
+    }
+
     /// Makes it longer, by zeros.
     pub(super) fn grow(&mut self, size: u64) {
         if index(size) > self.0.len() {
@@ -60,15 +66,32 @@ impl Image {
         Arc::make_mut(&mut self.0)[..other.0.len()].copy_from_slice(&other.0);
     }
 
-    /// The first block where `bytes` hold something else. What lies past the image is no part of it.
-    pub(super) fn differs(&self, bytes: &[u8]) -> Option<usize> {
+    /// Takes over what `bytes` hold in these blocks.
+    pub(super) fn take_blocks(&mut self, bytes: &[u8], taken: &BTreeSet<u64>) {
+        let own = Arc::make_mut(&mut self.0);
+        let end = own.len().min(bytes.len());
+        for block in taken {
+            let from = index(block * BLOCK_BYTES).min(end);
+            let to = (from + BLOCK).min(end);
+            own[from..to].copy_from_slice(&bytes[from..to]);
+        }
+    }
+
+    /// The first block where `bytes` hold something else, besides those that are `rotten`. What lies
+    /// past the image is no part of it.
+    pub(super) fn differs(&self, bytes: &[u8], rotten: &BTreeSet<u64>) -> Option<u64> {
         let part = bytes.get(..self.0.len()).unwrap_or(bytes);
         if part == &self.0[..] {
             return None;
         }
-        let mut blocks = self.0.chunks(BLOCK).zip(part.chunks(BLOCK));
-        let unlike = blocks.position(|(held, block)| held != block);
-        unlike.or(Some(part.len() / BLOCK))
+        if part.len() < self.0.len() {
+            return Some(part.len() as u64 / BLOCK_BYTES);
+        }
+        let blocks = self.0.chunks(BLOCK).zip(part.chunks(BLOCK));
+        let unlike = (0..)
+            .zip(blocks)
+            .find(|(block, (held, found))| held != found && !rotten.contains(block));
+        unlike.map(|(block, _)| block)
     }
 }
 
@@ -82,11 +105,13 @@ mod tests {
         image.write(1, 7);
         let mut bytes = vec![0; 2 * BLOCK];
         fill(7, &mut bytes[BLOCK..]);
-        assert_eq!(image.differs(&bytes), None);
+        let none = BTreeSet::new();
+        assert_eq!(image.differs(&bytes, &none), None);
         image.grow(2 * BLOCK_BYTES);
-        assert_eq!(image.differs(&bytes), Some(1));
+        assert_eq!(image.differs(&bytes, &none), Some(1));
+        assert_eq!(image.differs(&bytes, &BTreeSet::from([1])), None);
         bytes[2 * BLOCK - 512..].fill(0);
-        assert_eq!(image.differs(&bytes), None);
-        assert_eq!(image.differs(&bytes[..BLOCK]), Some(1));
+        assert_eq!(image.differs(&bytes, &none), None);
+        assert_eq!(image.differs(&bytes[..BLOCK], &none), Some(1));
     }
 }

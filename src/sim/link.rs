@@ -64,6 +64,8 @@ pub(super) struct Net {
     pub(super) down_until: u64,
     /// What happens to the next frame.
     pub(super) next_frame: Mishap,
+    /// A frame has overtaken another: what was taken for the end of a cycle may have been none.
+    pub(super) overtaken: bool,
     /// Bytes that were sent.
     pub(super) bytes: u64,
 }
@@ -180,6 +182,7 @@ impl Net {
             && let Some((_, before)) = pipe.wire.back_mut()
         {
             std::mem::swap(before, &mut bytes);
+            self.overtaken = true;
         }
         pipe.wire.push_back((at, bytes));
     }

@@ -8,17 +8,19 @@
 //! | question | file |
 //! |---|---|
 //! | What can happen next? | `world` |
-//! | What goes wrong, and what do people do? | `faults` |
+//! | What goes wrong, and what do people do? | `faults`, `backups` |
 //! | What does a mover do? | `process`, `hear`, `ship` |
-//! | Which orders are given? | `operator`, `ending`, `moves` |
-//! | What are disks, volumes and links like? | [`SimDisk`], `volume`, `link`, `fuse` |
+//! | Which orders are given? | `operator`, `ending`, `moves`, `verify` |
+//! | What are disks, volumes and links like? | [`SimDisk`], `fault`, `volume`, `link`, `fuse` |
 //! | What must hold? | `oracle`, `resent` |
 //! | Does it notice wrong rules? | `rules`, `twist` |
 
+mod backups;
 #[cfg(test)]
 mod digest_faults;
 mod disk;
 mod ending;
+mod fault;
 mod faults;
 mod fuse;
 mod hear;
@@ -44,9 +46,11 @@ mod superblock_faults;
 #[cfg(test)]
 mod tests;
 mod twist;
+mod verify;
 mod volume;
 mod world;
 
-pub use disk::{Fault, Operation, SECTOR_BYTES, SimDisk};
+pub use disk::{SECTOR_BYTES, SimDisk};
+pub use fault::{Fault, Operation};
 pub use rules::Wrong;
 pub use run::{Figures, Run, run};

@@ -3,10 +3,10 @@
 use crate::pair::demote::Demote;
 use crate::pair::promote::Promote;
 use crate::pair::side::Order;
-use crate::pair::{Cause, Record, Refused};
+use crate::pair::{Cause, Record};
 use crate::sim::operator::{Move, Phase, Switch};
 use crate::sim::world::{Device, Given, Site, World};
-use crate::units::{ImageState, Role};
+use crate::units::{Epoch, ImageState, Role};
 
 /// How long a forced move waits for the old primary, in milliseconds.
 const DEMOTE_WAIT_MS: u64 = 5_000;
@@ -93,6 +93,12 @@ impl World {
             self.open(new);
             return self.step_to(Move::Demote);
         }
+        if report.role == Role::Primary {
+            return self.cancel("it is an old primary, put back");
+        }
+        if report.epoch.next() < switch.epoch {
+            return self.tell_epoch(new, &report, switch.epoch);
+        }
         let idle = self.sites[new]
             .process
             .as_ref()
@@ -121,13 +127,24 @@ impl World {
                 Cause::NoCommittedPoint | Cause::Diverged | Cause::StaleEpoch
             )
         {
-            self.cancel(&refused);
+            self.cancel(&refused.message);
         }
     }
 
+    /// A standby that was put back to a copy from before the role moved learns which epoch is over now.
+    fn tell_epoch(&mut self, at: usize, report: &Record, next: Epoch) {
+        let order = Demote {
+            epoch: Epoch(next.0 - 1),
+            lineage: report.lineage.clone(),
+            clean_at: None,
+            wish: report.wish.clone(),
+        };
+        drop(self.give(at, Given::Plain(Order::Demote(order))));
+    }
+
     /// There is no image to promote: the role stays where it is.
-    fn cancel(&mut self, refused: &Refused) {
-        let why = refused.message.clone();
+    fn cancel(&mut self, why: &str) {
+        let why = why.to_string();
         self.story
             .tell(self.now, 2, || format!("the role stays: {why}"));
         self.operator.switch = None;

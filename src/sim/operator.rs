@@ -12,7 +12,9 @@ use crate::pair::side::{Order, Side};
 use crate::pair::source::Ship;
 use crate::pair::{Record, Refused};
 use crate::sim::process::ShipOrder;
+use crate::sim::rules::Wrong;
 use crate::sim::ship::Blocks;
+use crate::sim::verify::Verifying;
 use crate::sim::world::{Device, Given, World};
 use crate::units::{Epoch, Generation, PairId, Point, Role, Seq};
 
@@ -78,6 +80,9 @@ pub(super) struct Operator {
     piece: u64,
     /// The last cycle came to nothing.
     pub(super) failed: bool,
+    /// Nobody is primary in the newest epoch that is known.
+    pub(super) leaderless: bool,
+    pub(super) verifying: Option<Verifying>,
     /// It ships to a side that it ought to hold: the mover has to refuse by itself.
     pub(super) careless: bool,
 }
@@ -96,9 +101,11 @@ impl Operator {
             consent: None,
             diverged: [false; 2],
             next_cycle: 0,
-            piece: [1, 1, 4][random.random_range(0..3)],
             list: None,
+            piece: [1, 1, 4][random.random_range(0..3)],
             failed: false,
+            leaderless: false,
+            verifying: None,
             careless: false,
         }
     }
@@ -119,6 +126,7 @@ impl World {
         if self.recall_old_primary() {
             return;
         }
+        self.give_the_role_away(faulty);
         if let Some(switch) = self.operator.switch {
             self.move_on(switch, faulty);
         }
@@ -158,7 +166,9 @@ impl World {
 
     /// Whether anything is under way.
     pub(super) fn busy(&self) -> bool {
-        self.operator.cycle.is_some() || self.operator.switch.is_some()
+        self.operator.cycle.is_some()
+            || self.operator.switch.is_some()
+            || self.operator.verifying.is_some()
     }
 
     /// Takes over what the superblocks of the movers that run now say; whether it makes sense.
@@ -175,10 +185,20 @@ impl World {
         }
         let leads = |r: &Record| r.role == Role::Primary && r.epoch == newest;
         let mut leaders = reports.iter().filter(|(_, r)| leads(r));
+        let early = |s: Switch| !s.forced && matches!(s.step, Move::Gate | Move::LastCut);
+        o.leaderless = reports.len() == 2 && o.switch.is_none_or(early);
         match (leaders.next(), leaders.next()) {
             (Some(_), Some(_)) => return false,
-            (Some((at, _)), None) => o.primary = *at,
-            (None, _) => {}
+            (Some((at, _)), None) => {
+                (o.primary, o.leaderless) = (*at, false);
+                o.diverged[*at] = false;
+            }
+            (None, _) if o.switch.is_some() => {}
+            (None, _) => {
+                // One that knows the epoch only as a standby is not the primary: the other one was.
+                let standby = reports.iter().find(|(_, r)| r.epoch == newest);
+                o.primary = standby.map_or(o.primary, |(at, _)| 1 - at);
+            }
         }
         o.epoch = newest;
         if let Some((at, standby)) = reports.iter().find(|(at, _)| *at != o.primary) {
@@ -195,7 +215,8 @@ impl World {
         let stale = self
             .report(standby)
             .is_some_and(|r| r.role == Role::Primary && r.epoch < self.operator.epoch);
-        if !stale || self.operator.switch.is_some() {
+        let promoting = |s: Switch| !matches!(s.step, Move::Gate | Move::LastCut);
+        if !stale || self.operator.switch.is_some_and(promoting) {
             return false;
         }
         let primary = self.operator.primary;
@@ -221,7 +242,7 @@ impl World {
 
     fn cycle(&mut self, faulty: bool) {
         let Some(cycle) = self.operator.cycle else {
-            return self.begin_if_due();
+            return self.begin_if_due(faulty);
         };
         match cycle.phase {
             Phase::Cutting => {
@@ -235,14 +256,27 @@ impl World {
         }
     }
 
-    fn begin_if_due(&mut self) {
+    fn begin_if_due(&mut self, faulty: bool) {
         let o = &self.operator;
         let last_cut = o.switch.is_some_and(|s| s.step == Move::LastCut);
         let moving = o.switch.is_some() && !last_cut;
         let held = o.diverged[1 - o.primary] && o.consent != Some(o.epoch) && !o.careless;
-        if held || moving || (self.now < o.next_cycle && !last_cut) {
+        if held || moving {
             return;
         }
+        let early = self.now < o.next_cycle || self.verification_holds();
+        if early && !last_cut {
+            return self.verify(faulty);
+        }
+        self.operator.verifying = None;
+        self.begin();
+        if let Some(switch) = self.operator.switch.as_mut().filter(|_| last_cut) {
+            switch.point = self.operator.cycle.map(|cycle| cycle.point);
+        }
+    }
+
+    /// Begins a cycle with a number that was never used.
+    fn begin(&mut self) {
         let known = (0..2).filter_map(|at| self.report(at));
         let told = known.flat_map(|r| {
             let start = r
@@ -255,7 +289,13 @@ impl World {
                 .map(|p| p.seq.0)
                 .chain(start)
         });
-        let seq = told.chain([o.last_seq]).max().unwrap_or(0) + 1;
+        let o = &self.operator;
+        let mut seq = told.chain([o.last_seq]).max().unwrap_or(0) + 1;
+        if self.wrong == Some(Wrong::NumbersReused)
+            && let Some(own) = self.report(o.primary).and_then(|r| r.committed)
+        {
+            seq = own.seq.0 + 1;
+        }
         let point = Point {
             epoch: o.epoch,
             seq: Seq(seq),
@@ -268,9 +308,6 @@ impl World {
             retry_at: 0,
             fed: false,
         });
-        if let Some(switch) = self.operator.switch.as_mut().filter(|_| last_cut) {
-            switch.point = Some(point);
-        }
     }
 
     pub(super) fn enter(&mut self, phase: Phase) {
@@ -367,9 +404,9 @@ impl World {
         }
         let (kind, blocks) = list;
         let breaks = faulty && self.chance(4);
-        if breaks || self.operator.list != Some((cycle, kind)) {
-            // What comes by another list, or by what follows a broken one, is another set.
-            self.staged_may_be_lost();
+        if self.operator.list != Some((cycle, kind)) {
+            // What comes by another list is another set.
+            self.oracle.sent = None;
         }
         self.operator.list = Some((cycle, kind));
         let blocks = blocks.map(|blocks| Blocks {

@@ -12,8 +12,8 @@ use crate::sim::SimDisk;
 use crate::sim::image::{BLOCK, Image, Tag};
 use crate::sim::resent::Sent;
 use crate::sim::world::{Site, World};
-use crate::units::{Epoch, Generation, ImageState, Point, Role};
-use crate::wire::RegionKind;
+use crate::units::{Epoch, Extent, Generation, ImageState, Point, Role};
+use crate::wire::{RegionKind, blocks_of};
 
 /// What is known of a side from its storage.
 #[derive(Default)]
@@ -30,8 +30,8 @@ pub(super) struct Oracle {
     model: [Image; 2],
     /// Every cut that was ever made.
     cuts: BTreeMap<Point, Image>,
-    /// Which side was told to start which epoch.
-    ordered: BTreeMap<Epoch, (usize, Generation)>,
+    /// Which side was told to start which epoch, and as what.
+    ordered: BTreeSet<(Epoch, usize, Generation)>,
     seen: [Seen; 2],
     /// Whether each side has had its first superblock.
     pub(super) begun: [bool; 2],
@@ -41,9 +41,13 @@ pub(super) struct Oracle {
     pub(super) commits: u64,
     /// Moves of the role.
     pub(super) moves: u64,
+    /// Ranges that were verified.
+    pub(super) verified: u64,
+    /// The blocks of each side where it may differ from what was cut, because something has rotted.
+    rotten: [BTreeSet<u64>; 2],
     /// What is being sent.
     pub(super) sent: Option<Sent>,
-    /// Both sides have a snapshot of one cut.
+    /// A cut was committed, and no side was put back since: both have a snapshot of one cut.
     in_common: bool,
     /// The snapshots that are known to be what was cut.
     proved: [BTreeSet<Point>; 2],
@@ -55,12 +59,14 @@ impl Oracle {
         Oracle {
             model: [Image::zeros(size), Image::zeros(size)],
             cuts: BTreeMap::new(),
-            ordered: BTreeMap::new(),
+            ordered: BTreeSet::new(),
             seen: Default::default(),
             begun: [false; 2],
             attempts: 0,
             commits: 0,
             moves: 0,
+            verified: 0,
+            rotten: Default::default(),
             sent: None,
             in_common: false,
             proved: Default::default(),
@@ -85,13 +91,14 @@ impl Oracle {
     }
 
     /// A cut is committed at both sides.
-    pub(super) fn committed(&mut self, _: Point) {
+    pub(super) fn committed(&mut self) {
         self.commits += 1;
+        self.in_common = true;
     }
 
     /// A side is told to become primary.
     pub(super) fn promotes(&mut self, epoch: Epoch, at: usize, generation: Generation) {
-        self.ordered.insert(epoch, (at, generation));
+        self.ordered.insert((epoch, at, generation));
     }
 
     /// What a side's volume ought to hold while the application writes there.
@@ -99,9 +106,38 @@ impl Oracle {
         &self.model[at]
     }
 
-    /// A side has gone back in time as a whole: what it committed since is not there any more.
-    pub(super) fn went_back(&mut self, at: usize) {
+    /// A block of a standby has rotted.
+    pub(super) fn rotted(&mut self, at: usize, block: u64) {
+        self.rotten[at].insert(block);
+    }
+
+    /// What may have rotted at a side.
+    pub(super) fn rotten(&self, at: usize) -> &BTreeSet<u64> {
+        &self.rotten[at]
+    }
+
+    /// Both sides were compared there: from now on they are the same.
+    pub(super) fn verified(&mut self, standby: usize, range: Extent) {
+        self.verified += 1;
+        let compared = blocks_of(range);
+        self.rotten[standby].retain(|block| !compared.contains(block));
+    }
+
+    /// What a side's storage says of it.
+    pub(super) fn record(&self, at: usize) -> Option<&Record> {
+        self.seen[at].record.as_ref()
+    }
+
+    /// A side has gone back in time: what it committed since is not there any more. With `volume`
+    /// it did so as a whole, and the application goes on from there.
+    pub(super) fn went_back(&mut self, at: usize, volume: Option<(&[u8], &BTreeSet<u64>)>) {
         self.seen[at] = Seen::default();
+        if let Some((bytes, rotten)) = volume {
+            self.model[at] = Image::of(bytes);
+            self.rotten[at].extend(rotten);
+            // Its snapshots may be of what it does not hold any more.
+            self.in_common = false;
+        }
     }
 }
 
@@ -182,23 +218,28 @@ impl World {
     fn rose(&mut self, at: usize, record: &Record) -> Result<(), String> {
         self.oracle.moves += 1;
         let point = record.head().ok_or("a primary rose from no point")?;
-        self.is_at(point, &self.sites[at].volume.bytes())?;
+        let bytes = self.sites[at].volume.bytes();
+        self.is_at(at, point, &bytes)?;
         let Some(image) = self.oracle.cuts.get(&point) else {
             return Ok(());
         };
+        // What has rotted here is what the application finds: now it is the other side that differs.
+        let rotten = std::mem::take(&mut self.oracle.rotten[at]);
         let model = &mut self.oracle.model[at];
         model.grow(self.sites[at].volume.size());
         model.take_over(image);
+        model.take_blocks(&bytes, &rotten);
+        self.oracle.rotten[1 - at].extend(rotten);
         self.story
             .tell(self.now, at, || format!("is primary from {point}"));
         Ok(())
     }
 
-    pub(super) fn is_at(&self, point: Point, bytes: &[u8]) -> Result<(), String> {
+    fn is_at(&self, at: usize, point: Point, bytes: &[u8]) -> Result<(), String> {
         let Some(image) = self.oracle.cuts.get(&point) else {
             return Err(format!("it claims {point}, which was never cut"));
         };
-        match image.differs(bytes) {
+        match image.differs(bytes, &self.oracle.rotten[at]) {
             None => Ok(()),
             Some(block) => Err(format!(
                 "block {block} is not what it was at {point}, where a promotion now would begin"
@@ -209,14 +250,15 @@ impl World {
     fn primary_holds(&self, at: usize, record: &Record) -> Result<(), String> {
         let generation = record.lineage.last().map(|entry| entry.generation);
         let first = record.epoch == Epoch::FIRST && at == 0;
-        match self.oracle.ordered.get(&record.epoch) {
-            _ if first => Ok(()),
-            Some((side, drawn)) if *side == at && Some(*drawn) == generation => Ok(()),
-            _ => Err(format!(
-                "it is primary of epoch {} without an order",
-                record.epoch
-            )),
+        let told = |generation| (record.epoch, at, generation);
+        let ordered = generation.is_some_and(|drawn| self.oracle.ordered.contains(&told(drawn)));
+        if first || ordered {
+            return Ok(());
         }
+        Err(format!(
+            "it is primary of epoch {} without an order",
+            record.epoch
+        ))
     }
 
     fn standby_holds(&mut self, at: usize, record: &Record) -> Result<(), String> {
@@ -235,7 +277,7 @@ impl World {
             return Ok(());
         }
         match record.image {
-            ImageState::Consistent(point) => self.is_at(point, &bytes)?,
+            ImageState::Consistent(point) => self.is_at(at, point, &bytes)?,
             ImageState::Redo(point) => self.redo_holds(at, point, bytes)?,
             ImageState::None | ImageState::Inconsistent => {}
         }
@@ -264,22 +306,21 @@ impl World {
                 }
             }
         }
-        self.is_at(point, &bytes)
+        self.is_at(at, point, &bytes)
     }
 
-    /// Once both sides have had a snapshot of one cut they always do, and neither has more than two.
+    /// Both sides always have a snapshot of one cut, and neither has more than two.
     fn snapshots_hold(&mut self) -> Result<(), String> {
-        let common = !self.common_cuts().is_empty();
-        if self.oracle.in_common && !common {
+        if self.oracle.in_common && self.common_cuts().is_empty() {
             return Err("there is no cut any more that both sides have a snapshot of".into());
         }
-        self.oracle.in_common = common;
-        for (site, proved) in self.sites.iter().zip(&mut self.oracle.proved) {
+        let known = self.oracle.proved.iter_mut().zip(&self.oracle.rotten);
+        for (site, (proved, rotten)) in self.sites.iter().zip(known) {
             proved.retain(|point| site.volume.snapshots.contains_key(point));
             for (point, snapshot) in &site.volume.snapshots {
                 let cut = self.oracle.cuts.get(point);
                 if proved.insert(*point)
-                    && cut.is_none_or(|cut| cut.differs(&snapshot.bytes).is_some())
+                    && cut.is_none_or(|cut| cut.differs(&snapshot.bytes, rotten).is_some())
                 {
                     return Err(format!(
                         "{}: the snapshot of {point} is of something else",
@@ -303,13 +344,13 @@ impl World {
     pub(super) fn check_end(&self) -> Result<(), String> {
         let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
         let bytes = [0, 1].map(|at| self.sites[at].volume.bytes());
-        let model = self.oracle.model(primary);
-        if let Some(block) = model.differs(&bytes[primary]) {
+        let (model, none) = (self.oracle.model(primary), BTreeSet::new());
+        if let Some(block) = model.differs(&bytes[primary], &none) {
             return Err(format!(
                 "block {block} of the primary is not what was written"
             ));
         }
-        if let Some(block) = model.differs(&bytes[standby]) {
+        if let Some(block) = model.differs(&bytes[standby], &none) {
             return Err(format!(
                 "at the end block {block} differs between the sides"
             ));

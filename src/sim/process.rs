@@ -56,6 +56,8 @@ pub(super) struct Receiving {
     pub(super) landing: Landing,
     pub(super) items: VecDeque<Item>,
     pub(super) through: u64,
+    /// Batches of this run that have come.
+    pub(super) batches: u64,
     pub(super) size: u64,
     pub(super) unflushed: u64,
     pub(super) flushed_at: u64,
@@ -345,6 +347,7 @@ impl Process {
             sent: 0,
             durable: 0,
             index: 0,
+            fell: false,
             drained: false,
         });
     }
@@ -386,6 +389,7 @@ impl Process {
                     landing,
                     items: VecDeque::new(),
                     through: from,
+                    batches: 0,
                     size: begin.size,
                     unflushed: 0,
                     flushed_at: now,

@@ -10,6 +10,8 @@ pub(super) struct Sent {
     link: u64,
     id: CycleId,
     rung: Rung,
+    /// What was staged may be of no use, for a good reason.
+    excused: bool,
     /// Up to which byte of the volume, and how many bytes of data by then.
     batches: Vec<(u64, u64)>,
 }
@@ -27,9 +29,12 @@ impl Sent {
 }
 
 impl World {
-    /// The standby may have lost what it had staged, for a good reason.
+    /// The standby may have lost what it had staged, or the primary may find other changes from now
+    /// on, for a good reason.
     pub(super) fn staged_may_be_lost(&mut self) {
-        self.oracle.sent = None;
+        if let Some(sent) = &mut self.oracle.sent {
+            sent.excused = true;
+        }
     }
 
     /// Follows what the primary sends.
@@ -50,13 +55,18 @@ impl World {
             link,
             id,
             rung: shipment.rung,
+            excused: false,
             batches: Vec::new(),
         });
         let again = match sent.link == link {
             true => 0,
             false => sent.goes_on_at(shipment.resume_at),
         };
-        if again > 2 * WINDOW + BATCH_BYTES {
+        // What follows a broken list is another set than the list's. A full standby throws away what it
+        // has no room for. And an end that overtakes the last batch is the end of something else.
+        let full = self.sites[1 - self.operator.primary].full;
+        sent.excused |= shipment.fell || full || std::mem::take(&mut self.net.overtaken);
+        if again > 2 * WINDOW + BATCH_BYTES && !sent.excused {
             return Err(format!("{again} bytes of {} are sent again", id.cycle));
         }
         sent.link = link;

@@ -35,11 +35,21 @@ pub enum Wrong {
     BeginsAnew,
     /// The snapshots of the common base go before there is a newer one.
     BaseDroppedEarly,
+    /// A cut gets the number after the one that the primary has committed, used or not.
+    NumbersReused,
+    /// An old primary counts as closed at its last commit.
+    DemotedAsClean,
+    /// A write that finds no room counts as done.
+    FullIgnored,
+    /// A range is verified by the digests that are kept, not by what the standby holds.
+    VerifiedByKeptDigests,
+    /// What is staged is thrown away when a disk fails.
+    ForgetsAfterError,
 }
 
 impl Wrong {
     /// All of them.
-    pub const ALL: [Wrong; 16] = [
+    pub const ALL: [Wrong; 21] = [
         Wrong::CommitsBeforeSnapshot,
         Wrong::AppliesUnsealed,
         Wrong::StagingStays,
@@ -56,5 +66,10 @@ impl Wrong {
         Wrong::FlushSkipped,
         Wrong::BeginsAnew,
         Wrong::BaseDroppedEarly,
+        Wrong::NumbersReused,
+        Wrong::DemotedAsClean,
+        Wrong::FullIgnored,
+        Wrong::VerifiedByKeptDigests,
+        Wrong::ForgetsAfterError,
     ];
 }

@@ -29,7 +29,7 @@ const QUESTION_BLOCKS: u64 = 16;
 pub(super) const BATCH_BYTES: u64 = BATCH_BLOCKS as u64 * BLOCK_BYTES;
 
 /// A window in bytes of data: the target makes what it has durable at least so often.
-pub(super) const WINDOW: u64 = 12 * BLOCK_BYTES;
+pub(super) const WINDOW: u64 = 6 * BLOCK_BYTES;
 
 /// The operator's list of changes.
 #[derive(Clone, Default)]
@@ -62,6 +62,8 @@ pub(super) struct Shipment {
     pub(super) sent: u64,
     pub(super) durable: u64,
     pub(super) index: u64,
+    /// The operator's list broke, and another rung has taken its place.
+    pub(super) fell: bool,
     pub(super) drained: bool,
 }
 
@@ -127,6 +129,7 @@ impl Shipment {
     pub(super) fn fall(&mut self, plan: Plan) {
         self.plan = plan;
         self.list = None;
+        self.fell = true;
     }
 
     /// The next piece of work.

@@ -6,9 +6,9 @@ use crate::pair::resync::{Candidates, Compare, Plan};
 use crate::pair::side::Order;
 use crate::pair::source::Ship;
 use crate::pair::{Action, Record};
-use crate::seam::{BlockFile, DiskError};
+use crate::seam::{BlockFile, DiskError, DiskErrorKind};
 use crate::sim::rules::Wrong;
-use crate::units::{Decision, Extent, HandshakeRow, ImageState, Role};
+use crate::units::{Decision, Extent, HandshakeRow, ImageState, Role, Rung};
 
 /// The actions in the order in which the rule has them.
 pub(super) fn actions(wrong: Option<Wrong>, mut actions: Vec<Action>) -> Vec<Action> {
@@ -31,6 +31,9 @@ pub(super) fn plan(wrong: Option<Wrong>, mut plan: Plan, decision: Option<&Decis
     if wrong == Some(Wrong::DigestsOfAnotherCut) && plan.compare == Compare::Standby {
         plan.compare = Compare::Kept;
     }
+    if wrong == Some(Wrong::VerifiedByKeptDigests) && plan.rung.rung == Rung::Verify {
+        plan.compare = Compare::Kept;
+    }
     let forked = decision.is_some_and(|d| d.row == HandshakeRow::DivergedTail);
     if wrong == Some(Wrong::ForkNotUnited) && forked {
         plan.candidates = Candidates::Everything;
@@ -39,14 +42,20 @@ pub(super) fn plan(wrong: Option<Wrong>, mut plan: Plan, decision: Option<&Decis
     plan
 }
 
-/// An order, as a side that does not mind its epoch takes it.
+/// An order, as a side takes it that does not mind its epoch, or what it has written.
 pub(super) fn order(wrong: Option<Wrong>, record: Option<&Record>, order: &mut Order) {
-    if let (Some(Wrong::LowerEpochAdmitted), Some(record), Order::Promote(promote)) =
-        (wrong, record, order)
-        && record.role == Role::Standby
-        && promote.epoch <= record.epoch
-    {
-        promote.epoch = record.epoch.next();
+    match (wrong, record, order) {
+        (Some(Wrong::LowerEpochAdmitted), Some(record), Order::Promote(promote))
+            if record.role == Role::Standby && promote.epoch <= record.epoch =>
+        {
+            promote.epoch = record.epoch.next();
+        }
+        (Some(Wrong::DemotedAsClean), Some(record), Order::Demote(demote))
+            if record.role == Role::Primary =>
+        {
+            demote.clean_at = record.committed;
+        }
+        _ => {}
     }
 }
 
@@ -66,52 +75,70 @@ pub(super) fn redo_is_applied(record: Record) -> Record {
 /// The volume that a set is written to.
 pub(super) fn device(wrong: Option<Wrong>, device: Arc<dyn BlockFile>) -> Arc<dyn BlockFile> {
     match wrong {
-        Some(Wrong::FlushSkipped) => Arc::new(Unflushed(device)),
+        Some(wrong @ (Wrong::FlushSkipped | Wrong::FullIgnored)) => {
+            Arc::new(Twisted { device, wrong })
+        }
         _ => device,
     }
 }
 
-/// A volume whose flushes do nothing.
-struct Unflushed(Arc<dyn BlockFile>);
+/// A volume whose flushes do nothing, or that has no room and does not say so.
+struct Twisted {
+    device: Arc<dyn BlockFile>,
+    wrong: Wrong,
+}
 
-impl BlockFile for Unflushed {
+impl Twisted {
+    fn written(&self, result: Result<(), DiskError>) -> Result<(), DiskError> {
+        let full = |error: &DiskError| error.kind() == DiskErrorKind::Full;
+        match result {
+            Err(error) if self.wrong == Wrong::FullIgnored && full(&error) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+impl BlockFile for Twisted {
     fn size(&self) -> u64 {
-        self.0.size()
+        self.device.size()
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        self.0.read_at(offset, buf)
+        self.device.read_at(offset, buf)
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        self.0.write_at(offset, data)
+        self.written(self.device.write_at(offset, data))
     }
 
     fn zero(&self, range: Extent) -> Result<(), DiskError> {
-        self.0.zero(range)
+        self.written(self.device.zero(range))
     }
 
     fn flush(&self) -> Result<(), DiskError> {
-        Ok(())
+        match self.wrong {
+            Wrong::FlushSkipped => Ok(()),
+            _ => self.device.flush(),
+        }
     }
 
     fn is_poisoned(&self) -> bool {
-        self.0.is_poisoned()
+        self.device.is_poisoned()
     }
 
     fn drop_cache(&self) -> Result<(), DiskError> {
-        self.0.drop_cache()
+        self.device.drop_cache()
     }
 
     fn set_size(&self, size: u64) -> Result<(), DiskError> {
-        self.0.set_size(size)
+        self.device.set_size(size)
     }
 
     fn allocate(&self, range: Extent) -> Result<(), DiskError> {
-        self.0.allocate(range)
+        self.device.allocate(range)
     }
 
     fn next_data(&self, from: u64) -> Result<Option<Extent>, DiskError> {
-        self.0.next_data(from)
+        self.device.next_data(from)
     }
 }

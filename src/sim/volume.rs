@@ -126,6 +126,12 @@ impl Volume {
         }
     }
 
+    /// Turns a bit round, behind the driver's back.
+    pub(super) fn flip(&self, byte: u64, bit: u8) {
+        // There is such a byte: it is within the size.
+        let _: bool = self.disk.flip(FILE, byte, bit);
+    }
+
     /// Takes a snapshot.
     pub(super) fn cut(&mut self, point: Point) {
         let snapshot = Snapshot {

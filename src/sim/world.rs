@@ -52,6 +52,8 @@ pub(super) struct Site {
     pub(super) open: bool,
     /// Something on the metadata volume was damaged since the last commit here.
     pub(super) damaged: bool,
+    /// There is hardly any room on the metadata volume.
+    pub(super) full: bool,
 }
 
 /// An order that was given, to be given again.
@@ -112,6 +114,7 @@ impl World {
                 fuse: Fuse::default(),
                 open: false,
                 damaged: false,
+                full: false,
             })
         };
         let sites = [site("east")?, site("west")?];
