@@ -69,6 +69,18 @@ impl DigestLog {
         })
     }
 
+    /// Which change set the log is of that an earlier process has left; `None` when there is none that
+    /// can be used. What it holds is not read.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn left(disk: Arc<dyn Disk>) -> Result<Option<DigestLogSpec>, JournalError> {
+        Ok(match RecordScanner::open(disk, &FORMAT)? {
+            Opened::Log(scanner) => postcard::from_bytes(scanner.content()).ok(),
+            Opened::Missing | Opened::Damaged(_) | Opened::Newer(_) => None,
+        })
+    }
+
     /// Opens the log that an earlier process has left, up to its last whole record; `None` when there
     /// is none that can be used.
     ///

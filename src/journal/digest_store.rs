@@ -5,13 +5,23 @@
 //! durable. So a digest is only ever believed for the cut that it was computed of: a crash in between
 //! is followed by doing it again from the digest log, and without that log by forgetting everything,
 //! which costs a scan but never a change.
+//!
+//! `digests.state`:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 0..8 | the file's magic |
+//! | 8..10 | format, u16 little-endian: 2; 1 has a checksum of the content alone |
+//! | 10..12 | zero |
+//! | 12..16 | CRC-32C of bytes 0..12 and of the content |
+//! | 16.. | content: the cut, the volume's size, whether pages may still be of the cut before (postcard) |
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::journal::digest_page::{BLOCKS_PER_PAGE, PAGE_BYTES, Page, digest_in, is_whole};
-use crate::journal::{DigestLog, JournalError};
+use crate::journal::{DigestLog, DigestLogSpec, JournalError};
 use crate::seam::{BlockFile, Disk};
 use crate::units::{Extent, Point};
 use crate::wire::{BLOCK_BYTES, BlockDigest, block_count, blocks_of};
@@ -19,7 +29,7 @@ use crate::wire::{BLOCK_BYTES, BlockDigest, block_count, blocks_of};
 const STATE_FILE: &str = "digests.state";
 const PAGES_FILE: &str = "digests";
 const STATE_MAGIC: [u8; 8] = *b"FERRYDGS";
-const STATE_FORMAT: u16 = 1;
+const STATE_FORMAT: u16 = 2;
 const STATE_HEADER_BYTES: usize = 16;
 
 /// The kept digests of one site.
@@ -83,6 +93,13 @@ impl DigestStore {
         self.state.map(|state| state.point)
     }
 
+    /// Whether a log's changes are news here: it is of another cut, or counts from its cut to itself and
+    /// corrects what is kept.
+    #[must_use]
+    pub fn takes(&self, spec: DigestLogSpec) -> bool {
+        self.point() != Some(spec.id.cycle) || spec.id.from == Some(spec.id.cycle)
+    }
+
     /// Takes a whole log's changes over: from now on the digests are of the log's cut. The log is
     /// removed. Where the digests are not of the cut that the log counts from, they are forgotten;
     /// that is no error, [`DigestStore::point`] tells.
@@ -96,9 +113,7 @@ impl DigestStore {
                 "the digest log is not whole".into(),
             ));
         }
-        // A log from a cut to itself corrects what is kept.
-        let corrects = spec.id.from == Some(spec.id.cycle);
-        if self.point() != Some(spec.id.cycle) || corrects {
+        if self.takes(spec) {
             if spec.id.from.is_some() && spec.id.from != self.point() {
                 self.forget()?;
             } else {
@@ -169,7 +184,7 @@ impl DigestStore {
         bytes.extend_from_slice(&STATE_MAGIC);
         bytes.extend_from_slice(&STATE_FORMAT.to_le_bytes());
         bytes.extend_from_slice(&[0; 2]);
-        bytes.extend_from_slice(&crc32c::crc32c(&content).to_le_bytes());
+        bytes.extend_from_slice(&checksum(&bytes, &content).to_le_bytes());
         bytes.extend_from_slice(&content);
         self.disk.replace_small(STATE_FILE, &bytes)?;
         self.state = Some(state);
@@ -184,11 +199,15 @@ fn read_state(disk: &dyn Disk) -> Result<Option<State>, JournalError> {
     let Some((header, content)) = bytes.split_at_checked(STATE_HEADER_BYTES) else {
         return Ok(None);
     };
-    if header[0..8] != STATE_MAGIC || header[12..16] != crc32c::crc32c(content).to_le_bytes() {
+    let found = u16::from_le_bytes([header[8], header[9]]);
+    let expected = match found {
+        1 => crc32c::crc32c(content),
+        _ => checksum(&header[..12], content),
+    };
+    if header[0..8] != STATE_MAGIC || header[12..16] != expected.to_le_bytes() {
         // Damaged is as good as unknown: a scan finds out anew.
         return Ok(None);
     }
-    let found = u16::from_le_bytes([header[8], header[9]]);
     if found > STATE_FORMAT {
         return Err(JournalError::Newer {
             file: STATE_FILE,
@@ -197,6 +216,11 @@ fn read_state(disk: &dyn Disk) -> Result<Option<State>, JournalError> {
         });
     }
     Ok(postcard::from_bytes(content).ok())
+}
+
+/// The format is covered too: one whose bits have turned round is damage, not a newer format.
+fn checksum(head: &[u8], content: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(head), content)
 }
 
 /// Reads kept digests by position. Memory does not grow with the volume.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::journal::{DigestLog, DigestStore};
+use crate::journal::{DigestLog, DigestLogSpec, DigestStore};
 use crate::seam::Disk;
 use crate::units::Point;
 
@@ -16,21 +16,34 @@ pub fn keep(
     disk: Arc<dyn Disk>,
     cycle: Point,
 ) -> Option<DigestStore> {
-    let log = pending.or_else(|| DigestLog::recover(disk.clone()).ok().flatten());
-    if let (Some(kept), Some(log)) = (&mut store, log) {
-        // Only a verification corrects digests that are of this cut already.
-        let news = kept.point() != Some(cycle) || log.spec().id.from == Some(cycle);
-        if news && log.spec().id.cycle == cycle && log.sealed().is_some() {
-            if let Err(error) = kept.commit(log) {
-                tracing::warn!(%error, "the digests of this cut can't be kept");
-                return None;
-            }
-            return store;
+    if let Some(kept) = &mut store
+        && let Some(log) = pending.or_else(|| left_behind(kept, &disk, cycle))
+        && log.sealed().is_some()
+        && is_wanted(kept, log.spec(), cycle)
+    {
+        if let Err(error) = kept.commit(log) {
+            tracing::warn!(%error, "the digests of this cut can't be kept");
+            return None;
         }
+        return store;
     }
     if let Err(error) = DigestLog::clear(&disk, cycle) {
         // The next one would write over them.
         tracing::warn!(%error, "digests of no use could not be removed");
     }
     store
+}
+
+/// The log that an earlier process has left, where it is wanted: a commit that is repeated finds none, or
+/// one that it need not read.
+fn left_behind(kept: &DigestStore, disk: &Arc<dyn Disk>, cycle: Point) -> Option<DigestLog> {
+    let spec = DigestLog::left(disk.clone()).ok().flatten()?;
+    if !is_wanted(kept, spec, cycle) {
+        return None;
+    }
+    DigestLog::recover(disk.clone()).ok().flatten()
+}
+
+fn is_wanted(kept: &DigestStore, spec: DigestLogSpec, cycle: Point) -> bool {
+    spec.id.cycle == cycle && kept.takes(spec)
 }

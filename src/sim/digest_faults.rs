@@ -300,3 +300,33 @@ fn digests_that_are_of_no_use_go_with_the_next_commit() {
         assert!(keep(None, None, shared(&disk), point(8)).is_none() && !left(&disk));
     }
 }
+
+#[test]
+fn no_flipped_bit_of_the_state_passes_for_a_newer_format() {
+    let disk = SimDisk::new(1 << 30, 1);
+    let log = write_log(&disk, None, 5, &[(0, 9, 1)]).unwrap();
+    open(&disk).commit(log).unwrap();
+    let bytes = disk.durable("digests.state").unwrap().len() as u64;
+    for byte in 0..bytes {
+        for bit in 0..8 {
+            let hurt = disk.clone_durable(1);
+            assert!(hurt.flip("digests.state", byte, bit));
+            assert_eq!(open(&hurt).point(), None, "bit {bit} of byte {byte}");
+        }
+    }
+}
+
+#[test]
+fn a_commit_that_is_repeated_reads_no_more_of_what_was_left_than_what_it_is() {
+    let point = Point::new(1, 5);
+    let disk = SimDisk::new(1 << 30, 1);
+    let changes: Vec<Change> = (0..40).map(|n| (n * 4, 2, 1)).collect();
+    let gathered = || drop(write_log(&disk, None, 5, &changes).unwrap());
+    gathered();
+    let kept = keep(Some(open(&disk)), None, Arc::new(disk.clone()), point);
+    gathered();
+    let before = disk.count(Operation::Read);
+    assert!(keep(kept, None, Arc::new(disk.clone()), point).is_some());
+    let header_twice = 2;
+    assert_eq!(disk.count(Operation::Read) - before, header_twice);
+}

@@ -110,7 +110,12 @@ fn digest_store(bytes: &mut [u8]) {
     let (state_end, pages_at) = (2 + state.len(), 4 + state.len());
     let pages_end = counted(rest).map(|(pages, _)| pages_at + pages.len());
     if let Some((header, content)) = bytes[2..state_end].split_at_mut_checked(16) {
-        header[12..16].copy_from_slice(&crc32c::crc32c(content).to_le_bytes());
+        let head = match header[8..10] {
+            [1, 0] => 0,
+            _ => crc32c::crc32c(&header[..12]),
+        };
+        let crc = crc32c::crc32c_append(head, content);
+        header[12..16].copy_from_slice(&crc.to_le_bytes());
     }
     let Some(pages_end) = pages_end else {
         return;
