@@ -241,6 +241,10 @@ impl World {
     }
 
     fn cycle(&mut self, faulty: bool) {
+        let epoch = self.operator.epoch;
+        if self.operator.cycle.is_some_and(|c| c.point.epoch != epoch) {
+            self.fail_cycle("it is of another epoch");
+        }
         let Some(cycle) = self.operator.cycle else {
             return self.begin_if_due(faulty);
         };

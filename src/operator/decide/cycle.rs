@@ -17,6 +17,12 @@ const TURN: SignedDuration = SignedDuration::from_secs(2);
 
 /// Goes on with the running cycle, or begins one that is due.
 pub fn run(d: &mut Draft<'_>) {
+    let epoch = d.epoch();
+    if d.cycle().is_some_and(|c| c.point.point().epoch != epoch) {
+        // Its primary was put back to an older copy of itself, and the pair to an older epoch: nobody
+        // is left who can ship it.
+        d.status.cycle = None;
+    }
     if d.cycle().is_none() {
         verify::note(d);
     }

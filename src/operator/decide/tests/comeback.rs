@@ -2,7 +2,7 @@
 //! itself, and says what it can't do.
 
 use super::world::{SPEC, World, epoch};
-use crate::api::v1alpha1::{Promotion, PromotionKind, Resolution};
+use crate::api::v1alpha1::{PointStatus, Promotion, PromotionKind, Resolution};
 use crate::operator::decide::{Action, Device, ShipPlan};
 use crate::units::{Epoch, ImageState, Point, Role};
 use crate::wire::control::{Activity, Request, SuperblockReport};
@@ -296,4 +296,19 @@ fn a_side_that_leads_again_since_the_other_was_put_back_is_not_diverged() {
     world.settle();
     assert_eq!(world.status().primary.as_deref(), Some("east"));
     assert!(!diverged(&world, "east"));
+}
+
+#[test]
+fn a_cycle_of_an_epoch_that_is_not_the_pairs_is_given_up() {
+    let mut world = baseline();
+    world.ship_held = true;
+    world.pass(60);
+    world.settle();
+    let cycle = world.pair.status.as_mut().unwrap().cycle.as_mut().unwrap();
+    cycle.point = PointStatus::new(Point::new(2, 9), None);
+    world.ship_held = false;
+    world.pass(60);
+    world.settle();
+    assert_eq!(world.committed().unwrap().epoch, Epoch(1));
+    assert!(world.committed() > Some(Point::new(1, 1)));
 }
