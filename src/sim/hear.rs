@@ -2,7 +2,6 @@
 
 use crate::mover::convert;
 use crate::mover::target::digests::settle;
-use crate::mover::target::receive::digests_of;
 use crate::pair::handshake::Superblock as PeerSuperblock;
 use crate::pair::message::{Begin, Message as Word, goes_in_place};
 use crate::pair::side::Event;
@@ -14,7 +13,8 @@ use crate::sim::ship::{Piece, WINDOW};
 use crate::units::ImageState;
 use crate::volume::{Applier, digest_blocks};
 use crate::wire::{
-    self, Batch, Codec, CycleBegin, CycleEnd, Digests, Message, Resume, TransferForm, unpack,
+    self, Batch, Codec, CycleBegin, CycleEnd, Digests, Message, Resume, TransferForm, hash_blocks,
+    unpack,
 };
 
 /// What was received is made durable at least this often, in milliseconds.
@@ -396,7 +396,7 @@ impl Receiving {
             drop(applier.push(batch.clone()));
             drop(applier.flush());
         }
-        let digests = digests_of(&batch);
+        let digests = hash_blocks(&batch);
         let through = batch.through;
         self.unflushed += batch.data.len() as u64;
         self.landing.append(batch, &digests)?;

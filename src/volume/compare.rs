@@ -3,7 +3,7 @@
 use crate::seam::{AlignedBuf, BlockFile, DiskError};
 use crate::units::Extent;
 use crate::volume::is_zero;
-use crate::wire::{BLOCK_BYTES, BlockDigest};
+use crate::wire::{BLOCK_BYTES, BlockDigest, BlockHasher};
 
 /// Images are read in pieces of this many bytes.
 pub const IMAGE_PIECE_BYTES: usize = 1 << 20;
@@ -18,15 +18,22 @@ pub fn digest_blocks(
 ) -> Result<Vec<BlockDigest>, DiskError> {
     let mut digests = Vec::new();
     each_piece(device, extent, &mut |piece| {
-        digests.extend(piece.chunks(BLOCK_BYTES as usize).map(|block| {
-            if is_zero(block) {
-                BlockDigest::ZERO
-            } else {
-                BlockDigest::of_data(block)
-            }
-        }));
+        let mut hasher = BlockHasher::new(piece.len().div_ceil(BLOCK_BYTES as usize));
+        hash_found(&mut hasher, piece);
+        digests.extend(hasher.finish());
     })?;
     Ok(digests)
+}
+
+/// Adds blocks as they were read, of which each may be zeros.
+pub(super) fn hash_found<'a>(hasher: &mut BlockHasher<'a>, bytes: &'a [u8]) {
+    for block in bytes.chunks(BLOCK_BYTES as usize) {
+        if is_zero(block) {
+            hasher.zero();
+        } else {
+            hasher.data(block);
+        }
+    }
 }
 
 /// BLAKE3 of the first `size` bytes of a volume, in hexadecimal, as `b3sum` would print it. `pace` is

@@ -2,9 +2,10 @@
 
 use crate::seam::{AlignedBuf, BlockFile, DiskError};
 use crate::units::Extent;
+use crate::volume::compare::hash_found;
 use crate::volume::plan::Job;
-use crate::volume::{Change, Known, is_zero};
-use crate::wire::{BLOCK_BYTES, BlockDigest, Region, RegionKind, blocks_of};
+use crate::volume::{Change, Known};
+use crate::wire::{BLOCK_BYTES, BlockDigest, BlockHasher, Region, RegionKind, blocks_of};
 
 const BLOCK: usize = BLOCK_BYTES as usize;
 
@@ -37,10 +38,15 @@ pub(super) fn scan(
             from += len;
         }
     }
-    let mut at = 0;
+    let digests = hash_read(job, &buf[..from]);
+    let mut found = Found {
+        digests: &digests,
+        buf,
+        at: 0,
+    };
     for change in &job.changes {
         match change {
-            Change::Read(extent) => at = out.read(*extent, known, buf, at)?,
+            Change::Read(extent) => out.read(*extent, known, &mut found)?,
             Change::Zero(extent) => out.zeros(*extent, known)?,
         }
     }
@@ -48,48 +54,68 @@ pub(super) fn scan(
     Ok(out)
 }
 
+/// What was read and is still to be sorted out.
+struct Found<'a> {
+    /// Of the blocks from `at`.
+    digests: &'a [BlockDigest],
+    buf: &'a mut AlignedBuf,
+    /// Where the next range's bytes lie.
+    at: usize,
+}
+
+/// The digests of everything that was read. Ranges are hashed together: alone, one of a single block
+/// would fill a quarter of the processor's lanes.
+fn hash_read(job: &Job, mut bytes: &[u8]) -> Vec<BlockDigest> {
+    let mut hasher = BlockHasher::new(bytes.len().div_ceil(BLOCK));
+    for change in &job.changes {
+        if let Change::Read(extent) = change {
+            let len = usize::try_from(extent.len).unwrap_or(usize::MAX);
+            let (range, rest) = bytes.split_at(len);
+            hash_found(&mut hasher, range);
+            bytes = rest;
+        }
+    }
+    hasher.finish()
+}
+
 impl Scanned {
-    /// Sorts out a range whose bytes lie in `buf` from `at`; gives back where they end.
+    /// Sorts out the next range that was read.
     fn read(
         &mut self,
         extent: Extent,
         known: Option<&Known>,
-        buf: &mut AlignedBuf,
-        at: usize,
-    ) -> Result<usize, DiskError> {
+        found: &mut Found<'_>,
+    ) -> Result<(), DiskError> {
         let blocks = blocks_of(extent);
         let count = usize::try_from(blocks.end - blocks.start).unwrap_or(usize::MAX);
         let old = match known {
             Some(known) => known.lookup(blocks.start, count)?,
             None => Vec::new(),
         };
+        let (digests, rest) = found.digests.split_at(count);
+        found.digests = rest;
         let len = usize::try_from(extent.len).unwrap_or(usize::MAX);
-        for (index, start) in (0..len).step_by(BLOCK).enumerate() {
+        for ((index, digest), start) in digests.iter().enumerate().zip((0..len).step_by(BLOCK)) {
             let block_len = BLOCK.min(len - start);
             let here = Extent::new(extent.offset + start as u64, block_len as u64);
-            let block = &buf[at + start..at + start + block_len];
-            let digest = if is_zero(block) {
-                BlockDigest::ZERO
-            } else {
-                BlockDigest::of_data(block)
-            };
-            if old.get(index) == Some(&Some(digest)) {
+            if old.get(index) == Some(&Some(*digest)) {
                 self.same_bytes += here.len;
             } else if digest.is_zero() {
                 self.push(here, RegionKind::Zero);
                 self.zero_bytes += here.len;
             } else {
                 // Packed data never overtakes what is still to be looked at.
-                let to = self.data_len;
-                if to != at + start {
-                    buf.copy_within(at + start..at + start + block_len, to);
+                let (from, to) = (found.at + start, self.data_len);
+                if to != from {
+                    found.buf.copy_within(from..from + block_len, to);
                 }
                 self.data_len += block_len;
-                self.digests.push(digest);
+                self.digests.push(*digest);
                 self.push(here, RegionKind::Data { crc: 0 });
             }
         }
-        Ok(at + len)
+        found.at += len;
+        Ok(())
     }
 
     /// Sorts out a range that is known to be zeros.

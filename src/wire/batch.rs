@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{Extent, Point};
 use crate::wire::{
-    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BlockDigest, Compressor, WireError,
+    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BlockDigest, BlockHasher, Compressor,
+    WireError,
 };
 
 /// What a region holds now.
@@ -238,9 +239,11 @@ fn decompress(codec: Codec, packed: Bytes, len: usize) -> Result<Bytes, WireErro
 /// The digests of all blocks of the batch's data regions, in order.
 #[must_use]
 pub fn hash_blocks(batch: &BatchData) -> Vec<BlockDigest> {
-    let mut digests = Vec::with_capacity(batch.data.len().div_ceil(BLOCK_BYTES as usize));
+    let mut hasher = BlockHasher::new(batch.data.len().div_ceil(BLOCK_BYTES as usize));
     for (_, data) in batch.iter() {
-        digests.extend(data.chunks(BLOCK_BYTES as usize).map(BlockDigest::of_data));
+        for block in data.chunks(BLOCK_BYTES as usize) {
+            hasher.data(block);
+        }
     }
-    digests
+    hasher.finish()
 }

@@ -9,6 +9,7 @@ pub mod control;
 
 mod batch;
 mod block;
+mod block_hasher;
 mod codec;
 mod compress;
 mod cycle_digest;
@@ -25,6 +26,7 @@ pub use batch::{
     Batch, BatchData, Codec, Region, RegionKind, check_regions, hash_blocks, pack, unpack,
 };
 pub use block::{BLOCK_BYTES, BlockDigest, block_count, blocks_of};
+pub use block_hasher::BlockHasher;
 pub use codec::{decode, encode};
 pub use compress::Compressor;
 pub use cycle_digest::{CycleDigest, CycleSum};

@@ -14,9 +14,7 @@ use crate::mover::run::Input;
 use crate::mover::target::in_place::InPlace;
 use crate::pair::{Cause, Refused};
 use crate::seam::Clock;
-use crate::wire::{
-    BLOCK_BYTES, Batch, BatchData, BlockDigest, CycleSum, RegionKind, WINDOW_BYTES, unpack,
-};
+use crate::wire::{Batch, BatchData, BlockDigest, CycleSum, WINDOW_BYTES, hash_blocks, unpack};
 
 /// Batches that wait to be checked, each up to about 1 MiB. Beyond it the link is not read.
 const RECEIVED_MAX: usize = 4;
@@ -271,7 +269,7 @@ impl Worker {
             .and_then(|()| unpack(batch, self.through, self.size))
             .map_err(|error| convert::wire_failed(&error))?;
         self.batches += 1;
-        let digests = digests_of(&batch);
+        let digests = hash_blocks(&batch);
         let through = batch.through;
         let data = batch.data.len() as u64;
         let all: u64 = batch.regions.iter().map(|region| region.extent.len).sum();
@@ -299,15 +297,4 @@ impl Worker {
         drop(self.inputs.blocking_send(input));
         Ok(())
     }
-}
-
-/// One digest for each block of the batch's data regions, in order.
-#[must_use]
-pub fn digests_of(batch: &BatchData) -> Vec<BlockDigest> {
-    batch
-        .iter()
-        .filter(|(region, _)| matches!(region.kind, RegionKind::Data { .. }))
-        .flat_map(|(_, data)| data.chunks(BLOCK_BYTES as usize))
-        .map(BlockDigest::of_data)
-        .collect()
 }
