@@ -1,9 +1,10 @@
 //! What a disk operation can fail with.
 
 use std::io;
+use std::sync::Arc;
 
 /// An operation on a volume or on the metadata volume that failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("failed to {operation} {what}: {source}")]
 pub struct DiskError {
     /// What was tried: "read", "write", "flush", …
@@ -12,7 +13,7 @@ pub struct DiskError {
     pub what: String,
     /// What the system said.
     #[source]
-    pub source: io::Error,
+    pub source: Arc<io::Error>,
 }
 
 /// The kinds of failure that callers treat differently.
@@ -40,7 +41,7 @@ impl DiskError {
         DiskError {
             operation,
             what: what.into(),
-            source,
+            source: Arc::new(source),
         }
     }
 

@@ -414,7 +414,7 @@ impl Receiving {
         if self.unflushed < WINDOW && !self.is_late(now) {
             return Ok(None);
         }
-        let through = self.landing.checkpoint()?;
+        let through = self.landing.checkpoint().run()?;
         self.unflushed = 0;
         self.flushed_at = now;
         self.flushed_through = through;

@@ -3,6 +3,7 @@
 //! Regions of a cycle are disjoint, so the order of writes does not matter, and doing it all again
 //! after a crash gives the same image.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +21,7 @@ const THREADS_MAX: usize = 32;
 const DIRECT_BYTES_MIN: usize = 64 * 1024;
 
 /// Why applying ended.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The volume could not be written or flushed.
     #[error(transparent)]
@@ -28,9 +29,9 @@ pub enum ApplyError {
     /// A region's data does not match its checksum.
     #[error("the region at byte {0} does not match its checksum: nothing of it was written")]
     Checksum(u64),
-    /// An earlier batch failed.
-    #[error("an earlier write has failed")]
-    Failed,
+    /// The applier ended before everything was written.
+    #[error("writing was stopped")]
+    Stopped,
 }
 
 /// What was written.
@@ -62,11 +63,20 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    waiting: std::collections::VecDeque<BatchData>,
-    writing: usize,
+    waiting: VecDeque<BatchData>,
+    /// Batches handed over so far; they are numbered from 0.
+    pushed: u64,
+    /// The numbers of those that are being written.
+    writing: Vec<u64>,
     error: Option<ApplyError>,
-    failed: bool,
     ended: bool,
+}
+
+/// Everything that was handed to an applier up to a moment; more may be handed over meanwhile.
+pub struct Written {
+    shared: Arc<Shared>,
+    /// Batches with lower numbers are meant.
+    below: u64,
 }
 
 impl Applier {
@@ -105,17 +115,18 @@ impl Applier {
     /// Hands a batch over; waits while too many are waiting.
     ///
     /// # Errors
-    /// When an earlier one has failed; the first call after it says how.
+    /// When an earlier one has failed.
     pub fn push(&self, batch: BatchData) -> Result<(), ApplyError> {
         if self.inline {
             return self.write_now(&batch);
         }
         let mut queue = self.shared.lock();
-        while queue.waiting.len() >= self.shared.queue_max && !queue.failed {
+        while queue.waiting.len() >= self.shared.queue_max && queue.error.is_none() {
             queue = self.shared.wait(queue);
         }
         queue.check()?;
         queue.waiting.push_back(batch);
+        queue.pushed += 1;
         self.shared.changed.notify_all();
         Ok(())
     }
@@ -125,20 +136,23 @@ impl Applier {
     /// # Errors
     /// When a write or the flush has failed.
     pub fn flush(&self) -> Result<ApplyReport, ApplyError> {
-        let mut queue = self.shared.lock();
-        while (queue.writing > 0 || !queue.waiting.is_empty()) && !queue.failed {
-            queue = self.shared.wait(queue);
-        }
-        queue.check()?;
-        drop(queue);
-        self.shared.device.flush()?;
+        self.so_far().flush()?;
         Ok(self.report())
+    }
+
+    /// Everything that was handed over so far.
+    #[must_use]
+    pub fn so_far(&self) -> Written {
+        Written {
+            below: self.shared.lock().pushed,
+            shared: self.shared.clone(),
+        }
     }
 
     fn write_now(&self, batch: &BatchData) -> Result<(), ApplyError> {
         self.shared.lock().check()?;
         let result = self.shared.write(batch, &mut AlignedBuf::zeroed(0));
-        self.shared.lock().failed |= result.is_err();
+        self.shared.lock().error = result.clone().err();
         result
     }
 
@@ -160,12 +174,38 @@ impl Drop for Applier {
     }
 }
 
-impl Queue {
-    fn check(&mut self) -> Result<(), ApplyError> {
-        if self.failed {
-            return Err(self.error.take().unwrap_or(ApplyError::Failed));
+impl Written {
+    /// Waits until all of it is written, and makes it durable.
+    ///
+    /// # Errors
+    /// When a write or the flush has failed, or the applier was dropped meanwhile.
+    pub fn flush(self) -> Result<(), ApplyError> {
+        let mut queue = self.shared.lock();
+        while !queue.wrote(self.below) && !queue.ended && queue.error.is_none() {
+            queue = self.shared.wait(queue);
         }
-        Ok(())
+        queue.check()?;
+        if !queue.wrote(self.below) {
+            return Err(ApplyError::Stopped);
+        }
+        drop(queue);
+        Ok(self.shared.device.flush()?)
+    }
+}
+
+impl Queue {
+    fn check(&self) -> Result<(), ApplyError> {
+        self.error.clone().map_or(Ok(()), Err)
+    }
+
+    /// The number of the batch that is written next.
+    fn first_waiting(&self) -> u64 {
+        self.pushed - self.waiting.len() as u64
+    }
+
+    /// Whether all batches with lower numbers are written.
+    fn wrote(&self, below: u64) -> bool {
+        self.first_waiting() >= below && self.writing.iter().all(|number| *number >= below)
     }
 }
 
@@ -182,31 +222,30 @@ impl Shared {
 
     fn work(&self) {
         let mut buf = AlignedBuf::zeroed(BATCH_BYTES_MAX);
-        while let Some(batch) = self.take() {
+        while let Some((number, batch)) = self.take() {
             let result = self.write(&batch, &mut buf);
+            drop(batch);
             let mut queue = self.lock();
-            queue.writing -= 1;
-            if let Err(e) = result
-                && !queue.failed
-            {
-                queue.failed = true;
-                queue.error = Some(e);
+            queue.writing.retain(|other| *other != number);
+            if let Err(e) = result {
+                queue.error.get_or_insert(e);
                 queue.waiting.clear();
             }
             self.changed.notify_all();
         }
     }
 
-    fn take(&self) -> Option<BatchData> {
+    fn take(&self) -> Option<(u64, BatchData)> {
         let mut queue = self.lock();
         loop {
-            if queue.ended || queue.failed {
+            if queue.ended || queue.error.is_some() {
                 return None;
             }
+            let number = queue.first_waiting();
             if let Some(batch) = queue.waiting.pop_front() {
-                queue.writing += 1;
+                queue.writing.push(number);
                 self.changed.notify_all();
-                return Some(batch);
+                return Some((number, batch));
             }
             queue = self.wait(queue);
         }

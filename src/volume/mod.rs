@@ -17,7 +17,7 @@ mod scan;
 mod slots;
 mod zero;
 
-pub use apply::{Applier, ApplyError, ApplyReport};
+pub use apply::{Applier, ApplyError, ApplyReport, Written};
 pub use changes::{Change, ChangeError, Changes, allocated, everything, given};
 pub use compare::{IMAGE_PIECE_BYTES, digest_blocks, hash_image};
 pub use device::{DeviceError, open_source, open_target};

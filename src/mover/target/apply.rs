@@ -78,6 +78,6 @@ pub fn failed(error: ApplyError) -> Refused {
     match &error {
         ApplyError::Disk(disk) => convert::disk_failed(disk, Cause::TargetWriteError),
         ApplyError::Checksum(_) => Refused::new(Cause::Corrupt, error.to_string()),
-        ApplyError::Failed => Refused::new(Cause::TargetWriteError, error.to_string()),
+        ApplyError::Stopped => Refused::new(Cause::TargetWriteError, error.to_string()),
     }
 }

@@ -9,6 +9,7 @@ use crate::journal::{DigestLog, DigestLogSpec};
 use crate::mover::convert;
 use crate::mover::source::gather::Gathered;
 use crate::mover::target::apply;
+use crate::mover::target::checkpoint::Flush;
 use crate::pair::{Cause, Refused};
 use crate::seam::{BlockFile, Disk};
 use crate::units::{Extent, Rung};
@@ -81,7 +82,7 @@ impl InPlace {
                 copy.read_back(mark.through)?;
                 copy.through = mark.through;
             }
-            _ => copy.write_mark()?,
+            _ => copy.mark().write(&*copy.disk)?,
         }
         Ok(copy)
     }
@@ -123,14 +124,15 @@ impl InPlace {
         self.applier.push(batch).map_err(apply::failed)
     }
 
-    /// Makes durable what was written, and then that it is.
-    ///
-    /// # Errors
-    /// When the volume or the metadata volume fails.
-    pub fn checkpoint(&mut self) -> Result<u64, Refused> {
-        self.flush()?;
-        self.write_mark()?;
-        Ok(self.through)
+    /// The flush that makes durable what was written so far, and then that it is.
+    #[must_use]
+    pub fn checkpoint(&self) -> Flush {
+        let (written, disk, mark) = (self.applier.so_far(), self.disk.clone(), self.mark());
+        Flush::new(move || {
+            written.flush().map_err(apply::failed)?;
+            mark.write(&*disk)?;
+            Ok(mark.through)
+        })
     }
 
     /// Checks that the whole copy amounts to `sum`, and flushes the volume.
@@ -151,8 +153,7 @@ impl InPlace {
                 ),
             ));
         }
-        self.flush()?;
-        self.write_mark()
+        self.checkpoint().run().map(drop)
     }
 
     /// The digests of the copy, once it is sealed.
@@ -161,10 +162,6 @@ impl InPlace {
     /// When the metadata volume fails.
     pub fn take_digests(&mut self) -> Result<Option<DigestLog>, Refused> {
         self.gathered.take().map(Gathered::seal).transpose()
-    }
-
-    fn flush(&self) -> Result<(), Refused> {
-        self.applier.flush().map(drop).map_err(apply::failed)
     }
 
     fn gather(&mut self, extent: Extent, digests: &[BlockDigest]) -> Result<(), Refused> {
@@ -213,18 +210,23 @@ impl InPlace {
         }))
     }
 
-    fn write_mark(&self) -> Result<(), Refused> {
-        let mark = Mark {
+    fn mark(&self) -> Mark {
+        Mark {
             id: self.id,
             size: self.size,
             through: self.through,
-        };
-        let body = postcard::to_stdvec(&mark)
+        }
+    }
+}
+
+impl Mark {
+    fn write(&self, disk: &dyn Disk) -> Result<(), Refused> {
+        let body = postcard::to_stdvec(self)
             .map_err(|error| Refused::new(Cause::Internal, error.to_string()))?;
         let mut content = MAGIC.to_vec();
         content.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
         content.extend_from_slice(&body);
-        self.disk.replace_small(FILE, &content).map_err(on_metadata)
+        disk.replace_small(FILE, &content).map_err(on_metadata)
     }
 }
 

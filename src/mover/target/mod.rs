@@ -8,6 +8,7 @@
 //! A standby that has an image keeps it until a whole change set is durable in staging.
 
 pub mod apply;
+pub mod checkpoint;
 pub mod digests;
 pub mod in_place;
 pub mod receive;

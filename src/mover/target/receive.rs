@@ -11,20 +11,20 @@ use tokio::sync::mpsc;
 use crate::journal::{DigestLog, Staging};
 use crate::mover::convert;
 use crate::mover::run::Input;
+use crate::mover::target::checkpoint::{Checkpoints, Flush};
 use crate::mover::target::in_place::InPlace;
 use crate::pair::{Cause, Refused};
 use crate::seam::Clock;
-use crate::wire::{Batch, BatchData, BlockDigest, CycleSum, WINDOW_BYTES, hash_blocks, unpack};
+use crate::wire::{Batch, BatchData, BlockDigest, CycleSum, hash_blocks, unpack};
 
 /// Batches that wait to be checked, each up to about 1 MiB. Beyond it the link is not read.
 const RECEIVED_MAX: usize = 4;
 
-/// What was received is made durable at least this often, in milliseconds, so that little has to be
-/// sent again over a slow link.
-const CHECKPOINT_MS: u64 = 2000;
-
 /// How long to wait for a batch before looking whether the cycle was stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long to wait before telling the loop again what it had no room for.
+const TELL_AGAIN: Duration = Duration::from_millis(1);
 
 /// What goes to the thread.
 #[derive(Debug)]
@@ -59,6 +59,32 @@ pub struct ReceiveCount {
     pub stopped: AtomicBool,
 }
 
+/// How cycle `number` tells the loop what has become of it.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    /// What the loop knows the cycle by.
+    pub number: u64,
+    /// To the loop.
+    pub inputs: mpsc::Sender<Input>,
+    /// Says whether the loop still listens.
+    pub count: Arc<ReceiveCount>,
+}
+
+impl Reports {
+    /// Waits while the loop has much to do, but not for a loop that has stopped the cycle: it waits
+    /// for our threads to end.
+    pub fn tell(&self, event: ReceiveEvent) {
+        let mut input = Input::Receive(self.number, event);
+        while let Err(mpsc::error::TrySendError::Full(back)) = self.inputs.try_send(input) {
+            if self.count.stopped.load(Ordering::Acquire) {
+                return;
+            }
+            input = back;
+            std::thread::sleep(TELL_AGAIN);
+        }
+    }
+}
+
 /// Where batches land.
 pub enum Landing {
     /// In staging, with the digests for the next cycle where they are of use.
@@ -80,21 +106,16 @@ pub struct Receiving {
 }
 
 struct Worker {
-    number: u64,
     size: u64,
     through: u64,
     /// Batches of this run that have come.
     batches: u64,
     landing: Landing,
     items: mpsc::Receiver<Item>,
-    inputs: mpsc::Sender<Input>,
-    count: Arc<ReceiveCount>,
+    reports: Reports,
     clock: Arc<dyn Clock>,
     runtime: Handle,
-    /// Bytes of data since the last checkpoint, and when that was.
-    unflushed: u64,
-    flushed_at: u64,
-    flushed_through: u64,
+    checkpoints: Checkpoints,
 }
 
 impl Receiving {
@@ -114,20 +135,21 @@ impl Receiving {
         let count = Arc::new(ReceiveCount::default());
         let through = landing.through();
         count.through.store(through, Ordering::Relaxed);
-        let worker = Worker {
+        let reports = Reports {
             number,
+            inputs,
+            count: count.clone(),
+        };
+        let worker = Worker {
             size,
             through,
             batches: 0,
             landing,
             items,
-            inputs,
-            count: count.clone(),
-            flushed_at: clock.monotonic_ms(),
+            checkpoints: Checkpoints::new(reports.clone(), through, clock.monotonic_ms()),
+            reports,
             clock,
             runtime,
-            unflushed: 0,
-            flushed_through: through,
         };
         let thread = std::thread::Builder::new()
             .name("ferry-receive".into())
@@ -191,16 +213,18 @@ impl Landing {
         }
     }
 
-    /// Makes durable what was taken; gives back up to which byte of the volume.
-    ///
-    /// # Errors
-    /// When a disk fails.
-    pub fn checkpoint(&mut self) -> Result<u64, Refused> {
+    /// The flush that makes durable what was taken so far.
+    #[must_use]
+    pub fn checkpoint(&self) -> Flush {
         match self {
-            Landing::Staging(staging, _) => staging
-                .checkpoint()
-                .run()
-                .map_err(|error| convert::journal_failed(&error)),
+            Landing::Staging(staging, _) => {
+                let checkpoint = staging.checkpoint();
+                Flush::new(move || {
+                    checkpoint
+                        .run()
+                        .map_err(|error| convert::journal_failed(&error))
+                })
+            }
             Landing::InPlace(in_place) => in_place.checkpoint(),
         }
     }
@@ -228,14 +252,16 @@ impl Landing {
 
 impl Worker {
     fn run(mut self) -> Landing {
-        let event = match self.take_in() {
+        let taken = self.take_in();
+        // Nobody may find a flush of this cycle under way later.
+        let flushed = self.checkpoints.finish();
+        let event = match taken.and_then(|sum| flushed.map(|()| sum)) {
             Ok(Some(sum)) => Some(ReceiveEvent::Sealed(sum)),
             Ok(None) => None,
             Err(refused) => Some(ReceiveEvent::Failed(refused)),
         };
         if let Some(event) = event {
-            let input = Input::Receive(self.number, event);
-            drop(self.inputs.blocking_send(input));
+            self.reports.tell(event);
         }
         self.landing
     }
@@ -243,7 +269,7 @@ impl Worker {
     /// Takes in everything; `None` when it was stopped.
     fn take_in(&mut self) -> Result<Option<CycleSum>, Refused> {
         loop {
-            if self.count.stopped.load(Ordering::Acquire) {
+            if self.reports.count.stopped.load(Ordering::Acquire) {
                 return Ok(None);
             }
             let items = &mut self.items;
@@ -253,6 +279,7 @@ impl Worker {
             match waited {
                 Ok(Some(Item::Batch(batch))) => self.batch(batch)?,
                 Ok(Some(Item::End(sum))) => {
+                    self.checkpoints.finish()?;
                     self.landing.seal(sum)?;
                     return Ok(Some(sum));
                 }
@@ -273,28 +300,22 @@ impl Worker {
         let through = batch.through;
         let data = batch.data.len() as u64;
         let all: u64 = batch.regions.iter().map(|region| region.extent.len).sum();
-        self.unflushed += data;
-        self.count.data.fetch_add(data, Ordering::Relaxed);
-        self.count.zero.fetch_add(all - data, Ordering::Relaxed);
+        self.checkpoints.received(data);
+        let count = &self.reports.count;
+        count.data.fetch_add(data, Ordering::Relaxed);
+        count.zero.fetch_add(all - data, Ordering::Relaxed);
         self.landing.append(batch, &digests)?;
         self.through = through;
-        self.count.through.store(through, Ordering::Relaxed);
+        self.reports.count.through.store(through, Ordering::Relaxed);
         Ok(())
     }
 
     fn checkpoint_if_due(&mut self) -> Result<(), Refused> {
         let now = self.clock.monotonic_ms();
-        let late = now.saturating_sub(self.flushed_at) >= CHECKPOINT_MS;
-        let full = self.unflushed >= WINDOW_BYTES;
-        if !(full || (late && self.through > self.flushed_through)) {
+        if !self.checkpoints.due(self.through, now)? {
             return Ok(());
         }
-        let through = self.landing.checkpoint()?;
-        self.unflushed = 0;
-        self.flushed_at = now;
-        self.flushed_through = through;
-        let input = Input::Receive(self.number, ReceiveEvent::Durable(through));
-        drop(self.inputs.blocking_send(input));
-        Ok(())
+        let flush = self.landing.checkpoint();
+        self.checkpoints.begin(flush, self.through, now)
     }
 }
