@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -31,6 +31,11 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most connections that may be authenticating at once. A further one takes the place of the
 /// oldest: an honest peer needs milliseconds, so those that hang about are the ones to lose.
 pub const UNAUTHENTICATED_MAX: usize = 32;
+
+/// Bytes that are asked of the socket at once. The TLS library asks for 4 KiB at a time, which for
+/// bulk data would cost more system calls than work. Half of [`HANDSHAKE_BYTES_MAX`], so that an
+/// honest peer that speaks right after its handshake is never cut off.
+const RECEIVE_BUFFER_BYTES: usize = 32 * 1024;
 
 /// Authenticated connections that wait to be accepted. Beyond it they wait for at most
 /// [`HANDSHAKE_TIMEOUT`], then they are dropped.
@@ -82,7 +87,7 @@ pub enum LinkError {
 
 /// A TLS connection whose other end is authenticated.
 pub struct Session {
-    stream: TlsStream<Counted>,
+    stream: TlsStream<BufReader<Counted>>,
     peer: PeerName,
     address: SocketAddr,
 }
@@ -100,7 +105,10 @@ impl Session {
         self.address
     }
 
-    fn new(stream: TlsStream<Counted>, address: SocketAddr) -> Result<Session, LinkError> {
+    fn new(
+        stream: TlsStream<BufReader<Counted>>,
+        address: SocketAddr,
+    ) -> Result<Session, LinkError> {
         let (counted, state) = stream.get_ref();
         if state.alpn_protocol() != Some(ALPN) {
             let source = io::Error::new(io::ErrorKind::InvalidData, "it does not speak ferry/1");
@@ -114,7 +122,10 @@ impl Session {
             .and_then(<[_]>::first)
             .ok_or_else(|| TlsError::Name("there is no certificate".into()))?;
         let peer = name_in(leaf)?;
-        counted.authenticated.store(true, Ordering::Release);
+        counted
+            .get_ref()
+            .authenticated
+            .store(true, Ordering::Release);
         Ok(Session {
             stream,
             peer,
@@ -311,14 +322,15 @@ struct Counted {
 }
 
 impl Counted {
-    fn new(socket: TcpStream) -> io::Result<Counted> {
+    fn new(socket: TcpStream) -> io::Result<BufReader<Counted>> {
         // Small frames such as acknowledgements must not wait for more.
         socket.set_nodelay(true)?;
-        Ok(Counted {
+        let counted = Counted {
             socket,
             received: AtomicU64::new(0),
             authenticated: AtomicBool::new(false),
-        })
+        };
+        Ok(BufReader::with_capacity(RECEIVE_BUFFER_BYTES, counted))
     }
 }
 

@@ -8,6 +8,10 @@ use crate::wire::{BATCH_BYTES_MAX, BATCH_REGIONS_MAX};
 /// blocks and ranges together, so it always fits into a batch.
 const JOB_CHANGES_MAX: usize = BATCH_REGIONS_MAX / 2;
 
+/// The most reads in one job. They are done one after another: a job of many would let the batches
+/// after it wait, while the device could read for several jobs at once.
+const JOB_READS_MAX: usize = 64;
+
 /// The most bytes of known zeros in one job, where each block has to be looked up.
 const JOB_ZERO_BYTES_MAX: u64 = 1 << 30;
 
@@ -64,8 +68,8 @@ impl Planner {
             index: self.next,
             ..Job::default()
         };
-        let mut zero_bytes = 0;
-        while job.changes.len() < JOB_CHANGES_MAX {
+        let (mut zero_bytes, mut reads) = (0, 0);
+        while job.changes.len() < JOB_CHANGES_MAX && reads < JOB_READS_MAX {
             let Some(change) = self.next_change()? else {
                 break;
             };
@@ -83,7 +87,10 @@ impl Planner {
                 break;
             }
             match change {
-                Change::Read(_) => job.read_bytes += usize::try_from(taken).unwrap_or(0),
+                Change::Read(_) => {
+                    job.read_bytes += usize::try_from(taken).unwrap_or(0);
+                    reads += 1;
+                }
                 Change::Zero(_) => zero_bytes += taken,
             }
             job.changes

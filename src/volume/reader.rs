@@ -36,7 +36,7 @@ pub struct ReaderConfig {
 impl Default for ReaderConfig {
     fn default() -> ReaderConfig {
         ReaderConfig {
-            threads: 8,
+            threads: 16,
             budget_bytes: 16 * SLOT_BYTES,
         }
     }
