@@ -29,8 +29,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::journal::JournalError;
-use crate::seam::{BlockFile, Disk, DiskErrorKind};
+use crate::seam::{BlockFile, BufferPool, Disk, DiskErrorKind};
 use crate::units::Extent;
 
 const HEADER_BLOCK_BYTES: usize = 4096;
@@ -72,7 +74,7 @@ pub(super) struct RecordLog {
 pub(super) struct Record {
     pub(super) kind: u8,
     pub(super) head: Vec<u8>,
-    pub(super) data: Vec<u8>,
+    pub(super) data: Bytes,
 }
 
 /// What a log's file turned out to be.
@@ -197,6 +199,7 @@ impl RecordLog {
             salt: self.salt,
             end: HEADER_BLOCK_BYTES as u64,
             number: 0,
+            buffers: Arc::default(),
         }
     }
 
@@ -215,6 +218,8 @@ pub(super) struct RecordScanner {
     salt: [u8; 8],
     end: u64,
     number: u64,
+    /// What records are read into; aligned, so that their data can be written on without a copy.
+    buffers: Arc<BufferPool>,
 }
 
 impl RecordScanner {
@@ -258,6 +263,7 @@ impl RecordScanner {
             salt,
             end: HEADER_BLOCK_BYTES as u64,
             number: 0,
+            buffers: Arc::default(),
         }))
     }
 
@@ -291,7 +297,7 @@ impl RecordScanner {
         }
         let mut head = vec![0; usize::try_from(head_len).unwrap_or(0)];
         self.file.read_at(head_at, &mut head)?;
-        let mut data = vec![0; usize::try_from(data_len).unwrap_or(0)];
+        let mut data = self.buffers.take(usize::try_from(data_len).unwrap_or(0));
         self.file.read_at(head_at + head_len, &mut data)?;
         if record_crc(self.salt, &header, &head, &data) != u32_at(&header, 4) {
             return Ok(None);
@@ -301,7 +307,7 @@ impl RecordScanner {
         Ok(Some(Record {
             kind: header[3],
             head,
-            data,
+            data: Bytes::from_owner(data),
         }))
     }
 

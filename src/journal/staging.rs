@@ -257,7 +257,7 @@ impl StagingReader {
         Ok(Some(BatchData {
             through: head.through,
             regions: head.regions,
-            data: record.data.into(),
+            data: record.data,
         }))
     }
 }

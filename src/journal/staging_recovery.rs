@@ -195,7 +195,7 @@ fn batch_in(record: Record, after: u64, size: u64) -> Option<BatchData> {
     (data == record.data.len() as u64).then(|| BatchData {
         through: head.through,
         regions: head.regions,
-        data: record.data.into(),
+        data: record.data,
     })
 }
 

@@ -1,13 +1,18 @@
-//! Buffers whose address suits direct I/O.
+//! Buffers whose address suits direct I/O, and pools of them.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Address, offset and length of a direct transfer are multiples of this many bytes. It covers
 /// every logical block size in use (512 and 4096).
 pub const DIRECT_ALIGN: usize = 4096;
 
+/// Writes shorter than this, in bytes, go through the page cache, which sorts and joins them; longer
+/// ones past it.
+pub const DIRECT_WRITE_BYTES_MIN: usize = 64 * 1024;
+
 /// Bytes that start at a multiple of [`DIRECT_ALIGN`]. They start out as zeros.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AlignedBuf {
     bytes: Vec<u8>,
     start: usize,
@@ -38,9 +43,95 @@ impl DerefMut for AlignedBuf {
     }
 }
 
+/// Buffers that are used again: fresh ones of this size cost a page fault for each page. It grows to
+/// as many as are out at once.
+#[derive(Debug, Default)]
+pub struct BufferPool {
+    free: Mutex<Vec<AlignedBuf>>,
+}
+
+/// A buffer that goes back to its pool when it is dropped.
+#[derive(Debug)]
+pub struct PooledBuf {
+    buf: AlignedBuf,
+    len: usize,
+    pool: Arc<BufferPool>,
+}
+
+impl BufferPool {
+    /// A buffer of `len` bytes, which hold what they held before.
+    #[must_use]
+    pub fn take(self: &Arc<BufferPool>, len: usize) -> PooledBuf {
+        let free = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let fit = free.filter(|buf| buf.len >= len);
+        PooledBuf {
+            buf: fit.unwrap_or_else(|| AlignedBuf::zeroed(len)),
+            len,
+            pool: self.clone(),
+        }
+    }
+}
+
+impl PooledBuf {
+    /// Cuts it to its first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+}
+
+impl Deref for PooledBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buf[..self.len]
+    }
+}
+
+impl DerefMut for PooledBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.buf[..self.len]
+    }
+}
+
+impl AsRef<[u8]> for PooledBuf {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for PooledBuf {
+    fn drop(&mut self) {
+        let buf = std::mem::take(&mut self.buf);
+        self.pool
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(buf);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buffer_that_was_given_back_is_used_again() {
+        let pool = Arc::new(BufferPool::default());
+        let mut first = pool.take(8192);
+        first.fill(7);
+        let (address, second) = (first.as_ptr(), pool.take(4096));
+        assert_ne!(address, second.as_ptr());
+        first.truncate(5);
+        assert_eq!(*first, [7; 5]);
+        drop(first);
+        assert_eq!(pool.take(100).as_ptr(), address);
+        assert_eq!(pool.take(1 << 20).len(), 1 << 20);
+        assert_eq!(pool.free.lock().unwrap().len(), 1);
+    }
 
     #[test]
     fn every_length_is_aligned_and_whole() {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom};
 use rustix::io::Errno;
 
-use crate::seam::{BlockFile, DIRECT_ALIGN, DiskError};
+use crate::seam::{BlockFile, DIRECT_ALIGN, DIRECT_WRITE_BYTES_MIN, DiskError};
 use crate::units::Extent;
 
 /// Zeros are written in pieces of this many bytes where the storage can't make them by itself.
@@ -29,7 +29,8 @@ pub enum Access {
 ///
 /// Aligned transfers bypass the page cache where the storage allows it: a volume is read once and
 /// written once, so caching it would only push out what others need. Other transfers go through a
-/// second, cached descriptor of the same file, which the kernel keeps coherent with the first.
+/// second, cached descriptor of the same file, which the kernel keeps coherent with the first; so do
+/// writes shorter than [`DIRECT_WRITE_BYTES_MIN`].
 #[derive(Debug)]
 pub struct OsFile {
     name: String,
@@ -116,10 +117,11 @@ impl OsFile {
     fn transfer<T>(
         &self,
         operation: &'static str,
-        (offset, address, len): (u64, *const u8, usize),
+        (least, offset, address, len): (usize, u64, *const u8, usize),
         mut run: impl FnMut(&File) -> io::Result<T>,
     ) -> Result<T, DiskError> {
-        let fit = offset.is_multiple_of(DIRECT_ALIGN as u64)
+        let fit = len >= least
+            && offset.is_multiple_of(DIRECT_ALIGN as u64)
             && len.is_multiple_of(DIRECT_ALIGN)
             && address.addr().is_multiple_of(DIRECT_ALIGN)
             && !self.direct_refused.load(Ordering::Relaxed);
@@ -174,13 +176,13 @@ impl BlockFile for OsFile {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        let shape = (offset, buf.as_ptr(), buf.len());
+        let shape = (0, offset, buf.as_ptr(), buf.len());
         self.transfer("read", shape, |file| file.read_exact_at(buf, offset))
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
         self.usable("write")?;
-        let shape = (offset, data.as_ptr(), data.len());
+        let shape = (DIRECT_WRITE_BYTES_MIN, offset, data.as_ptr(), data.len());
         self.transfer("write", shape, |file| file.write_all_at(data, offset))?;
         self.grown(offset + data.len() as u64);
         Ok(())
@@ -302,7 +304,7 @@ mod tests {
     fn direct_and_cached_transfers_see_each_other() {
         let (_dir, path) = image(1 << 20);
         let file = OsFile::open(&path, Access::Write, true).unwrap();
-        let mut aligned = AlignedBuf::zeroed(8192);
+        let mut aligned = AlignedBuf::zeroed(DIRECT_WRITE_BYTES_MIN);
         aligned.fill(5);
         file.write_at(4096, &aligned).unwrap();
         file.write_at(5000, b"odd").unwrap();

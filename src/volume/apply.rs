@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::seam::{AlignedBuf, BlockFile, DIRECT_ALIGN, DiskError};
+use crate::seam::{AlignedBuf, BlockFile, DIRECT_ALIGN, DIRECT_WRITE_BYTES_MIN, DiskError};
 use crate::units::Extent;
 use crate::wire::{BATCH_BYTES_MAX, BatchData, RegionKind};
 
@@ -16,9 +16,6 @@ const QUEUE_PER_THREAD: usize = 2;
 
 /// Threads beyond this bring nothing.
 const THREADS_MAX: usize = 32;
-
-/// Runs shorter than this go through the page cache, which sorts and joins them; longer ones past it.
-const DIRECT_BYTES_MIN: usize = 64 * 1024;
 
 /// Why applying ended.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -277,10 +274,15 @@ impl Shared {
 
     fn data(&self, offset: u64, data: &[u8], buf: &mut AlignedBuf) -> Result<(), ApplyError> {
         let direct_len = data.len() / DIRECT_ALIGN * DIRECT_ALIGN;
-        if direct_len >= DIRECT_BYTES_MIN && direct_len <= buf.len() {
+        let aligned = data.as_ptr().addr().is_multiple_of(DIRECT_ALIGN);
+        if direct_len >= DIRECT_WRITE_BYTES_MIN && (aligned || direct_len <= buf.len()) {
             let (head, tail) = data.split_at(direct_len);
-            buf[..direct_len].copy_from_slice(head);
-            self.device.write_at(offset, &buf[..direct_len])?;
+            if aligned {
+                self.device.write_at(offset, head)?;
+            } else {
+                buf[..direct_len].copy_from_slice(head);
+                self.device.write_at(offset, &buf[..direct_len])?;
+            }
             if !tail.is_empty() {
                 self.device.write_at(offset + direct_len as u64, tail)?;
             }

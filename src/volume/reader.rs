@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::seam::{AlignedBuf, BlockFile, Clock, DiskError};
+use crate::seam::{BlockFile, BufferPool, Clock, DiskError, PooledBuf};
 use crate::volume::plan::{Job, Planner};
 use crate::volume::scan::scan;
 use crate::volume::slots::{Slot, Slots};
@@ -127,7 +127,7 @@ struct Shared {
     slots: Arc<Slots>,
     out: Mutex<Out>,
     ready: Condvar,
-    buffers: Mutex<Vec<AlignedBuf>>,
+    buffers: Arc<BufferPool>,
     read_bytes: AtomicU64,
 }
 
@@ -140,25 +140,15 @@ struct Out {
     cancelled: bool,
 }
 
-/// A buffer that goes back to the pool, and its slot with it.
-struct Pooled {
-    buf: Option<AlignedBuf>,
-    len: usize,
-    shared: Arc<Shared>,
+/// What was read. Its buffer goes back to the pool, and then its slot.
+struct Filled {
+    buf: PooledBuf,
     _slot: Arc<Slot>,
 }
 
-impl AsRef<[u8]> for Pooled {
+impl AsRef<[u8]> for Filled {
     fn as_ref(&self) -> &[u8] {
-        self.buf.as_ref().map_or(&[], |buf| &buf[..self.len])
-    }
-}
-
-impl Drop for Pooled {
-    fn drop(&mut self) {
-        if let Some(buf) = self.buf.take() {
-            lock(&self.shared.buffers).push(buf);
-        }
+        &self.buf
     }
 }
 
@@ -180,7 +170,7 @@ impl Reader {
             slots: Slots::new(window, clock),
             out: Mutex::default(),
             ready: Condvar::new(),
-            buffers: Mutex::default(),
+            buffers: Arc::default(),
             read_bytes: AtomicU64::new(0),
         });
         for _ in 0..config.threads.clamp(1, THREADS_MAX).min(window) {
@@ -294,22 +284,17 @@ impl Shared {
         }
     }
 
-    fn read(self: &Arc<Shared>, job: &Job, slot: Slot) -> Result<ReadBatch, ReadError> {
+    fn read(&self, job: &Job, slot: Slot) -> Result<ReadBatch, ReadError> {
         let span = job.span();
         slot.enter(SlotState::Reading, Some(span));
         let slot = Arc::new(slot);
-        let free = lock(&self.buffers).pop();
-        let mut pooled = Pooled {
-            buf: None,
-            len: 0,
-            shared: self.clone(),
+        let mut buf = self.buffers.take(BATCH_BYTES_MAX);
+        let scanned = scan(&*self.device, job, self.known.as_ref(), &mut buf)?;
+        buf.truncate(scanned.data_len);
+        let filled = Filled {
+            buf,
             _slot: slot.clone(),
         };
-        let buf = pooled
-            .buf
-            .insert(free.unwrap_or_else(|| AlignedBuf::zeroed(BATCH_BYTES_MAX)));
-        let scanned = scan(&*self.device, job, self.known.as_ref(), buf)?;
-        pooled.len = scanned.data_len;
         self.read_bytes
             .fetch_add(job.read_bytes as u64, Ordering::Relaxed);
         slot.enter(SlotState::Ready, None);
@@ -317,7 +302,7 @@ impl Shared {
             batch: BatchData {
                 through: span.end(),
                 regions: scanned.regions,
-                data: Bytes::from_owner(pooled),
+                data: Bytes::from_owner(filled),
             },
             digests: scanned.digests,
             scanned_bytes: job.changes.iter().map(|c| c.extent().len).sum(),

@@ -1,6 +1,6 @@
 //! What one worker does with one job: read, find zeros, hash, leave out what is the same.
 
-use crate::seam::{AlignedBuf, BlockFile, DiskError};
+use crate::seam::{BlockFile, DiskError};
 use crate::units::Extent;
 use crate::volume::compare::hash_found;
 use crate::volume::plan::Job;
@@ -27,7 +27,7 @@ pub(super) fn scan(
     device: &dyn BlockFile,
     job: &Job,
     known: Option<&Known>,
-    buf: &mut AlignedBuf,
+    buf: &mut [u8],
 ) -> Result<Scanned, DiskError> {
     let mut out = Scanned::default();
     let mut from = 0;
@@ -58,7 +58,7 @@ pub(super) fn scan(
 struct Found<'a> {
     /// Of the blocks from `at`.
     digests: &'a [BlockDigest],
-    buf: &'a mut AlignedBuf,
+    buf: &'a mut [u8],
     /// Where the next range's bytes lie.
     at: usize,
 }
@@ -156,7 +156,7 @@ impl Scanned {
         self.regions.push(Region { extent, kind });
     }
 
-    fn checksum(&mut self, buf: &AlignedBuf) {
+    fn checksum(&mut self, buf: &[u8]) {
         let mut at = 0;
         for region in &mut self.regions {
             if let RegionKind::Data { crc } = &mut region.kind {

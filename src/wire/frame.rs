@@ -10,10 +10,12 @@
 //! | 8..12 | CRC-32C of the eight bytes before and the payload, u32 little-endian |
 
 use std::io;
+use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::seam::{BufferPool, PooledBuf};
 use crate::wire::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, RECEIVE_GROWTH_BYTES, WireError};
 
 const HEADER_BYTES: usize = 12;
@@ -127,7 +129,10 @@ impl Encoded {
 #[derive(Debug)]
 pub struct FrameReader<R> {
     stream: R,
-    received: BytesMut,
+    buffers: Arc<BufferPool>,
+    /// The frame under way; its first `received` bytes are here.
+    buf: PooledBuf,
+    received: usize,
     limit: usize,
     longest: usize,
     bytes: u64,
@@ -136,9 +141,12 @@ pub struct FrameReader<R> {
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// A reader that takes only frames as long as a hello, until [`FrameReader::after_hello`].
     pub fn new(stream: R) -> FrameReader<R> {
+        let buffers = Arc::new(BufferPool::default());
         FrameReader {
             stream,
-            received: BytesMut::new(),
+            buf: buffers.take(RECEIVE_GROWTH_BYTES),
+            buffers,
+            received: 0,
             limit: HELLO_BYTES_MAX,
             longest: RECEIVE_GROWTH_BYTES,
             bytes: 0,
@@ -164,17 +172,17 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub async fn next(&mut self) -> Result<Option<Frame>, WireError> {
         loop {
             let missing = match self.header()? {
-                None => HEADER_BYTES - self.received.len(),
+                None => HEADER_BYTES - self.received,
                 Some((kind, len)) => {
                     let whole = HEADER_BYTES + len;
-                    if self.received.len() == whole {
-                        return self.take(kind, len).map(Some);
+                    if self.received == whole {
+                        return self.take(kind).map(Some);
                     }
-                    whole - self.received.len()
+                    whole - self.received
                 }
             };
             if !self.receive(missing).await? {
-                return match self.received.len() {
+                return match self.received {
                     0 => Ok(None),
                     _ => Err(WireError::Truncated),
                 };
@@ -184,7 +192,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// Kind and length of the frame under way, once its header is here.
     fn header(&self) -> Result<Option<(FrameKind, usize)>, WireError> {
-        let Some(header) = self.received.first_chunk::<HEADER_BYTES>() else {
+        let Some(header) = self.buf[..self.received].first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
         };
         let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
@@ -207,13 +215,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// Receives up to `missing` bytes; false at the end of the stream.
     async fn receive(&mut self, missing: usize) -> Result<bool, WireError> {
-        // Memory follows what was received, now or by a frame before, never what is only claimed.
-        let trusted = self.longest.max(self.received.len());
-        self.received.reserve(missing.min(trusted));
-        let mut limited = (&mut self.received).limit(missing);
+        if self.received == self.buf.len() {
+            self.grow(missing);
+        }
+        let end = self.buf.len().min(self.received + missing);
         let n = self
             .stream
-            .read_buf(&mut limited)
+            .read(&mut self.buf[self.received..end])
             .await
             .map_err(|source| match source.kind() {
                 io::ErrorKind::UnexpectedEof => WireError::Truncated,
@@ -222,16 +230,27 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                     source,
                 },
             })?;
+        self.received += n;
         self.bytes += n as u64;
         Ok(n > 0)
     }
 
-    fn take(&mut self, kind: FrameKind, len: usize) -> Result<Frame, WireError> {
-        let mut whole = self.received.split();
-        self.longest = self.longest.max(whole.len());
-        let header = whole.split_to(HEADER_BYTES);
-        let payload = whole.freeze();
-        debug_assert_eq!(payload.len(), len);
+    /// Makes room for up to `missing` bytes. Memory follows what was received, now or by a frame
+    /// before, never what is only claimed.
+    fn grow(&mut self, missing: usize) {
+        let trusted = self.longest.max(self.received);
+        let mut larger = self.buffers.take(self.received + missing.min(trusted));
+        larger[..self.received].copy_from_slice(&self.buf[..self.received]);
+        self.buf = larger;
+    }
+
+    /// The frame, which is here as a whole, in its buffer; the next one gets another.
+    fn take(&mut self, kind: FrameKind) -> Result<Frame, WireError> {
+        self.longest = self.longest.max(self.received);
+        let mut whole = std::mem::replace(&mut self.buf, self.buffers.take(self.longest));
+        whole.truncate(std::mem::take(&mut self.received));
+        let mut payload = Bytes::from_owner(whole);
+        let header = payload.split_to(HEADER_BYTES);
         let claimed = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&header[..8]), &payload);
         if crc != claimed {
