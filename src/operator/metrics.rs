@@ -63,6 +63,10 @@ struct Families {
     role: Family<RoleLabels, Gauge>,
     peer_up: PerPair<Gauge>,
     diverged: PerPair<Gauge>,
+    last_verify: PerPair<Float>,
+    verify_compared: PerPair<Gauge>,
+    verify_differing: PerPair<Gauge>,
+    verify_repaired: PerPair<Gauge>,
     sync_duration: Family<PairLabels, Histogram, fn() -> Histogram>,
     sync_bytes: PerPair<Counter>,
     missed_intervals: PerPair<Counter>,
@@ -89,6 +93,21 @@ pub struct PairGauges {
     pub peer_up: bool,
     /// Whether a site holds writes that nobody else has.
     pub diverged: bool,
+    /// What the last verification found; `None` before the first.
+    pub verified: Option<Verified>,
+}
+
+/// What a verification found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verified {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Bytes that were compared.
+    pub compared_bytes: i64,
+    /// Bytes in blocks that differed.
+    pub differing_bytes: i64,
+    /// Bytes of those that were repaired.
+    pub repaired_bytes: i64,
 }
 
 impl Default for Metrics {
@@ -169,10 +188,18 @@ impl Metrics {
         }
         let labels = labels(pair);
         let f = &self.families;
-        for floats in [&f.last_sync, &f.rpo_target, &f.lag_seconds] {
+        for floats in [&f.last_sync, &f.rpo_target, &f.lag_seconds, &f.last_verify] {
             floats.remove(&labels);
         }
-        for gauges in [&f.lag_bytes, &f.out_of_sync, &f.peer_up, &f.diverged] {
+        for gauges in [
+            &f.lag_bytes,
+            &f.out_of_sync,
+            &f.peer_up,
+            &f.diverged,
+            &f.verify_compared,
+            &f.verify_differing,
+            &f.verify_repaired,
+        ] {
             gauges.remove(&labels);
         }
         for counters in [&f.sync_bytes, &f.missed_intervals] {
@@ -214,6 +241,10 @@ impl Families {
             role: Family::default(),
             peer_up: Family::default(),
             diverged: Family::default(),
+            last_verify: Family::default(),
+            verify_compared: Family::default(),
+            verify_differing: Family::default(),
+            verify_repaired: Family::default(),
             sync_duration: Family::new_with_constructor(|| {
                 Histogram::new([1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0])
             }),
@@ -266,6 +297,7 @@ impl Families {
             "1 while a site holds writes that nobody else has",
             self.diverged.clone(),
         );
+        self.register_verify(r);
         r.register_with_unit(
             "sync_duration",
             "Time from a cycle's beginning to its commit",
@@ -305,6 +337,29 @@ impl Families {
         );
     }
 
+    fn register_verify(&self, r: &mut Registry) {
+        r.register(
+            "last_verify_timestamp_seconds",
+            "When the last verification ended, in seconds since 1970",
+            self.last_verify.clone(),
+        );
+        r.register(
+            "verify_compared_bytes",
+            "Bytes that the last verification compared",
+            self.verify_compared.clone(),
+        );
+        r.register(
+            "verify_differing_bytes",
+            "Bytes that the last verification found in blocks that differed",
+            self.verify_differing.clone(),
+        );
+        r.register(
+            "verify_repaired_bytes",
+            "Bytes of those that the last verification repaired",
+            self.verify_repaired.clone(),
+        );
+    }
+
     fn set(&self, pair: &PairName, gauges: &PairGauges, now: Timestamp) {
         let labels = labels(pair);
         let flag = |family: &PerPair<Gauge>, on: bool| {
@@ -322,6 +377,16 @@ impl Families {
             let at = cut.as_duration().as_secs_f64();
             self.last_sync.get_or_create(&labels).set(at);
             self.lag_seconds.get_or_create(&labels).set(lag);
+        }
+        if let Some(verified) = &gauges.verified {
+            let at = verified.at.as_duration().as_secs_f64();
+            self.last_verify.get_or_create(&labels).set(at);
+            let bytes = |family: &PerPair<Gauge>, bytes: i64| {
+                family.get_or_create(&labels).set(bytes);
+            };
+            bytes(&self.verify_compared, verified.compared_bytes);
+            bytes(&self.verify_differing, verified.differing_bytes);
+            bytes(&self.verify_repaired, verified.repaired_bytes);
         }
         if let Some(site) = &gauges.primary {
             self.role.get_or_create(&role_labels(pair, site)).set(1);
@@ -367,6 +432,12 @@ mod tests {
             lag_bytes: 4096,
             primary: Some("east".into()),
             peer_up: true,
+            verified: Some(Verified {
+                at: now,
+                compared_bytes: 1 << 20,
+                differing_bytes: 8192,
+                repaired_bytes: 4096,
+            }),
             ..PairGauges::default()
         };
         metrics.set_pair(&pair, &gauges);
@@ -386,6 +457,10 @@ mod tests {
             format!("ferry_peer_up{labels} 1"),
             format!("ferry_out_of_sync{labels} 0"),
             format!("ferry_diverged{labels} 0"),
+            format!("ferry_last_verify_timestamp_seconds{labels} 1800000100.0"),
+            format!("ferry_verify_compared_bytes{labels} 1048576"),
+            format!("ferry_verify_differing_bytes{labels} 8192"),
+            format!("ferry_verify_repaired_bytes{labels} 4096"),
             format!("ferry_sync_bytes_total{labels} 1000"),
             format!("ferry_missed_intervals_total{labels} 1"),
             format!("ferry_sync_duration_seconds_count{labels} 1"),

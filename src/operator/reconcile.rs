@@ -8,13 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action as Requeue;
 use kube::{Api, ResourceExt};
 
-use crate::api::v1alpha1::MoversStatus;
+use crate::api::v1alpha1::{MoversStatus, VerificationStatus};
 use crate::api::{ReplicationPair, names};
 use crate::operator::apply::{self, Visit, apply};
 use crate::operator::build::PairRef;
 use crate::operator::context::Context;
 use crate::operator::decide::{self, Decision, absorb, decide};
-use crate::operator::metrics::PairGauges;
+use crate::operator::metrics::{PairGauges, Verified};
 use crate::operator::observe::{self, Observed, observe};
 use crate::operator::publish::{self, conditions, publish};
 use crate::operator::validate::{self, Settings, validate};
@@ -265,6 +265,16 @@ fn gauges(
             primary: status.primary.clone(),
             peer_up: decision.trouble.is_none(),
             diverged: status.sites.iter().any(|site| site.diverged),
+            verified: status.verification.as_ref().and_then(verified),
         },
     );
+}
+
+fn verified(status: &VerificationStatus) -> Option<Verified> {
+    Some(Verified {
+        at: status.last_time.as_ref()?.0,
+        compared_bytes: status.compared_bytes,
+        differing_bytes: status.differing_bytes,
+        repaired_bytes: status.repaired_bytes,
+    })
 }
