@@ -319,6 +319,10 @@ impl Families {
             "How long the last move of the primary role took",
             self.failover_duration.clone(),
         );
+        self.register_reconciles(r);
+    }
+
+    fn register_reconciles(&self, r: &mut Registry) {
         r.register(
             "reconciles",
             "Reconciles that ended",
