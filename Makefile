@@ -60,14 +60,14 @@ fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames
 		fuzz/corpus/$(TARGET) -- -max_total_time=$(SECONDS) -max_len=65536 -rss_limit_mb=1024
 
 stories: image up ## Run the user stories on the clusters (ONLY=name for one)
-	$(E2E) stories $(if $(ONLY),--only $(ONLY))
+	$(E2E) stories $(if $(ONLY),--only '$(ONLY)')
 
 bench-cluster: image up ## Measure cycles, switches and memory on the clusters, beside what users have today
 	$(E2E) measure
 
 bench: ## Measure Ferry beside its peers (ROUNDS=n LINES=a,b ONLY=a,b PROGRAM=file); needs root
 	RUSTFLAGS='-C target-feature=+crt-static' cargo bench --target $(HOST) --bench peers -- --rounds $(ROUNDS) \
-		$(if $(LINES),--lines $(LINES)) $(if $(ONLY),--only $(ONLY)) $(if $(PROGRAM),--program $(PROGRAM))
+		$(if $(LINES),--lines $(LINES)) $(if $(ONLY),--only '$(ONLY)') $(if $(PROGRAM),--program $(PROGRAM))
 
 lint: ## Check format, lints, chart and scripts
 	cargo fmt --check

@@ -15,6 +15,8 @@
 //! | What must hold? | `oracle`, `resent` |
 //! | Does it notice wrong rules? | `rules`, `twist` |
 
+#[cfg(test)]
+mod applier_tests;
 mod backups;
 #[cfg(test)]
 mod digest_faults;

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::journal::{Staging, StagingSpec};
@@ -321,10 +320,19 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// A device one of whose ranges never answers.
-struct Hanging {
-    inner: Arc<dyn BlockFile>,
-    from: u64,
+/// A device whose end never answers.
+pub(super) struct Hanging {
+    pub(super) inner: Arc<dyn BlockFile>,
+    /// The first byte that neither reads nor writes come back from.
+    pub(super) from: u64,
+}
+
+impl Hanging {
+    fn answers(&self, offset: u64) {
+        while offset >= self.from {
+            std::thread::park();
+        }
+    }
 }
 
 impl BlockFile for Hanging {
@@ -333,15 +341,12 @@ impl BlockFile for Hanging {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        if offset >= self.from {
-            loop {
-                std::thread::park();
-            }
-        }
+        self.answers(offset);
         self.inner.read_at(offset, buf)
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.answers(offset);
         self.inner.write_at(offset, data)
     }
 
@@ -427,53 +432,4 @@ fn a_list_that_does_not_ascend_fails_the_attempt() {
     let device = volume(&vec![1; MIB]);
     let reader = Reader::start(device, changes, None, CONFIG, clock());
     assert!(matches!(reader.next(STALL), Err(ReadError::Changes(_))));
-}
-
-/// Applying again after a crash in the middle gives the same image (C-8, the disk's part).
-#[test]
-fn applying_twice_or_after_half_of_it_gives_the_same_image() {
-    let image = written(4 * MIB, &[(0, MIB, 1), (2 * MIB, MIB, 2)]);
-    let source = volume(&image);
-    let size = image.len() as u64;
-    let reader = Reader::start(source, everything(0, size), None, CONFIG, clock());
-    let mut batches = Vec::new();
-    while let Some(read) = reader.next(STALL).unwrap() {
-        // A copy, because a batch that is kept keeps its slot.
-        batches.push(BatchData {
-            data: Bytes::copy_from_slice(&read.batch.data),
-            ..read.batch.clone()
-        });
-    }
-    for seed in 0..20 {
-        let disk = SimDisk::new(1 << 30, seed);
-        let file = disk.create("volume").unwrap();
-        file.write_at(0, &vec![9; 4 * MIB]).unwrap();
-        file.flush().unwrap();
-        disk.fail(Fault::once(Operation::Write, seed % 4));
-        let applier = Applier::start(file, 1);
-        let failed = batches.iter().any(|b| applier.push(b.clone()).is_err());
-        assert!(failed || applier.flush().is_err());
-        disk.crash();
-        let again = disk.open("volume").unwrap().unwrap();
-        let applier = Applier::start(again.clone(), 3);
-        for batch in &batches {
-            applier.push(batch.clone()).unwrap();
-        }
-        applier.flush().unwrap();
-        assert!(disk.durable("volume").unwrap() == image);
-    }
-}
-
-#[test]
-fn a_failed_flush_is_never_repeated_as_if_it_had_worked() {
-    let disk = SimDisk::new(1 << 30, 1);
-    let file = disk.create("volume").unwrap();
-    file.set_size(MIB as u64).unwrap();
-    disk.fail(Fault::once(Operation::Flush, 0));
-    let applier = Applier::start(file, 2);
-    assert!(applier.flush().is_err());
-    assert!(
-        applier.flush().is_err(),
-        "the second flush hid the first one's failure"
-    );
 }
