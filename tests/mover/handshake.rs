@@ -1,6 +1,7 @@
 //! Part H: the handshake, through real movers.
 
-use ferry::demo::shipment::Shipment;
+use ferry::demo::shipment::{CYCLE_WAIT, Shipment};
+use ferry::demo::site::RunningMover;
 use ferry::units::{Epoch, HandshakeMode, HandshakeRow, ImageState};
 use ferry::volume::digest::digest;
 use ferry::wire::control::{Activity, CycleOutcome, RefusalKind};
@@ -146,6 +147,7 @@ async fn h_6_a_returning_primary_is_held_until_consent_and_then_follows_by_diffe
             }
             other => panic!("consent {stale:?} let it through: {other:?}"),
         }
+        has_heard_of_the_refusal(&mut target).await;
         assert_eq!(
             digest(&world.east.volume()).unwrap(),
             before,
@@ -173,6 +175,18 @@ async fn h_6_a_returning_primary_is_held_until_consent_and_then_follows_by_diffe
     let followed = superblock(&world.east).await;
     assert!(!followed.diverged);
     assert_eq!(consistent(&followed), Some(point));
+}
+
+/// Waits until what the source has refused is over on the target too. The word is on its way still
+/// when the source shows that it has ended, and it ends the order to receive: one that comes before
+/// it is a repeat of that order, and ends with it. The operator pauses between two attempts with the
+/// same cut, and takes this failure for the target's own if it comes to it; the tests wait.
+async fn has_heard_of_the_refusal(target: &mut RunningMover) {
+    target
+        .driver
+        .wait_for(CYCLE_WAIT, |status| status.activity == Activity::Idle)
+        .await
+        .unwrap();
 }
 
 /// H-8: an ex-primary whose superblock is corrupt is held, never silently overwritten.
