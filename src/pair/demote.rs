@@ -110,10 +110,14 @@ mod tests {
     #[test]
     fn only_a_closed_and_committed_final_cut_is_a_clean_end() {
         let at = Point::new(1, 10);
-        let clean = demoted(&primary(), &order(Some(at), at)).unwrap();
+        let written = Record {
+            applied: Some(Point::new(1, 9)),
+            ..primary()
+        };
+        let clean = demoted(&written, &order(Some(at), at)).unwrap();
         assert_eq!(
-            (clean.image, clean.diverged),
-            (ImageState::Consistent(at), false)
+            (clean.applied, clean.image, clean.diverged),
+            (Some(at), ImageState::Consistent(at), false)
         );
         clean.check().unwrap();
         for (clean_at, promoted) in [
@@ -121,10 +125,6 @@ mod tests {
             (Some(Point::new(1, 11)), Point::new(1, 11)),
             (Some(at), Point::new(1, 9)),
         ] {
-            let written = Record {
-                applied: Some(Point::new(1, 9)),
-                ..primary()
-            };
             let held = demoted(&written, &order(clean_at, promoted)).unwrap();
             assert_eq!(
                 (held.applied, held.image, held.diverged),

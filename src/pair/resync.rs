@@ -329,6 +329,19 @@ mod tests {
     }
 
     #[test]
+    fn a_full_copy_is_explained_by_the_image_and_not_by_the_list() {
+        let at = Point::new(1, 5);
+        for list in [List::Delta { base: at }, List::Nothing, List::Allocated] {
+            let plan = plan(&means(HandshakeMode::Full, list, Some(at)));
+            assert!(
+                plan.rung.reason.contains("no image to build on"),
+                "{list:?}: {}",
+                plan.rung.reason
+            );
+        }
+    }
+
+    #[test]
     fn a_broken_list_falls_to_digests_and_says_why() {
         let log = means(
             HandshakeMode::Log,

@@ -197,6 +197,30 @@ fn a_sum_that_differs_is_never_sealed() {
     assert!(append(&mut staging, &batch(7, 1)).is_err());
 }
 
+/// A set that was made whole, and that nobody was told of, goes on where it stopped.
+#[test]
+fn a_log_whose_seal_is_taken_off_goes_on_behind_its_last_batch() {
+    let disk = SimDisk::new(CAPACITY, 1);
+    let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap();
+    append(&mut staging, &batch(0, 1)).unwrap();
+    let open = staging.len_bytes();
+    staging.unseal().unwrap();
+    assert_eq!(staging.len_bytes(), open, "there was no seal to take off");
+    staging.seal(staging.sum()).unwrap();
+    staging.unseal().unwrap();
+    assert_eq!((staging.sealed(), staging.len_bytes()), (None, open));
+    let batches = [batch(0, 1), batch(1, 1)];
+    finish(&disk, Some(Box::new(staging)), &batches);
+    let (found, whole, kept) = recover(&disk);
+    assert!(whole && kept == batches, "{kept:?}");
+    // The same after the mover was started anew in between.
+    let mut found = found.unwrap();
+    found.unseal().unwrap();
+    let longer = [batch(0, 1), batch(1, 1), batch(2, 1)];
+    finish(&disk, Some(found), &longer);
+    assert!(recover(&disk).1);
+}
+
 #[test]
 fn too_small_and_full_are_said_and_told_apart() {
     let disk = SimDisk::new(CAPACITY, 1);

@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use uuid::Uuid;
 
 use super::parts::{
-    Named, SIZE, Step, begin, demotion, event, hears, hello, order, orders, promotion, refused,
-    standby,
+    Named, SIZE, Step, begin, demotion, event, generation, hears, hello, order, orders, promotion,
+    refused, standby,
 };
 use super::words::{along, walk};
 use crate::pair::message::{Begin, Hello, Message};
+use crate::pair::promote::Promote;
 use crate::pair::side::{Event, Order, Side};
 use crate::pair::target;
 use crate::pair::{Action, Cause, Record, Refused};
@@ -219,6 +220,56 @@ fn a_promotion_is_void_once_its_epoch_is_given_away() {
             (known.image, side.promoting()),
             (ImageState::Consistent(at), None)
         );
+    }
+}
+
+/// Two operators that promote at once: the epoch is of the one whose order came first.
+#[test]
+fn a_promotion_is_not_replaced_by_another_to_the_same_epoch() {
+    let (mut side, _) = Side::open(Some(standby(ImageState::Consistent(Point::new(2, 5)))));
+    side.order(Order::Promote(promotion(3))).unwrap();
+    let other = Promote {
+        generation: generation(9),
+        ..promotion(3)
+    };
+    let refused = side.order(Order::Promote(other)).unwrap_err();
+    assert_eq!(refused.cause, Cause::OutOfOrder);
+    side.on(SIZE, Event::Target(target::Event::Dropped));
+    let newest = side.record().unwrap().lineage.last().unwrap().generation;
+    assert_eq!(newest, generation(3));
+}
+
+/// A diverged side that has followed by consent is an ordinary standby afterwards, and can be promoted.
+#[test]
+fn a_diverged_side_that_has_followed_is_diverged_no_more() {
+    let cut = Point::new(2, 6);
+    let diverged = Record {
+        diverged: true,
+        never_writable: false,
+        ..standby(ImageState::Inconsistent)
+    };
+    for mode in [HandshakeMode::Bitmap, HandshakeMode::Full] {
+        let (mut side, _) = Side::open(Some(diverged.clone()));
+        assert!(side.order(Order::Promote(promotion(3))).is_err());
+        side.order(Order::Receive(cut)).unwrap();
+        let begin = Begin {
+            consent: Some(Epoch(2)),
+            ..begin(cut, mode, None)
+        };
+        for event in [
+            target::Event::Peer(Message::Hello(hello(cut))),
+            target::Event::Peer(Message::Begin(begin)),
+            target::Event::Opened { from: 0 },
+            target::Event::Peer(Message::End),
+            target::Event::Sealed,
+            target::Event::Written,
+        ] {
+            side.on(SIZE, Event::Target(event));
+        }
+        side.order(Order::Commit(cut)).unwrap();
+        let known = side.record().unwrap();
+        assert_eq!((known.diverged, known.head()), (false, Some(cut)));
+        side.order(Order::Promote(promotion(3))).unwrap();
     }
 }
 
