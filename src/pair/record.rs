@@ -16,7 +16,9 @@ pub struct Record {
     pub lineage: Lineage,
     /// Standby: the committed point. Primary: the newest cut that both sides hold.
     pub committed: Option<Point>,
-    /// Standby: the newest cut that is wholly on the volume; never behind `committed`.
+    /// Standby: the newest cut that is wholly on the volume; never behind `committed`. Primary: the
+    /// newest cut that was ordered to be shipped, so that no number is used twice, whoever else has
+    /// forgotten it.
     pub applied: Option<Point>,
     /// What the image is worth.
     pub image: ImageState,

@@ -162,8 +162,14 @@ impl Source {
             }
             None => {}
         }
-        self.go(State::Dialing(ship));
-        Ok(vec![Action::Phase(CyclePhase::Handshake), Action::Dial])
+        self.go(State::Dialing(ship.clone()));
+        let mut actions = vec![Action::Phase(CyclePhase::Handshake), Action::Dial];
+        if record.applied.is_none_or(|it| it.seq < ship.cycle.seq) {
+            let mut noted = record.clone();
+            noted.applied = Some(ship.cycle);
+            actions.insert(0, Action::Persist(Box::new(noted)));
+        }
+        Ok(actions)
     }
 
     /// Takes in what has happened.

@@ -4,9 +4,10 @@ use rand::Rng;
 
 use crate::pair::side::Order;
 use crate::pair::{Cause, Outcome, Refused};
+use crate::seam::Disk;
 use crate::sim::operator::{ATTEMPTS_MAX, Cycle, Phase};
 use crate::sim::rules::Wrong;
-use crate::sim::world::{Device, Given, World};
+use crate::sim::world::{Device, Given, META_BYTES, World};
 use crate::units::Point;
 
 impl World {
@@ -105,7 +106,12 @@ impl World {
         self.story
             .tell(self.now, 2, || format!("{point} is committed"));
         self.oracle.committed();
-        self.sites[standby].damaged = false;
+        let site = &mut self.sites[standby];
+        site.damaged = false;
+        site.full = site
+            .meta
+            .free_bytes()
+            .is_ok_and(|free| free < META_BYTES / 2);
     }
 
     /// A mover that can't use its superblock is started anew.

@@ -45,6 +45,7 @@ enum Kind {
     Clock,
     Repeat,
     OperatorRestart,
+    StatusWiped,
     Backup,
     Grow,
     Planned,
@@ -53,7 +54,7 @@ enum Kind {
     Heal,
 }
 
-const ALL: [Kind; 21] = [
+const ALL: [Kind; 22] = [
     Kind::Kill,
     Kind::Power,
     Kind::Cut,
@@ -69,6 +70,7 @@ const ALL: [Kind; 21] = [
     Kind::Clock,
     Kind::Repeat,
     Kind::OperatorRestart,
+    Kind::StatusWiped,
     Kind::Backup,
     Kind::Grow,
     Kind::Planned,
@@ -192,6 +194,8 @@ impl World {
                 }
                 self.operator.careless = self.chance(2);
             }
+            Kind::StatusWiped if self.operator.switch.is_some() => {}
+            Kind::StatusWiped => self.operator.forget(),
             Kind::Backup => self.backup(at),
             Kind::Grow => self.grow(),
             Kind::Planned | Kind::Forced => self.wish(kind == Kind::Forced),
@@ -206,8 +210,7 @@ impl World {
 
     /// Everything works again; what is lost stays lost.
     pub(super) fn heal(&mut self) {
-        for site in &mut self.sites {
-            site.full = false;
+        for site in &self.sites {
             site.meta.heal();
             site.volume.disk.heal();
             site.meta.set_capacity(META_BYTES);

@@ -16,7 +16,7 @@ use crate::sim::rules::Wrong;
 use crate::sim::ship::Blocks;
 use crate::sim::verify::Verifying;
 use crate::sim::world::{Device, Given, World};
-use crate::units::{Epoch, Generation, PairId, Point, Role, Seq};
+use crate::units::{Epoch, Generation, ImageState, PairId, Point, Role, Seq};
 
 /// How often one cut is tried.
 pub(super) const ATTEMPTS_MAX: u32 = 5;
@@ -82,6 +82,8 @@ pub(super) struct Operator {
     pub(super) failed: bool,
     /// Nobody is primary in the newest epoch that is known.
     pub(super) leaderless: bool,
+    /// The pair's status is lost: nothing is known before both movers have said what they know.
+    pub(super) forgotten: bool,
     pub(super) verifying: Option<Verifying>,
     /// It ships to a side that it ought to hold: the mover has to refuse by itself.
     pub(super) careless: bool,
@@ -105,9 +107,33 @@ impl Operator {
             piece: [1, 1, 4][random.random_range(0..3)],
             failed: false,
             leaderless: false,
+            forgotten: false,
             verifying: None,
             careless: false,
         }
+    }
+
+    /// The status is wiped. What people have written in the spec stays, and what the driver is like.
+    pub(super) fn forget(&mut self) {
+        *self = Operator {
+            seed: self.seed,
+            primary: self.primary,
+            epoch: self.epoch,
+            committed: None,
+            last_seq: 0,
+            cycle: None,
+            switch: None,
+            consent: self.consent,
+            diverged: [false; 2],
+            next_cycle: 0,
+            piece: self.piece,
+            list: None,
+            failed: false,
+            leaderless: false,
+            forgotten: true,
+            verifying: None,
+            careless: false,
+        };
     }
 
     /// The identity of an epoch.
@@ -120,7 +146,7 @@ impl Operator {
 impl World {
     /// One visit.
     pub(super) fn operate(&mut self, faulty: bool) {
-        if !self.begun() || !self.adopt() {
+        if !self.begun() || !self.remember() || !self.adopt() {
             return;
         }
         if self.recall_old_primary() {
@@ -162,6 +188,47 @@ impl World {
             return false;
         }
         true
+    }
+
+    /// Whether the status is there. One that was wiped is made anew from what both movers say, and the
+    /// highest number that was ever used from the snapshots too.
+    fn remember(&mut self) -> bool {
+        if !self.operator.forgotten {
+            return true;
+        }
+        for at in 0..2 {
+            let running = self.sites[at].process.as_ref().map(|(device, _)| *device);
+            if !self.want(at, running.unwrap_or(Device::None)) {
+                self.renew_stuck(at);
+            }
+        }
+        if self.report(0).is_none() || self.report(1).is_none() {
+            return false;
+        }
+        self.operator.last_seq = self.highest_known();
+        self.operator.forgotten = false;
+        true
+    }
+
+    /// The highest number that snapshots, devices and movers know of.
+    fn highest_known(&self) -> u64 {
+        let cuts = self.sites.iter().flat_map(|site| {
+            let read = match site.process {
+                Some((Device::Cut(point), _)) => Some(point),
+                _ => None,
+            };
+            site.volume.snapshots.keys().copied().chain(read)
+        });
+        let told = (0..2).filter_map(|at| self.report(at)).flat_map(|report| {
+            let whole = match report.image {
+                ImageState::Consistent(point) | ImageState::Redo(point) => Some(point),
+                ImageState::None | ImageState::Inconsistent => None,
+            };
+            [report.committed, report.applied, whole]
+                .into_iter()
+                .flatten()
+        });
+        cuts.chain(told).map(|point| point.seq.0).max().unwrap_or(0)
     }
 
     /// Whether anything is under way.

@@ -47,6 +47,8 @@ pub(super) struct Oracle {
     rotten: [BTreeSet<u64>; 2],
     /// What is being sent.
     pub(super) sent: Option<Sent>,
+    /// The cut of which anything may be sent again, for a good reason.
+    pub(super) excused: Option<Point>,
     /// A cut was committed, and no side was put back since: both have a snapshot of one cut.
     in_common: bool,
     /// The snapshots that are known to be what was cut.
@@ -68,6 +70,7 @@ impl Oracle {
             verified: 0,
             rotten: Default::default(),
             sent: None,
+            excused: None,
             in_common: false,
             proved: Default::default(),
         }

@@ -32,9 +32,7 @@ impl World {
     /// The standby may have lost what it had staged, or the primary may find other changes from now
     /// on, for a good reason.
     pub(super) fn staged_may_be_lost(&mut self) {
-        if let Some(sent) = &mut self.oracle.sent {
-            sent.excused = true;
-        }
+        self.oracle.excused = self.operator.cycle.map(|cycle| cycle.point);
     }
 
     /// Follows what the primary sends.
@@ -66,6 +64,7 @@ impl World {
         // has no room for. And an end that overtakes the last batch is the end of something else.
         let full = self.sites[1 - self.operator.primary].full;
         sent.excused |= shipment.fell || full || std::mem::take(&mut self.net.overtaken);
+        sent.excused |= self.oracle.excused == Some(id.cycle);
         if again > 2 * WINDOW + BATCH_BYTES && !sent.excused {
             return Err(format!("{again} bytes of {} are sent again", id.cycle));
         }

@@ -52,7 +52,7 @@ pub(super) struct Site {
     pub(super) open: bool,
     /// Something on the metadata volume was damaged since the last commit here.
     pub(super) damaged: bool,
-    /// There is hardly any room on the metadata volume.
+    /// There was hardly any room on the metadata volume since the last commit here.
     pub(super) full: bool,
 }
 

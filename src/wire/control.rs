@@ -332,6 +332,7 @@ pub struct SuperblockReport {
     /// Standby: the committed point. Primary: the newest point known to be committed at the peer.
     pub committed: Option<Point>,
     /// Standby: the newest cut that is wholly on the volume; from `committed` to one cycle ahead.
+    /// Primary: the newest cut that was ordered to be shipped.
     pub applied: Option<Point>,
     /// What the image is worth. A primary's is what it was when it was promoted.
     pub image: ImageState,

@@ -9,7 +9,7 @@ use crate::api::v1alpha1::{CycleStatus, ReplicationPairStatus, WaitStatus};
 use crate::operator::decide::{Action, Device};
 use crate::operator::observe::{Observed, SiteView, Timeline};
 use crate::operator::validate::{Problem, Settings};
-use crate::units::{Epoch, Point, Seq, SiteName};
+use crate::units::{Epoch, ImageState, Point, Seq, SiteName};
 use crate::wire::control::MoverStatus;
 
 /// The outcome of a visit's thinking.
@@ -208,14 +208,19 @@ impl<'a> Draft<'a> {
                 .lineage
                 .last()
                 .map(|entry| entry.start.0.saturating_sub(1));
-            let points = [report.committed, report.applied].into_iter().flatten();
+            let whole = match report.image {
+                ImageState::Consistent(point) | ImageState::Redo(point) => Some(point),
+                ImageState::None | ImageState::Inconsistent => None,
+            };
+            let points = [report.committed, report.applied, whole];
+            let points = points.into_iter().flatten();
             points.map(|point| point.seq.0).chain(start)
         });
-        let cut = self
-            .o
-            .sites
-            .iter()
-            .flat_map(|s| s.cuts.iter().map(|cut| cut.point.seq.0));
+        let cut = self.o.sites.iter().flat_map(|s| {
+            let claims = s.source_claims.iter().map(|claim| claim.point);
+            s.cuts.iter().map(|cut| cut.point).chain(claims)
+        });
+        let cut = cut.map(|point| point.seq.0);
         let switch = self
             .status
             .switch

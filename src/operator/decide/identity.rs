@@ -67,6 +67,9 @@ fn recover(d: &mut Draft<'_>) -> bool {
     if !adopt(d) {
         return false;
     }
+    // Snapshots that nothing needs now are deleted before the next cut is made, and with them goes the
+    // knowledge of their numbers.
+    d.status.last_seq = i64::try_from(d.highest_seq().0).ok();
     if d.epoch() > Epoch::FIRST {
         switch::resume_after_loss(d);
     }

@@ -1,6 +1,8 @@
 //! Sides that were away, went back in time, or were left in the middle of something: the pair goes on by
 //! itself, and says what it can't do.
 
+use std::collections::BTreeSet;
+
 use super::world::{SPEC, World, epoch};
 use crate::api::v1alpha1::{PointStatus, Promotion, PromotionKind, Resolution};
 use crate::operator::decide::{Action, Device, ShipPlan};
@@ -311,4 +313,39 @@ fn a_cycle_of_an_epoch_that_is_not_the_pairs_is_given_up() {
     world.settle();
     assert_eq!(world.committed().unwrap().epoch, Epoch(1));
     assert!(world.committed() > Some(Point::new(1, 1)));
+}
+
+/// Points that were cut at east.
+fn cut_at_east(log: &[Action]) -> BTreeSet<Point> {
+    let cuts = log.iter().filter_map(|action| match action {
+        Action::Cut(wish) if wish.site.as_str() == "east" => Some(wish.point),
+        _ => None,
+    });
+    cuts.collect()
+}
+
+/// SYS-4: two cuts of one number would be taken for one another.
+#[test]
+fn sys_4_a_number_is_used_once_though_the_status_is_wiped_after_its_cycle_was_given_up() {
+    let mut world = baseline();
+    world.ship_failures = 40;
+    for _ in 0..20 {
+        world.pass(60);
+        world.settle();
+    }
+    assert_eq!(world.committed(), Some(Point::new(1, 1)));
+    let wiped_at = world.log.len();
+    assert!(cut_at_east(&world.log).len() > 2, "no cycle was given up");
+    world.pair.status = None;
+    world.ship_failures = 0;
+    for _ in 0..3 {
+        world.pass(600);
+        world.settle();
+    }
+    let (before, after) = world.log.split_at(wiped_at);
+    let (before, after) = (cut_at_east(before), cut_at_east(after));
+    assert!(
+        !after.is_empty() && before.is_disjoint(&after),
+        "{before:?}, {after:?}"
+    );
 }

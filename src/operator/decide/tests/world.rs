@@ -108,6 +108,14 @@ fn claim(name: &str, volume: &str, mode: VolumeMode) -> Claim {
     }
 }
 
+impl Side {
+    fn begin_shipping(&mut self, cycle: Point) {
+        self.activity = Activity::Shipping(cycle);
+        // The number of the cut is recorded before any of it is shipped.
+        self.disk.as_mut().unwrap().applied = Some(cycle);
+    }
+}
+
 impl World {
     pub fn new(spec: &str) -> World {
         let side = Side {
@@ -296,7 +304,7 @@ impl World {
             }
             Action::Order { site, request } => self.order(&site, request),
             Action::Ship(plan) => {
-                self.side(plan.source.as_str()).activity = Activity::Shipping(plan.cycle);
+                self.side(plan.source.as_str()).begin_shipping(plan.cycle);
                 self.report(Report::Fed(plan.cycle));
             }
             Action::Verify(plan) => self.compare(&plan),
