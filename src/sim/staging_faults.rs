@@ -329,6 +329,83 @@ fn a_checkpoint_says_how_far_the_log_is_durable() {
     assert!(disk.durable("staging").is_none());
 }
 
+/// Changes the header of the log that is there, and its checksum with it where `summed`.
+fn change_header(disk: &SimDisk, summed: bool, change: impl Fn(&mut [u8])) {
+    let mut header = disk.durable("staging").unwrap()[..4096].to_vec();
+    change(&mut header);
+    if summed {
+        header[12..16].fill(0);
+        let crc = crc32c::crc32c(&header);
+        header[12..16].copy_from_slice(&crc.to_le_bytes());
+    }
+    let file = Disk::open(disk, "staging").unwrap().unwrap();
+    file.write_at(0, &header).unwrap();
+    file.flush().unwrap();
+}
+
+/// Every part of the header counts by itself: each of these differs from one that passes in one thing.
+#[test]
+fn a_header_that_is_wrong_in_one_part_makes_no_log() {
+    type Change = fn(&mut [u8]);
+    let changes: [(&str, bool, Change, bool); 6] = [
+        ("nothing", true, |_| {}, true),
+        ("the magic", true, |header| header[0] ^= 1, false),
+        ("the checksum", false, |header| header[12] ^= 1, false),
+        ("what is not used", false, |header| header[4095] ^= 1, false),
+        ("the length", true, |header| header[25] = 0xff, false),
+        ("the content", true, |header| header[24] = 1, false),
+    ];
+    for (what, summed, change, whole) in changes {
+        let disk = SimDisk::new(CAPACITY, 1);
+        assert!(write(&disk, &[batch(0, 1)], 1).1);
+        change_header(&disk, summed, change);
+        assert_eq!(recover(&disk).1, whole, "{what}");
+        assert_eq!(disk.durable("staging").is_some(), whole, "{what}");
+    }
+}
+
+/// A whole record of an earlier log, in the very place where the next one of this log would be, is no
+/// record of this log.
+#[test]
+fn a_record_of_another_log_is_not_taken_for_one_of_this() {
+    let disk = SimDisk::new(CAPACITY, 1);
+    let log_of = |count| {
+        let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap();
+        for number in 0..count {
+            append(&mut staging, &batch(number, 1)).unwrap();
+        }
+        staging.checkpoint().run().unwrap();
+        staging.len_bytes()
+    };
+    log_of(2);
+    let earlier = disk.durable("staging").unwrap();
+    let end = log_of(1);
+    let file = Disk::open(&disk, "staging").unwrap().unwrap();
+    file.write_at(end, &earlier[usize::try_from(end).unwrap()..])
+        .unwrap();
+    file.flush().unwrap();
+    assert_eq!(recover(&disk).2, [batch(0, 1)]);
+}
+
+/// A flush need not record a new size with each batch, and other files still find room.
+#[test]
+fn an_eighth_of_what_is_free_is_reserved_ahead_and_never_past_the_limit() {
+    let reserved = |capacity, limit| {
+        let disk = SimDisk::new(capacity, 1);
+        let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), limit).unwrap();
+        append(&mut staging, &batch(0, 1)).unwrap();
+        let file = Disk::open(&disk, "staging").unwrap().unwrap();
+        (file.size(), staging.len_bytes())
+    };
+    let (size, used) = reserved(80 << 10, LIMIT);
+    let eighth = ((80 << 10) - 4096) / 8;
+    assert!(
+        (used + eighth - 8..=used + eighth).contains(&size),
+        "{size}"
+    );
+    assert_eq!(reserved(CAPACITY, 20_000).0, 20_000, "past its limit");
+}
+
 /// A file that is shorter than a header, or of a version to come.
 #[test]
 fn what_is_no_log_is_dropped_and_what_is_newer_is_left_alone() {
@@ -341,14 +418,7 @@ fn what_is_no_log_is_dropped_and_what_is_newer_is_left_alone() {
         assert!(disk.durable("staging").is_none(), "{len} bytes were kept");
     }
     write(&disk, &[batch(0, 1)], 1);
-    let mut header = disk.durable("staging").unwrap()[..4096].to_vec();
-    header[8] += 1;
-    header[12..16].fill(0);
-    let crc = crc32c::crc32c(&header);
-    header[12..16].copy_from_slice(&crc.to_le_bytes());
-    let file = Disk::open(&disk, "staging").unwrap().unwrap();
-    file.write_at(0, &header).unwrap();
-    file.flush().unwrap();
+    change_header(&disk, true, |header| header[8] += 1);
     let shared = Arc::new(disk.clone());
     let outcome = Staging::recover(shared, LIMIT, None, &mut |_, _| Ok(()));
     assert!(matches!(

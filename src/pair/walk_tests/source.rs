@@ -5,16 +5,17 @@ use std::fmt::Write as _;
 use uuid::Uuid;
 
 use super::parts::{
-    Named, SIZE, begin, hello, lineage, order, orders, primary, refused, ship, ships, standby,
+    Named, SIZE, begin, generation, hello, lineage, order, orders, primary, refused, ship, ships,
+    standby,
 };
 use super::words::{along, walk};
 use crate::pair::handshake::Superblock;
 use crate::pair::message::{Greeting, Message};
 use crate::pair::resync::List;
-use crate::pair::side::{Order, Side};
+use crate::pair::side::{self, Order, Side};
 use crate::pair::source::{Event, Ship};
-use crate::pair::{Cause, Record};
-use crate::units::{Epoch, Generation, HandshakeMode, ImageState, PairId, Point};
+use crate::pair::{Action, Cause, Record};
+use crate::units::{Epoch, Generation, HandshakeMode, ImageState, Lineage, PairId, Point, Seq};
 
 const CUT: Point = Point {
     epoch: Epoch(2),
@@ -213,4 +214,34 @@ fn the_committed_cut_is_the_oldest_that_is_shipped() {
         let order = Order::Ship(ship(Point::new(2, seq)));
         assert_eq!(side.order(order).is_ok(), taken, "cut 2.{seq}");
     }
+}
+
+/// A full copy replaces everything: it counts from nothing, even where the standby has a whole image.
+#[test]
+fn a_full_copy_counts_from_nothing() {
+    let foreign = Record {
+        lineage: Lineage::starting(Epoch(2), generation(9), Seq(1)),
+        ..at(2, 5)
+    };
+    let consented = Ship {
+        consent: Some(Epoch(2)),
+        ..ship(CUT)
+    };
+    let (mut side, _) = Side::open(Some(primary()));
+    side.order(Order::Ship(consented)).unwrap();
+    let mut begun = Vec::new();
+    for event in [
+        Event::Connected,
+        Event::Peer(Message::Greeting(Greeting {
+            superblock: known(foreign),
+            size: SIZE,
+        })),
+    ] {
+        for action in side.on(SIZE, side::Event::Source(event)) {
+            if let Action::Send(Message::Begin(begin)) = action {
+                begun.push((begin.decision.mode, begin.base));
+            }
+        }
+    }
+    assert_eq!(begun, [(HandshakeMode::Full, None)]);
 }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use uuid::Uuid;
 
 use super::parts::{
-    Named, SIZE, Step, begin, demotion, event, generation, hears, hello, order, orders, promotion,
-    refused, standby,
+    Named, SIZE, Step, begin, demotion, event, generation, hears, hello, lineage, order, orders,
+    promotion, refused, standby,
 };
 use super::words::{along, walk};
 use crate::pair::message::{Begin, Hello, Message};
@@ -14,7 +14,7 @@ use crate::pair::promote::Promote;
 use crate::pair::side::{Event, Order, Side};
 use crate::pair::target;
 use crate::pair::{Action, Cause, Record, Refused};
-use crate::units::{Epoch, HandshakeMode, ImageState, PairId, Point, Role};
+use crate::units::{Epoch, HandshakeMode, ImageState, Lineage, PairId, Point, Role, Seq};
 
 /// What can happen to a target that is to get 2.6.
 fn target_events() -> Vec<Named> {
@@ -239,6 +239,45 @@ fn a_promotion_is_not_replaced_by_another_to_the_same_epoch() {
     assert_eq!(newest, generation(3));
 }
 
+/// Takes a whole cycle, from the order to the end.
+fn takes(side: &mut Side, begin: Begin) {
+    let cut = begin.cycle;
+    side.order(Order::Receive(cut)).unwrap();
+    for event in [
+        target::Event::Peer(Message::Hello(hello(cut))),
+        target::Event::Peer(Message::Begin(begin)),
+        target::Event::Opened { from: 0 },
+        target::Event::Peer(Message::End),
+        target::Event::Sealed,
+        target::Event::Written,
+    ] {
+        side.on(SIZE, Event::Target(event));
+    }
+    side.order(Order::Commit(cut)).unwrap();
+}
+
+/// The history of a cut comes with it: by it the next promotion is counted, and the next standby judged.
+#[test]
+fn a_target_has_the_history_of_what_it_took() {
+    let (at, cut) = (Point::new(1, 3), Point::new(2, 6));
+    let older = Record {
+        epoch: Epoch(1),
+        lineage: Lineage::starting(Epoch(1), generation(1), Seq(1)),
+        ..standby(ImageState::Consistent(at))
+    };
+    let blank = standby(ImageState::None);
+    for (record, begin) in [
+        (older, begin(cut, HandshakeMode::Log, Some(at))),
+        (blank, begin(cut, HandshakeMode::Full, None)),
+    ] {
+        assert_ne!(record.lineage, lineage());
+        let (mut side, _) = Side::open(Some(record));
+        takes(&mut side, begin);
+        let known = side.record().unwrap();
+        assert_eq!((known.head(), &known.lineage), (Some(cut), &lineage()));
+    }
+}
+
 /// A diverged side that has followed by consent is an ordinary standby afterwards, and can be promoted.
 #[test]
 fn a_diverged_side_that_has_followed_is_diverged_no_more() {
@@ -251,22 +290,11 @@ fn a_diverged_side_that_has_followed_is_diverged_no_more() {
     for mode in [HandshakeMode::Bitmap, HandshakeMode::Full] {
         let (mut side, _) = Side::open(Some(diverged.clone()));
         assert!(side.order(Order::Promote(promotion(3))).is_err());
-        side.order(Order::Receive(cut)).unwrap();
         let begin = Begin {
             consent: Some(Epoch(2)),
             ..begin(cut, mode, None)
         };
-        for event in [
-            target::Event::Peer(Message::Hello(hello(cut))),
-            target::Event::Peer(Message::Begin(begin)),
-            target::Event::Opened { from: 0 },
-            target::Event::Peer(Message::End),
-            target::Event::Sealed,
-            target::Event::Written,
-        ] {
-            side.on(SIZE, Event::Target(event));
-        }
-        side.order(Order::Commit(cut)).unwrap();
+        takes(&mut side, begin);
         let known = side.record().unwrap();
         assert_eq!((known.diverged, known.head()), (false, Some(cut)));
         side.order(Order::Promote(promotion(3))).unwrap();
