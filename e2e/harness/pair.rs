@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use ferry::api::v1alpha1::{FinishedCycle, ReplicationPair, ReplicationPairStatus};
+use ferry::api::v1alpha1::{
+    FinishedCycle, ReplicationPair, ReplicationPairStatus, UnchangedStatus,
+};
 use ferry::api::{conditions, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Api;
@@ -196,7 +198,8 @@ impl<'a> Pair<'a> {
         Ok(seqs.into_iter().flatten().map(|p| p.seq).max().unwrap_or(0))
     }
 
-    /// Waits until a cut above `seq` is committed.
+    /// Waits until a cut above `seq` is committed, or is found to equal the committed point; then the
+    /// rung is `Unchanged`, and the point is the committed one.
     ///
     /// # Errors
     /// When it takes longer than [`CYCLE_LIMIT`].
@@ -205,6 +208,9 @@ impl<'a> Pair<'a> {
             &format!("a cut above {seq} to be committed"),
             CYCLE_LIMIT,
             |s| {
+                if s.unchanged_cut().is_some_and(|cut| cut.seq > seq) {
+                    return s.unchanged.as_ref().map(unchanged);
+                }
                 let point = s.committed_point.as_ref().filter(|p| p.seq > seq)?;
                 s.last_cycle.clone().filter(|c| c.point == point.label)
             },
@@ -296,6 +302,17 @@ impl<'a> Pair<'a> {
             seq.parse().context("sequence number")?,
         );
         Ok(names::snapshot(&self.name, site, point))
+    }
+}
+
+/// A cycle that ended without movers, as one that was committed.
+fn unchanged(status: &UnchangedStatus) -> FinishedCycle {
+    FinishedCycle {
+        point: status.since.clone(),
+        rung: "Unchanged".into(),
+        total_ms: status.total_ms,
+        snapshot_ms: status.snapshot_ms,
+        ..FinishedCycle::default()
     }
 }
 

@@ -12,7 +12,7 @@ use kube::Api;
 use serde_json::json;
 
 use super::Story;
-use crate::harness::{Pair, Scene, Wish, content, writer};
+use crate::harness::{Look, Pair, Scene, Wish, content, memory, secs, until, writer};
 
 /// The story.
 #[must_use]
@@ -65,17 +65,30 @@ async fn run(scene: &Scene) -> Result<()> {
     );
     content::same_at(&pair, &cycle.point).await?;
     scene.say("baseline and cycle are equal at both sites");
+    no_movers(scene).await?;
     let idle = pair.sync().await?;
     ensure!(
-        idle.data_bytes == 0 && idle.zero_bytes == 0,
+        idle.rung == "Unchanged" && idle.point == cycle.point,
         "an idle volume has changed: {idle:?}"
     );
+    // One that was started would take longer to end than this takes to look.
+    let movers = memory::movers(&scene.lab, &scene.namespace).await;
+    ensure!(movers.is_empty(), "movers ran for nothing: {movers:?}");
     content::same_at(&pair, &idle.point).await?;
     scene.say(&format!(
-        "nothing changed: committed in {} ms with no data",
+        "nothing changed: known in {} ms without a mover",
         idle.total_ms
     ));
     switch(scene, &pair).await
+}
+
+/// Waits until the movers of the cycle before have ended.
+async fn no_movers(scene: &Scene) -> Result<()> {
+    until("the movers to end", secs(60), || async {
+        let movers = memory::movers(&scene.lab, &scene.namespace).await;
+        Ok(Look::<()>::when(movers.is_empty(), format!("{movers:?}")))
+    })
+    .await
 }
 
 async fn switch(scene: &Scene, pair: &Pair<'_>) -> Result<()> {

@@ -271,7 +271,12 @@ fn promoted(d: &mut Draft<'_>, switch: &SwitchStatus, point: Point) {
 /// What a forced promotion of `point` gives up, as far as it can be known in mode Snapshot.
 #[must_use]
 pub fn loss(d: &Draft<'_>, point: Point, committed: Option<&PointStatus>) -> String {
-    let cut_at: Option<Timestamp> = committed
+    // What was found to be equal to it later was not lost either.
+    let unchanged = d.status.unchanged_cut();
+    let equal = unchanged.filter(|_| d.committed() == Some(point));
+    let point = equal.map_or(point, PointStatus::point);
+    let cut_at: Option<Timestamp> = equal
+        .or(committed)
         .and_then(|known| known.cut_at.as_ref())
         .map(|time| time.0);
     let since = match cut_at {

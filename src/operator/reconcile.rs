@@ -247,10 +247,7 @@ fn gauges(
     decision: &Decision,
 ) {
     let status = &decision.status;
-    let cut = status
-        .committed_point
-        .as_ref()
-        .and_then(|point| point.cut_at.as_ref());
+    let cut = status.standby_as_of();
     let age = cut.map(|cut| observed.now.duration_since(cut.0));
     let left = status.cycle.as_ref().map_or(0, |cycle| {
         cycle.planned_bytes.saturating_sub(cycle.done_bytes)

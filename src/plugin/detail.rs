@@ -69,6 +69,9 @@ fn roles(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
         "Committed",
         &committed(status.committed_point.as_ref(), now),
     );
+    if let Some(cut) = status.unchanged_cut() {
+        page.line("", &unchanged(cut, now));
+    }
 }
 
 fn cycles(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
@@ -164,6 +167,15 @@ fn committed(point: Option<&PointStatus>, now: Timestamp) -> String {
         }
         None => point.label.clone(),
     }
+}
+
+fn unchanged(cut: &PointStatus, now: Timestamp) -> String {
+    let age = cut.cut_at.as_ref().map(|at| human::age(at, now));
+    format!(
+        "nothing had changed at the primary {} ago (cut {})",
+        age.unwrap_or_else(|| "some time".into()),
+        cut.label
+    )
 }
 
 /// The running cycle as one sentence: phase, share, rate and what is left.

@@ -49,6 +49,7 @@ pub(super) fn text(
     point: &PointStatus,
     now: Timestamp,
 ) -> String {
+    let as_of = pair.status.as_ref().and_then(|s| s.standby_as_of());
     let head = format!(
         "FORCED promotion of {}/{}: {} becomes primary (epoch {} to {}).",
         pair.namespace().unwrap_or_default(),
@@ -61,7 +62,7 @@ pub(super) fn text(
     let mut bullet = |words: String| {
         text.push_str(&format!("  - {}\n", human::wrap(&words, WIDTH, 4)));
     };
-    bullet(match &point.cut_at {
+    bullet(match as_of {
         Some(cut) => format!(
             "The application will see its data as of {}, point {}: {} ago.",
             human::moment(cut),
@@ -73,7 +74,7 @@ pub(super) fn text(
             point.label
         ),
     });
-    bullet(match &point.cut_at {
+    bullet(match as_of {
         Some(cut) => format!(
             "Everything written at {} after that is LOST from the live copy: {} seconds of writes \
              until now.",

@@ -63,6 +63,15 @@ fn stage(pair: &ReplicationPair, trigger: &str, goal: &Cell<Option<i64>>) -> Sta
             output::reference(&pair.name_any()),
             point.label
         )),
+        (Some(point), Some(wanted))
+            if status.unchanged_cut().is_some_and(|cut| cut.seq >= wanted) =>
+        {
+            Stage::Done(format!(
+                "{} nothing has changed since {}, which is committed",
+                output::reference(&pair.name_any()),
+                point.label
+            ))
+        }
         _ => Stage::Going(match (&status.cycle, &status.waiting) {
             (Some(cycle), _) => detail::running(cycle, Timestamp::now()),
             (None, Some(wait)) => format!("waiting for {}", wait.what),
@@ -80,6 +89,7 @@ fn newest_cut(status: &ReplicationPairStatus) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::v1alpha1::UnchangedStatus;
     use crate::plugin::sample;
 
     #[test]
@@ -93,6 +103,26 @@ mod tests {
         assert_eq!(goal.get(), Some(43));
         let status = pair.status.as_mut().unwrap();
         status.committed_point = status.last_cut.clone();
+        assert!(matches!(stage(&pair, "now", &goal), Stage::Done(_)));
+    }
+
+    #[test]
+    fn a_cut_in_which_nothing_had_changed_ends_the_wait() {
+        let mut pair = sample::shipping();
+        let goal = Cell::new(None);
+        let status = pair.status.as_mut().unwrap();
+        status.last_sync_trigger = Some("now".into());
+        let mut unchanged = UnchangedStatus {
+            point: status.last_cut.clone().unwrap(),
+            since: "of another committed point".into(),
+            total_ms: 2000,
+            snapshot_ms: 1700,
+        };
+        status.unchanged = Some(unchanged.clone());
+        assert!(matches!(stage(&pair, "now", &goal), Stage::Going(_)));
+        let status = pair.status.as_mut().unwrap();
+        unchanged.since = status.committed_point.clone().unwrap().label;
+        status.unchanged = Some(unchanged);
         assert!(matches!(stage(&pair, "now", &goal), Stage::Done(_)));
     }
 }

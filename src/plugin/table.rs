@@ -201,7 +201,7 @@ fn reason(pair: &ReplicationPair) -> Value {
 
 fn lag(pair: &ReplicationPair, now: Timestamp) -> Value {
     let status = pair.status.as_ref();
-    let cut = status.and_then(|s| s.committed_point.as_ref()?.cut_at.as_ref());
+    let cut = status.and_then(|s| s.standby_as_of());
     let behind = status
         .and_then(|s| conditions::get(&s.conditions, conditions::IN_SYNC))
         .is_some_and(|c| c.status == "False");

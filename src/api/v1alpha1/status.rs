@@ -39,6 +39,9 @@ pub struct ReplicationPairStatus {
     /// The highest number that was ever given to a cut, also to one that was not taken in the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seq: Option<i64>,
+    /// The newest cut in which nothing had changed since the committed point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchanged: Option<UnchangedStatus>,
     /// The newest cut taken at the primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_cut: Option<PointStatus>,
@@ -126,6 +129,38 @@ impl PointStatus {
             u64::try_from(self.epoch).unwrap_or(0),
             u64::try_from(self.seq).unwrap_or(0),
         )
+    }
+}
+
+/// A cut that was given up because nothing had changed since the committed point: the standby holds
+/// all that the primary had written when it was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnchangedStatus {
+    /// The cut.
+    pub point: PointStatus,
+    /// The label of the committed point that it equals; without that point this says nothing.
+    pub since: String,
+    /// From the beginning of its cycle to its end, in milliseconds.
+    pub total_ms: i64,
+    /// Taking the snapshot, in milliseconds.
+    pub snapshot_ms: i64,
+}
+
+impl ReplicationPairStatus {
+    /// The cut that the committed point was last found to equal, if it is newer than that point.
+    #[must_use]
+    pub fn unchanged_cut(&self) -> Option<&PointStatus> {
+        let committed = self.committed_point.as_ref()?;
+        let unchanged = self.unchanged.as_ref()?;
+        (unchanged.since == committed.label).then_some(&unchanged.point)
+    }
+
+    /// Up to when the standby holds everything that was written at the primary.
+    #[must_use]
+    pub fn standby_as_of(&self) -> Option<&Time> {
+        let equal = self.unchanged_cut().and_then(|cut| cut.cut_at.as_ref());
+        equal.or_else(|| self.committed_point.as_ref()?.cut_at.as_ref())
     }
 }
 

@@ -4,6 +4,7 @@
 //! so the next visit simply decides again.
 
 mod error;
+mod look;
 mod objects;
 mod orders;
 mod run;

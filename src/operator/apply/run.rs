@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::api::ReplicationPair;
-use crate::operator::apply::{Error, objects, orders, ship, verify};
+use crate::operator::apply::{Error, look, objects, orders, ship, verify};
 use crate::operator::build::{self, PairRef};
 use crate::operator::ca;
 use crate::operator::context::Context;
@@ -100,6 +100,10 @@ async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error>
             let key = orders::key(visit.observed, visit.name, &site)?;
             orders::tell(visit.ctx, &key, Request::SetBandwidth { bytes_per_second }).await?;
             return Ok(Some(Report::Paced(bytes_per_second)));
+        }
+        Action::Look(plan) => {
+            let unchanged = look::look(visit, &plan).await;
+            return Ok(Some(Report::Looked(plan.cycle, unchanged)));
         }
         Action::Ship(plan) => {
             ship::ship(visit, &plan).await?;

@@ -90,6 +90,8 @@ pub enum Action {
         /// Bytes a second; `None` for no limit.
         bytes_per_second: Option<u64>,
     },
+    /// Ask the driver whether anything has changed since the committed cut.
+    Look(Box<LookPlan>),
     /// Find the best list of changes, order the source to ship, and feed it the list.
     Ship(Box<ShipPlan>),
     /// Order the source to compare a slice of the committed image with the target's.
@@ -142,6 +144,21 @@ impl Device {
             Device::Replica(claim) | Device::Cut(claim) => Some(claim),
         }
     }
+}
+
+/// Everything that asking whether anything has changed takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookPlan {
+    /// The new cut.
+    pub cycle: Point,
+    /// Its VolumeSnapshot.
+    pub snapshot: String,
+    /// What is known of it.
+    pub facts: SnapshotFacts,
+    /// What is known of the committed cut's snapshot.
+    pub base: SnapshotFacts,
+    /// Size of the volume in both, in bytes.
+    pub bytes: u64,
 }
 
 /// Everything that ordering a cycle's shipment takes.

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::reasons;
 use crate::api::v1alpha1::PointStatus;
-use crate::operator::decide::{Action, CutWish, Device, Draft, attempt, hold, ship};
+use crate::operator::decide::{Action, CutWish, Device, Draft, attempt, hold, ship, unchanged};
 use crate::operator::observe::Cut;
 use crate::units::Point;
 
@@ -96,9 +96,13 @@ pub fn cut(d: &mut Draft<'_>, point: Point) {
     ship::start(d, point);
 }
 
-/// The target's mover is started while the cut is made: its pod takes as long.
+/// The target's mover is started while the cut is made: its pod takes as long. Where it may turn out
+/// that nothing has changed it is started with the source's, which takes longer.
 fn want_target(d: &mut Draft<'_>) {
     let Some(standby) = d.standby() else { return };
+    if unchanged::staying(standby).is_none() && unchanged::may(d) {
+        return;
+    }
     if let Some(claim) = &standby.replica_claim {
         d.want(&standby.name, Device::Replica(claim.name.clone()));
     }

@@ -136,13 +136,9 @@ fn linger(d: &mut Draft<'_>) {
     }
 }
 
-/// Wakes when the committed point gets too old, so that `InSync` is told then.
+/// Wakes when what the standby holds gets too old, so that `InSync` is told then.
 fn in_sync_until(d: &mut Draft<'_>) {
-    let cut = d
-        .status
-        .committed_point
-        .as_ref()
-        .and_then(|p| p.cut_at.clone());
+    let cut = d.status.standby_as_of().cloned();
     if let Some(cut) = cut {
         let end = after(cut.0, d.set.interval.saturating_mul(2));
         if end > d.o.now {

@@ -23,8 +23,9 @@ mod ship;
 mod sweep;
 #[cfg(test)]
 pub(in crate::operator) mod tests;
+mod unchanged;
 
-pub use action::{Action, CutWish, Device, ShipPlan, VerifyPlan};
+pub use action::{Action, CutWish, Device, LookPlan, ShipPlan, VerifyPlan};
 pub use attempt::ATTEMPTS_MAX;
 pub use cycle::{consent, is_diverged};
 pub use draft::{Decision, Draft};

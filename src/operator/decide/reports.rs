@@ -18,6 +18,8 @@ pub enum Report {
     Held(HookReport, Timestamp),
     /// The `post` hooks have run.
     Released(HookReport, Timestamp),
+    /// The driver was asked whether nothing has changed up to this cut.
+    Looked(Point, bool),
     /// The source was ordered to ship; a list of changes is being fed or none is needed.
     Fed(Point),
     /// The source was told the bandwidth limit.
@@ -39,6 +41,10 @@ pub fn absorb(
         Report::Selected(targets) => selected(status, line, &targets, now),
         Report::Held(outcome, at) => held(status, line, &outcome, at),
         Report::Released(outcome, at) => released(status, line, &outcome, at),
+        Report::Looked(point, unchanged) if line.point == Some(point) => {
+            line.unchanged = Some(unchanged);
+        }
+        Report::Looked(..) => {}
         Report::Fed(point) => line.fed = Some(point),
         Report::Paced(limit) => line.pace = Some(limit),
         Report::Rebound => {

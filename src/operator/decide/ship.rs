@@ -4,7 +4,9 @@ use jiff::SignedDuration;
 
 use crate::api::names;
 use crate::api::reasons;
-use crate::operator::decide::{Action, Device, Draft, attempt, commit, movers, progress, rungs};
+use crate::operator::decide::{
+    Action, Device, Draft, attempt, commit, movers, progress, rungs, unchanged,
+};
 use crate::operator::observe::{Claim, Cut, SiteView, VolumeMode};
 use crate::units::Point;
 use crate::wire::control::{
@@ -36,6 +38,9 @@ pub fn start(d: &mut Draft<'_>, point: Point) {
     if applied(standby, point) {
         d.phase("Committing");
         commit::commit(d, point);
+        return;
+    }
+    if unchanged::settle(d, primary, standby, cut) {
         return;
     }
     source_claim(d, primary, cut);

@@ -30,6 +30,9 @@ pub struct Timeline {
     pub pace: Option<Option<u64>>,
     /// The step of a move of the role, and since when it was seen.
     pub switch_step: Option<(String, Timestamp)>,
+    /// Whether the driver has named nothing that changed since the committed cut; `None` before it
+    /// was asked.
+    pub unchanged: Option<bool>,
     /// The next attempt is not made before this.
     pub retry_at: Option<Timestamp>,
     /// The phase that the cycle is in now, and since when: what bounded waits count from.

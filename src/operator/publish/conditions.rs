@@ -249,16 +249,15 @@ fn in_sync(observed: &Observed, settings: &Settings, status: &ReplicationPairSta
             "nothing is committed yet".into(),
         );
     };
-    let age = point
-        .cut_at
-        .as_ref()
+    let age = status
+        .standby_as_of()
         .map(|cut| observed.now.duration_since(cut.0));
     let limit: SignedDuration = settings.interval.saturating_mul(2);
     if age.is_some_and(|age| age < limit) {
         return (
             true,
             reasons::ALL_GOOD,
-            "the committed point is younger than twice the interval".into(),
+            "what the standby holds is younger than twice the interval".into(),
         );
     }
     (

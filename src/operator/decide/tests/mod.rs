@@ -5,5 +5,6 @@ mod cycles;
 mod movers;
 mod pace;
 mod roles;
+mod unchanged;
 mod verify;
 pub(in crate::operator) mod world;

@@ -3,7 +3,7 @@
 use crate::operator::decide::VerifyPlan;
 use crate::operator::decide::tests::world::{GIB, Side, World};
 use crate::operator::observe::{SiteView, SnapshotClasses, StorageClassView};
-use crate::units::{Extent, ImageState, Lineage, Point, Role, Rung, SiteName};
+use crate::units::{Extent, ImageState, Lineage, Point, Role, Rung, RungUse, SiteName};
 use crate::wire::control::{
     Activity, CycleOutcome, CycleReport, DemoteOrder, MoverStatus, PromoteOrder, Refusal,
     RefusalKind, Request, SuperblockReport, VerifyReport,
@@ -217,7 +217,10 @@ pub(super) fn view(name: &str, side: &Side) -> SiteView {
             activity: side.activity,
             progress: None,
             decision: None,
-            rung: None,
+            rung: Some(RungUse {
+                rung: Rung::Delta,
+                reason: "the driver names what has changed".into(),
+            }),
             last: side.last.clone(),
         }),
     }

@@ -66,6 +66,8 @@ pub struct World {
     pub verifying: Option<(Point, Extent)>,
     /// Where the standby's image is not what it should be.
     pub damage: Vec<Extent>,
+    /// Nothing changes at the primary.
+    pub quiet: bool,
     /// Everything that was done, for the test to look at.
     pub log: Vec<Action>,
     /// `pre` and `post` as they ran.
@@ -147,6 +149,7 @@ impl World {
             ship_held: false,
             verifying: None,
             damage: vec![],
+            quiet: false,
             log: vec![],
             hooks: vec![],
             pods: 0,
@@ -262,11 +265,8 @@ impl World {
                     Some(claim(&name, &name, VolumeMode::Filesystem));
             }
             Action::MakeReplicaClaim { site, bytes, .. } => {
-                let mut made = claim(
-                    &format!("orders-{site}-replica"),
-                    &format!("{site}-volume"),
-                    VolumeMode::Block,
-                );
+                let names = [format!("orders-{site}-replica"), format!("{site}-volume")];
+                let mut made = claim(&names[0], &names[1], VolumeMode::Block);
                 made.requested_bytes = bytes;
                 made.capacity_bytes = bytes;
                 self.side(site.as_str()).replica = Some(made);
@@ -303,6 +303,7 @@ impl World {
                     .for_each(|s| s.sources.retain(|c| c.name != name));
             }
             Action::Order { site, request } => self.order(&site, request),
+            Action::Look(plan) => self.report(Report::Looked(plan.cycle, self.quiet)),
             Action::Ship(plan) => {
                 self.side(plan.source.as_str()).begin_shipping(plan.cycle);
                 self.report(Report::Fed(plan.cycle));
@@ -431,9 +432,9 @@ impl World {
                     cut.facts = Some(SnapshotFacts {
                         driver: "d".into(),
                         handle: cut.name.clone(),
-                        volume_handle: None,
-                        created_ns: None,
-                        size_bytes: None,
+                        volume_handle: Some(format!("{name}-volume")),
+                        created_ns: i64::try_from(now.as_nanosecond()).ok(),
+                        size_bytes: Some(GIB),
                     });
                 }
             }
