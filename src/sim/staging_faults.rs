@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use crate::journal::{JournalError, Staging, StagingOutcome, StagingSpec};
 use crate::seam::Disk;
+use crate::sim::fault::ENOSPC;
 use crate::sim::{Fault, Operation, SimDisk};
 use crate::units::{Extent, Point, Rung};
 use crate::wire::{
@@ -385,6 +386,30 @@ fn a_record_of_another_log_is_not_taken_for_one_of_this() {
         .unwrap();
     file.flush().unwrap();
     assert_eq!(recover(&disk).2, [batch(0, 1)]);
+}
+
+/// The first bytes of a record are not in its checksum: they are checked by themselves.
+#[test]
+fn a_record_without_its_mark_ends_the_log() {
+    let disk = SimDisk::new(CAPACITY, 1);
+    write(&disk, &[batch(0, 1), batch(1, 1)], 1);
+    assert!(disk.flip("staging", 4096, 1));
+    let (found, whole, kept) = recover(&disk);
+    assert!(found.is_some() && !whole && kept.is_empty(), "{kept:?}");
+}
+
+/// Where there is no room for the reserve the record itself may still fit; any other failure is told.
+#[test]
+fn a_reserve_that_does_not_fit_is_let_pass_and_a_failing_disk_is_not() {
+    for (errno, taken) in [(ENOSPC, true), (5, false)] {
+        let disk = SimDisk::new(CAPACITY, 1);
+        let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap();
+        disk.fail(Fault {
+            errno,
+            ..Fault::once(Operation::Write, 0)
+        });
+        assert_eq!(append(&mut staging, &batch(0, 1)).is_ok(), taken);
+    }
 }
 
 /// A flush need not record a new size with each batch, and other files still find room.
