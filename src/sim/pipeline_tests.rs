@@ -329,8 +329,10 @@ pub(super) struct Hanging {
 
 impl Hanging {
     fn answers(&self, offset: u64) {
-        while offset >= self.from {
-            std::thread::park();
+        if offset >= self.from {
+            loop {
+                std::thread::park();
+            }
         }
     }
 }
