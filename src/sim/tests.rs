@@ -6,7 +6,7 @@ use super::{Wrong, run};
 const SEEDS: u64 = 40;
 
 /// A wrong rule shows within so many seeds.
-const SEEDS_FOR_WRONG: u64 = 300;
+const SEEDS_FOR_WRONG: u64 = 1000;
 
 #[test]
 fn a_seed_is_always_the_same_run() {
