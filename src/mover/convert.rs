@@ -91,6 +91,15 @@ pub fn journal_failed(error: &JournalError) -> Refused {
     Refused::new(cause, error.to_string())
 }
 
+/// The system has no more threads.
+#[must_use]
+pub fn no_thread(error: &std::io::Error) -> Refused {
+    Refused::new(
+        Cause::Internal,
+        format!("failed to start a thread: {error}"),
+    )
+}
+
 /// A failure on a device: `cause` says whose.
 #[must_use]
 pub fn disk_failed(error: &DiskError, cause: Cause) -> Refused {

@@ -66,10 +66,8 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
 pub fn recall(d: &mut Draft<'_>) -> bool {
     // Up to the last cut the standby is the one that is to be promoted: an old primary there was put
     // back to an older copy of itself, and nothing can be shipped to it before it is told.
-    let moving =
-        d.status.switch.as_ref().is_some_and(|s| {
-            switch::unfinished(s) && !matches!(s.step.as_str(), "Gate" | "LastCut")
-        });
+    let promoting = |s: &SwitchStatus| switch::unfinished(s) && !switch::before_promotion(s);
+    let moving = d.status.switch.as_ref().is_some_and(promoting);
     let (Some(new), Some(old)) = (d.primary(), d.standby()) else {
         return false;
     };

@@ -12,7 +12,7 @@ use crate::api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchStatus};
 use crate::operator::decide::{Action, Draft, mover_ready};
 use crate::operator::validate::Problem;
 use crate::operator::{demote, switch};
-use crate::units::{Epoch, Generation, ImageState, Point, Role, SiteName};
+use crate::units::{Epoch, Generation, Point, Role, SiteName};
 use crate::wire::control::{Activity, PromoteOrder, Request};
 
 /// The move that is wished for now and may begin, with its epoch and generation drawn.
@@ -124,10 +124,9 @@ pub fn harden(d: &mut Draft<'_>) {
     let Some(order) = order.filter(|o| o.kind == PromotionKind::Forced && valid(d, o)) else {
         return;
     };
-    let early = |step: &str| matches!(step, "Gate" | "LastCut");
     if let Some(switch) = d.status.switch.as_mut()
         && switch.kind == "Planned"
-        && early(&switch.step)
+        && switch::before_promotion(switch)
         && switch.to == order.site
     {
         switch.kind = "Forced".into();
@@ -168,15 +167,11 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
     };
     if report.role == Role::Primary && report.epoch == epoch {
         // A primary's image stays what it was when it was promoted.
-        let point = match report.image {
-            ImageState::Consistent(point) | ImageState::Redo(point) => point,
-            ImageState::None | ImageState::Inconsistent => d.committed().unwrap_or_default(),
-        };
+        let point = report.image.whole().or(d.committed()).unwrap_or_default();
         promoted(d, switch, point);
         return;
     }
-    let whole = !matches!(report.image, ImageState::None | ImageState::Inconsistent);
-    if !whole || report.role == Role::Primary {
+    if report.image.whole().is_none() || report.role == Role::Primary {
         no_image(d, switch);
         return;
     }

@@ -55,6 +55,12 @@ pub fn unfinished(switch: &SwitchStatus) -> bool {
     switch.finished_at.is_none()
 }
 
+/// Whether the site that the role is to go to was not ordered to take it yet.
+#[must_use]
+pub fn before_promotion(switch: &SwitchStatus) -> bool {
+    matches!(switch.step.as_str(), "Gate" | "LastCut")
+}
+
 /// Whether the move has come to where roles and claims do not match.
 #[must_use]
 pub fn rebinding(switch: &SwitchStatus) -> bool {

@@ -1,7 +1,7 @@
 //! Buffers whose address suits direct I/O, and pools of them.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Address, offset and length of a direct transfer are multiples of this many bytes. It covers
 /// every logical block size in use (512 and 4096).
@@ -62,17 +62,16 @@ impl BufferPool {
     /// A buffer of `len` bytes, which hold what they held before.
     #[must_use]
     pub fn take(self: &Arc<BufferPool>, len: usize) -> PooledBuf {
-        let free = self
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let fit = free.filter(|buf| buf.len >= len);
+        let fit = self.free().pop().filter(|buf| buf.len >= len);
         PooledBuf {
             buf: fit.unwrap_or_else(|| AlignedBuf::zeroed(len)),
             len,
             pool: self.clone(),
         }
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<AlignedBuf>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,11 +105,7 @@ impl AsRef<[u8]> for PooledBuf {
 impl Drop for PooledBuf {
     fn drop(&mut self) {
         let buf = std::mem::take(&mut self.buf);
-        self.pool
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(buf);
+        self.pool.free().push(buf);
     }
 }
 
@@ -130,7 +125,7 @@ mod tests {
         drop(first);
         assert_eq!(pool.take(100).as_ptr(), address);
         assert_eq!(pool.take(1 << 20).len(), 1 << 20);
-        assert_eq!(pool.free.lock().unwrap().len(), 1);
+        assert_eq!(pool.free().len(), 1);
     }
 
     #[test]

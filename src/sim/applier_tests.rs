@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::seam::Disk;
+use crate::seam::{BlockFile, Disk};
 use crate::sim::pipeline_tests::Hanging;
 use crate::sim::{Fault, Operation, SimDisk};
 use crate::units::Extent;
@@ -52,9 +52,7 @@ fn applying_twice_or_after_half_of_it_gives_the_same_image() {
 
 #[test]
 fn a_failed_flush_is_never_repeated_as_if_it_had_worked() {
-    let disk = SimDisk::new(1 << 30, 1);
-    let file = disk.create("volume").unwrap();
-    file.set_size(MIB as u64).unwrap();
+    let (disk, file) = volume();
     disk.fail(Fault::once(Operation::Flush, 0));
     let applier = Applier::start(file, 2);
     assert!(applier.flush().is_err());
@@ -68,9 +66,7 @@ fn a_failed_flush_is_never_repeated_as_if_it_had_worked() {
 /// does not keep it.
 #[test]
 fn a_flush_waits_for_what_was_handed_over_before_it_only() {
-    let disk = SimDisk::new(1 << 30, 1);
-    let file = disk.create("volume").unwrap();
-    file.set_size(2 * MIB as u64).unwrap();
+    let (disk, file) = volume();
     let device = Arc::new(Hanging {
         inner: file,
         from: MIB as u64,
@@ -89,9 +85,7 @@ fn a_flush_waits_for_what_was_handed_over_before_it_only() {
 /// handed over, whoever of them comes first.
 #[test]
 fn a_failed_write_is_told_to_everyone() {
-    let disk = SimDisk::new(1 << 30, 1);
-    let file = disk.create("volume").unwrap();
-    file.set_size(2 * MIB as u64).unwrap();
+    let (disk, file) = volume();
     disk.fail(Fault::once(Operation::Write, 0));
     let applier = Applier::start(file, 2);
     applier.push(batch(0, 7)).unwrap();
@@ -107,9 +101,7 @@ fn a_failed_write_is_told_to_everyone() {
 /// Nobody waits for an applier that is gone.
 #[test]
 fn a_flush_of_an_applier_that_was_dropped_ends() {
-    let disk = SimDisk::new(1 << 30, 1);
-    let file = disk.create("volume").unwrap();
-    file.set_size(2 * MIB as u64).unwrap();
+    let (_disk, file) = volume();
     let device = Arc::new(Hanging {
         inner: file,
         from: 0,
@@ -119,6 +111,14 @@ fn a_flush_of_an_applier_that_was_dropped_ends() {
     let written = applier.so_far();
     drop(applier);
     assert!(matches!(written.flush(), Err(ApplyError::Stopped)));
+}
+
+/// A volume of zeros, of 2 MiB, and the disk that it lies on.
+fn volume() -> (SimDisk, Arc<dyn BlockFile>) {
+    let disk = SimDisk::new(1 << 30, 1);
+    let file = disk.create("volume").unwrap();
+    file.set_size(2 * MIB as u64).unwrap();
+    (disk, file)
 }
 
 fn batch(offset: u64, fill: u8) -> BatchData {

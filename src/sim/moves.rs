@@ -79,10 +79,7 @@ impl World {
             return;
         };
         if report.role == Role::Primary && report.epoch == switch.epoch {
-            let point = match report.image {
-                ImageState::Consistent(point) | ImageState::Redo(point) => Some(point),
-                ImageState::None | ImageState::Inconsistent => self.operator.committed,
-            };
+            let point = report.image.whole().or(self.operator.committed);
             self.operator.primary = new;
             self.operator.epoch = switch.epoch;
             if switch.forced

@@ -16,7 +16,7 @@ use crate::sim::rules::Wrong;
 use crate::sim::ship::Blocks;
 use crate::sim::verify::Verifying;
 use crate::sim::world::{Device, Given, World};
-use crate::units::{Epoch, Generation, ImageState, PairId, Point, Role, Seq};
+use crate::units::{Epoch, Generation, PairId, Point, Role, Seq};
 
 /// How often one cut is tried.
 pub(super) const ATTEMPTS_MAX: u32 = 5;
@@ -220,11 +220,7 @@ impl World {
             site.volume.snapshots.keys().copied().chain(read)
         });
         let told = (0..2).filter_map(|at| self.report(at)).flat_map(|report| {
-            let whole = match report.image {
-                ImageState::Consistent(point) | ImageState::Redo(point) => Some(point),
-                ImageState::None | ImageState::Inconsistent => None,
-            };
-            [report.committed, report.applied, whole]
+            [report.committed, report.applied, report.image.whole()]
                 .into_iter()
                 .flatten()
         });

@@ -25,3 +25,15 @@ pub enum ImageState {
     /// A copy in place is under way: can't be promoted until it ends.
     Inconsistent,
 }
+
+impl ImageState {
+    /// The point that the image is at, or is once what is staged has been applied; `None` where it can't
+    /// be promoted.
+    #[must_use]
+    pub fn whole(self) -> Option<Point> {
+        match self {
+            ImageState::Consistent(point) | ImageState::Redo(point) => Some(point),
+            ImageState::None | ImageState::Inconsistent => None,
+        }
+    }
+}

@@ -41,7 +41,6 @@ const ROOT: u8 = 8;
 static PLATFORM: LazyLock<Platform> = LazyLock::new(Platform::detect);
 
 /// Collects blocks, hashes them sixteen at a time, and keeps their digests in order.
-#[derive(Default)]
 pub struct BlockHasher<'a> {
     digests: Vec<BlockDigest>,
     /// Whole blocks that wait for others, and where their digests belong.

@@ -210,6 +210,14 @@ pub fn assert_equal(ours: &Path, theirs: &Path) {
     );
 }
 
+/// Nothing of a cycle is left on a standby's metadata volume.
+pub fn assert_nothing_left(site: &Site) {
+    for left in ["staging", "in-place", "digests.next"] {
+        let left = site.meta().join(left);
+        assert!(!left.exists(), "{} is left over", left.display());
+    }
+}
+
 /// The bytes of a file at a place.
 pub fn bytes_at(path: &Path, offset: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::journal::{DigestLog, DigestReader};
+use crate::mover::convert;
 use crate::mover::run::Input;
 use crate::mover::source::candidates::{Candidates, ListReader};
 use crate::mover::source::compare::Reference;
@@ -134,7 +135,7 @@ impl Shipment {
         std::thread::Builder::new()
             .name("ferry-scan".into())
             .spawn(move || worker.run(packer, &gathered))
-            .map_err(no_thread)?;
+            .map_err(|error| convert::no_thread(&error))?;
         Ok(shipment)
     }
 
@@ -185,7 +186,7 @@ impl Worker {
         let packing = std::thread::Builder::new()
             .name("ferry-pack".into())
             .spawn(move || packer.run(scanned))
-            .map_err(no_thread)?;
+            .map_err(|error| convert::no_thread(&error))?;
         let result = self.scan(out);
         let packed = packing
             .join()
@@ -286,11 +287,4 @@ fn read_failed(error: ReadError) -> Refused {
         ReadError::Disk(_) | ReadError::Changes(_) => Cause::SourceReadError,
     };
     Refused::new(cause, error.to_string())
-}
-
-fn no_thread(error: io::Error) -> Refused {
-    Refused::new(
-        Cause::Internal,
-        format!("failed to start a thread: {error}"),
-    )
 }

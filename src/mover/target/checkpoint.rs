@@ -2,6 +2,7 @@
 
 use std::thread::JoinHandle;
 
+use crate::mover::convert;
 use crate::mover::target::receive::{ReceiveEvent, Reports};
 use crate::pair::{Cause, Refused};
 use crate::wire::WINDOW_BYTES;
@@ -92,12 +93,7 @@ impl Checkpoints {
                 reports.tell(ReceiveEvent::Durable(flush.run()?));
                 Ok(())
             })
-            .map_err(|error| {
-                Refused::new(
-                    Cause::Internal,
-                    format!("failed to start a thread: {error}"),
-                )
-            })?;
+            .map_err(|error| convert::no_thread(&error))?;
         self.under_way = Some(thread);
         Ok(())
     }

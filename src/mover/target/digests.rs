@@ -38,12 +38,7 @@ pub fn start(
                 }
             }
         })
-        .map_err(|error| {
-            Refused::new(
-                Cause::Internal,
-                format!("failed to start a thread: {error}"),
-            )
-        })?;
+        .map_err(|error| convert::no_thread(&error))?;
     Ok(requests)
 }
 

@@ -13,7 +13,7 @@ use crate::mover::convert;
 use crate::mover::run::Input;
 use crate::mover::target::checkpoint::{Checkpoints, Flush};
 use crate::mover::target::in_place::InPlace;
-use crate::pair::{Cause, Refused};
+use crate::pair::Refused;
 use crate::seam::Clock;
 use crate::wire::{Batch, BatchData, BlockDigest, CycleSum, hash_blocks, unpack};
 
@@ -154,12 +154,7 @@ impl Receiving {
         let thread = std::thread::Builder::new()
             .name("ferry-receive".into())
             .spawn(move || worker.run())
-            .map_err(|error| {
-                Refused::new(
-                    Cause::Internal,
-                    format!("failed to start a thread: {error}"),
-                )
-            })?;
+            .map_err(|error| convert::no_thread(&error))?;
         Ok(Receiving {
             number,
             count,

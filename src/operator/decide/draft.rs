@@ -9,7 +9,7 @@ use crate::api::v1alpha1::{CycleStatus, ReplicationPairStatus, WaitStatus};
 use crate::operator::decide::{Action, Device};
 use crate::operator::observe::{Observed, SiteView, Timeline};
 use crate::operator::validate::{Problem, Settings};
-use crate::units::{Epoch, ImageState, Point, Seq, SiteName};
+use crate::units::{Epoch, Point, Seq, SiteName};
 use crate::wire::control::MoverStatus;
 
 /// The outcome of a visit's thinking.
@@ -208,11 +208,7 @@ impl<'a> Draft<'a> {
                 .lineage
                 .last()
                 .map(|entry| entry.start.0.saturating_sub(1));
-            let whole = match report.image {
-                ImageState::Consistent(point) | ImageState::Redo(point) => Some(point),
-                ImageState::None | ImageState::Inconsistent => None,
-            };
-            let points = [report.committed, report.applied, whole];
+            let points = [report.committed, report.applied, report.image.whole()];
             let points = points.into_iter().flatten();
             points.map(|point| point.seq.0).chain(start)
         });

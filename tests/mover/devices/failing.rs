@@ -5,7 +5,7 @@ use ferry::wire::control::{CycleOutcome, RefusalKind};
 
 use super::device::{Asked, Device, Op};
 use super::disks::Place;
-use crate::world::{MIB, World, assert_equal, consistent, superblock};
+use crate::world::{MIB, World, assert_equal, assert_nothing_left, consistent, superblock};
 
 /// SYS-2: after a fault and its end both volumes are equal and nothing is left over. Meanwhile the
 /// standby holds the old cut or the new one, never a mix, and after a flush that failed nothing more
@@ -42,12 +42,7 @@ async fn sys_2_a_standby_whose_device_fails_keeps_a_whole_cut_and_follows_again(
         assert!([base, point].contains(&at), "the standby is at {at}");
         assert_equal(&world.cut_file(at), &device.underneath());
         world.ship(&cut, Shipment::of(point)).await;
-        for left in ["staging", "in-place", "digests.next"] {
-            assert!(
-                !world.west.meta().join(left).exists(),
-                "{left} is left over"
-            );
-        }
+        assert_nothing_left(&world.west);
         base = point;
     }
 }

@@ -9,7 +9,7 @@ use ferry::wire::control::{CycleOutcome, RefusalKind};
 
 use super::device::{Device, Op};
 use super::disks::{Kind, Loop, Mount, Place};
-use crate::world::{MIB, World, assert_equal, consistent, superblock};
+use crate::world::{MIB, World, assert_equal, assert_nothing_left, consistent, superblock};
 
 const SIZE: u64 = 16 * MIB;
 
@@ -59,7 +59,7 @@ async fn sys_2_a_standby_whose_metadata_volume_fails_keeps_a_whole_cut_and_follo
         mounted = mount();
         assert_whole(&world, &[base, point]).await;
         world.ship(&cut, Shipment::of(point)).await;
-        assert_nothing_left(&world);
+        assert_nothing_left(&world.west);
         base = point;
     }
     drop(mounted);
@@ -100,7 +100,7 @@ async fn a_full_metadata_volume_is_named_and_costs_no_cut() {
     source.stop().await.unwrap();
     target.stop().await.unwrap();
     assert_equal(&cut, &world.west.volume());
-    assert_nothing_left(&world);
+    assert_nothing_left(&world.west);
 }
 
 /// The standby's image is one of these cuts, bit for bit.
@@ -108,13 +108,6 @@ async fn assert_whole(world: &World, cuts: &[Point]) {
     let at = consistent(&superblock(&world.west).await).expect("there is no whole image");
     assert!(cuts.contains(&at), "the standby is at {at}");
     assert_equal(&world.cut_file(at), &world.west.volume());
-}
-
-fn assert_nothing_left(world: &World) {
-    for left in ["staging", "in-place", "digests.next"] {
-        let left = world.west.meta().join(left);
-        assert!(!left.exists(), "{} is left over", left.display());
-    }
 }
 
 /// Takes all the room there is.

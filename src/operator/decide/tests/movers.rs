@@ -137,10 +137,8 @@ fn promoted(disk: &mut SuperblockReport, order: PromoteOrder) -> bool {
     if disk.role == Role::Primary || order.epoch != disk.epoch.next() {
         return false;
     }
-    let point = match disk.image {
-        ImageState::Consistent(point) | ImageState::Redo(point) => point,
-        _ => panic!("an image that is not whole was promoted"),
-    };
+    let point = disk.image.whole();
+    let point = point.expect("an image that is not whole was promoted");
     disk.role = Role::Primary;
     disk.epoch = order.epoch;
     disk.lineage = disk.lineage.promoted(point, order.epoch, order.generation);
