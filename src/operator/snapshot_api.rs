@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 /// Annotation on a VolumeSnapshotContent: a claim of another volume mode may be made from it.
 pub const ALLOW_MODE_CHANGE: &str = "snapshot.storage.kubernetes.io/allow-volume-mode-change";
+/// Annotation on a VolumeSnapshotContent: the driver was asked for the snapshot and has not answered
+/// for good.
+pub const BEING_CREATED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-created";
 /// Annotation on a VolumeSnapshotClass: the default of its driver.
 pub const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
 

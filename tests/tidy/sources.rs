@@ -11,7 +11,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Functions that are longer, each one list of like arms or fields. They may only shrink: one that
 /// grows fails, and so does an entry that is no longer needed.
 const LONGER_FUNCTIONS: [(&str, usize); 5] = [
-    ("src/operator/decide/tests/world.rs", 72),
+    ("src/operator/decide/tests/world.rs", 69),
     ("src/operator/rebind/apply.rs", 73),
     ("src/operator/rebind/model.rs", 95),
     ("src/pair/resync.rs", 88),

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::reasons;
 use crate::api::v1alpha1::{FinishedCycle, PointStatus};
 use crate::operator::decide::progress::{self, int};
-use crate::operator::decide::{Action, CutWish, Device, Draft, movers, ship};
+use crate::operator::decide::{Action, CutWish, Device, Draft, movers, ship, sweep};
 use crate::operator::observe::{SiteView, millis_between};
 use crate::operator::switch;
 use crate::units::Point;
@@ -69,6 +69,13 @@ fn went_back(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
         return false;
     }
     if let Some(cut) = standby.cut(point) {
+        if !sweep::settled(standby, cut) {
+            d.wait(format!(
+                "the snapshotter to answer for VolumeSnapshot {}",
+                cut.name
+            ));
+            return true;
+        }
         d.act(Action::DropCut {
             name: cut.name.clone(),
         });

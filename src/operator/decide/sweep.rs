@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::operator::decide::{Action, Device, Draft, cycle};
-use crate::operator::observe::SiteView;
+use crate::operator::observe::{Cut, SiteView};
 use crate::operator::switch;
 use crate::units::Point;
 
@@ -51,12 +51,21 @@ fn cuts(d: &mut Draft<'_>, site: &SiteView) {
     let committed = common_base(d);
     for cut in site.cuts.iter().filter(|cut| !cut.deleting) {
         let kept = d.keep.contains(&(site.name.clone(), cut.point)) || committed == Some(cut.point);
-        if !kept {
+        if !kept && settled(site, cut) {
             d.act(Action::DropCut {
                 name: cut.name.clone(),
             });
         }
     }
+}
+
+/// Whether a snapshot can be deleted so that it goes away. One that is deleted while the driver makes
+/// it, or while a claim is being made from it, is forgotten by the snapshotter and stays until that is
+/// restarted (kubernetes-csi/external-snapshotter issue 1388, mended in 8.6); both end soon.
+pub fn settled(site: &SiteView, cut: &Cut) -> bool {
+    let claims = site.source_claims.iter();
+    let restoring = claims.filter(|claim| claim.point == cut.point && !claim.bound);
+    !cut.being_created && restoring.count() == 0
 }
 
 /// The point whose snapshots are the common base: the committed one, unless a side has no snapshot of

@@ -179,6 +179,8 @@ pub struct Cut {
     pub error: Option<String>,
     /// Its VolumeSnapshotContent.
     pub content: Option<String>,
+    /// Whether the driver was asked for it and has not answered for good.
+    pub being_created: bool,
     /// What its content says; a list of changes can be asked for only with this.
     pub facts: Option<SnapshotFacts>,
     /// Whether a claim of another volume mode may be made from it.

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use crate::api::names;
 use crate::operator::metadata::SnapshotFacts;
 use crate::operator::observe::{Claim, Cut, MoverPod, PodUse, SourceClaim, Volume, VolumeMode};
-use crate::operator::snapshot_api::{ALLOW_MODE_CHANGE, VolumeSnapshot};
+use crate::operator::snapshot_api::{ALLOW_MODE_CHANGE, BEING_CREATED, VolumeSnapshot};
 use crate::operator::validate::quantity_bytes;
 use crate::units::{Point, SiteName};
 
@@ -87,7 +87,7 @@ pub fn source_claim(claim: &PersistentVolumeClaim) -> Option<SourceClaim> {
 pub fn cut(snapshot: &VolumeSnapshot, content: Option<&serde_json::Value>) -> Option<Cut> {
     let status = snapshot.status.clone().unwrap_or_default();
     let annotations = content.and_then(|content| content.pointer("/metadata/annotations"));
-    let allowed = annotations.and_then(|all| all.get(ALLOW_MODE_CHANGE)?.as_str());
+    let annotation = |key: &str| annotations.and_then(|all| all.get(key)?.as_str());
     Some(Cut {
         name: snapshot.name_any(),
         point: point(snapshot)?,
@@ -98,7 +98,8 @@ pub fn cut(snapshot: &VolumeSnapshot, content: Option<&serde_json::Value>) -> Op
             .map(|error| error.message.unwrap_or_else(|| "no message".into())),
         content: status.bound_volume_snapshot_content_name,
         facts: content.and_then(|content| SnapshotFacts::of_content(content).ok()),
-        mode_change_allowed: allowed == Some("true"),
+        being_created: annotation(BEING_CREATED).is_some(),
+        mode_change_allowed: annotation(ALLOW_MODE_CHANGE) == Some("true"),
         restore_bytes: status.restore_size.as_ref().and_then(quantity_bytes),
         deleting: snapshot.metadata.deletion_timestamp.is_some(),
     })

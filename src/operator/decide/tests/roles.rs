@@ -322,3 +322,31 @@ fn sys_4_a_status_wiped_during_a_switch_is_rebuilt_and_claims_and_roles_match() 
         );
     }
 }
+
+#[test]
+fn a_snapshot_that_hangs_is_deleted_once_the_driver_has_answered() {
+    let mut world = baseline();
+    world.snapshotter_stopped = Some("west".into());
+    world.pass(60);
+    world.settle();
+    let late = Point::new(1, 2);
+    let hangs = |world: &World| world.sides["west"].cuts.iter().any(|cut| cut.point == late);
+    assert!(hangs(&world));
+    world.pair.spec.promotion = order("west", 1, PromotionKind::Forced);
+    world.pair.spec.resolution = Some(Resolution {
+        discard_site: "east".into(),
+        epoch: 2,
+    });
+    world.settle();
+    assert_eq!(world.status().primary.as_deref(), Some("west"));
+    assert!(hangs(&world), "deleted while the driver makes it");
+    world.snapshotter_stopped = None;
+    world.pass(60);
+    world.settle();
+    assert!(!hangs(&world), "it stays for ever");
+    assert!(
+        world
+            .committed()
+            .is_some_and(|point| point.epoch == Epoch(2))
+    );
+}
