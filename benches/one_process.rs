@@ -10,11 +10,15 @@ use std::time::Duration;
 use anyhow::Result;
 use ferry::mover::target::apply::APPLY_THREADS;
 use ferry::seam::SystemClock;
-use ferry::volume::{Applier, Reader, ReaderConfig, given, open_source, open_target};
+use ferry::volume::{Applier, Reader, ReaderConfig, SLOT_BYTES, given, open_source, open_target};
 
 use crate::commands;
 use crate::copier::{Copier, Target, Work};
 use crate::meter::{Meter, Sample};
+
+/// Memory for what is read and not yet written. Movers have some at both ends; here a batch keeps its
+/// own until it is written.
+const BUDGET_BYTES: usize = 32 * SLOT_BYTES;
 
 /// How long one read may take.
 const STALL: Duration = Duration::from_secs(60);
@@ -58,7 +62,11 @@ impl Copier for OneProcess {
         let source = open_source(&work.source)?;
         let changes = given(work.extents.iter().copied(), size);
         let clock = Arc::new(SystemClock::new());
-        let reader = Reader::start(source, changes, None, ReaderConfig::default(), clock);
+        let config = ReaderConfig {
+            budget_bytes: BUDGET_BYTES,
+            ..ReaderConfig::default()
+        };
+        let reader = Reader::start(source, changes, None, config, clock);
         let applier = Applier::start(open_target(&self.target.file)?, APPLY_THREADS);
         while let Some(read) = reader.next(STALL)? {
             applier.push(read.batch)?;

@@ -18,8 +18,8 @@ pub const MEMORY_BYTES_MIN: u64 = 32 << 20;
 const READER_SHARE: u64 = 4;
 
 /// The most that reads under way take, whatever the budget, in bytes. Eight threads that read 1 MiB
-/// each keep a fast disk busy, and as much again waits to be sent; 64 MiB were no faster.
-const READER_BYTES_MAX: u64 = 24 << 20;
+/// each keep a fast disk busy, and about as much again waits to be sent; more was no faster.
+const READER_BYTES_MAX: u64 = 32 << 20;
 
 /// What a mover is started with.
 #[derive(Clone, Debug)]

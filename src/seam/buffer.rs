@@ -3,6 +3,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use memmap2::{Advice, MmapMut};
+
 /// Address, offset and length of a direct transfer are multiples of this many bytes. It covers
 /// every logical block size in use (512 and 4096).
 pub const DIRECT_ALIGN: usize = 4096;
@@ -11,21 +13,70 @@ pub const DIRECT_ALIGN: usize = 4096;
 /// ones past it.
 pub const DIRECT_WRITE_BYTES_MIN: usize = 64 * 1024;
 
+/// A huge page, in bytes: that much memory in one piece, where the kernel has it.
+pub const HUGE_PAGE: usize = 2 << 20;
+
+/// Buffers of at least this many bytes ask for huge pages. A transfer is cut where memory is not in
+/// one piece: from pages of 4 KiB, storage is asked for a quarter to a whole MiB at a time.
+const HUGE_BYTES_MIN: usize = HUGE_PAGE / 2;
+
 /// Bytes that start at a multiple of [`DIRECT_ALIGN`]. They start out as zeros.
 #[derive(Debug, Default)]
 pub struct AlignedBuf {
-    bytes: Vec<u8>,
+    memory: Memory,
     start: usize,
     len: usize,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Heap(Vec<u8>),
+    Pages(MmapMut),
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory::Heap(Vec::new())
+    }
+}
+
+impl Memory {
+    /// At least `len` bytes of zeros from a multiple of `align` on.
+    fn zeroed(len: usize) -> (Memory, usize) {
+        if len >= HUGE_BYTES_MIN
+            && let Ok(map) = MmapMut::map_anon(len + HUGE_PAGE)
+        {
+            // Advice: without huge pages it works as well, only slower.
+            map.advise(Advice::HugePage).ok();
+            let start = map.as_ptr().align_offset(HUGE_PAGE);
+            return (Memory::Pages(map), start);
+        }
+        let bytes = vec![0; len + DIRECT_ALIGN];
+        let start = bytes.as_ptr().align_offset(DIRECT_ALIGN);
+        (Memory::Heap(bytes), start)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Memory::Heap(bytes) => bytes,
+            Memory::Pages(map) => map,
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Memory::Heap(bytes) => bytes,
+            Memory::Pages(map) => map,
+        }
+    }
 }
 
 impl AlignedBuf {
     /// `len` bytes of zeros.
     #[must_use]
     pub fn zeroed(len: usize) -> AlignedBuf {
-        let bytes = vec![0; len + DIRECT_ALIGN];
-        let start = bytes.as_ptr().align_offset(DIRECT_ALIGN);
-        AlignedBuf { bytes, start, len }
+        let (memory, start) = Memory::zeroed(len);
+        AlignedBuf { memory, start, len }
     }
 }
 
@@ -33,13 +84,13 @@ impl Deref for AlignedBuf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes[self.start..self.start + self.len]
+        &self.memory.bytes()[self.start..self.start + self.len]
     }
 }
 
 impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..self.start + self.len]
+        &mut self.memory.bytes_mut()[self.start..self.start + self.len]
     }
 }
 
@@ -130,7 +181,16 @@ mod tests {
 
     #[test]
     fn every_length_is_aligned_and_whole() {
-        for len in [0, 1, 511, 4096, 4097, 1 << 20] {
+        for len in [
+            0,
+            1,
+            511,
+            4096,
+            4097,
+            HUGE_BYTES_MIN - 1,
+            HUGE_BYTES_MIN,
+            HUGE_PAGE + 1,
+        ] {
             let mut buf = AlignedBuf::zeroed(len);
             assert_eq!(buf.len(), len);
             assert!(buf.as_ptr().addr().is_multiple_of(DIRECT_ALIGN));

@@ -14,7 +14,9 @@ mod link;
 mod link_tests;
 mod tls;
 
-pub use buffer::{AlignedBuf, BufferPool, DIRECT_ALIGN, DIRECT_WRITE_BYTES_MIN, PooledBuf};
+pub use buffer::{
+    AlignedBuf, BufferPool, DIRECT_ALIGN, DIRECT_WRITE_BYTES_MIN, HUGE_PAGE, PooledBuf,
+};
 pub use clock::{Clock, SystemClock};
 pub use directory::Directory;
 pub use disk::{BlockFile, Disk, SMALL_FILE_BYTES_MAX};

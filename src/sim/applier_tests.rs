@@ -74,11 +74,11 @@ fn a_flush_waits_for_what_was_handed_over_before_it_only() {
     let applier = Applier::start(device, 2);
     applier.push(batch(0, 7)).unwrap();
     let written = applier.so_far();
-    applier.push(batch(MIB as u64, 8)).unwrap();
+    applier.push(batch(2 * MIB as u64, 8)).unwrap();
     written.flush().unwrap();
     let durable = disk.durable("volume").unwrap();
     assert!(durable[..MIB] == vec![7; MIB]);
-    assert!(durable[MIB..] == vec![0; MIB]);
+    assert!(durable[MIB..] == vec![0; 2 * MIB]);
 }
 
 /// A failed write fails everything after it: the batch that is pushed next, and a flush of what was
@@ -113,11 +113,11 @@ fn a_flush_of_an_applier_that_was_dropped_ends() {
     assert!(matches!(written.flush(), Err(ApplyError::Stopped)));
 }
 
-/// A volume of zeros, of 2 MiB, and the disk that it lies on.
+/// A volume of zeros, of 3 MiB, and the disk that it lies on.
 fn volume() -> (SimDisk, Arc<dyn BlockFile>) {
     let disk = SimDisk::new(1 << 30, 1);
     let file = disk.create("volume").unwrap();
-    file.set_size(2 * MIB as u64).unwrap();
+    file.set_size(3 * MIB as u64).unwrap();
     (disk, file)
 }
 

@@ -12,8 +12,8 @@ use crate::seam::{BlockFile, Disk, DiskError, SystemClock};
 use crate::sim::{Fault, Operation, SimDisk};
 use crate::units::{Extent, Point, Rung};
 use crate::volume::{
-    Applier, Change, Changes, Known, ReadError, Reader, ReaderConfig, allocated, digest_blocks,
-    everything, given,
+    Applier, Change, Changes, Known, ReadError, Reader, ReaderConfig, SLOT_BYTES, allocated,
+    digest_blocks, everything, given,
 };
 use crate::wire::control::Compression;
 use crate::wire::{
@@ -24,7 +24,7 @@ use crate::wire::{
 const STALL: Duration = Duration::from_secs(20);
 const CONFIG: ReaderConfig = ReaderConfig {
     threads: 3,
-    budget_bytes: 4 << 20,
+    budget_bytes: 8 << 20,
 };
 
 fn clock() -> Arc<SystemClock> {
@@ -410,7 +410,7 @@ fn the_window_bounds_what_is_open_and_a_cancelled_reader_gives_all_back() {
     let size = 64 * MIB as u64;
     let image = volume(&vec![1; 64 * MIB]);
     let reader = Reader::start(image, everything(0, size), None, CONFIG, clock());
-    let window = CONFIG.budget_bytes as u64 / (MIB as u64 + 64 * 1024);
+    let window = (CONFIG.budget_bytes / SLOT_BYTES) as u64;
     let held: Vec<_> = (0..window)
         .map(|_| reader.next(STALL).unwrap().unwrap())
         .collect();

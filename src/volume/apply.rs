@@ -4,15 +4,21 @@
 //! after a crash gives the same image.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::seam::{AlignedBuf, BlockFile, DIRECT_ALIGN, DIRECT_WRITE_BYTES_MIN, DiskError};
+use crate::seam::{AlignedBuf, BlockFile, DIRECT_ALIGN, DiskError};
 use crate::units::Extent;
+use crate::volume::run::Run;
 use crate::wire::{BATCH_BYTES_MAX, BatchData, RegionKind};
 
 /// Batches that may wait to be written, for each thread. Beyond it the sender waits.
 const QUEUE_PER_THREAD: usize = 2;
+
+/// The most bytes of one write. Shorter ones leave the storage idle between them, longer ones keep
+/// more memory busy.
+const JOINED_BYTES_MAX: usize = 4 * BATCH_BYTES_MAX;
 
 /// Threads beyond this bring nothing.
 const THREADS_MAX: usize = 32;
@@ -148,7 +154,9 @@ impl Applier {
 
     fn write_now(&self, batch: &BatchData) -> Result<(), ApplyError> {
         self.shared.lock().check()?;
-        let result = self.shared.write(batch, &mut AlignedBuf::zeroed(0));
+        let result = self
+            .shared
+            .write(std::slice::from_ref(batch), &mut AlignedBuf::zeroed(0));
         self.shared.lock().error = result.clone().err();
         result
     }
@@ -200,10 +208,40 @@ impl Queue {
         self.pushed - self.waiting.len() as u64
     }
 
+    /// Takes the next batch, and those after it that go on where it ends.
+    fn joined(&mut self) -> Vec<BatchData> {
+        let mut batches: Vec<BatchData> = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = self.waiting.front() {
+            bytes += next.data.len();
+            let goes_on = batches.last().is_none_or(|last| {
+                bytes <= JOINED_BYTES_MAX
+                    && data_end(last).is_some_and(|end| data_start(next) == Some(end))
+            });
+            if !goes_on {
+                break;
+            }
+            batches.extend(self.waiting.pop_front());
+        }
+        batches
+    }
+
     /// Whether all batches with lower numbers are written.
     fn wrote(&self, below: u64) -> bool {
         self.first_waiting() >= below && self.writing.iter().all(|number| *number >= below)
     }
+}
+
+/// Where a batch that ends with data ends.
+fn data_end(batch: &BatchData) -> Option<u64> {
+    let last = batch.regions.last()?;
+    matches!(last.kind, RegionKind::Data { .. }).then(|| last.extent.end())
+}
+
+/// Where a batch that begins with data begins.
+fn data_start(batch: &BatchData) -> Option<u64> {
+    let first = batch.regions.first()?;
+    matches!(first.kind, RegionKind::Data { .. }).then_some(first.extent.offset)
 }
 
 impl Shared {
@@ -218,12 +256,12 @@ impl Shared {
     }
 
     fn work(&self) {
-        let mut buf = AlignedBuf::zeroed(BATCH_BYTES_MAX);
-        while let Some((number, batch)) = self.take() {
-            let result = self.write(&batch, &mut buf);
-            drop(batch);
+        let mut buf = AlignedBuf::zeroed(JOINED_BYTES_MAX);
+        while let Some((numbers, batches)) = self.take() {
+            let result = self.write(&batches, &mut buf);
+            drop(batches);
             let mut queue = self.lock();
-            queue.writing.retain(|other| *other != number);
+            queue.writing.retain(|number| !numbers.contains(number));
             if let Err(e) = result {
                 queue.error.get_or_insert(e);
                 queue.waiting.clear();
@@ -232,38 +270,47 @@ impl Shared {
         }
     }
 
-    fn take(&self) -> Option<(u64, BatchData)> {
+    /// The next batches: one, or several that lie side by side.
+    fn take(&self) -> Option<(Range<u64>, Vec<BatchData>)> {
         let mut queue = self.lock();
         loop {
             if queue.ended || queue.error.is_some() {
                 return None;
             }
-            let number = queue.first_waiting();
-            if let Some(batch) = queue.waiting.pop_front() {
-                queue.writing.push(number);
+            let first = queue.first_waiting();
+            let batches = queue.joined();
+            if !batches.is_empty() {
+                let numbers = first..queue.first_waiting();
+                queue.writing.extend(numbers.clone());
                 self.changed.notify_all();
-                return Some((number, batch));
+                return Some((numbers, batches));
             }
             queue = self.wait(queue);
         }
     }
 
-    fn write(&self, batch: &BatchData, buf: &mut AlignedBuf) -> Result<(), ApplyError> {
+    fn write(&self, batches: &[BatchData], buf: &mut AlignedBuf) -> Result<(), ApplyError> {
         // All checks come before the first write.
-        for (region, data) in batch.iter() {
+        for (region, data) in batches.iter().flat_map(BatchData::iter) {
             if let RegionKind::Data { crc } = region.kind
                 && (crc32c::crc32c(data) != crc || data.len() as u64 != region.extent.len)
             {
                 return Err(ApplyError::Checksum(region.extent.offset));
             }
         }
-        for (region, data) in batch.iter() {
+        let mut run = Run::new(buf);
+        for (region, data) in batches.iter().flat_map(BatchData::iter) {
             match region.kind {
                 RegionKind::Zero => self.zero(region.extent)?,
-                RegionKind::Data { .. } => self.data(region.extent.offset, data, buf)?,
+                RegionKind::Data { .. } => {
+                    if !run.join(region.extent.offset, data) {
+                        self.data(&mut run)?;
+                        run.join(region.extent.offset, data);
+                    }
+                }
             }
         }
-        Ok(())
+        self.data(&mut run)
     }
 
     fn zero(&self, extent: Extent) -> Result<(), ApplyError> {
@@ -272,26 +319,57 @@ impl Shared {
         Ok(())
     }
 
-    fn data(&self, offset: u64, data: &[u8], buf: &mut AlignedBuf) -> Result<(), ApplyError> {
-        let direct_len = data.len() / DIRECT_ALIGN * DIRECT_ALIGN;
-        let aligned = data.as_ptr().addr().is_multiple_of(DIRECT_ALIGN);
-        if direct_len >= DIRECT_WRITE_BYTES_MIN && (aligned || direct_len <= buf.len()) {
-            let (head, tail) = data.split_at(direct_len);
-            if aligned {
-                self.device.write_at(offset, head)?;
-            } else {
-                buf[..direct_len].copy_from_slice(head);
-                self.device.write_at(offset, &buf[..direct_len])?;
+    fn data(&self, run: &mut Run<'_, '_>) -> Result<(), ApplyError> {
+        let (offset, data) = run.finish();
+        if data.is_empty() {
+            return Ok(());
+        }
+        let (head, tail) = data.split_at(data.len() / DIRECT_ALIGN * DIRECT_ALIGN);
+        for (at, part) in [(offset, head), (offset + head.len() as u64, tail)] {
+            if !part.is_empty() {
+                self.device.write_at(at, part)?;
             }
-            if !tail.is_empty() {
-                self.device.write_at(offset + direct_len as u64, tail)?;
-            }
-        } else {
-            self.device.write_at(offset, data)?;
         }
         self.data_bytes
             .fetch_add(data.len() as u64, Ordering::Relaxed);
         self.writes.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::wire::Region;
+
+    #[test]
+    fn batches_that_go_on_where_another_ends_are_written_together() {
+        let mib = BATCH_BYTES_MAX as u64;
+        let data = RegionKind::Data { crc: 0 };
+        let batch = |at: u64, kind| BatchData {
+            through: (at + 1) * mib,
+            regions: vec![Region {
+                extent: Extent::new(at * mib, mib),
+                kind,
+            }],
+            data: match kind {
+                RegionKind::Zero => Bytes::new(),
+                RegionKind::Data { .. } => Bytes::from(vec![0; BATCH_BYTES_MAX]),
+            },
+        };
+        let mut queue = Queue::default();
+        let all = [0, 1, 2, 3, 4, 5].map(|at| batch(at, data));
+        queue.waiting.extend(all);
+        queue.waiting.push_back(batch(6, RegionKind::Zero));
+        queue.waiting.push_back(batch(7, data));
+        queue.waiting.push_back(batch(9, data));
+        let mut taken = || queue.joined().len();
+        assert_eq!(taken(), JOINED_BYTES_MAX / BATCH_BYTES_MAX);
+        assert_eq!(
+            [taken(), taken(), taken(), taken(), taken()],
+            [2, 1, 1, 1, 0]
+        );
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::seam::{BlockFile, BufferPool, Clock, DiskError, PooledBuf};
+use crate::seam::{BlockFile, BufferPool, Clock, DiskError, HUGE_PAGE, PooledBuf};
 use crate::volume::plan::{Job, Planner};
 use crate::volume::scan::scan;
 use crate::volume::slots::{Slot, Slots};
@@ -20,8 +20,10 @@ use crate::wire::{BATCH_BYTES_MAX, BatchData, BlockDigest};
 /// Threads beyond this bring nothing.
 const THREADS_MAX: usize = 32;
 
-/// Memory that a slot takes: its buffer, and what describes it.
-const SLOT_BYTES: usize = BATCH_BYTES_MAX + 64 * 1024;
+/// Memory that a slot takes: its buffer, in a huge page of its own, and what describes it.
+pub const SLOT_BYTES: usize = HUGE_PAGE + 64 * 1024;
+
+const _: () = assert!(BATCH_BYTES_MAX <= HUGE_PAGE);
 
 /// How a reader works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

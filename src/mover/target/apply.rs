@@ -11,8 +11,8 @@ use crate::seam::Disk;
 use crate::units::Point;
 use crate::volume::{Applier, ApplyError};
 
-/// Writes under way at once.
-pub const APPLY_THREADS: usize = 4;
+/// Writes under way at once: one to keep the storage busy while the next is made ready.
+pub const APPLY_THREADS: usize = 2;
 
 /// Writes the staged set of `cycle` to the volume: `staging` where it is at hand, else what lies on
 /// the metadata volume.
