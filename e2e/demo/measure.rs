@@ -206,6 +206,8 @@ async fn switches(scene: &Scene) -> Result<(f64, f64)> {
     let planned = one_switch(&pair, &app, &["--to", "west", "--yes"]).await?;
     pair.primary_is("west").await?;
     pair.sync().await?;
+    // Sites are lost between cycles, most of the time.
+    tokio::time::sleep(REST).await;
     let forced = one_switch(&pair, &app, &["--to", "east", "--force", "--yes"]).await?;
     pair.primary_is("east").await?;
     Ok((planned, forced))

@@ -227,6 +227,10 @@ fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
         // taken back and given again it would wake the operator over and over.
         d.wait(wait.what);
     }
+    if app_claim_follows(d, switch) {
+        // What is left to do is the standby's.
+        start_application(d, switch);
+    }
     match wish(&d.o.pair, &d.status, switch) {
         Some(wish) => d.act(Action::Rebind(Box::new(wish))),
         None => {
@@ -268,13 +272,37 @@ pub fn wish(
     })
 }
 
+/// Whether the application's claim is bound to the new primary's volume.
+fn app_claim_follows(d: &Draft<'_>, switch: &SwitchStatus) -> bool {
+    let Some(site) = d.status.sites.iter().find(|site| site.name == switch.to) else {
+        return false;
+    };
+    let bound =
+        d.o.app_claim
+            .as_ref()
+            .filter(|claim| claim.bound && !claim.deleting);
+    bound
+        .and_then(|claim| claim.volume.as_ref())
+        .is_some_and(|volume| {
+            site.handle.is_some()
+                && (&volume.handle, &volume.driver) == (&site.handle, &site.driver)
+        })
+}
+
+/// Starts what was stopped at the gate; whether it had to be.
+fn start_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
+    match (switch.replicas, &d.o.application) {
+        (Some(replicas), Some(Application::Found { wanted, .. })) if *wanted < replicas => {
+            d.act(Action::Scale { replicas });
+            true
+        }
+        _ => false,
+    }
+}
+
 /// The application may go on: where the role is now.
 fn release(d: &mut Draft<'_>, switch: &SwitchStatus, end: &str) {
-    if let (Some(replicas), Some(Application::Found { wanted, .. })) =
-        (switch.replicas, &d.o.application)
-        && *wanted < replicas
-    {
-        d.act(Action::Scale { replicas });
+    if start_application(d, switch) {
         return;
     }
     let now = d.now();

@@ -70,6 +70,24 @@ fn a_planned_switch_ships_a_last_cut_of_the_stopped_volume_and_follows_by_delta(
 }
 
 #[test]
+fn the_application_does_not_wait_for_the_standbys_claim() {
+    let mut world = baseline();
+    world.standby_claim_late = true;
+    world.pair.spec.primary = "west".into();
+    for _ in 0..100 {
+        world.round();
+    }
+    assert_eq!(world.status().switch.unwrap().step, "Rebind");
+    assert_eq!(
+        (handle(&world).as_str(), world.replicas),
+        ("west-volume", Some(1))
+    );
+    world.standby_claim_late = false;
+    world.settle();
+    assert_eq!(world.status().switch.unwrap().step, "Done");
+}
+
+#[test]
 fn a_switch_resumes_wherever_the_operator_dies() {
     for dies_at in 0..80 {
         let mut world = baseline();

@@ -51,6 +51,8 @@ pub struct World {
     pub app: Option<Claim>,
     pub users: Vec<PodUse>,
     pub replicas: Option<i64>,
+    /// Whether the standby's new claim is not bound when the application's is.
+    pub standby_claim_late: bool,
     pub sides: BTreeMap<String, Side>,
     pub now: Timestamp,
     pub timeline: Timeline,
@@ -140,6 +142,7 @@ impl World {
             app: Some(claim("data", "east-volume", VolumeMode::Filesystem)),
             users: vec![],
             replicas: None,
+            standby_claim_late: false,
             sides: BTreeMap::from([("east".into(), side.clone()), ("west".into(), side)]),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             timeline: Timeline::default(),
@@ -407,6 +410,10 @@ impl World {
             &primary.volume.handle,
             VolumeMode::Filesystem,
         ));
+        if self.standby_claim_late {
+            self.report(Report::RebindWaits("the standby's claim".into()));
+            return;
+        }
         let replica = claim(
             &format!("orders-{}-replica", standby.site),
             &standby.volume.handle,
