@@ -30,14 +30,10 @@ pub fn may(d: &Draft<'_>) -> bool {
     let verifying = verify::running(status.verification.as_ref()).is_some();
     let diverged = d.o.sites.iter().any(|s| is_diverged(d, s.name.as_str()));
     let first_attempt = d.cycle().is_some_and(|cycle| cycle.attempt == 1);
-    let by_delta = status
-        .rung
-        .as_ref()
-        .is_some_and(|rung| rung.rung == "Delta");
     let met = status
         .last_cycle
         .as_ref()
-        .filter(|last| last.point == committed.to_string());
+        .filter(|last| last.point == committed.to_string() && last.rung == "Delta");
     let met = met.and_then(|last| last.committed_at.as_ref());
     let seen = met.is_some_and(|at| d.o.now.duration_since(at.0) < UNSEEN_MAX);
     committed.epoch == d.epoch()
@@ -46,7 +42,6 @@ pub fn may(d: &Draft<'_>) -> bool {
         && !diverged
         && first_attempt
         && status.last_failure.is_none()
-        && by_delta
         && seen
         && staying(primary).is_none()
         && rests(standby, committed)

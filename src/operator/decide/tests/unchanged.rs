@@ -95,15 +95,8 @@ fn whatever_falls_short_of_the_proof_goes_the_usual_way() {
     let cases: [(&str, fn(&mut World)); 9] = [
         ("a change", |world| world.quiet = false),
         ("no list", |world| {
-            world
-                .pair
-                .status
-                .as_mut()
-                .unwrap()
-                .rung
-                .as_mut()
-                .unwrap()
-                .rung = "Digests".into();
+            let status = world.pair.status.as_mut().unwrap();
+            status.last_cycle.as_mut().unwrap().rung = "Digests".into();
         }),
         ("movers that have not met for long", |world| {
             world.pass(3600)
