@@ -375,3 +375,93 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seam::Directory;
+
+    static FORMAT: LogFormat = LogFormat {
+        file: "log",
+        magic: *b"FERRYLOG",
+        format: 1,
+    };
+
+    const EMPTY: u64 = HEADER_BLOCK_BYTES as u64;
+    const PART_MAX: usize = RECORD_PART_BYTES_MAX as usize;
+
+    /// A log of at most `limit` bytes, in a directory that is gone with it.
+    fn log_of(limit: u64) -> (tempfile::TempDir, RecordLog) {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Directory::open(dir.path()).unwrap());
+        let log = RecordLog::create(disk, &FORMAT, b"what for", limit).unwrap();
+        (dir, log)
+    }
+
+    #[test]
+    fn a_log_without_a_record_is_a_log() {
+        let (_dir, log) = log_of(EMPTY);
+        let Opened::Log(mut found) = RecordScanner::open(log.disk.clone(), &FORMAT).unwrap() else {
+            panic!("it was not taken for one");
+        };
+        assert!(found.next().unwrap().is_none());
+        assert_eq!(found.position(), log.position());
+    }
+
+    #[test]
+    fn the_shortest_record_fits_to_the_last_byte_and_is_found() {
+        let exact = EMPTY + RECORD_HEADER_BYTES as u64;
+        let (_dir, mut log) = log_of(exact);
+        log.append(b'A', &[], &[]).unwrap();
+        assert_eq!(log.file().size(), exact);
+        assert_eq!(log.scan().next().unwrap().unwrap().kind, b'A');
+        let (_dir, mut log) = log_of(exact - 1);
+        assert!(log.append(b'A', &[], &[]).is_err(), "past its limit");
+    }
+
+    /// Whole and with a checksum that matches: only the limit stands against it.
+    #[test]
+    fn a_part_longer_than_its_limit_ends_the_log() {
+        for (head, data, found) in [
+            (PART_MAX, 0, true),
+            (0, PART_MAX, true),
+            (PART_MAX + 1, 0, false),
+            (0, PART_MAX + 1, false),
+        ] {
+            let (_dir, mut log) = log_of(1 << 30);
+            log.append(b'A', &vec![1; head], &vec![2; data]).unwrap();
+            let record = log.scan().next().unwrap();
+            assert_eq!(record.is_some(), found, "{head} and {data} bytes");
+        }
+    }
+
+    /// It has this log's salt and matches its checksum, but another number.
+    #[test]
+    fn a_record_in_the_place_of_another_ends_the_log() {
+        let (_dir, mut log) = log_of(1 << 20);
+        log.append(b'A', b"head", b"data").unwrap();
+        let (second, _) = log.position();
+        let mut first = vec![0; usize::try_from(second - EMPTY).unwrap()];
+        log.file().read_at(EMPTY, &mut first).unwrap();
+        log.file().write_at(second, &first).unwrap();
+        let mut found = log.scan();
+        assert!(found.next().unwrap().is_some());
+        assert!(found.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_log_that_was_cut_back_reserves_up_to_its_limit_and_no_further() {
+        let (_dir, mut log) = log_of(2 * EMPTY);
+        let start = log.position();
+        log.append(b'A', &[], b"data").unwrap();
+        log.cut_back(start).unwrap();
+        log.append(b'A', &[], b"data").unwrap();
+        assert_eq!(log.file().size(), 2 * EMPTY);
+    }
+
+    #[test]
+    fn a_number_is_read_to_its_last_byte() {
+        let bytes = [[9; 8], 0x0102_0304_0506_0708_u64.to_le_bytes()].concat();
+        assert_eq!(u64_at(&bytes, 8), 0x0102_0304_0506_0708);
+    }
+}

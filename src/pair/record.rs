@@ -183,6 +183,19 @@ mod tests {
     }
 
     #[test]
+    fn a_torn_record_holds_applied_only_what_is_committed() {
+        let record = Record {
+            committed: Some(at(8)),
+            applied: Some(at(9)),
+            image: ImageState::Redo(at(9)),
+            ..starting(Role::Standby, false)
+        };
+        let torn = record.torn();
+        assert_eq!((torn.committed, torn.applied), (Some(at(8)), Some(at(8))));
+        assert_eq!(torn.image, ImageState::Inconsistent);
+    }
+
+    #[test]
     fn every_rule_is_kept() {
         let primary = starting(Role::Primary, false);
         let standby = Record {

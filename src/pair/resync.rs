@@ -359,6 +359,18 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_list_is_told_though_nobody_says_why() {
+        for list in [List::Nothing, List::Allocated] {
+            let silent = Means {
+                list_reason: String::new(),
+                ..means(HandshakeMode::Bitmap, list, None)
+            };
+            let reason = plan(&silent).rung.reason;
+            assert!(reason.starts_with("no list of changes"), "{reason}");
+        }
+    }
+
+    #[test]
     fn only_a_list_from_the_standbys_very_point_is_a_log() {
         let cut = Point::new(1, 9);
         let at = Some(Point::new(1, 5));

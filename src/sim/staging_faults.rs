@@ -180,6 +180,18 @@ fn a_log_of_a_cut_that_the_volume_holds_is_dropped() {
     assert!(disk.durable("staging").is_none());
 }
 
+/// Each region of a batch has the digests of its own blocks, so the sum does not depend on the batches.
+#[test]
+fn a_log_amounts_to_the_same_however_it_is_cut_into_batches() {
+    let apart = [batch(1, 1), batch(2, 1)];
+    let together = BatchData {
+        through: apart[1].through,
+        regions: apart.iter().flat_map(|b| b.regions.clone()).collect(),
+        data: [&apart[0].data[..], &apart[1].data[..]].concat().into(),
+    };
+    assert_eq!(sum_of(&[together]), sum_of(&apart));
+}
+
 #[test]
 fn a_sum_that_differs_is_never_sealed() {
     let disk = SimDisk::new(CAPACITY, 1);
