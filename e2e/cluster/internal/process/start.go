@@ -38,6 +38,9 @@ func Hold(c layout.Cluster) error {
 	}
 	script += "mount -t tmpfs tmpfs " + c.Data("etcd") + "; "
 	script += "mount -o loop,discard,noatime " + c.PoolImage() + " " + c.Pool() + "; mount --make-rshared " + c.Pool() + "; "
+	// What the pool's file system caches need not be cached below it once more. Where that can't be
+	// had it is slower and as correct.
+	script += "losetup --direct-io=on \"$(findmnt -nro SOURCE " + c.Pool() + ")\" || true; "
 	script += "touch " + c.Run("held") + "; exec sleep infinity"
 	command := []string{"nsenter", "--net=" + c.NetNSPath(), "unshare", "--mount", "--propagation", "private", "sh", "-c", script}
 	if err := spawn(c, holder, command); err != nil {
