@@ -15,6 +15,7 @@ pub mod namespace_deleted;
 pub mod operator_killed;
 pub mod quiesce;
 pub mod runner;
+pub mod salvage;
 pub mod snapshot_fails;
 pub mod staging_small;
 pub mod stale_manifest;
