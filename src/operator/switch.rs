@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use crate::api::v1alpha1::{PointStatus, ReplicationPairStatus, SiteStatus, SwitchStatus};
 use crate::api::{ReplicationPair, reasons};
 use crate::operator::decide::{Action, Device, Draft};
-use crate::operator::observe::{Application, SiteView, Volume};
+use crate::operator::observe::{Application, Claim, SiteView, Volume};
 use crate::operator::rebind::{RebindWish, SiteVolume, VolumeKey};
 use crate::operator::{demote, promote};
 use crate::units::{Epoch, ImageState, PairName, SiteName};
@@ -227,12 +227,14 @@ fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
         // taken back and given again it would wake the operator over and over.
         d.wait(wait.what);
     }
-    if app_claim_follows(d, switch) {
-        // What is left to do is the standby's.
-        start_application(d, switch);
-    }
     match wish(&d.o.pair, &d.status, switch) {
-        Some(wish) => d.act(Action::Rebind(Box::new(wish))),
+        Some(wish) => {
+            if has_volume_of(d.o.app_claim.as_ref(), wish.primary.as_ref()) {
+                // What is left to do is the standby's.
+                start_application(d, switch);
+            }
+            d.act(Action::Rebind(Box::new(wish)));
+        }
         None => {
             d.trouble(
                 reasons::SWITCH_IN_PROGRESS,
@@ -272,21 +274,14 @@ pub fn wish(
     })
 }
 
-/// Whether the application's claim is bound to the new primary's volume.
-fn app_claim_follows(d: &Draft<'_>, switch: &SwitchStatus) -> bool {
-    let Some(site) = d.status.sites.iter().find(|site| site.name == switch.to) else {
-        return false;
-    };
-    let bound =
-        d.o.app_claim
-            .as_ref()
-            .filter(|claim| claim.bound && !claim.deleting);
-    bound
-        .and_then(|claim| claim.volume.as_ref())
-        .is_some_and(|volume| {
-            site.handle.is_some()
-                && (&volume.handle, &volume.driver) == (&site.handle, &site.driver)
-        })
+/// Whether the application's claim is bound to the volume of `site`.
+fn has_volume_of(claim: Option<&Claim>, site: Option<&SiteVolume>) -> bool {
+    let bound = claim.filter(|claim| claim.bound && !claim.deleting);
+    let volume = bound.and_then(|claim| claim.volume.as_ref());
+    volume.zip(site).is_some_and(|(volume, site)| {
+        volume.driver.as_ref() == Some(&site.volume.driver)
+            && volume.handle.as_ref() == Some(&site.volume.handle)
+    })
 }
 
 /// Starts what was stopped at the gate; whether it had to be.

@@ -59,13 +59,14 @@ fn cuts(d: &mut Draft<'_>, site: &SiteView) {
     }
 }
 
-/// Whether a snapshot can be deleted so that it goes away. One that is deleted while the driver makes
-/// it, or while a claim is being made from it, is forgotten by the snapshotter and stays until that is
-/// restarted (kubernetes-csi/external-snapshotter issue 1388, mended in 8.6); both end soon.
+/// Whether a snapshot goes away when it is deleted. One that is deleted while the driver makes it is
+/// forgotten by the snapshotter until that is restarted (kubernetes-csi/external-snapshotter issue 1388,
+/// mended in 8.6), and one from which a claim is being made until the snapshot controller next looks at
+/// everything it has, in a quarter of an hour.
 pub fn settled(site: &SiteView, cut: &Cut) -> bool {
-    let claims = site.source_claims.iter();
-    let restoring = claims.filter(|claim| claim.point == cut.point && !claim.bound);
-    !cut.being_created && restoring.count() == 0
+    let mut claims = site.source_claims.iter();
+    let restoring = claims.any(|claim| claim.point == cut.point && !claim.bound);
+    !cut.being_created && !restoring
 }
 
 /// The point whose snapshots are the common base: the committed one, unless a side has no snapshot of
