@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use ferry::mover::target::apply::APPLY_THREADS;
+use ferry::mover::core::receive::apply::APPLY_THREADS;
 use ferry::seam::SystemClock;
 use ferry::volume::{Applier, Reader, ReaderConfig, SLOT_BYTES, given, open_source, open_target};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::io::{ReadHalf, WriteHalf};
 
-use crate::mover::convert::wire_hello;
+use crate::mover::core::translate::wire_hello;
 use crate::seam::{Session, TlsDir, dial};
 use crate::wire::control::{MoverStatus, Refusal, Request, Response};
 use crate::wire::{FrameReader, FrameWriter, Message, decode, encode};

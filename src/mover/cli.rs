@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 
-use crate::mover::run::Mover;
+use crate::mover::runtime::Mover;
 use crate::mover::setup::{Options, Setup, SetupError};
 use crate::units::{PairName, SiteName};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::journal::{DigestLog, DigestLogSpec, DigestStore, JournalError};
-use crate::mover::keep::keep;
+use crate::mover::core::digest_commit::commit_digests as keep;
 use crate::seam::Disk;
 use crate::sim::{Fault, Operation, SimDisk};
 use crate::units::{Extent, Point, Rung};

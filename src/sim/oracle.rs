@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::journal::{Staging, StagingOutcome, SuperblockStore};
-use crate::mover::convert;
+use crate::mover::core::translate;
 use crate::pair::Record;
 use crate::seam::Disk;
 use crate::sim::SimDisk;
@@ -184,7 +184,7 @@ impl World {
                 false => Err(format!("side {at} has no superblock that can be read")),
             };
         };
-        let record = convert::record_of(&superblock);
+        let record = translate::record_of(&superblock);
         let before = self.oracle.seen[at].record.replace(record.clone());
         self.oracle.seen[at].superblock = bytes;
         let rose = record.role == Role::Primary

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::journal::{DigestLog, DigestStore, Staging, StagingSpec, Superblock, SuperblockStore};
-use crate::mover::convert;
-use crate::mover::keep::keep;
-use crate::mover::source::gather::Gathered;
-use crate::mover::target::apply::write_staged;
-use crate::mover::target::in_place::InPlace;
-use crate::mover::target::receive::Landing;
-use crate::mover::target::staging::{drop_staged, staging_for};
+use crate::mover::core::digest_commit::commit_digests as keep;
+use crate::mover::core::receive::apply::write_staged;
+use crate::mover::core::receive::in_place::InPlace;
+use crate::mover::core::receive::open_sink::Sink as Landing;
+use crate::mover::core::receive::staging::{discard, staging_for};
+use crate::mover::core::ship::gather::Gathered;
+use crate::mover::core::translate;
 use crate::pair::message::{Begin, Hello};
 use crate::pair::resync::Plan;
 use crate::pair::side::{Event, Order};
@@ -109,7 +109,7 @@ impl Process {
             Err(error) => (None, None, Some(error.to_string())),
         };
         let digests = DigestStore::open(setup.disk.clone()).ok();
-        let record = superblock.as_ref().map(convert::record_of);
+        let record = superblock.as_ref().map(translate::record_of);
         let (side, mut first) = match record {
             Some(record) if setup.wrong == Some(Wrong::RedoNotFinished) => (
                 Side::open(Some(crate::sim::twist::redo_is_applied(record))).0,
@@ -294,7 +294,7 @@ impl Process {
     fn persist(&mut self, record: &Record) {
         let name = &self.setup.name;
         let superblock =
-            convert::superblock_of(self.superblock.as_ref(), name, record, self.size());
+            translate::superblock_of(self.superblock.as_ref(), name, record, self.size());
         let saved = self.store.as_mut().map(|store| store.save(&superblock));
         // What is on disk is not known: the process ends.
         self.exited = !matches!(saved, Some(Ok(())));
@@ -357,9 +357,13 @@ impl Process {
         let (Some(in_place), Some(begin)) = (self.opening.take(), self.begin.clone()) else {
             return;
         };
-        let id = convert::cycle_id(&begin);
+        let id = translate::cycle_id(&begin);
         if self.setup.wrong == Some(Wrong::BeginsAnew) {
-            drop(drop_staged(None, &*self.setup.disk));
+            drop(discard(
+                crate::mover::core::Discard::All,
+                None,
+                &*self.setup.disk,
+            ));
         }
         let landing = match (in_place, self.setup.device.clone()) {
             (true, Some(device)) => InPlace::open(
@@ -369,6 +373,7 @@ impl Process {
                 id,
                 begin.size,
                 begin.rung,
+                &AtomicU64::new(0),
             )
             .map(|in_place| Landing::InPlace(Box::new(in_place))),
             _ => {
@@ -379,7 +384,7 @@ impl Process {
                 };
                 let applied = self.record().and_then(Record::head);
                 let kept = self.digests.as_ref().and_then(DigestStore::point);
-                staging_for(&self.setup.disk, spec, applied, kept)
+                staging_for(&self.setup.disk, spec, applied, kept, &AtomicU64::new(0))
             }
         };
         match landing {
@@ -447,7 +452,11 @@ impl Process {
         let staging = self.staging.take();
         if self.setup.wrong != Some(Wrong::StagingStays) {
             // A failure is let pass: what stays is of a cut that is known to be applied.
-            drop(drop_staged(staging, &*self.setup.disk));
+            drop(discard(
+                crate::mover::core::Discard::All,
+                staging,
+                &*self.setup.disk,
+            ));
         }
         if report {
             self.feed(Event::Target(target::Event::Dropped));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::mover::target::digests;
+use crate::mover::core::receive::digests;
 use crate::seam::Disk;
 use crate::sim::SimDisk;
 use crate::units::Extent;

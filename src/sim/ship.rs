@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::journal::{DigestLog, DigestReader};
-use crate::mover::source::gather::Gathered;
+use crate::mover::core::ship::gather::Gathered;
 use crate::pair::resync::{Candidates, Compare, Plan};
 use crate::pair::{Cause, Refused};
 use crate::seam::BlockFile;

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use crate::seam::{AlignedBuf, BlockFile, DIRECT_ALIGN, DiskError};
 use crate::units::Extent;
@@ -49,9 +50,13 @@ pub struct ApplyReport {
 }
 
 /// Writes batches in threads of its own, or where it was asked to on the caller's.
+///
+/// Dropping one waits until nothing of it is being written any more: what an attempt that has failed
+/// still wrote later would lie under what the next one finds there.
 pub struct Applier {
     shared: Arc<Shared>,
     inline: bool,
+    threads: Vec<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -87,10 +92,12 @@ impl Applier {
     #[must_use]
     pub fn start(device: Arc<dyn BlockFile>, threads: usize) -> Applier {
         let threads = threads.clamp(1, THREADS_MAX);
-        let applier = Applier::with_queue(device, threads * QUEUE_PER_THREAD, false);
+        let mut applier = Applier::with_queue(device, threads * QUEUE_PER_THREAD, false);
         for _ in 0..threads {
             let shared = applier.shared.clone();
-            std::thread::spawn(move || shared.work());
+            applier
+                .threads
+                .push(std::thread::spawn(move || shared.work()));
         }
         applier
     }
@@ -112,7 +119,11 @@ impl Applier {
             zero_bytes: AtomicU64::new(0),
             writes: AtomicU64::new(0),
         });
-        Applier { shared, inline }
+        Applier {
+            shared,
+            inline,
+            threads: Vec::new(),
+        }
     }
 
     /// Hands a batch over; waits while too many are waiting.
@@ -176,6 +187,10 @@ impl Drop for Applier {
     fn drop(&mut self) {
         self.shared.lock().ended = true;
         self.shared.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // One that panicked writes nothing more either.
+            drop(thread.join());
+        }
     }
 }
 
