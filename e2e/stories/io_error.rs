@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 use ferry::api::v1alpha1::FinishedCycle;
-use ferry::api::{conditions, names, reasons};
+use ferry::api::{Reason, conditions, names};
 use futures::FutureExt;
 use serde_json::json;
 
@@ -83,7 +83,7 @@ async fn told(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
         })
         .await?;
     ensure!(
-        failure.reason == reasons::CYCLE_FAILED,
+        failure.reason == Reason::CycleFailed,
         "the reason is {}: {}",
         failure.reason,
         failure.message

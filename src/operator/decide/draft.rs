@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::v1alpha1::{CycleStatus, ReplicationPairStatus, WaitStatus};
+use crate::api::Reason;
+use crate::api::v1alpha1::{CyclePhase, CycleStatus, ReplicationPairStatus, WaitStatus};
 use crate::operator::decide::{Action, Device};
 use crate::operator::observe::{Observed, SiteView, Timeline};
 use crate::operator::validate::{Problem, Settings};
@@ -109,7 +110,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Something fails at present.
-    pub fn trouble(&mut self, reason: &'static str, message: String) {
+    pub fn trouble(&mut self, reason: Reason, message: String) {
         self.trouble.get_or_insert(Problem::new(reason, message));
     }
 
@@ -160,15 +161,19 @@ impl<'a> Draft<'a> {
     }
 
     /// Sets the running cycle's phase.
-    pub fn phase(&mut self, phase: &str) {
+    pub fn phase(&mut self, phase: CyclePhase) {
         if let Some(cycle) = self.status.cycle.as_mut() {
-            phase.clone_into(&mut cycle.phase);
+            let from = std::mem::replace(&mut cycle.phase, phase.clone());
+            assert!(
+                from == phase || from.may_go_to(&phase),
+                "a cycle can't go from {from} to {phase}"
+            );
         }
-        self.line.phase_since(phase, self.o.now);
+        self.line.phase_since(&phase, self.o.now);
     }
 
     /// How long the running cycle has been in its phase, as far as this process has seen.
-    pub fn in_phase(&mut self, phase: &str) -> SignedDuration {
+    pub fn in_phase(&mut self, phase: &CyclePhase) -> SignedDuration {
         let since = self.line.phase_since(phase, self.o.now);
         self.o.now.duration_since(since)
     }

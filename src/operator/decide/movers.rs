@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use crate::api::reasons;
+use crate::api::Reason;
 use crate::operator::decide::cycle::consent;
 use crate::operator::decide::{Action, Device, Draft};
 use crate::operator::observe::{Claim, SiteView};
@@ -46,7 +46,7 @@ fn unreadable(d: &mut Draft<'_>, site: &SiteView, error: &Refusal) {
         }
     }
     d.trouble(
-        reasons::METADATA_UNREADABLE,
+        Reason::MetadataUnreadable,
         format!(
             "the metadata volume at site {name} can't be used: {}",
             error.message
@@ -65,7 +65,7 @@ fn missing(d: &mut Draft<'_>, site: &SiteView) -> String {
     match pod.problem.as_ref().filter(|_| !patient) {
         Some(problem) => {
             d.trouble(
-                reasons::MOVER_NOT_STARTING,
+                Reason::MoverNotStarting,
                 format!("pod {} does not start: {problem}", pod.name),
             );
             format!("pod {} to start: {problem}", pod.name)
