@@ -131,7 +131,7 @@ fn stop(d: &mut Draft<'_>, switch: &SwitchStatus) {
         return;
     }
     warm(d, switch, switch.kind == SwitchKind::Forced);
-    let stopped = stop_application(d);
+    let stopped = stop_application(d, switch);
     // A cut that was begun while the application could write is no last cut.
     if d.cycle()
         .is_some_and(|cycle| cycle.phase.is_before_shipping() || switch.kind == SwitchKind::Forced)
@@ -155,9 +155,12 @@ fn stop(d: &mut Draft<'_>, switch: &SwitchStatus) {
 }
 
 /// Whether nothing uses the claim any more.
-fn stop_application(d: &mut Draft<'_>) -> bool {
+fn stop_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
     d.visit_in(LOOK_AGAIN);
-    match d.o.application.clone() {
+    let Some(from) = d.site_called(&switch.from) else {
+        return false;
+    };
+    match from.application.clone() {
         Some(Application::Found { wanted, present }) if wanted > 0 => {
             if let Some(switch) = d.status.switch.as_mut() {
                 switch.replicas.get_or_insert(wanted);
@@ -174,10 +177,10 @@ fn stop_application(d: &mut Draft<'_>) -> bool {
         }
         _ => {}
     }
-    if d.o.app_users.is_empty() {
+    if from.app_users.is_empty() {
         return true;
     }
-    let pods: Vec<&str> = d.o.app_users.iter().map(|pod| pod.name.as_str()).collect();
+    let pods: Vec<&str> = from.app_users.iter().map(|pod| pod.name.as_str()).collect();
     d.wait(format!(
         "claim {} to be unused; it is used by {}{}",
         d.o.pair.spec.claim_name,
@@ -201,7 +204,7 @@ fn last_cut(d: &mut Draft<'_>, switch: &SwitchStatus) {
         step(d, SwitchStep::Cancel);
         return;
     }
-    if !stop_application(d) {
+    if !stop_application(d, switch) {
         // Somebody started a pod again: what it writes would be lost.
         d.status.cycle = None;
         step(d, SwitchStep::StopApplication);
@@ -242,7 +245,7 @@ fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
     }
     match wish(&d.o.pair, &d.status, switch) {
         Some(wish) => {
-            if has_volume_of(d.o.app_claim.as_ref(), wish.primary.as_ref()) {
+            if has_volume_of(d.app_claim(), wish.primary.as_ref()) {
                 // What is left to do is the standby's.
                 start_application(d, switch);
             }
@@ -299,7 +302,8 @@ fn has_volume_of(claim: Option<&Claim>, site: Option<&SiteVolume>) -> bool {
 
 /// Starts what was stopped; whether it had to be.
 fn start_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
-    match (switch.replicas, &d.o.application) {
+    let at = d.primary().and_then(|site| site.application.as_ref());
+    match (switch.replicas, at) {
         (Some(replicas), Some(Application::Found { wanted, .. })) if *wanted < replicas => {
             d.act(Action::Scale { replicas });
             true
@@ -358,10 +362,7 @@ fn volumes_by_evidence(d: &mut Draft<'_>) {
         };
         site.labelled_volume.clone().or_else(replica)
     };
-    let app =
-        d.o.app_claim
-            .as_ref()
-            .and_then(|claim| claim.volume.clone());
+    let app = d.app_claim().and_then(|claim| claim.volume.clone());
     let evidence: Vec<(&SiteView, Option<Volume>)> =
         d.o.sites.iter().map(|site| (site, direct(site))).collect();
     let taken = |volume: &Volume| {

@@ -59,7 +59,7 @@ pub fn hold(d: &mut Draft<'_>, point: Point) {
 /// Makes the cut and waits until it can be read. The target's mover starts meanwhile.
 pub fn cut(d: &mut Draft<'_>, point: Point) {
     want_target(d);
-    let (Some(primary), Some(app)) = (d.primary(), d.o.app_claim.as_ref()) else {
+    let (Some(primary), Some(app)) = (d.primary(), d.app_claim()) else {
         attempt::fail(
             d,
             Reason::ClaimNotFound,

@@ -56,7 +56,7 @@ fn begin_if_due(d: &mut Draft<'_>) -> bool {
         .standby()
         .is_some_and(|site| is_diverged(d, site.name.as_str()));
     let held = diverged && consent(d).is_none();
-    if d.problem.is_some() || !d.cycles_allowed || held || d.o.app_claim.is_none() {
+    if d.problem.is_some() || !d.cycles_allowed || held || d.app_claim().is_none() {
         return false;
     }
     let due = if d.cycle_now && d.status.last_failure.is_none() {

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::Reason;
 use crate::api::v1alpha1::{CyclePhase, CycleStatus, ReplicationPairStatus, WaitStatus};
 use crate::operator::decide::{Action, Device};
-use crate::operator::observe::{Observed, SiteView, Timeline};
+use crate::operator::observe::{Claim, Observed, SiteView, Timeline};
 use crate::operator::validate::{Problem, Settings};
 use crate::units::{Epoch, Point, Seq, SiteName};
 use crate::wire::control::MoverStatus;
@@ -124,7 +124,7 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn primary(&self) -> Option<&'a SiteView> {
         let name = self.status.primary.as_deref()?;
-        self.o.sites.iter().find(|site| site.name.as_str() == name)
+        self.site_called(name)
     }
 
     /// The standby's view.
@@ -132,6 +132,18 @@ impl<'a> Draft<'a> {
     pub fn standby(&self) -> Option<&'a SiteView> {
         let name = self.status.primary.as_deref()?;
         self.o.sites.iter().find(|site| site.name.as_str() != name)
+    }
+
+    /// The claim that the application mounts, at the primary.
+    #[must_use]
+    pub fn app_claim(&self) -> Option<&'a Claim> {
+        self.primary()?.app_claim.as_ref()
+    }
+
+    /// The view of the site called `name`, as the status writes it.
+    #[must_use]
+    pub fn site_called(&self, name: &str) -> Option<&'a SiteView> {
+        self.o.sites.iter().find(|site| site.name.as_str() == name)
     }
 
     /// The current epoch.

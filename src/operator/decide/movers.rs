@@ -129,12 +129,12 @@ pub fn stuck(d: &Draft<'_>) -> String {
 
 /// Whether the pod's claims have their volumes, or get them only through a pod. A pod that is made
 /// before its volumes are there is put back by the scheduler for a second or more.
-fn bindable(d: &Draft<'_>, site: &SiteView, device: &Device) -> bool {
+fn bindable(site: &SiteView, device: &Device) -> bool {
     let waits = |class: &Option<String>, bound: bool| {
         !bound
             && class
                 .as_ref()
-                .is_some_and(|class| d.o.immediate_classes.contains(class))
+                .is_some_and(|class| site.immediate_classes.contains(class))
     };
     let claims = [site.metadata_claim.as_ref(), site.replica_claim.as_ref()];
     let needed = [true, matches!(device, Device::Replica(_))];
@@ -169,7 +169,7 @@ pub fn settle(d: &mut Draft<'_>) {
                     uid: pod.uid.clone(),
                 });
             }
-            (None, Some(device)) if !bindable(d, site, &device) => {
+            (None, Some(device)) if !bindable(site, &device) => {
                 d.wait(format!(
                     "the claims of site {}'s mover to be bound",
                     site.name

@@ -61,7 +61,7 @@ pub fn start(d: &mut Draft<'_>, point: Point) {
 
 /// Makes the claim that the source reads `cut` from, where there is none.
 pub fn source_claim(d: &mut Draft<'_>, primary: &SiteView, cut: &Cut) {
-    let Some(app) = d.o.app_claim.as_ref() else {
+    let Some(app) = d.app_claim() else {
         return;
     };
     let foreign_mode = app.mode == VolumeMode::Filesystem && !cut.mode_change_allowed;

@@ -108,6 +108,10 @@ pub fn assemble(
                 site.volume_snapshot_class_name.as_ref(),
                 pair.spec.snapshot.volume_snapshot_class_name.as_ref(),
             );
+            view.immediate_classes = listed.classes.immediate.clone();
+            view.snapshots_served = listed.classes.snapshots_served;
+            view.app_users = users(&pair.spec.claim_name);
+            view.application = listed.application.clone();
             view.replica_users = users(&names::replica_claim(name.name(), &site.name));
             Some(view)
         })
@@ -116,17 +120,8 @@ pub fn assemble(
         now: surroundings.now,
         fresh: surroundings.fresh,
         pair: pair.clone(),
-        app_claim: listed
-            .app_claim
-            .as_ref()
-            .map(|claim| model_claim(claim, listed)),
-        app_users: users(&pair.spec.claim_name),
         sites,
         rival: surroundings.rival,
-        application: listed.application.clone(),
-        immediate_classes: listed.classes.immediate.clone(),
-        snapshots_served: listed.classes.snapshots_served,
-        snapshot_class_count: listed.classes.snapshot_class_count(),
         slot: surroundings.slot,
         verify_slot: surroundings.verify_slot,
         timeline: surroundings.timeline,
@@ -164,10 +159,10 @@ fn site_view(name: &PairName, site: &SiteName, listed: &Listed) -> SiteView {
     cuts.sort_by_key(|cut| cut.point);
     let pod_name = names::mover(name.name(), site.as_str());
     SiteView {
-        name: site.clone(),
-        known: false,
-        storage_class: None,
-        snapshot_classes: Default::default(),
+        app_claim: listed
+            .app_claim
+            .as_ref()
+            .map(|claim| model_claim(claim, listed)),
         replica_claim: claim(names::replica_claim(name.name(), site.as_str())),
         metadata_claim: claim(names::metadata_claim(name.name(), site.as_str())),
         labelled_volume: listed
@@ -177,7 +172,6 @@ fn site_view(name: &PairName, site: &SiteName, listed: &Listed) -> SiteView {
                 volume.labels().get(names::SITE_LABEL).map(String::as_str) == Some(site.as_str())
             })
             .map(read::volume),
-        replica_users: Vec::new(),
         cuts,
         source_claims: listed
             .claims
@@ -190,6 +184,6 @@ fn site_view(name: &PairName, site: &SiteName, listed: &Listed) -> SiteView {
             .iter()
             .find(|pod| pod.name_any() == pod_name)
             .map(read::mover_pod),
-        mover: None,
+        ..SiteView::empty(site.clone())
     }
 }

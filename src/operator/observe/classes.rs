@@ -93,10 +93,4 @@ impl Classes {
             all: self.snapshot.clone(),
         }
     }
-
-    /// How many snapshot classes there are.
-    #[must_use]
-    pub fn snapshot_class_count(&self) -> usize {
-        self.snapshot.len()
-    }
 }

@@ -5,7 +5,6 @@ use crate::api::names::{self, PAIR_NAME_MAX};
 use crate::api::v1alpha1::Mode;
 use crate::operator::observe::{Observed, SiteView};
 use crate::operator::validate::{settings::numbers, snapshot_class};
-use crate::units::SiteName;
 
 /// Why nothing new is begun, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,17 +21,6 @@ impl Problem {
     pub fn new(reason: Reason, message: String) -> Problem {
         Problem { reason, message }
     }
-}
-
-/// The site that is primary now: what the data says, and for a new pair what the spec says.
-#[must_use]
-pub fn primary_site(observed: &Observed) -> Option<SiteName> {
-    let status = observed.pair.status.as_ref();
-    status
-        .and_then(|status| status.primary.clone())
-        .unwrap_or_else(|| observed.pair.spec.primary.clone())
-        .parse()
-        .ok()
 }
 
 /// The first problem, if there is any.
@@ -116,7 +104,7 @@ fn rival(observed: &Observed) -> Option<Problem> {
 
 fn claim(observed: &Observed) -> Option<Problem> {
     let name = &observed.pair.spec.claim_name;
-    let Some(claim) = &observed.app_claim else {
+    let Some(claim) = observed.app_claim() else {
         return Some(Problem::new(
             Reason::ClaimNotFound,
             format!(
@@ -169,9 +157,9 @@ fn storage_classes(observed: &Observed) -> Option<Problem> {
 }
 
 fn replica(observed: &Observed) -> Option<Problem> {
-    let primary = primary_site(observed)?;
+    let primary = observed.primary_site()?;
     let standby: &SiteView = observed.other(&primary)?;
-    let source = observed.app_claim.as_ref()?;
+    let source = observed.app_claim()?;
     let replica = standby.replica_claim.as_ref()?;
     if let Some(user) = standby.replica_users.first() {
         let part = user.labels.get(names::PART_LABEL).map(String::as_str);

@@ -2,12 +2,12 @@
 
 use crate::api::Reason;
 use crate::operator::observe::{Observed, SiteView};
-use crate::operator::validate::{Problem, primary_site};
+use crate::operator::validate::Problem;
 
 /// The CSI driver of a site's volumes: that of the volume it has, else that of its class.
 fn driver(observed: &Observed, site: &SiteView) -> Option<String> {
-    let claim = if Some(&site.name) == primary_site(observed).as_ref() {
-        observed.app_claim.as_ref()
+    let claim = if Some(&site.name) == observed.primary_site().as_ref() {
+        site.app_claim.as_ref()
     } else {
         site.replica_claim.as_ref()
     };
@@ -52,8 +52,8 @@ pub(super) fn usable(observed: &Observed, site: &SiteView) -> Option<String> {
 /// What is wrong with the snapshot classes. The primary must have one; a standby may do without,
 /// but a class that was named for it must be right.
 pub(super) fn check(observed: &Observed) -> Option<Problem> {
-    let primary = primary_site(observed)?;
-    if !observed.snapshots_served {
+    let primary = observed.primary_site()?;
+    if observed.sites.iter().any(|site| !site.snapshots_served) {
         return Some(Problem::new(
             Reason::DriverWithoutSnapshots,
             "this cluster serves no VolumeSnapshots: install the snapshot CRDs and the snapshot \
@@ -123,7 +123,7 @@ fn none_fits(observed: &Observed, site: &SiteView) -> Problem {
             ),
         );
     }
-    if observed.snapshot_class_count == 0 {
+    if site.snapshot_classes.all.is_empty() {
         return Problem::new(
             Reason::SnapshotClassNotFound,
             format!(

@@ -31,9 +31,12 @@ fn a_good_pair_has_no_problem() {
 
 #[test]
 fn what_the_pair_names_must_exist() {
-    assert_eq!(reason_of(|o| o.app_claim = None), Reason::ClaimNotFound);
     assert_eq!(
-        reason_of(|o| o.app_claim.as_mut().unwrap().volume = None),
+        reason_of(|o| o.sites[0].app_claim = None),
+        Reason::ClaimNotFound
+    );
+    assert_eq!(
+        reason_of(|o| o.sites[0].app_claim.as_mut().unwrap().volume = None),
         Reason::ClaimNotBound
     );
     assert_eq!(
@@ -46,7 +49,6 @@ fn what_the_pair_names_must_exist() {
     );
     assert_eq!(
         reason_of(|o| {
-            o.snapshot_class_count = 0;
             o.sites[0].snapshot_classes.all.clear();
         }),
         Reason::SnapshotClassNotFound
@@ -60,12 +62,18 @@ fn drivers_and_classes_must_fit() {
     };
     assert_eq!(reason_of(other), Reason::DriverWithoutSnapshots);
     assert_eq!(
-        reason_of(|o| o.snapshots_served = false),
+        reason_of(|o| o.sites[0].snapshots_served = false),
         Reason::DriverWithoutSnapshots
     );
     assert_eq!(
         reason_of(|o| {
-            let volume = o.app_claim.as_mut().unwrap().volume.as_mut().unwrap();
+            let volume = o.sites[0]
+                .app_claim
+                .as_mut()
+                .unwrap()
+                .volume
+                .as_mut()
+                .unwrap();
             volume.driver = None;
         }),
         Reason::DriverWithoutSnapshots
@@ -153,7 +161,7 @@ fn the_standbys_volume_must_be_ours_and_large_enough() {
         reason_of(|o| o.sites[1].replica_users = vec![user]),
         Reason::ReplicaInUse
     );
-    let grown = |o: &mut Observed| o.app_claim.as_mut().unwrap().capacity_bytes *= 2;
+    let grown = |o: &mut Observed| o.sites[0].app_claim.as_mut().unwrap().capacity_bytes *= 2;
     assert_eq!(
         reason_of(|o| {
             grown(o);
