@@ -4,7 +4,9 @@ pub mod conditions;
 pub mod crd;
 pub mod names;
 pub mod reasons;
+mod text_enum;
 pub mod v1alpha1;
 pub mod yaml;
 
+pub use reasons::Reason;
 pub use v1alpha1::{ReplicationPair, ReplicationPairSpec, ReplicationPairStatus};

@@ -8,7 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::v1alpha1::{PointStatus, RunningVerification, VerificationStatus};
-use crate::api::{names, reasons};
+use crate::api::{Reason, names};
 use crate::operator::decide::{
     Action, Device, Draft, VerifyPlan, is_diverged, mover_ready, receive, source_claim,
 };
@@ -220,7 +220,7 @@ fn waits(d: &mut Draft<'_>, source: &MoverStatus, point: Point) -> bool {
     }
     d.visit_at(until);
     d.trouble(
-        reasons::VERIFY_FAILED,
+        Reason::VerifyFailed,
         format!(
             "comparing the images of {point} failed and is tried again: {}",
             failure.message

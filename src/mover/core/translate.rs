@@ -15,7 +15,7 @@ use crate::wire::control::{
 };
 use crate::wire::{self, CycleId, VersionRange, WireError};
 
-/// The stable name of a cause.
+/// The stable name of a cause. A new cause does not compile before it has one.
 #[must_use]
 pub fn kind_of(cause: Cause) -> RefusalKind {
     match cause {

@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::reasons;
-use crate::api::v1alpha1::{FinishedCycle, PointStatus};
+use crate::api::Reason;
+use crate::api::v1alpha1::{CyclePhase, FinishedCycle, PointStatus};
 use crate::operator::decide::progress::{self, int};
 use crate::operator::decide::{Action, CutWish, Device, Draft, movers, ship, sweep};
 use crate::operator::observe::{SiteView, millis_between};
@@ -80,7 +80,7 @@ fn went_back(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
             name: cut.name.clone(),
         });
     }
-    d.phase("Starting");
+    d.phase(CyclePhase::Starting);
     d.wait(format!(
         "cut {point} to be shipped again, which site {} does not hold any more",
         standby.name
@@ -135,7 +135,7 @@ fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool 
     }
     if let Some(error) = &cut.error {
         d.trouble(
-            reasons::SNAPSHOT_FAILED,
+            Reason::SnapshotFailed,
             format!(
                 "VolumeSnapshot {} can't be taken: {error}; the snapshotter tries again",
                 cut.name

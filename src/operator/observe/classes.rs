@@ -1,18 +1,12 @@
-//! Storage and snapshot classes: few, cluster-wide, seldom changed, so read at most every so often.
-
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+//! Storage and snapshot classes, as far as a pair is concerned with them. Pure.
 
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt};
+use kube::ResourceExt;
 
 use crate::api::v1alpha1::SiteSpec;
 use crate::operator::observe::{SnapshotClasses, StorageClassView};
 use crate::operator::snapshot_api::{DEFAULT_CLASS, VolumeSnapshotClass};
 
-/// How long what was read is used.
-const KEPT_FOR: Duration = Duration::from_secs(10);
 /// Annotation on the cluster's default StorageClass.
 const DEFAULT_STORAGE_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
@@ -27,83 +21,45 @@ pub struct Classes {
     pub snapshots_served: bool,
 }
 
-/// What was read, and when.
-#[derive(Debug, Default)]
-pub struct ClassCache(Mutex<Option<(Instant, Classes)>>);
-
-impl ClassCache {
-    /// The classes, from memory if they are recent.
-    ///
-    /// # Errors
-    /// When the API server refuses.
-    pub async fn classes(&self, client: &Client) -> Result<Classes, kube::Error> {
-        let kept = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone();
-        if let Some((at, classes)) = kept.filter(|(at, _)| at.elapsed() < KEPT_FOR) {
-            tracing::trace!(?at, "classes from memory");
-            return Ok(classes);
-        }
-        let classes = read(client).await?;
-        let mut kept = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *kept = Some((Instant::now(), classes.clone()));
-        Ok(classes)
-    }
-}
-
-async fn read(client: &Client) -> Result<Classes, kube::Error> {
-    let storage = Api::<StorageClass>::all(client.clone())
-        .list(&ListParams::default())
-        .await?;
-    let snapshot = Api::<VolumeSnapshotClass>::all(client.clone())
-        .list(&ListParams::default())
-        .await;
-    let (snapshot, snapshots_served) = match snapshot {
-        Ok(list) => (list.items, true),
-        Err(kube::Error::Api(status)) if status.code == 404 => (Vec::new(), false),
-        Err(error) => return Err(error),
-    };
-    let yes = |annotations: &std::collections::BTreeMap<String, String>, key: &str| {
-        annotations.get(key).is_some_and(|value| value == "true")
-    };
-    let immediate = storage
-        .items
-        .iter()
-        .filter(|class| class.volume_binding_mode.as_deref() != Some("WaitForFirstConsumer"))
-        .map(ResourceExt::name_any)
-        .collect();
-    Ok(Classes {
-        immediate,
-        storage: storage
-            .items
-            .into_iter()
-            .map(|class| {
-                let default = yes(class.annotations(), DEFAULT_STORAGE_CLASS);
-                let view = StorageClassView {
-                    name: class.name_any(),
-                    driver: class.provisioner.clone(),
-                    expandable: class.allow_volume_expansion == Some(true),
-                };
-                (view, default)
-            })
-            .collect(),
-        snapshot: snapshot
-            .into_iter()
-            .map(|class| {
-                let default = yes(class.annotations(), DEFAULT_CLASS);
-                (class.name_any(), class.driver, default)
-            })
-            .collect(),
-        snapshots_served,
-    })
-}
-
 impl Classes {
+    /// The classes of a cluster; `snapshot` is `None` where the snapshot API is not served.
+    #[must_use]
+    pub fn of(storage: Vec<StorageClass>, snapshot: Option<Vec<VolumeSnapshotClass>>) -> Classes {
+        let snapshots_served = snapshot.is_some();
+        let snapshot = snapshot.unwrap_or_default();
+        let yes = |annotations: &std::collections::BTreeMap<String, String>, key: &str| {
+            annotations.get(key).is_some_and(|value| value == "true")
+        };
+        let immediate = storage
+            .iter()
+            .filter(|class| class.volume_binding_mode.as_deref() != Some("WaitForFirstConsumer"))
+            .map(ResourceExt::name_any)
+            .collect();
+        Classes {
+            immediate,
+            storage: storage
+                .into_iter()
+                .map(|class| {
+                    let default = yes(class.annotations(), DEFAULT_STORAGE_CLASS);
+                    let view = StorageClassView {
+                        name: class.name_any(),
+                        driver: class.provisioner.clone(),
+                        expandable: class.allow_volume_expansion == Some(true),
+                    };
+                    (view, default)
+                })
+                .collect(),
+            snapshot: snapshot
+                .into_iter()
+                .map(|class| {
+                    let default = yes(class.annotations(), DEFAULT_CLASS);
+                    (class.name_any(), class.driver, default)
+                })
+                .collect(),
+            snapshots_served,
+        }
+    }
+
     /// The storage class that `site` names, or the default one.
     #[must_use]
     pub fn storage_class(&self, site: &SiteSpec) -> Option<StorageClassView> {
@@ -136,11 +92,5 @@ impl Classes {
             named_for_both: named(both),
             all: self.snapshot.clone(),
         }
-    }
-
-    /// How many snapshot classes there are.
-    #[must_use]
-    pub fn snapshot_class_count(&self) -> usize {
-        self.snapshot.len()
     }
 }

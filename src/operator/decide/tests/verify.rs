@@ -1,6 +1,7 @@
 //! Verifications, between and across cycles.
 
 use super::world::{GIB, SPEC, World, epoch};
+use crate::api::Reason;
 use crate::api::v1alpha1::VerificationStatus;
 use crate::operator::decide::Action;
 use crate::units::{Extent, Point};
@@ -169,7 +170,7 @@ fn a_slice_that_fails_is_told_and_tried_again_and_cycles_go_on() {
     world.settle();
     let decision = world.think();
     let trouble = decision.trouble.expect("the failure is not told");
-    assert_eq!(trouble.reason, crate::api::reasons::VERIFY_FAILED);
+    assert_eq!(trouble.reason, Reason::VerifyFailed);
     assert_eq!(slices(&world).len(), 1, "tried again at once");
     let point = world.committed();
     world.pass(61);
