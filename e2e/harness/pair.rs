@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use ferry::api::v1alpha1::{
-    FinishedCycle, ReplicationPair, ReplicationPairStatus, UnchangedStatus,
-};
-use ferry::api::{conditions, names};
+use api::v1alpha1::{FinishedCycle, ReplicationPair, ReplicationPairStatus, UnchangedStatus};
+use api::{conditions, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -297,7 +295,7 @@ impl<'a> Pair<'a> {
         let Some((epoch, seq)) = label.split_once('.') else {
             bail!("{label:?} is no point");
         };
-        let point = ferry::units::Point::new(
+        let point = protocol::units::Point::new(
             epoch.parse().context("epoch")?,
             seq.parse().context("sequence number")?,
         );

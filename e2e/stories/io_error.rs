@@ -10,8 +10,8 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
-use ferry::api::v1alpha1::FinishedCycle;
-use ferry::api::{conditions, names, reasons};
+use api::v1alpha1::FinishedCycle;
+use api::{conditions, names, reasons};
 use futures::FutureExt;
 use serde_json::json;
 

@@ -6,7 +6,7 @@
 //! C-8 (killed while shipping and applying: the standby holds the old cut or the new, never a mix).
 
 use anyhow::{Result, ensure};
-use ferry::api::names;
+use api::names;
 use futures::FutureExt;
 use serde_json::json;
 

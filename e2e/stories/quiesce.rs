@@ -102,7 +102,7 @@ async fn failing_pre(scene: &Scene, pair: &Pair<'_>, app: &App<'_>) -> Result<()
     pair.patch_spec(hooks(&format!("echo pre >> {NOTES}; exit 3")))
         .await?;
     let before = pair.trigger().await?;
-    pair.reason(ferry::api::reasons::QUIESCE_FAILED).await?;
+    pair.reason(api::reasons::QUIESCE_FAILED).await?;
     until("post to have run", secs(40), || async {
         let notes = notes(app, scene).await?;
         let (pre, post) = counts(&notes);

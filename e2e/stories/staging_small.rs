@@ -7,7 +7,7 @@
 //! commits.
 
 use anyhow::{Result, ensure};
-use ferry::api::{conditions, reasons};
+use api::{conditions, reasons};
 use futures::FutureExt;
 use serde_json::json;
 

@@ -6,7 +6,7 @@
 //! epoch is refused, and so is one for a site without a committed point.
 
 use anyhow::{Result, ensure};
-use ferry::api::{conditions, reasons};
+use api::{conditions, reasons};
 use futures::FutureExt;
 use serde_json::json;
 

@@ -13,14 +13,15 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::api::v1alpha1::DeletionPolicy;
-use crate::api::{ReplicationPair, names};
-use crate::operator::context::Context;
-use crate::operator::decide::Report;
-use crate::operator::rebind::{RebindError, record_name};
-use crate::operator::snapshot_api::VolumeSnapshot;
-use crate::operator::{apply, quiesce, switch};
-use crate::units::PairName;
+use crate::context::Context;
+use crate::{apply, quiesce};
+use api::snapshots::VolumeSnapshot;
+use api::v1alpha1::DeletionPolicy;
+use api::{ReplicationPair, names};
+use planner::decide::Report;
+use planner::rebind::{RebindError, record_name};
+use planner::switch;
+use protocol::units::PairName;
 
 /// How often to look again at what is on its way out.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);

@@ -8,8 +8,8 @@ use super::order::{self, Roles};
 use super::output;
 use super::promote::CANCELLED;
 use super::wait::{self, Patience, Stage};
-use crate::api::ReplicationPair;
-use crate::api::v1alpha1::SwitchStatus;
+use api::ReplicationPair;
+use api::v1alpha1::SwitchStatus;
 
 /// The steps at which nothing has happened to the data yet.
 const EARLY: [&str; 2] = ["Gate", "LastCut"];
@@ -77,7 +77,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::sample;
+    use crate::sample;
 
     #[test]
     fn an_order_can_be_withdrawn_until_the_role_moves() {

@@ -11,8 +11,8 @@ use super::ended::Ended;
 use super::order::{self, Roles};
 use super::wait::{self, Patience, Stage};
 use super::{cancel, loss, output, plan};
-use crate::api::v1alpha1::{Promotion, PromotionKind, SwitchStatus};
-use crate::api::{ReplicationPair, conditions, reasons};
+use api::v1alpha1::{Promotion, PromotionKind, SwitchStatus};
+use api::{ReplicationPair, conditions, reasons};
 
 /// The step of a switch that was withdrawn in time.
 pub(super) const CANCELLED: &str = "Cancelled";
@@ -256,7 +256,7 @@ fn done(pair: &ReplicationPair, switch: &SwitchStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::sample;
+    use crate::sample;
 
     #[test]
     fn only_the_standby_can_be_promoted() {

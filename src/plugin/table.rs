@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::human::{self, NONE};
-use crate::api::{ReplicationPair, ReplicationPairStatus, conditions};
+use api::{ReplicationPair, ReplicationPairStatus, conditions};
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -244,7 +244,7 @@ fn squeezed(count: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::sample;
+    use crate::sample;
 
     #[test]
     fn an_ordinary_table_is_like_kubectls_and_fits_a_terminal() {

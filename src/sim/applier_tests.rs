@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::seam::{BlockFile, Disk};
-use crate::sim::pipeline_tests::Hanging;
-use crate::sim::{Fault, Operation, SimDisk};
-use crate::units::Extent;
-use crate::volume::{Applier, ApplyError};
-use crate::wire::{BatchData, Region, RegionKind};
+use crate::pipeline_tests::Hanging;
+use crate::{Fault, Operation, SimDisk};
+use protocol::changes::{BatchData, Region, RegionKind};
+use protocol::units::Extent;
+use storage::seam::{BlockFile, Disk};
+use storage::volume::{Applier, ApplyError};
 
 const MIB: usize = 1 << 20;
 

@@ -9,15 +9,15 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Api, Client, ResourceExt};
 use uuid::Uuid;
 
-use crate::api::{ReplicationPair, names};
-use crate::operator::build::MOVER_PORT;
-use crate::operator::context::Context;
-use crate::operator::link::MoverKey;
-use crate::operator::observe::classes::Classes;
-use crate::operator::observe::{Application, Claim, Fresh, Observed, PodUse, SiteView, read};
-use crate::operator::snapshot_api::VolumeSnapshot;
-use crate::operator::verify;
-use crate::units::{PairName, SiteName};
+use crate::build::MOVER_PORT;
+use crate::context::Context;
+use crate::link::MoverKey;
+use api::snapshots::VolumeSnapshot;
+use api::{ReplicationPair, names};
+use planner::observe::classes::Classes;
+use planner::observe::{Application, Claim, Fresh, Observed, PodUse, SiteView, read};
+use planner::verify;
+use protocol::units::{PairName, SiteName};
 
 /// The cluster could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ async fn labelled(
     pair: &ReplicationPair,
     name: &PairName,
 ) -> Result<Vec<PersistentVolume>, kube::Error> {
-    let known = |status: &crate::api::ReplicationPairStatus| {
+    let known = |status: &api::ReplicationPairStatus| {
         status.sites.len() == 2 && status.sites.iter().all(|site| site.handle.is_some())
     };
     if pair.status.as_ref().is_some_and(known) {

@@ -1,7 +1,7 @@
 //! A standby's device that fails writes or flushes, and a primary's cut that can't be read.
 
-use ferry::demo::shipment::Shipment;
-use ferry::wire::control::{CycleOutcome, RefusalKind};
+use demo::shipment::Shipment;
+use wire::control::{CycleOutcome, RefusalKind};
 
 use super::device::{Asked, Device, Op};
 use super::disks::Place;
