@@ -5,14 +5,15 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::mover::core::translate;
-use crate::mover::runtime::Arrival;
-use crate::mover::ship::extent_feed::ExtentFeed;
-use crate::mover::status::StatusReader;
-use crate::seam::Session;
-use crate::units::SiteName;
-use crate::wire::control::{Refusal, RefusalKind, Request, Response};
-use crate::wire::{FrameReader, FrameWriter, Message, WireError, decode, encode};
+use crate::core::translate;
+use crate::runtime::Arrival;
+use crate::ship::extent_feed::ExtentFeed;
+use crate::status::StatusReader;
+use protocol::units::SiteName;
+use transport::Session;
+use transport::{FrameReader, FrameWriter};
+use wire::control::{Refusal, RefusalKind, Request, Response};
+use wire::{Message, WireError, decode, encode};
 
 /// What every control connection needs.
 #[derive(Clone, Debug)]

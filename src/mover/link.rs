@@ -10,12 +10,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::mover::core::Input;
-use crate::mover::receive::thread::Item;
-use crate::mover::ship::throttle::Throttle;
-use crate::seam::{Link as _, Session};
-use crate::units::PeerName;
-use crate::wire::{Encoded, FrameReader, FrameWriter, Message, decode, encode};
+use crate::core::Input;
+use crate::receive::thread::Item;
+use crate::ship::throttle::Throttle;
+use protocol::units::PeerName;
+use transport::{FrameReader, FrameWriter};
+use transport::{Link as _, Session};
+use wire::{Encoded, Message, decode, encode};
 
 /// Messages of the protocol that wait to be sent. The protocol never has more than a few under way:
 /// beyond it the peer does not read, and the link ends.

@@ -2,10 +2,10 @@
 
 use tokio::sync::mpsc;
 
-use crate::mover::control::Control;
-use crate::mover::runtime::Arrival;
-use crate::seam::{Link as _, Listener, Session};
-use crate::units::{PairName, PeerName};
+use crate::control::Control;
+use crate::runtime::Arrival;
+use protocol::units::{PairName, PeerName};
+use transport::{Link as _, Listener, Session};
 
 /// Takes connections until the listener or the runtime ends.
 pub async fn serve(

@@ -11,28 +11,29 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::journal::SuperblockStore;
-use crate::mover::core::receive::apply::APPLY_THREADS;
-use crate::mover::core::state_files::StateFiles;
-use crate::mover::core::{
-    Counters, Effect, Input, Moment, ReceiveEvent, ShipEvent, ShipWork, Work,
-};
-use crate::mover::link::{BatchSink, PeerLink};
-use crate::mover::receive::digests;
-use crate::mover::receive::thread::{self, Item, Receiving};
-use crate::mover::runtime::Arrival;
-use crate::mover::setup::{Setup, SetupError};
-use crate::mover::ship::extent_feed::ExtentFeed;
-use crate::mover::ship::threads::{self, Shipment};
-use crate::mover::ship::throttle::Throttle;
-use crate::mover::status::StatusBoard;
-use crate::mover::superblock_writer::SuperblockWriter;
-use crate::pair::{Cause, Refused};
-use crate::seam::{Link as _, Session, TlsDir, dial};
-use crate::units::{PeerName, Point};
-use crate::volume::Applier;
-use crate::wire::control::Response;
-use crate::wire::{CycleSum, DigestRequest, Message, encode};
+use crate::core::receive::apply::APPLY_THREADS;
+use crate::core::state_files::StateFiles;
+use crate::core::{Counters, Effect, Input, Moment, ReceiveEvent, ShipEvent, ShipWork, Work};
+use crate::link::{BatchSink, PeerLink};
+use crate::receive::digests;
+use crate::receive::thread;
+use crate::receive::thread::{Item, Receiving};
+use crate::runtime::Arrival;
+use crate::setup::{Setup, SetupError};
+use crate::ship::extent_feed::ExtentFeed;
+use crate::ship::threads;
+use crate::ship::threads::Shipment;
+use crate::ship::throttle::Throttle;
+use crate::status::StatusBoard;
+use crate::superblock_writer::SuperblockWriter;
+use protocol::changes::CycleSum;
+use protocol::pair::{Cause, Refused};
+use protocol::units::{PeerName, Point};
+use storage::journal::SuperblockStore;
+use storage::volume::Applier;
+use transport::{Link as _, Session, TlsDir, dial};
+use wire::control::Response;
+use wire::{DigestRequest, Message, encode};
 
 /// How long a peer that can't be reached is dialed again. It may still be starting.
 const DIAL_AGAIN_FOR: Duration = Duration::from_secs(20);

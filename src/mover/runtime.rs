@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::journal::{JournalError, SuperblockStore};
-use crate::mover::control::Control;
-use crate::mover::core::{Config, Core, Effect, Found, Input, Unusable};
-use crate::mover::listener::serve;
-use crate::mover::performer::Performer;
-use crate::mover::setup::{Setup, SetupError};
-use crate::mover::ship::extent_feed::ExtentFeed;
-use crate::mover::status::StatusBoard;
-use crate::pair::Refused;
-use crate::seam::{Listener, Session};
-use crate::wire::control::{Refusal, RefusalKind, Request, Response};
+use crate::control::Control;
+use crate::core::{Config, Core, Effect, Found, Input, Unusable};
+use crate::listener::serve;
+use crate::performer::Performer;
+use crate::setup::{Setup, SetupError};
+use crate::ship::extent_feed::ExtentFeed;
+use crate::status::StatusBoard;
+use protocol::pair::Refused;
+use storage::journal::{JournalError, SuperblockStore};
+use transport::{Listener, Session};
+use wire::control::{Refusal, RefusalKind, Request, Response};
 
 /// Inputs that wait for the core. Beyond it whoever reports waits.
 const INPUTS_MAX: usize = 64;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::mover::core::blank_status;
-use crate::units::SiteName;
-use crate::wire::control::{MoverStatus, STATUS_WAIT_MAX_MS};
+use crate::core::blank_status;
+use protocol::units::SiteName;
+use wire::control::{MoverStatus, STATUS_WAIT_MAX_MS};
 
 /// The one place where the status is written.
 #[derive(Debug)]

@@ -5,10 +5,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::mpsc;
 
-use crate::journal::{JournalError, Superblock, SuperblockStore};
-use crate::mover::core::Input;
-use crate::mover::setup::SetupError;
-use crate::seam::{Disk, DiskError};
+use crate::core::Input;
+use crate::setup::SetupError;
+use storage::journal::{JournalError, Superblock, SuperblockStore};
+use storage::seam::{Disk, DiskError};
 
 /// What is saved.
 struct Save {

@@ -1,11 +1,12 @@
 //! What a standby says of its image is what a loss of power would leave.
 
-use crate::mover::core::receive::digests::{read_digests, settle};
-use crate::seam::Disk;
-use crate::sim::SimDisk;
-use crate::units::Extent;
-use crate::volume::digest_blocks;
-use crate::wire::{BLOCK_BYTES, DigestRequest};
+use crate::SimDisk;
+use mover::core::receive::digests::{read_digests, settle};
+use protocol::changes::BLOCK_BYTES;
+use protocol::units::Extent;
+use storage::seam::Disk;
+use storage::volume::digest_blocks;
+use wire::DigestRequest;
 
 /// A set was written in part when its attempt failed; nobody has flushed it. The source believes the
 /// digests and leaves out what is equal: it has to stay so.

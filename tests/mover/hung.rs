@@ -3,13 +3,14 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use ferry::demo::driver::Driver;
-use ferry::demo::site::Site;
-use ferry::mover::runtime::Mover;
-use ferry::mover::setup::{Setup, SetupError};
-use ferry::seam::{Access, BlockFile, Directory, DiskError, OsFile, SystemClock, TlsDir};
-use ferry::units::{Extent, Point};
-use ferry::wire::control::{
+use demo::driver::Driver;
+use demo::site::Site;
+use mover::runtime::Mover;
+use mover::setup::{Setup, SetupError};
+use protocol::units::{Extent, Point};
+use storage::seam::{Access, BlockFile, Directory, DiskError, OsFile, SystemClock};
+use transport::TlsDir;
+use wire::control::{
     Activity, ChangeList, Compression, ReceiveOrder, Request, ShipOrder, Transfer,
 };
 

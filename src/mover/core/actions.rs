@@ -1,17 +1,17 @@
 //! What an action of the protocol leads to.
 
-use crate::journal::StagingSpec;
-use crate::mover::core::effect::{Discard, Effect, ShipWork, Work};
-use crate::mover::core::machine::Core;
-use crate::mover::core::progress::CycleTrack;
-use crate::mover::core::translate;
-use crate::pair::handshake::Superblock as PeerSuperblock;
-use crate::pair::message::{Begin, Message as Word, goes_in_place};
-use crate::pair::resync::{Candidates, Plan};
-use crate::pair::{Action, Outcome, Record};
-use crate::units::{CyclePhase, Decision, ImageState, PeerName};
-use crate::wire::control::CycleOutcome;
-use crate::wire::{self, CycleBegin, CycleEnd, Message, TransferForm};
+use crate::core::effect::{Discard, Effect, ShipWork, Work};
+use crate::core::machine::Core;
+use crate::core::progress::CycleTrack;
+use crate::core::translate;
+use protocol::pair::handshake::Superblock as PeerSuperblock;
+use protocol::pair::message::{Begin, Message as Word, goes_in_place};
+use protocol::pair::resync::{Candidates, Plan};
+use protocol::pair::{Action, Outcome, Record};
+use protocol::units::{CyclePhase, Decision, ImageState, PeerName};
+use storage::journal::StagingSpec;
+use wire::control::CycleOutcome;
+use wire::{CycleBegin, CycleEnd, Message, TransferForm};
 
 impl Core {
     /// Does one thing that the protocol asks for.

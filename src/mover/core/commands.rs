@@ -1,15 +1,15 @@
 //! What a request of the operator leads to.
 
-use crate::mover::core::effect::Effect;
-use crate::mover::core::input::RequestId;
-use crate::mover::core::machine::Core;
-use crate::mover::core::translate;
-use crate::pair::side::Order;
-use crate::pair::source::Ship;
-use crate::pair::{Cause, Refused};
-use crate::units::{Extent, ImageState};
-use crate::wire::BLOCK_BYTES;
-use crate::wire::control::{ChangeList, Request, Response, ShipOrder, VerifyOrder};
+use crate::core::effect::Effect;
+use crate::core::input::RequestId;
+use crate::core::machine::Core;
+use crate::core::translate;
+use protocol::changes::BLOCK_BYTES;
+use protocol::pair::side::Order;
+use protocol::pair::source::Ship;
+use protocol::pair::{Cause, Refused};
+use protocol::units::{Extent, ImageState};
+use wire::control::{ChangeList, Request, Response, ShipOrder, VerifyOrder};
 
 impl Core {
     /// Handles a request. The answer follows everything that the request makes durable, and the

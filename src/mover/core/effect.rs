@@ -1,11 +1,12 @@
 //! What the core asks its host to do. The host performs effects in the order in which they come.
 
-use crate::journal::{StagingSpec, Superblock};
-use crate::mover::core::input::{LinkId, RequestId};
-use crate::pair::resync::Plan;
-use crate::units::{PeerName, Point, Rung};
-use crate::wire::control::{Compression, MoverStatus, Response};
-use crate::wire::{CycleId, CycleSum, DigestRequest, Digests, Message};
+use crate::core::input::{LinkId, RequestId};
+use protocol::changes::{CycleId, CycleSum};
+use protocol::pair::resync::Plan;
+use protocol::units::{PeerName, Point, Rung};
+use storage::journal::{StagingSpec, Superblock};
+use wire::control::{Compression, MoverStatus, Response};
+use wire::{DigestRequest, Digests, Message};
 
 /// One thing to do.
 ///

@@ -1,15 +1,15 @@
 //! What a message of the peer leads to, and what a connection or a piece of work reports.
 
-use crate::mover::core::effect::{Discard, Effect, Work};
-use crate::mover::core::input::{LinkId, ReceiveEvent, ShipEvent};
-use crate::mover::core::lane::Ended;
-use crate::mover::core::machine::Core;
-use crate::mover::core::translate;
-use crate::pair::message::{Begin, Message as Word};
-use crate::pair::side::Event;
-use crate::pair::{Cause, Refused, source, target};
-use crate::units::{PeerName, Point, RungUse};
-use crate::wire::{CycleBegin, DigestRequest, Digests, Message, Resume};
+use crate::core::effect::{Discard, Effect, Work};
+use crate::core::input::{LinkId, ReceiveEvent, ShipEvent};
+use crate::core::lane::Ended;
+use crate::core::machine::Core;
+use crate::core::translate;
+use protocol::pair::message::{Begin, Message as Word};
+use protocol::pair::side::Event;
+use protocol::pair::{Cause, Refused, source, target};
+use protocol::units::{PeerName, Point, RungUse};
+use wire::{CycleBegin, DigestRequest, Digests, Message, Resume};
 
 /// Requests for digests that are answered at once. A source has fewer under way; what is beyond the
 /// limit breaks the protocol and is dropped.

@@ -1,10 +1,11 @@
 //! What the core can be told, and the moment at which it is told.
 
-use crate::journal::Superblock;
-use crate::pair::Refused;
-use crate::units::{Extent, PeerName, Point};
-use crate::wire::control::{Refusal, Request};
-use crate::wire::{CycleSum, Digests, Message};
+use protocol::changes::CycleSum;
+use protocol::pair::Refused;
+use protocol::units::{Extent, PeerName, Point};
+use storage::journal::Superblock;
+use wire::control::{Refusal, Request};
+use wire::{Digests, Message};
 
 /// Tells one connection from another; the host counts them.
 pub type LinkId = u64;

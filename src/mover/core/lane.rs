@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use crate::mover::core::effect::Work;
+use crate::core::effect::Work;
 
 /// What is under way.
 #[derive(Debug)]
@@ -137,9 +137,9 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mover::core::effect::Discard;
-    use crate::units::Point;
-    use crate::wire::CycleId;
+    use crate::core::effect::Discard;
+    use protocol::changes::CycleId;
+    use protocol::units::Point;
 
     fn overwrite() -> Work {
         Work::Overwrite {
@@ -148,7 +148,7 @@ mod tests {
                 from: None,
             },
             size: 4096,
-            rung: crate::units::Rung::FullRead,
+            rung: protocol::units::Rung::FullRead,
         }
     }
 

@@ -7,20 +7,20 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::journal::Superblock;
-use crate::mover::core::effect::{Effect, Work};
-use crate::mover::core::input::{FoundSuperblock, Input, LinkId, Moment, RequestId, Unusable};
-use crate::mover::core::lane::Lane;
-use crate::mover::core::progress::CycleTrack;
-use crate::mover::core::status::blank_status;
-use crate::mover::core::translate;
-use crate::mover::core::watchdog::Watch;
-use crate::pair::message::Hello;
-use crate::pair::side::Event;
-use crate::pair::{Action, Refused, Side};
-use crate::units::{Decision, Extent, ImageState, PairName, Point, SiteName};
-use crate::wire::control::{CycleOutcome, MoverStatus, Response, ShipOrder};
-use crate::wire::{CycleId, CycleSum};
+use crate::core::effect::{Effect, Work};
+use crate::core::input::{FoundSuperblock, Input, LinkId, Moment, RequestId, Unusable};
+use crate::core::lane::Lane;
+use crate::core::progress::CycleTrack;
+use crate::core::status::blank_status;
+use crate::core::translate;
+use crate::core::watchdog::Watch;
+use protocol::changes::{CycleId, CycleSum};
+use protocol::pair::message::Hello;
+use protocol::pair::side::Event;
+use protocol::pair::{Action, Refused, Side};
+use protocol::units::{Decision, Extent, ImageState, PairName, Point, SiteName};
+use storage::journal::Superblock;
+use wire::control::{CycleOutcome, MoverStatus, Response, ShipOrder};
 
 /// What a core is made for.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! How the running cycle, or the last one, is going: times and amounts for status and reports.
 
-use crate::mover::core::input::{ReceiveCounters, ShipCounters};
-use crate::pair::cycle;
-use crate::units::{CyclePhase, Decision, Extent, Point, Progress, RungUse};
-use crate::wire::CycleSum;
-use crate::wire::control::{CycleOutcome, CycleReport, VerifyReport};
+use crate::core::input::{ReceiveCounters, ShipCounters};
+use protocol::changes::CycleSum;
+use protocol::pair::cycle;
+use protocol::units::{CyclePhase, Decision, Extent, Point, Progress, RungUse};
+use wire::control::{CycleOutcome, CycleReport, VerifyReport};
 
 /// Milliseconds on the monotonic clock at which parts of a cycle began or ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -160,7 +160,7 @@ impl CycleTrack {
             rung: self
                 .rung
                 .as_ref()
-                .map_or(crate::units::Rung::Delta, |u| u.rung),
+                .map_or(protocol::units::Rung::Delta, |u| u.rung),
             read_bytes: self.read_bytes,
             data_bytes: sum.data_bytes,
             zero_bytes: sum.zero_bytes,

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::journal::{DigestLog, DigestReader, DigestStore, Staging};
-use crate::mover::core::digest_commit::commit_digests;
-use crate::mover::core::effect::Discard;
-use crate::mover::core::receive::apply::write_staged;
-use crate::mover::core::receive::open_sink::Sink;
-use crate::mover::core::receive::staging::discard;
-use crate::pair::Refused;
-use crate::seam::Disk;
-use crate::units::Point;
-use crate::volume::Applier;
+use crate::core::digest_commit::commit_digests;
+use crate::core::effect::Discard;
+use crate::core::receive::apply::write_staged;
+use crate::core::receive::open_sink::Sink;
+use crate::core::receive::staging::discard;
+use protocol::pair::Refused;
+use protocol::units::Point;
+use storage::journal::{DigestLog, DigestReader, DigestStore, Staging};
+use storage::seam::Disk;
+use storage::volume::Applier;
 
 /// The files. Work has them to itself, because only one piece is under way at a time.
 pub struct StateFiles {

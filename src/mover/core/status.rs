@@ -1,10 +1,10 @@
 //! What status shows.
 
-use crate::mover::core::effect::Effect;
-use crate::mover::core::machine::Core;
-use crate::mover::core::translate;
-use crate::units::SiteName;
-use crate::wire::control::{Activity, MoverStatus};
+use crate::core::effect::Effect;
+use crate::core::machine::Core;
+use crate::core::translate;
+use protocol::units::SiteName;
+use wire::control::{Activity, MoverStatus};
 
 /// The status of a mover of which nothing is known yet.
 #[must_use]

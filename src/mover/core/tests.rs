@@ -3,9 +3,10 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::units::{Epoch, Generation, PairId, PeerName, Point, Role, Seq, SiteName};
-use crate::wire::control::{InitOrder, ReceiveOrder, Request, Response};
-use crate::wire::{CycleBegin, CycleId, Message, TransferForm};
+use protocol::changes::CycleId;
+use protocol::units::{Epoch, Generation, PairId, PeerName, Point, Role, Seq, SiteName};
+use wire::control::{InitOrder, ReceiveOrder, Request, Response};
+use wire::{CycleBegin, Message, TransferForm};
 
 const SIZE: u64 = 1 << 20;
 
@@ -85,7 +86,7 @@ fn answered(effects: &[Effect], id: u64) -> bool {
 
 /// A standby that has opened the volume for the first copy of `cycle`, and the number of that work.
 fn receiving(core: &mut Core, link: u64, cycle: Point) -> Option<u64> {
-    let pair: crate::units::PairName = "shop/orders".parse().unwrap();
+    let pair: protocol::units::PairName = "shop/orders".parse().unwrap();
     let peer = PeerName::Mover {
         site: site("east"),
         pair,
@@ -95,21 +96,21 @@ fn receiving(core: &mut Core, link: u64, cycle: Point) -> Option<u64> {
     let mut primary = record.clone();
     primary.role = Role::Primary;
     let lineage =
-        crate::units::Lineage::starting(Epoch::FIRST, Generation(Uuid::from_u128(2)), Seq(1));
+        protocol::units::Lineage::starting(Epoch::FIRST, Generation(Uuid::from_u128(2)), Seq(1));
     let mut hello = translate::wire_hello(&site("east"), Some(&primary), SIZE, Some(cycle));
     hello.lineage = lineage;
     for message in [
         Message::Hello(Box::new(hello)),
-        Message::Decision(crate::units::Decision {
-            mode: crate::units::HandshakeMode::Full,
-            row: crate::units::HandshakeRow::Blank,
+        Message::Decision(protocol::units::Decision {
+            mode: protocol::units::HandshakeMode::Full,
+            row: protocol::units::HandshakeRow::Blank,
             reason: "the standby is blank".into(),
         }),
         Message::CycleBegin(CycleBegin {
             id: CycleId { cycle, from: None },
             size_bytes: SIZE,
             form: TransferForm::InPlace,
-            rung: crate::units::Rung::FullRead,
+            rung: protocol::units::Rung::FullRead,
             planned_bytes: 0,
             consent: None,
         }),

@@ -1,19 +1,20 @@
 //! Between the protocol's types and those of the wire and the disk.
 
-use crate::journal::{JournalError, Superblock};
-use crate::pair::demote::Demote;
-use crate::pair::handshake::Superblock as PeerSuperblock;
-use crate::pair::message::{Begin, Greeting, Hello};
-use crate::pair::promote::Promote;
-use crate::pair::record::Init;
-use crate::pair::resync::List;
-use crate::pair::{Cause, Record, Refused};
-use crate::seam::{DiskError, DiskErrorKind};
-use crate::units::{ImageState, Lineage, Point, Role, SiteName};
-use crate::wire::control::{
+use protocol::changes::CycleId;
+use protocol::pair::demote::Demote;
+use protocol::pair::handshake::Superblock as PeerSuperblock;
+use protocol::pair::message::{Begin, Greeting, Hello};
+use protocol::pair::promote::Promote;
+use protocol::pair::record::Init;
+use protocol::pair::resync::List;
+use protocol::pair::{Cause, Record, Refused};
+use protocol::units::{ImageState, Lineage, Point, Role, SiteName};
+use storage::journal::{JournalError, Superblock};
+use storage::seam::{DiskError, DiskErrorKind};
+use wire::control::{
     ChangeList, DemoteOrder, InitOrder, PromoteOrder, Refusal, RefusalKind, SuperblockReport,
 };
-use crate::wire::{self, CycleId, VersionRange, WireError};
+use wire::{VersionRange, WireError};
 
 /// The stable name of a cause. A new cause does not compile before it has one.
 #[must_use]

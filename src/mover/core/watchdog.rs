@@ -1,12 +1,12 @@
 //! Sees to it that nothing hangs unnoticed: reads counters, times out, and lets the peer know that
 //! this side still makes progress.
 
-use crate::mover::core::effect::Effect;
-use crate::mover::core::machine::Core;
-use crate::pair::side::Event;
-use crate::pair::target;
-use crate::pair::{Cause, Refused};
-use crate::wire::Message;
+use crate::core::effect::Effect;
+use crate::core::machine::Core;
+use protocol::pair::side::Event;
+use protocol::pair::target;
+use protocol::pair::{Cause, Refused};
+use wire::Message;
 
 /// How often a side that makes progress lets its peer know, in milliseconds.
 const REPORT_MS: u64 = 1000;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::mover::core::receive::digests::{read_digests, settle};
-use crate::mover::core::{Input, translate};
-use crate::pair::Refused;
-use crate::seam::BlockFile;
-use crate::wire::DigestRequest;
+use crate::core::receive::digests::{read_digests, settle};
+use crate::core::{Input, translate};
+use protocol::pair::Refused;
+use storage::seam::BlockFile;
+use wire::DigestRequest;
 
 /// Requests that wait to be answered; the core lets no more than this be under way.
 const REQUESTS_MAX: usize = 8;

@@ -9,15 +9,16 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::mover::core::receive::apply::APPLY_THREADS;
-use crate::mover::core::receive::intake::Intake;
-use crate::mover::core::receive::open_sink::open_sink;
-use crate::mover::core::state_files::StateFiles;
-use crate::mover::core::{Input, ReceiveCounters, ReceiveEvent, Work, translate};
-use crate::pair::{Cause, Refused};
-use crate::seam::{BlockFile, Clock};
-use crate::volume::Applier;
-use crate::wire::{Batch, CycleSum};
+use crate::core::receive::apply::APPLY_THREADS;
+use crate::core::receive::intake::Intake;
+use crate::core::receive::open_sink::open_sink;
+use crate::core::state_files::StateFiles;
+use crate::core::{Input, ReceiveCounters, ReceiveEvent, Work, translate};
+use protocol::changes::CycleSum;
+use protocol::pair::{Cause, Refused};
+use storage::seam::{BlockFile, Clock};
+use storage::volume::Applier;
+use wire::Batch;
 
 /// Batches that wait to be checked, each up to about 1 MiB. Beyond it the link is not read.
 const RECEIVED_MAX: usize = 4;

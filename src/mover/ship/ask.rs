@@ -9,12 +9,13 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::mover::core::ship::compare::{Lookup, Reference};
-use crate::mover::core::ship::count::ShipCount;
-use crate::mover::ship::throttle::Throttle;
-use crate::seam::DiskError;
-use crate::volume::Known;
-use crate::wire::{BlockDigest, DigestRequest, Digests, Message};
+use crate::core::ship::compare::{Lookup, Reference};
+use crate::core::ship::count::ShipCount;
+use crate::ship::throttle::Throttle;
+use protocol::changes::BlockDigest;
+use storage::seam::DiskError;
+use storage::volume::Known;
+use wire::{DigestRequest, Digests, Message};
 
 /// How long to wait for an answer before looking whether the cycle was stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::mover::core::ship::candidates::Next;
-use crate::mover::core::ship::count::ShipCount;
-use crate::mover::core::ship::fallback::Ranges;
-use crate::mover::core::{Input, ShipEvent};
-use crate::mover::ship::extent_feed::ExtentFeed;
-use crate::pair::resync::Plan;
-use crate::volume::{Change, ChangeError};
+use crate::core::ship::candidates::Next;
+use crate::core::ship::count::ShipCount;
+use crate::core::ship::fallback::Ranges;
+use crate::core::{Input, ShipEvent};
+use crate::ship::extent_feed::ExtentFeed;
+use protocol::pair::resync::Plan;
+use storage::volume::{Change, ChangeError};
 
 /// How long to wait before looking whether the cycle was stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

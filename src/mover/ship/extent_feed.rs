@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::mover::core::ship::candidates::Parts;
-use crate::mover::core::ship::list::{ExtentList, Offered};
-use crate::units::Point;
-use crate::wire::control::{ExtentBatch, Refusal, RefusalKind};
+use crate::core::ship::candidates::Parts;
+use crate::core::ship::list::{ExtentList, Offered};
+use protocol::units::Point;
+use wire::control::{ExtentBatch, Refusal, RefusalKind};
 
 /// The longest that a part may wait for room. Beyond it the operator is asked to send it again.
 const PART_WAIT: Duration = Duration::from_secs(20);

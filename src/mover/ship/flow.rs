@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::mover::core::ship::window::Window;
+use crate::core::ship::window::Window;
 
 /// How long to wait before looking whether the cycle was stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -63,7 +63,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::wire::{WINDOW_BYTES, WINDOWS_IN_FLIGHT_MAX};
+    use wire::{WINDOW_BYTES, WINDOWS_IN_FLIGHT_MAX};
 
     #[test]
     fn who_waits_at_a_full_window_goes_on_once_it_opens_or_is_stopped() {

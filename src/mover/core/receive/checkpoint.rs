@@ -1,7 +1,7 @@
 //! When what was received has to be made durable.
 
-use crate::pair::Refused;
-use crate::wire::WINDOW_BYTES;
+use protocol::pair::Refused;
+use wire::WINDOW_BYTES;
 
 /// A flush begins once this many bytes wait for one: half a window, so that the source, which may be
 /// two windows ahead, is let on before it has to wait.

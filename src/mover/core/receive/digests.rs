@@ -1,10 +1,11 @@
 //! Digests of this side's image, so that the source sends only what differs.
 
-use crate::mover::core::translate;
-use crate::pair::{Cause, Refused};
-use crate::seam::BlockFile;
-use crate::volume::digest_blocks;
-use crate::wire::{self, BLOCK_BYTES, DIGESTS_PER_FRAME_MAX, DigestRequest};
+use crate::core::translate;
+use protocol::changes::BLOCK_BYTES;
+use protocol::pair::{Cause, Refused};
+use storage::seam::BlockFile;
+use storage::volume::digest_blocks;
+use wire::{DIGESTS_PER_FRAME_MAX, DigestRequest};
 
 /// Sees to it that digests are of what the storage holds for good: what only a cache has, written by
 /// an attempt that failed or by somebody else, a loss of power would take back.

@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{DigestLog, DigestLogSpec};
-use crate::mover::core::receive::apply;
-use crate::mover::core::receive::checkpoint::Flush;
-use crate::mover::core::ship::gather::Gathered;
-use crate::mover::core::translate;
-use crate::pair::{Cause, Refused};
-use crate::seam::{BlockFile, Disk};
-use crate::units::{Extent, Rung};
-use crate::volume::{Applier, digest_blocks};
-use crate::wire::{
+use crate::core::receive::apply;
+use crate::core::receive::checkpoint::Flush;
+use crate::core::ship::gather::Gathered;
+use crate::core::translate;
+use protocol::changes::{
     BATCH_BYTES_MAX, BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleId, CycleSum,
     RegionKind, blocks_of,
 };
+use protocol::pair::{Cause, Refused};
+use protocol::units::{Extent, Rung};
+use storage::journal::{DigestLog, DigestLogSpec};
+use storage::seam::{BlockFile, Disk};
+use storage::volume::{Applier, digest_blocks};
 
 /// The file's name on the metadata volume.
 const FILE: &str = "in-place";
@@ -233,6 +233,6 @@ impl Mark {
     }
 }
 
-fn on_metadata(error: crate::seam::DiskError) -> Refused {
+fn on_metadata(error: storage::seam::DiskError) -> Refused {
     translate::journal_failed(&error.into())
 }

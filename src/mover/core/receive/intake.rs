@@ -1,10 +1,11 @@
 //! Taking in one cycle: each batch is checked, hashed and written to its sink.
 
-use crate::mover::core::receive::checkpoint::{Checkpoints, Flush};
-use crate::mover::core::receive::open_sink::Sink;
-use crate::mover::core::translate;
-use crate::pair::Refused;
-use crate::wire::{Batch, CycleSum, hash_blocks, unpack};
+use crate::core::receive::checkpoint::{Checkpoints, Flush};
+use crate::core::receive::open_sink::Sink;
+use crate::core::translate;
+use protocol::changes::{CycleSum, hash_blocks};
+use protocol::pair::Refused;
+use wire::{Batch, unpack};
 
 /// A cycle as far as it was received.
 pub struct Intake {

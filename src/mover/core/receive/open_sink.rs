@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::journal::{DigestLog, Staging};
-use crate::mover::core::effect::Work;
-use crate::mover::core::receive::checkpoint::Flush;
-use crate::mover::core::receive::in_place::InPlace;
-use crate::mover::core::receive::staging::staging_for;
-use crate::mover::core::translate;
-use crate::pair::Refused;
-use crate::seam::{BlockFile, Disk};
-use crate::units::Point;
-use crate::volume::Applier;
-use crate::wire::{BatchData, BlockDigest, CycleSum};
+use crate::core::effect::Work;
+use crate::core::receive::checkpoint::Flush;
+use crate::core::receive::in_place::InPlace;
+use crate::core::receive::staging::staging_for;
+use crate::core::translate;
+use protocol::changes::{BatchData, BlockDigest, CycleSum};
+use protocol::pair::Refused;
+use protocol::units::Point;
+use storage::journal::{DigestLog, Staging};
+use storage::seam::{BlockFile, Disk};
+use storage::volume::Applier;
 
 /// Where batches are written.
 pub enum Sink {

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::journal::{
+use crate::core::effect::Discard;
+use crate::core::receive::in_place::InPlace;
+use crate::core::receive::open_sink::Sink;
+use crate::core::translate;
+use protocol::pair::Refused;
+use protocol::units::Point;
+use storage::journal::{
     DigestLog, DigestLogSpec, JournalError, Staging, StagingOutcome, StagingSpec,
 };
-use crate::mover::core::effect::Discard;
-use crate::mover::core::receive::in_place::InPlace;
-use crate::mover::core::receive::open_sink::Sink;
-use crate::mover::core::translate;
-use crate::pair::Refused;
-use crate::seam::Disk;
-use crate::units::Point;
+use storage::seam::Disk;
 
 /// Space on the metadata volume that staging leaves free, in bytes: for the superblock, the digests
 /// of this cycle and the file system's own needs.

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use crate::mover::core::ship::list::Part;
-use crate::pair::resync;
-use crate::seam::{BlockFile, DiskError};
-use crate::units::Extent;
-use crate::volume::Change;
-use crate::wire::BLOCK_BYTES;
+use crate::core::ship::list::Part;
+use protocol::changes::BLOCK_BYTES;
+use protocol::pair::resync;
+use protocol::units::Extent;
+use storage::seam::{BlockFile, DiskError};
+use storage::volume::Change;
 
 /// What comes next.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::journal::{DigestReader, JournalError};
-use crate::pair::resync::Compare;
-use crate::seam::DiskError;
-use crate::units::Extent;
-use crate::wire::{self, BLOCK_BYTES, BlockDigest, DigestRequest, Digests};
+use protocol::changes::{BLOCK_BYTES, BlockDigest};
+use protocol::pair::resync::Compare;
+use protocol::units::Extent;
+use storage::journal::{DigestReader, JournalError};
+use storage::seam::DiskError;
+use wire::{DigestRequest, Digests};
 
 /// Blocks in one request to the standby: 16 MiB of the volume, 64 KiB of digests.
 const REQUEST_BLOCKS: u64 = 4096;

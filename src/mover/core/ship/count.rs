@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::mover::core::input::ShipCounters;
-use crate::units::Extent;
-use crate::wire::Region;
-use crate::wire::control::DIFFERING_MAX;
+use crate::core::input::ShipCounters;
+use protocol::changes::Region;
+use protocol::units::Extent;
+use wire::control::DIFFERING_MAX;
 
 /// What a shipment has found so far, in bytes; read by the core's host while the scan goes on.
 #[derive(Debug, Default)]

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::mover::core::ship::candidates::{Candidates, ListReader, Next};
-use crate::mover::core::ship::compare::Reference;
-use crate::pair::resync::Plan;
-use crate::seam::{BlockFile, DiskError};
+use crate::core::ship::candidates::{Candidates, ListReader, Next};
+use crate::core::ship::compare::Reference;
+use protocol::pair::resync::Plan;
+use storage::seam::{BlockFile, DiskError};
 
 /// Candidates by one plan, and then by the next.
 pub struct Ranges {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::pair::{Cause, Refused};
-use crate::seam::Clock;
-use crate::units::Point;
-use crate::wire::control::Compression;
-use crate::wire::{BatchData, Compressor, Encoded, Message, encode, pack};
+use protocol::changes::BatchData;
+use protocol::pair::{Cause, Refused};
+use protocol::units::Point;
+use storage::seam::Clock;
+use wire::control::Compression;
+use wire::{Compressor, Encoded, Message, encode, pack};
 
 /// Packs the batches of one connection's run of a cycle.
 pub struct Packer {

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::journal::DigestReader;
-use crate::mover::core::effect::ShipWork;
-use crate::mover::core::ship::candidates::ListReader;
-use crate::mover::core::ship::compare::Reference;
-use crate::mover::core::ship::count::ShipCount;
-use crate::mover::core::ship::fallback::Ranges;
-use crate::mover::core::ship::gather::Gathered;
-use crate::mover::core::ship::scan::Scan;
-use crate::pair::Refused;
-use crate::pair::resync::{Candidates, Compare};
-use crate::seam::{BlockFile, Disk};
-use crate::units::Point;
+use crate::core::effect::ShipWork;
+use crate::core::ship::candidates::ListReader;
+use crate::core::ship::compare::Reference;
+use crate::core::ship::count::ShipCount;
+use crate::core::ship::fallback::Ranges;
+use crate::core::ship::gather::Gathered;
+use crate::core::ship::scan::Scan;
+use protocol::pair::Refused;
+use protocol::pair::resync::{Candidates, Compare};
+use protocol::units::Point;
+use storage::journal::DigestReader;
+use storage::seam::{BlockFile, Disk};
 
 /// What a shipment reads from and writes to.
 pub struct Sources {

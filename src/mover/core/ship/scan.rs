@@ -6,17 +6,18 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::journal::DigestLog;
-use crate::mover::core::ship::compare::Reference;
-use crate::mover::core::ship::count::ShipCount;
-use crate::mover::core::ship::gather::Gathered;
-use crate::pair::Refused;
-use crate::units::Extent;
-use crate::volume::ReadBatch;
-use crate::wire::{
+use crate::core::ship::compare::Reference;
+use crate::core::ship::count::ShipCount;
+use crate::core::ship::gather::Gathered;
+use protocol::changes::{
     BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BatchData, CycleDigest, CycleSum, Region,
-    RegionKind, WINDOW_BYTES, blocks_of,
+    RegionKind, blocks_of,
 };
+use protocol::pair::Refused;
+use protocol::units::Extent;
+use storage::journal::DigestLog;
+use storage::volume::ReadBatch;
+use wire::WINDOW_BYTES;
 
 /// Batches with less data than this, in bytes, are joined: copying so little costs less than a frame.
 const JOIN_BYTES: usize = 256 * 1024;

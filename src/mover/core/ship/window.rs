@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::{WINDOW_BYTES, WINDOWS_IN_FLIGHT_MAX};
+use wire::{WINDOW_BYTES, WINDOWS_IN_FLIGHT_MAX};
 
 /// The window of one connection.
 #[derive(Debug)]
