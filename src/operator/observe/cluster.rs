@@ -12,10 +12,11 @@ use uuid::Uuid;
 use crate::build::MOVER_PORT;
 use crate::context::Context;
 use crate::link::MoverKey;
+use crate::observe::classes::Classes;
+use crate::observe::read;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
-use planner::observe::classes::Classes;
-use planner::observe::{Application, Claim, Fresh, Observed, PodUse, SiteView, read};
+use planner::observe::{Application, Claim, Fresh, Observed, PodUse, SiteView};
 use planner::verify;
 use protocol::units::{PairName, SiteName};
 

@@ -2,14 +2,7 @@
 
 mod classes;
 mod cluster;
-mod model;
 mod read;
-mod timeline;
 
 pub use classes::ClassCache;
 pub use cluster::{Error, address, observe};
-pub use model::{
-    Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SiteView, SnapshotClasses,
-    SourceClaim, StorageClassView, Volume, VolumeMode,
-};
-pub use timeline::{Timeline, VerifyMark, millis_between};

@@ -7,9 +7,9 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use crate::observe::{SnapshotClasses, StorageClassView};
 use api::snapshots::{DEFAULT_CLASS, VolumeSnapshotClass};
 use api::v1alpha1::SiteSpec;
+use planner::observe::{SnapshotClasses, StorageClassView};
 
 /// How long what was read is used.
 const KEPT_FOR: Duration = Duration::from_secs(10);
