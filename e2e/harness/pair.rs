@@ -1,5 +1,6 @@
 //! A pair: applied, followed, asked for a cycle, moved.
 
+use api::Reason;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -220,7 +221,7 @@ impl<'a> Pair<'a> {
     ///
     /// # Errors
     /// When it does not come within half a minute.
-    pub async fn reason(&self, reason: &str) -> Result<Condition> {
+    pub async fn reason(&self, reason: Reason) -> Result<Condition> {
         self.until(&format!("reason {reason}"), secs(30), |s| {
             s.conditions.iter().find(|c| c.reason == reason).cloned()
         })

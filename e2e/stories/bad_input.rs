@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use api::{names, reasons};
+use api::{Reason, names};
 use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ struct Mistake {
     name: &'static str,
     claim: &'static str,
     more: fn() -> Value,
-    reason: &'static str,
+    reason: Reason,
 }
 
 fn nothing() -> Value {
@@ -49,19 +49,19 @@ const MISTAKES: [Mistake; 11] = [
         name: "no-claim",
         claim: "missing",
         more: nothing,
-        reason: reasons::CLAIM_NOT_FOUND,
+        reason: Reason::ClaimNotFound,
     },
     Mistake {
         name: "unbound",
         claim: "unbound",
         more: nothing,
-        reason: reasons::CLAIM_NOT_BOUND,
+        reason: Reason::ClaimNotBound,
     },
     Mistake {
         name: "no-snap-class",
         claim: "spare",
         more: || json!({"snapshot": {"volumeSnapshotClassName": "no-such-class"}}),
-        reason: reasons::SNAPSHOT_CLASS_NOT_FOUND,
+        reason: Reason::SnapshotClassNotFound,
     },
     Mistake {
         name: "no-snapshots",
@@ -71,13 +71,13 @@ const MISTAKES: [Mistake; 11] = [
             "sites": [{"name": "east", "storageClassName": "nosnap"},
                       {"name": "west", "storageClassName": "nosnap"}]})
         },
-        reason: reasons::DRIVER_WITHOUT_SNAPSHOTS,
+        reason: Reason::DriverWithoutSnapshots,
     },
     Mistake {
         name: "other-driver",
         claim: "spare",
         more: || json!({"snapshot": {"volumeSnapshotClassName": "plain-snap"}}),
-        reason: reasons::SNAPSHOT_CLASS_MISMATCH,
+        reason: Reason::SnapshotClassMismatch,
     },
     Mistake {
         name: "unknown-site",
@@ -86,7 +86,7 @@ const MISTAKES: [Mistake; 11] = [
             json!({"sites": [{"name": "east", "storageClassName": "fast"},
                              {"name": "mars", "storageClassName": "fast-west"}]})
         },
-        reason: reasons::SITES_INVALID,
+        reason: Reason::SitesInvalid,
     },
     Mistake {
         name: "no-class",
@@ -95,31 +95,31 @@ const MISTAKES: [Mistake; 11] = [
             json!({"sites": [{"name": "east", "storageClassName": "fast"},
                              {"name": "west", "storageClassName": "no-such-class"}]})
         },
-        reason: reasons::STORAGE_CLASS_NOT_FOUND,
+        reason: Reason::StorageClassNotFound,
     },
     Mistake {
         name: "hasty",
         claim: "spare",
         more: || json!({"snapshot": {"interval": "5s"}}),
-        reason: reasons::INTERVAL_TOO_SHORT,
+        reason: Reason::IntervalTooShort,
     },
     Mistake {
         name: "twin",
         claim: "data",
         more: nothing,
-        reason: reasons::CLAIM_IN_TWO_PAIRS,
+        reason: Reason::ClaimInTwoPairs,
     },
     Mistake {
         name: "journal",
         claim: "spare",
         more: || json!({"mode": "Journal"}),
-        reason: reasons::MODE_NOT_SUPPORTED,
+        reason: Reason::ModeNotSupported,
     },
     Mistake {
         name: "a-name-that-is-much-too-long-for-a-pair",
         claim: "spare",
         more: nothing,
-        reason: reasons::NAME_TOO_LONG,
+        reason: Reason::NameTooLong,
     },
 ];
 
@@ -169,13 +169,13 @@ async fn named(scene: &Scene, mistake: &Mistake) -> Result<()> {
         ..Wish::orders()
     };
     let pair = Pair::apply(scene, &wish).await?;
-    told(&pair, mistake.reason).await?;
+    told(&pair, mistake.reason.clone()).await?;
     scene.say(&format!("{}: {}", mistake.name, mistake.reason));
     delete(&pair).await
 }
 
 /// The condition, its sentence, and the Event of a reason.
-async fn told(pair: &Pair<'_>, reason: &str) -> Result<()> {
+async fn told(pair: &Pair<'_>, reason: Reason) -> Result<()> {
     // Several conditions may have the reason; one of them has to say what to do.
     pair.until(
         &format!("reason {reason} with a sentence"),
@@ -283,7 +283,7 @@ async fn replica_too_small(scene: &Scene) -> Result<()> {
         ..Wish::orders()
     };
     let pair = Pair::apply(scene, &wish).await?;
-    told(&pair, reasons::REPLICA_TOO_SMALL).await?;
+    told(&pair, Reason::ReplicaTooSmall).await?;
     delete(&pair).await
 }
 
@@ -316,7 +316,7 @@ async fn never_committed(scene: &Scene) -> Result<()> {
         .await?;
     pair.patch_spec(json!({"promotion": {"site": "west", "epoch": epoch, "kind": "Forced"}}))
         .await?;
-    told(&pair, reasons::NO_COMMITTED_POINT).await?;
+    told(&pair, Reason::NoCommittedPoint).await?;
     let primary = pair.status().await?.primary;
     ensure!(
         primary.as_deref() == Some("east"),
@@ -335,7 +335,7 @@ async fn in_use_at_both(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
     scene.pod("intruder", spec).await?;
     // Found at the latest when the next cycle is due.
     let before = pair.trigger().await?;
-    told(pair, reasons::REPLICA_IN_USE).await?;
+    told(pair, Reason::ReplicaInUse).await?;
     let committed = pair.status().await?.committed_point.map_or(0, |p| p.seq);
     ensure!(committed <= before, "a cycle was made beside the intruder");
     scene.delete_pod("intruder", 0).await?;
@@ -350,7 +350,7 @@ async fn older_epoch(pair: &Pair<'_>) -> Result<()> {
     let other = status.epoch.unwrap_or(1) + 7;
     pair.patch_spec(json!({"promotion": {"site": "west", "epoch": other, "kind": "Forced"}}))
         .await?;
-    told(pair, reasons::CONSENT_FOR_OTHER_EPOCH).await?;
+    told(pair, Reason::ConsentForOtherEpoch).await?;
     let after = pair.status().await?;
     ensure!(
         after.primary == status.primary && after.epoch == status.epoch,

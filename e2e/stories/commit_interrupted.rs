@@ -6,6 +6,7 @@
 //! brings up a whole cut, bit for bit, and never a mix (C-8); with the snapshotter back, all goes on.
 
 use anyhow::{Context, Result, ensure};
+use api::v1alpha1::CyclePhase;
 use futures::FutureExt;
 use serde_json::json;
 
@@ -46,7 +47,7 @@ async fn run(scene: &Scene) -> Result<()> {
     pair.until("the source's snapshot to be cut", secs(60), |s| {
         s.cycle
             .as_ref()
-            .filter(|c| c.phase == "Shipping")
+            .filter(|c| c.phase == CyclePhase::Shipping)
             .map(|_| ())
     })
     .await?;
@@ -54,7 +55,7 @@ async fn run(scene: &Scene) -> Result<()> {
     pair.until("the commit to hang", secs(60), |s| {
         s.cycle
             .as_ref()
-            .filter(|c| c.phase == "Committing")
+            .filter(|c| c.phase == CyclePhase::Committing)
             .map(|_| ())
     })
     .await?;

@@ -7,6 +7,7 @@
 
 use anyhow::{Result, ensure};
 use api::names;
+use api::v1alpha1::CyclePhase;
 use futures::FutureExt;
 use serde_json::json;
 
@@ -51,7 +52,10 @@ async fn killed_at(scene: &Scene, pair: &Pair<'_>, app: &App<'_>, site: &str) ->
     let before = pair.trigger().await?;
     let shipped = pair
         .until("the cycle to be shipping", secs(60), |s| {
-            let cycle = s.cycle.as_ref().filter(|c| c.phase == "Shipping")?;
+            let cycle = s
+                .cycle
+                .as_ref()
+                .filter(|c| c.phase == CyclePhase::Shipping)?;
             (cycle.done_bytes > 0 || cycle.wire_bytes > 0).then_some(cycle.done_bytes)
         })
         .await?;

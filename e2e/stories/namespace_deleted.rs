@@ -4,6 +4,7 @@
 //! the middle of a cycle. It goes away by itself: no finalizer holds it, no snapshot content stays.
 
 use anyhow::{Result, ensure};
+use api::v1alpha1::CyclePhase;
 use futures::FutureExt;
 use serde_json::json;
 
@@ -55,7 +56,7 @@ async fn deleted(scene: &Scene, busy: bool) -> Result<()> {
         pair.until("a cycle to be under way", secs(60), |s| {
             s.cycle
                 .as_ref()
-                .filter(|c| c.phase == "Shipping")
+                .filter(|c| c.phase == CyclePhase::Shipping)
                 .map(|_| ())
         })
         .await?;

@@ -5,7 +5,8 @@
 //! in a forced one. Each ends with the claim bound to the right volume, the rows that have to be
 //! there, and a standby that follows. SYS-4.
 
-use std::collections::BTreeSet;
+use api::v1alpha1::{SwitchKind, SwitchStep};
+use std::collections::HashSet;
 
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
@@ -22,7 +23,7 @@ pub fn planned() -> Story {
         name: "operator_killed_planned",
         proves: &["SYS-4"],
         alone: true,
-        run: |scene| run(scene, "Planned").boxed(),
+        run: |scene| run(scene, SwitchKind::Planned).boxed(),
     }
 }
 
@@ -33,11 +34,11 @@ pub fn forced() -> Story {
         name: "operator_killed_forced",
         proves: &["SYS-4"],
         alone: true,
-        run: |scene| run(scene, "Forced").boxed(),
+        run: |scene| run(scene, SwitchKind::Forced).boxed(),
     }
 }
 
-async fn run(scene: &Scene, kind: &str) -> Result<()> {
+async fn run(scene: &Scene, kind: SwitchKind) -> Result<()> {
     scene.claim("data", "fast", "64Mi", false).await?;
     let app = App::open(scene, "data", "0").await?;
     app.add(300, 4096).await?;
@@ -63,7 +64,11 @@ async fn run(scene: &Scene, kind: &str) -> Result<()> {
     scene.say(&format!(
         "killed at {} steps: {}",
         steps.len(),
-        steps.join(", ")
+        steps
+            .iter()
+            .map(SwitchStep::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     ));
     ensure!(
         steps.len() >= 3,
@@ -72,7 +77,11 @@ async fn run(scene: &Scene, kind: &str) -> Result<()> {
     pair.primary_is("west").await?;
     app.check().await?;
     let now = app.rows().await?;
-    let wanted = if kind == "Planned" { &all } else { &safe };
+    let wanted = if kind == SwitchKind::Planned {
+        &all
+    } else {
+        &safe
+    };
     ensure!(
         now == *wanted,
         "{wanted} had to be there, and there are {now}"
@@ -83,7 +92,7 @@ async fn run(scene: &Scene, kind: &str) -> Result<()> {
         "the epoch is {:?} after one switch",
         after.epoch
     );
-    if kind == "Forced" {
+    if kind == SwitchKind::Forced {
         pair.ferry_ok("resync", &["--discard", "east", "--yes"])
             .await?;
         pair.follows().await?;
@@ -93,8 +102,8 @@ async fn run(scene: &Scene, kind: &str) -> Result<()> {
 }
 
 /// Kills the operator at each new step until the switch is done; the answer is the steps.
-async fn kill_at_each_step(scene: &Scene, pair: &Pair<'_>) -> Result<Vec<String>> {
-    let mut seen = BTreeSet::new();
+async fn kill_at_each_step(scene: &Scene, pair: &Pair<'_>) -> Result<Vec<SwitchStep>> {
+    let mut seen = HashSet::new();
     let mut steps = Vec::new();
     let begun = std::time::Instant::now();
     while begun.elapsed() < SWITCH_LIMIT + secs(120) {

@@ -5,7 +5,7 @@
 //! condition and an Event, then makes its baseline without anybody's help.
 
 use anyhow::{Result, ensure};
-use api::reasons;
+use api::Reason;
 use futures::FutureExt;
 
 use super::Story;
@@ -41,19 +41,19 @@ async fn run(scene: &Scene) -> Result<()> {
         let named = s
             .conditions
             .iter()
-            .any(|c| c.reason == reasons::SNAPSHOT_FAILED);
+            .any(|c| c.reason == Reason::SnapshotFailed);
         let failure = s
             .last_failure
             .as_ref()
-            .is_some_and(|f| f.reason == reasons::SNAPSHOT_FAILED);
+            .is_some_and(|f| f.reason == Reason::SnapshotFailed);
         (named || failure).then_some(())
     })
     .await?;
     let events = dump::events(scene).await;
     ensure!(
-        events.contains(reasons::SNAPSHOT_FAILED),
+        events.contains(Reason::SnapshotFailed.as_str()),
         "there is no Event {}",
-        reasons::SNAPSHOT_FAILED
+        Reason::SnapshotFailed
     );
     let first = pair.baseline().await?;
     content::same_at(&pair, &first.point).await?;

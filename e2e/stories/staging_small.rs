@@ -7,7 +7,7 @@
 //! commits.
 
 use anyhow::{Result, ensure};
-use api::{conditions, reasons};
+use api::{Reason, conditions};
 use futures::FutureExt;
 use serde_json::json;
 
@@ -57,7 +57,7 @@ async fn run(scene: &Scene) -> Result<()> {
         })
         .await?;
     ensure!(
-        failure.reason == reasons::STAGING_TOO_SMALL
+        failure.reason == Reason::StagingTooSmall
             && failure.message.contains("spec.transfer.metadataSize"),
         "the reason is {}: {}",
         failure.reason,

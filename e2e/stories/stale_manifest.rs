@@ -6,7 +6,7 @@
 //! epoch is refused, and so is one for a site without a committed point.
 
 use anyhow::{Result, ensure};
-use api::{conditions, reasons};
+use api::{Reason, conditions};
 use futures::FutureExt;
 use serde_json::json;
 
@@ -58,7 +58,7 @@ async fn run(scene: &Scene) -> Result<()> {
     // Written for the epoch before: void.
     pair.patch_spec(json!({"promotion": {"site": "east", "epoch": epoch, "kind": "Forced"}}))
         .await?;
-    pair.reason(reasons::CONSENT_FOR_OTHER_EPOCH).await?;
+    pair.reason(Reason::ConsentForOtherEpoch).await?;
     let status = pair.status().await?;
     ensure!(
         status.primary.as_deref() == Some("west"),

@@ -4,7 +4,10 @@ pub mod conditions;
 pub mod crd;
 pub mod names;
 pub mod reasons;
+pub mod snapshots;
+mod text_enum;
 pub mod v1alpha1;
 pub mod yaml;
 
+pub use reasons::Reason;
 pub use v1alpha1::{ReplicationPair, ReplicationPairSpec, ReplicationPairStatus};

@@ -11,46 +11,52 @@ use storage::seam::{DiskError, DiskErrorKind};
 use wire::control::{ChangeList, Refusal, RefusalKind, SuperblockReport};
 use wire::{VersionRange, WireError};
 
-/// The stable name of each cause, and back.
-const KINDS: [(Cause, RefusalKind); 17] = [
-    (Cause::OutOfOrder, RefusalKind::OutOfOrder),
-    (Cause::StaleEpoch, RefusalKind::StaleEpoch),
-    (Cause::HandshakeRefused, RefusalKind::HandshakeRefused),
-    (Cause::Diverged, RefusalKind::Diverged),
-    (Cause::NoCommittedPoint, RefusalKind::NoCommittedPoint),
-    (Cause::WrongIdentity, RefusalKind::WrongIdentity),
-    (Cause::TargetTooSmall, RefusalKind::TargetTooSmall),
-    (Cause::StagingTooSmall, RefusalKind::StagingTooSmall),
-    (Cause::MetadataFull, RefusalKind::MetadataFull),
-    (Cause::PeerUnreachable, RefusalKind::PeerUnreachable),
-    (Cause::Stalled, RefusalKind::Stalled),
-    (Cause::SourceReadError, RefusalKind::SourceReadError),
-    (Cause::TargetWriteError, RefusalKind::TargetWriteError),
-    (Cause::Corrupt, RefusalKind::Corrupt),
-    (
-        Cause::SuperblockUnreadable,
-        RefusalKind::SuperblockUnreadable,
-    ),
-    (Cause::Aborted, RefusalKind::Aborted),
-    (Cause::Internal, RefusalKind::Internal),
-];
-
-/// The stable name of a cause.
+/// The stable name of a cause. A new cause does not compile before it has one.
 #[must_use]
 pub fn kind_of(cause: Cause) -> RefusalKind {
-    KINDS
-        .iter()
-        .find(|(known, _)| *known == cause)
-        .map_or(RefusalKind::Internal, |(_, kind)| *kind)
+    match cause {
+        Cause::OutOfOrder => RefusalKind::OutOfOrder,
+        Cause::StaleEpoch => RefusalKind::StaleEpoch,
+        Cause::HandshakeRefused => RefusalKind::HandshakeRefused,
+        Cause::Diverged => RefusalKind::Diverged,
+        Cause::NoCommittedPoint => RefusalKind::NoCommittedPoint,
+        Cause::WrongIdentity => RefusalKind::WrongIdentity,
+        Cause::TargetTooSmall => RefusalKind::TargetTooSmall,
+        Cause::StagingTooSmall => RefusalKind::StagingTooSmall,
+        Cause::MetadataFull => RefusalKind::MetadataFull,
+        Cause::PeerUnreachable => RefusalKind::PeerUnreachable,
+        Cause::Stalled => RefusalKind::Stalled,
+        Cause::SourceReadError => RefusalKind::SourceReadError,
+        Cause::TargetWriteError => RefusalKind::TargetWriteError,
+        Cause::Corrupt => RefusalKind::Corrupt,
+        Cause::SuperblockUnreadable => RefusalKind::SuperblockUnreadable,
+        Cause::Aborted => RefusalKind::Aborted,
+        Cause::Internal => RefusalKind::Internal,
+    }
 }
 
 /// The cause that a stable name stands for.
 #[must_use]
 pub fn cause_of(kind: RefusalKind) -> Cause {
-    KINDS
-        .iter()
-        .find(|(_, known)| *known == kind)
-        .map_or(Cause::Internal, |(cause, _)| *cause)
+    match kind {
+        RefusalKind::OutOfOrder => Cause::OutOfOrder,
+        RefusalKind::StaleEpoch => Cause::StaleEpoch,
+        RefusalKind::HandshakeRefused => Cause::HandshakeRefused,
+        RefusalKind::Diverged => Cause::Diverged,
+        RefusalKind::NoCommittedPoint => Cause::NoCommittedPoint,
+        RefusalKind::WrongIdentity => Cause::WrongIdentity,
+        RefusalKind::TargetTooSmall => Cause::TargetTooSmall,
+        RefusalKind::StagingTooSmall => Cause::StagingTooSmall,
+        RefusalKind::MetadataFull => Cause::MetadataFull,
+        RefusalKind::PeerUnreachable => Cause::PeerUnreachable,
+        RefusalKind::Stalled => Cause::Stalled,
+        RefusalKind::SourceReadError => Cause::SourceReadError,
+        RefusalKind::TargetWriteError => Cause::TargetWriteError,
+        RefusalKind::Corrupt => Cause::Corrupt,
+        RefusalKind::SuperblockUnreadable => Cause::SuperblockUnreadable,
+        RefusalKind::Aborted => Cause::Aborted,
+        RefusalKind::Internal => Cause::Internal,
+    }
 }
 
 /// A refusal as the operator sees it.
@@ -292,13 +298,5 @@ mod tests {
         };
         assert_eq!(failed(28), Cause::MetadataFull);
         assert_eq!(failed(5), Cause::TargetWriteError);
-    }
-
-    #[test]
-    fn every_cause_has_a_stable_name_of_its_own() {
-        for (cause, kind) in KINDS {
-            assert_eq!(kind_of(cause), kind);
-            assert_eq!(cause_of(kind), cause);
-        }
     }
 }

@@ -7,7 +7,7 @@ use crate::link::PeerLink;
 use crate::run::{Input, Mover, OpenedLanding, OpenedStaging};
 use crate::source::ship::ShipEvent;
 use crate::target::digests;
-use crate::target::receive::{Landing, ReceiveEvent, Receiving};
+use crate::target::receive::{ReceiveEvent, Receiving, Remains};
 use protocol::pair::message::{Begin, Message as Word};
 use protocol::pair::side::Event;
 use protocol::pair::{Cause, Refused, source, target};
@@ -308,17 +308,10 @@ impl Mover {
         if let Some(track) = &mut self.track {
             track.received(&receiving.count);
         }
-        let landing = tokio::task::spawn_blocking(move || receiving.stop()).await;
-        match landing.ok().flatten() {
-            Some(Landing::Staging(staging, log)) => {
-                self.target.staging = Some(staging);
-                self.target.log = log.map(|log| *log);
-            }
-            Some(Landing::InPlace(mut in_place)) => {
-                self.target.log = in_place.take_digests().ok().flatten();
-            }
-            None => {}
-        }
+        let stopped = tokio::task::spawn_blocking(move || receiving.stop()).await;
+        let Remains { staging, log } = stopped.unwrap_or_default();
+        self.target.staging = staging;
+        self.target.log = log;
     }
 
     /// Stops taking in. What is durable stays on disk and is found there again.

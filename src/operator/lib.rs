@@ -21,5 +21,4 @@ pub mod quiesce;
 pub mod rebind;
 pub mod reconcile;
 pub mod run;
-pub mod snapshot_api;
 pub mod teardown;

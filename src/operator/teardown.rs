@@ -3,6 +3,8 @@
 //! Works on names and labels alone, never on the spec's sense: a bad spec must not hold up the
 //! deletion, nor must anything that is gone already. Nothing is created on the way.
 
+use api::v1alpha1::SwitchStep;
+use planner::decide::written_by_newer;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
@@ -14,8 +16,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::context::Context;
-use api::snapshots::VolumeSnapshot;
 use crate::{apply, quiesce};
+use api::snapshots::VolumeSnapshot;
 use api::v1alpha1::DeletionPolicy;
 use api::{ReplicationPair, names};
 use planner::decide::Report;
@@ -144,8 +146,16 @@ async fn role_has_moved(
     let Some(switch) = status.switch.as_ref().filter(|s| switch::unfinished(s)) else {
         return Ok(true);
     };
+    if let Some(what) = written_by_newer(&status) {
+        tracing::error!(
+            pair = %name, what,
+            "the deletion waits: this version of Ferry does not know how far a role change has come; install \
+             the version that began it, or a newer one"
+        );
+        return Ok(false);
+    }
     let owner = pair.controller_owner_ref(&());
-    let wish = switch::wish(pair, &status, switch).filter(|_| switch.step == "Rebind");
+    let wish = switch::wish(pair, &status, switch).filter(|_| switch.step == SwitchStep::Rebind);
     if let (Some(wish), Some(owner)) = (wish, owner) {
         match apply::rebind(&ctx.client, &owner, &wish).await {
             Ok(Report::RebindWaits(what)) => {

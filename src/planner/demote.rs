@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::decide::{Action, Draft, mover_ready};
 use crate::observe::SiteView;
 use crate::switch;
-use api::v1alpha1::{PointStatus, SwitchStatus};
+use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Point, Role, SiteName};
 use wire::control::{DemoteOrder, Request, SuperblockReport};
 
@@ -37,8 +37,8 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
             return;
         }
         let last = switch.promoted_point.as_ref().map(PointStatus::point);
-        if let Some(last) =
-            last.filter(|last| switch.kind == "Planned" && report.committed != Some(*last))
+        if let Some(last) = last
+            .filter(|last| switch.kind == SwitchKind::Planned && report.committed != Some(*last))
         {
             // Only a side that knows its last cut to be committed at the peer leaves cleanly.
             d.act(Action::Order {
@@ -48,12 +48,12 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
             d.wait(format!("site {from} to record the commit of {last}"));
             return;
         }
-        let clean_at = last.filter(|_| switch.kind == "Planned");
+        let clean_at = last.filter(|_| switch.kind == SwitchKind::Planned);
         order(d, clean_at, old.name.clone(), new, epoch);
         return;
     }
-    let waited = switch::in_step(d, "Demote");
-    if switch.kind == "Forced" && waited > DEMOTE_WAIT_MAX {
+    let waited = switch::in_step(d, &SwitchStep::Demote);
+    if switch.kind == SwitchKind::Forced && waited > DEMOTE_WAIT_MAX {
         mark(d, &from, true);
         done(d);
         return;
@@ -132,5 +132,5 @@ fn mark(d: &mut Draft<'_>, site: &SiteName, diverged: bool) {
 fn done(d: &mut Draft<'_>) {
     // No mover is wanted while claims are re-bound.
     d.wanted.clear();
-    switch::step(d, "Rebind");
+    switch::step(d, SwitchStep::Rebind);
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::decide::{Action, Draft, mover_ready};
 use crate::validate::Problem;
 use crate::{demote, switch};
-use api::reasons;
-use api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchStatus};
+use api::Reason;
+use api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Generation, Point, Role, SiteName};
 use wire::control::{Activity, PromoteOrder, Request};
 
@@ -58,7 +58,7 @@ fn stale_order(d: &mut Draft<'_>) {
     let done = Some(&order.site) == d.status.primary.as_ref() && order.epoch < epoch;
     if order.epoch != epoch && !done {
         d.refused = Some(Problem::new(
-            reasons::CONSENT_FOR_OTHER_EPOCH,
+            Reason::ConsentForOtherEpoch,
             format!(
                 "spec.promotion orders site {} for epoch {}, but the pair is in epoch {epoch}: the order is void \
                  and nothing was done. Look at the status and order again if it is still wanted",
@@ -77,7 +77,7 @@ fn refusal(d: &Draft<'_>, to: &str) -> Option<Problem> {
         .any(|site| site.name == to && site.diverged);
     if diverged {
         return Some(Problem::new(
-            reasons::DIVERGED,
+            Reason::Diverged,
             format!(
                 "site {to} holds writes of an older epoch that nobody else has; it follows again once \
                  spec.resolution allows to discard them, and can be promoted after that"
@@ -86,7 +86,7 @@ fn refusal(d: &Draft<'_>, to: &str) -> Option<Problem> {
     }
     d.status.committed_point.is_none().then(|| {
         Problem::new(
-            reasons::NO_COMMITTED_POINT,
+            Reason::NoCommittedPoint,
             format!(
                 "site {to} has no committed point yet, and an empty volume is never promoted: wait for the \
                  first cycle to be committed"
@@ -97,24 +97,17 @@ fn refusal(d: &Draft<'_>, to: &str) -> Option<Problem> {
 
 fn begin(d: &Draft<'_>, from: String, to: String, kind: PromotionKind) -> SwitchStatus {
     SwitchStatus {
-        kind: kind_name(kind).into(),
+        kind: kind.into(),
         from,
         to,
         epoch: i64::try_from(d.epoch().next().0).unwrap_or(i64::MAX),
         generation: d.o.fresh.generation.to_string(),
-        step: "Gate".into(),
+        step: SwitchStep::StopApplication,
         started_at: d.now(),
         finished_at: None,
         promoted_point: None,
         replicas: None,
         loss: None,
-    }
-}
-
-fn kind_name(kind: PromotionKind) -> &'static str {
-    match kind {
-        PromotionKind::Planned => "Planned",
-        PromotionKind::Forced => "Forced",
     }
 }
 
@@ -125,12 +118,12 @@ pub fn harden(d: &mut Draft<'_>) {
         return;
     };
     if let Some(switch) = d.status.switch.as_mut()
-        && switch.kind == "Planned"
+        && switch.kind == SwitchKind::Planned
         && switch::before_promotion(switch)
         && switch.to == order.site
     {
-        switch.kind = "Forced".into();
-        switch.step = "Gate".into();
+        switch.kind = SwitchKind::Forced;
+        switch.step = SwitchStep::StopApplication;
         switch.promoted_point = None;
     }
 }
@@ -209,7 +202,7 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
 /// still be withdrawn.
 fn no_image(d: &mut Draft<'_>, switch: &SwitchStatus) {
     if withdrawn(d, switch) {
-        switch::step(d, "Cancel");
+        switch::step(d, SwitchStep::Cancel);
         return;
     }
     let why = format!(
@@ -217,7 +210,7 @@ fn no_image(d: &mut Draft<'_>, switch: &SwitchStatus) {
          next cycle; or restore the newest snapshot of that site by hand",
         switch.to
     );
-    d.trouble(reasons::NO_COMMITTED_POINT, why.clone());
+    d.trouble(Reason::NoCommittedPoint, why.clone());
     d.wait(why);
 }
 
@@ -249,7 +242,7 @@ fn promoted(d: &mut Draft<'_>, switch: &SwitchStatus, point: Point) {
         .into_iter()
         .flatten()
         .find(|known| known.point() == point);
-    let loss = (switch.kind == "Forced").then(|| loss(d, point, committed.as_ref()));
+    let loss = (switch.kind == SwitchKind::Forced).then(|| loss(d, point, committed.as_ref()));
     let honoured = honours(d, switch);
     d.status.primary = Some(switch.to.clone());
     d.status.epoch = Some(switch.epoch);
@@ -260,7 +253,7 @@ fn promoted(d: &mut Draft<'_>, switch: &SwitchStatus, point: Point) {
         status.promoted_point = Some(PointStatus::new(point, cut_at));
         status.loss = loss;
     }
-    switch::step(d, "Demote");
+    switch::step(d, SwitchStep::Demote);
 }
 
 /// What a forced promotion of `point` gives up, as far as it can be known in mode Snapshot.

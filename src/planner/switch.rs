@@ -2,8 +2,8 @@
 //! at any of them resumes there.
 //!
 //! ```text
-//! Gate → LastCut (planned only) → Promote → Demote → Rebind → Release → Done
-//!   └────────┴── the wish is withdrawn → Cancel → Cancelled
+//! StopApplication → LastCut (planned only) → Promote → Demote → Rebind → Release → Done
+//!   └───────────────┴── the request is withdrawn → Cancel → Cancelled
 //! ```
 //! Up to `LastCut` nothing has happened to the data and the move can be withdrawn; from `Promote` on
 //! it goes forward only, unless there turns out to be no whole image to promote.
@@ -14,8 +14,10 @@ use crate::decide::{Action, Device, Draft};
 use crate::observe::{Application, Claim, SiteView, Volume};
 use crate::rebind::{RebindWish, SiteVolume, VolumeKey};
 use crate::{demote, promote};
-use api::v1alpha1::{PointStatus, ReplicationPairStatus, SiteStatus, SwitchStatus};
-use api::{ReplicationPair, reasons};
+use api::v1alpha1::{
+    PointStatus, ReplicationPairStatus, SiteStatus, SwitchKind, SwitchStatus, SwitchStep,
+};
+use api::{Reason, ReplicationPair};
 use protocol::units::{Epoch, ImageState, PairName, SiteName};
 
 /// How often to look again at what nobody tells us of, such as pods that come and go.
@@ -38,14 +40,16 @@ pub fn consider(d: &mut Draft<'_>) {
         return;
     };
     d.cycles_allowed = false;
-    match switch.step.as_str() {
-        "Gate" => gate(d, &switch),
-        "LastCut" => last_cut(d, &switch),
-        "Promote" => promote::promote(d, &switch),
-        "Demote" => demote::demote(d, &switch),
-        "Rebind" => rebind(d, &switch),
-        "Release" => release(d, &switch, "Done"),
-        _ => release(d, &switch, "Cancelled"),
+    match switch.step {
+        SwitchStep::StopApplication => stop(d, &switch),
+        SwitchStep::LastCut => last_cut(d, &switch),
+        SwitchStep::Promote => promote::promote(d, &switch),
+        SwitchStep::Demote => demote::demote(d, &switch),
+        SwitchStep::Rebind => rebind(d, &switch),
+        SwitchStep::Release => release(d, &switch, SwitchStep::Done),
+        SwitchStep::Cancel => release(d, &switch, SwitchStep::Cancelled),
+        // The first two are finished; with the last the pass holds before.
+        SwitchStep::Done | SwitchStep::Cancelled | SwitchStep::Unknown(_) => {}
     }
 }
 
@@ -58,31 +62,36 @@ pub fn unfinished(switch: &SwitchStatus) -> bool {
 /// Whether the site that the role is to go to was not ordered to take it yet.
 #[must_use]
 pub fn before_promotion(switch: &SwitchStatus) -> bool {
-    matches!(switch.step.as_str(), "Gate" | "LastCut")
+    switch.step.is_before_promotion()
 }
 
 /// Whether the move has come to where roles and claims do not match.
 #[must_use]
 pub fn rebinding(switch: &SwitchStatus) -> bool {
-    unfinished(switch) && matches!(switch.step.as_str(), "Promote" | "Demote" | "Rebind")
+    use SwitchStep::{Demote, Promote, Rebind};
+    unfinished(switch) && matches!(switch.step, Promote | Demote | Rebind)
 }
 
 /// Records the next step; it is done in the next round, after it was written.
-pub fn step(d: &mut Draft<'_>, next: &str) {
+pub fn step(d: &mut Draft<'_>, next: SwitchStep) {
     if let Some(switch) = d.status.switch.as_mut() {
-        next.clone_into(&mut switch.step);
+        let from = std::mem::replace(&mut switch.step, next.clone());
+        assert!(
+            from.may_go_to(&next),
+            "a role change can't go from {from} to {next}"
+        );
     }
-    d.line.switch_step = Some((next.into(), d.o.now));
+    d.line.switch_step = Some((next, d.o.now));
     d.visit_at(d.o.now);
 }
 
 /// How long the present step has taken, as far as this process has seen.
-pub fn in_step(d: &mut Draft<'_>, name: &str) -> SignedDuration {
+pub fn in_step(d: &mut Draft<'_>, name: &SwitchStep) -> SignedDuration {
     let now = d.o.now;
     match &d.line.switch_step {
         Some((step, since)) if step == name => now.duration_since(*since),
         _ => {
-            d.line.switch_step = Some((name.into(), now));
+            d.line.switch_step = Some((name.clone(), now));
             SignedDuration::ZERO
         }
     }
@@ -108,7 +117,7 @@ pub fn want_new(d: &mut Draft<'_>, switch: &SwitchStatus, site: &SiteView) {
     };
     let report = site.live().and_then(|mover| mover.superblock.as_ref());
     let whole = report.is_some_and(|report| matches!(report.image, ImageState::Redo(_)));
-    if switch.kind == "Forced" && !whole {
+    if switch.kind == SwitchKind::Forced && !whole {
         d.want_as_is(site);
     } else {
         d.want(&site.name, Device::Replica(replica.name.clone()));
@@ -116,17 +125,16 @@ pub fn want_new(d: &mut Draft<'_>, switch: &SwitchStatus, site: &SiteView) {
 }
 
 /// Nobody may write: the application is stopped, by us or by its people.
-fn gate(d: &mut Draft<'_>, switch: &SwitchStatus) {
+fn stop(d: &mut Draft<'_>, switch: &SwitchStatus) {
     if promote::withdrawn(d, switch) {
-        step(d, "Cancel");
+        step(d, SwitchStep::Cancel);
         return;
     }
-    warm(d, switch, switch.kind == "Forced");
-    let stopped = stop_application(d);
-    // A cut that was begun before the gate was closed is no last cut.
-    let young = |phase: &str| matches!(phase, "Quiescing" | "Cutting" | "Starting");
+    warm(d, switch, switch.kind == SwitchKind::Forced);
+    let stopped = stop_application(d, switch);
+    // A cut that was begun while the application could write is no last cut.
     if d.cycle()
-        .is_some_and(|cycle| young(&cycle.phase) || switch.kind == "Forced")
+        .is_some_and(|cycle| cycle.phase.is_before_shipping() || switch.kind == SwitchKind::Forced)
     {
         d.status.cycle = None;
     }
@@ -136,15 +144,23 @@ fn gate(d: &mut Draft<'_>, switch: &SwitchStatus) {
         return;
     }
     if stopped {
-        let forced = switch.kind == "Forced";
-        step(d, if forced { "Promote" } else { "LastCut" });
+        let forced = switch.kind == SwitchKind::Forced;
+        let next = if forced {
+            SwitchStep::Promote
+        } else {
+            SwitchStep::LastCut
+        };
+        step(d, next);
     }
 }
 
 /// Whether nothing uses the claim any more.
-fn stop_application(d: &mut Draft<'_>) -> bool {
+fn stop_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
     d.visit_in(LOOK_AGAIN);
-    match d.o.application.clone() {
+    let Some(from) = d.site_called(&switch.from) else {
+        return false;
+    };
+    match from.application.clone() {
         Some(Application::Found { wanted, present }) if wanted > 0 => {
             if let Some(switch) = d.status.switch.as_mut() {
                 switch.replicas.get_or_insert(wanted);
@@ -155,16 +171,16 @@ fn stop_application(d: &mut Draft<'_>) -> bool {
         }
         Some(Application::Missing(why)) => {
             d.trouble(
-                reasons::WAITING_FOR_APPLICATION,
+                Reason::WaitingForApplication,
                 format!("spec.application can't be scaled: {why}; correct it, or stop the application yourself"),
             );
         }
         _ => {}
     }
-    if d.o.app_users.is_empty() {
+    if from.app_users.is_empty() {
         return true;
     }
-    let pods: Vec<&str> = d.o.app_users.iter().map(|pod| pod.name.as_str()).collect();
+    let pods: Vec<&str> = from.app_users.iter().map(|pod| pod.name.as_str()).collect();
     d.wait(format!(
         "claim {} to be unused; it is used by {}{}",
         d.o.pair.spec.claim_name,
@@ -185,17 +201,17 @@ fn last_cut(d: &mut Draft<'_>, switch: &SwitchStatus) {
     warm(d, switch, shipped);
     if promote::withdrawn(d, switch) {
         d.status.cycle = None;
-        step(d, "Cancel");
+        step(d, SwitchStep::Cancel);
         return;
     }
-    if !stop_application(d) {
+    if !stop_application(d, switch) {
         // Somebody started a pod again: what it writes would be lost.
         d.status.cycle = None;
-        step(d, "Gate");
+        step(d, SwitchStep::StopApplication);
         return;
     }
     if shipped {
-        step(d, "Promote");
+        step(d, SwitchStep::Promote);
         return;
     }
     d.cycles_allowed = true;
@@ -212,7 +228,7 @@ pub fn note_last_cut(d: &mut Draft<'_>) {
         .status
         .switch
         .as_mut()
-        .filter(|s| s.step == "LastCut" && unfinished(s))
+        .filter(|s| s.step == SwitchStep::LastCut && unfinished(s))
     {
         switch.promoted_point = Some(point);
     }
@@ -229,7 +245,7 @@ fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
     }
     match wish(&d.o.pair, &d.status, switch) {
         Some(wish) => {
-            if has_volume_of(d.o.app_claim.as_ref(), wish.primary.as_ref()) {
+            if has_volume_of(d.app_claim(), wish.primary.as_ref()) {
                 // What is left to do is the standby's.
                 start_application(d, switch);
             }
@@ -237,7 +253,7 @@ fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
         }
         None => {
             d.trouble(
-                reasons::SWITCH_IN_PROGRESS,
+                Reason::SwitchInProgress,
                 "the volumes' handles are unknown: neither the status nor the claims say them. Restore the \
                  claims' PersistentVolumes"
                     .into(),
@@ -284,9 +300,10 @@ fn has_volume_of(claim: Option<&Claim>, site: Option<&SiteVolume>) -> bool {
     })
 }
 
-/// Starts what was stopped at the gate; whether it had to be.
+/// Starts what was stopped; whether it had to be.
 fn start_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
-    match (switch.replicas, &d.o.application) {
+    let at = d.primary().and_then(|site| site.application.as_ref());
+    match (switch.replicas, at) {
         (Some(replicas), Some(Application::Found { wanted, .. })) if *wanted < replicas => {
             d.act(Action::Scale { replicas });
             true
@@ -296,17 +313,16 @@ fn start_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
 }
 
 /// The application may go on: where the role is now.
-fn release(d: &mut Draft<'_>, switch: &SwitchStatus, end: &str) {
+fn release(d: &mut Draft<'_>, switch: &SwitchStatus, end: SwitchStep) {
     if start_application(d, switch) {
         return;
     }
+    step(d, end);
     let now = d.now();
     if let Some(switch) = d.status.switch.as_mut() {
-        end.clone_into(&mut switch.step);
         switch.finished_at = Some(now);
     }
     d.cycles_allowed = true;
-    d.visit_at(d.o.now);
 }
 
 /// The status is lost and the pair has seen a promotion: whether claims and roles match is not
@@ -321,12 +337,12 @@ pub fn resume_after_loss(d: &mut Draft<'_>) {
     };
     volumes_by_evidence(d);
     d.status.switch = Some(SwitchStatus {
-        kind: "Forced".into(),
+        kind: SwitchKind::Forced,
         from,
         to,
         epoch: d.status.epoch.unwrap_or(0),
         generation: d.status.generation.clone().unwrap_or_default(),
-        step: "Demote".into(),
+        step: SwitchStep::Demote,
         started_at: d.now(),
         finished_at: None,
         promoted_point: None,
@@ -346,10 +362,7 @@ fn volumes_by_evidence(d: &mut Draft<'_>) {
         };
         site.labelled_volume.clone().or_else(replica)
     };
-    let app =
-        d.o.app_claim
-            .as_ref()
-            .and_then(|claim| claim.volume.clone());
+    let app = d.app_claim().and_then(|claim| claim.volume.clone());
     let evidence: Vec<(&SiteView, Option<Volume>)> =
         d.o.sites.iter().map(|site| (site, direct(site))).collect();
     let taken = |volume: &Volume| {

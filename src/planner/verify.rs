@@ -14,7 +14,7 @@ use crate::observe::{SiteView, VerifyMark};
 use crate::switch;
 use crate::validate::Verification;
 use api::v1alpha1::{PointStatus, RunningVerification, VerificationStatus};
-use api::{names, reasons};
+use api::{Reason, names};
 use protocol::units::{Extent, Point};
 use wire::control::{Activity, CycleOutcome, MoverStatus, RefusalKind, Request, VerifyReport};
 
@@ -218,7 +218,7 @@ fn waits(d: &mut Draft<'_>, source: &MoverStatus, point: Point) -> bool {
     }
     d.visit_at(until);
     d.trouble(
-        reasons::VERIFY_FAILED,
+        Reason::VerifyFailed,
         format!(
             "comparing the images of {point} failed and is tried again: {}",
             failure.message

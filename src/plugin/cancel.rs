@@ -6,13 +6,9 @@ use super::connect::Pairs;
 use super::ended::Ended;
 use super::order::{self, Roles};
 use super::output;
-use super::promote::CANCELLED;
 use super::wait::{self, Patience, Stage};
 use api::ReplicationPair;
-use api::v1alpha1::SwitchStatus;
-
-/// The steps at which nothing has happened to the data yet.
-const EARLY: [&str; 2] = ["Gate", "LastCut"];
+use api::v1alpha1::{SwitchStatus, SwitchStep};
 
 /// Takes `spec.promotion` away and waits until the operator has let go.
 pub(super) async fn run(pairs: &Pairs, name: &str, patience: &Patience) -> anyhow::Result<()> {
@@ -47,7 +43,7 @@ fn check(pair: &ReplicationPair) -> Result<(), Ended> {
              that back",
             pair.name_any()
         ))),
-        Some(switch) if !EARLY.contains(&switch.step.as_str()) => Err(Ended::Refused(format!(
+        Some(switch) if !switch.step.is_before_promotion() => Err(Ended::Refused(format!(
             "the role is being moved already (step {}), and that goes forward only; promote back \
              when it is done",
             switch.step
@@ -62,7 +58,9 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
     };
     match (running(pair), &status.switch) {
         (Some(switch), _) => Stage::Going(format!("the switch is at step {}", switch.step)),
-        (None, Some(switch)) if switch.epoch > roles.epoch && switch.step != CANCELLED => {
+        (None, Some(switch))
+            if switch.epoch > roles.epoch && switch.step != SwitchStep::Cancelled =>
+        {
             Stage::Refused(format!("too late: {} is primary now", switch.to))
         }
         _ if status.observed_generation >= generation => Stage::Done(format!(
@@ -86,9 +84,9 @@ mod tests {
             check(&sample::shipping()),
             Err(Ended::NothingToDo(_))
         ));
-        pair.status.as_mut().unwrap().switch.as_mut().unwrap().step = "Gate".into();
+        pair.status.as_mut().unwrap().switch.as_mut().unwrap().step = SwitchStep::StopApplication;
         assert_eq!(check(&pair), Ok(()));
-        pair.status.as_mut().unwrap().switch.as_mut().unwrap().step = "Promote".into();
+        pair.status.as_mut().unwrap().switch.as_mut().unwrap().step = SwitchStep::Promote;
         assert!(matches!(check(&pair), Err(Ended::Refused(_))));
     }
 
@@ -100,7 +98,7 @@ mod tests {
         let switch = pair.status.as_mut().unwrap().switch.as_mut().unwrap();
         switch.finished_at = Some(sample::ago(0));
         assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Refused(_)));
-        pair.status.as_mut().unwrap().switch.as_mut().unwrap().step = CANCELLED.into();
+        pair.status.as_mut().unwrap().switch.as_mut().unwrap().step = SwitchStep::Cancelled;
         assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Done(_)));
         assert!(matches!(stage(&pair, &roles, Some(5)), Stage::Going(_)));
     }

@@ -352,8 +352,8 @@ mod tests {
                         it.
             Rung        FullRead: the driver has no SnapshotMetadata service, and no digests
                         are kept yet
-            Switch      Planned from east to west, epoch 2, at Gate since it was asked for
-                        2m ago
+            Switch      Planned from east to west, epoch 2, at StopApplication since it was
+                        asked for 2m ago
             Waiting     2m, for pods web-0 and web-1 to stop using the claim invoices: scale
                         the application down, or name it in spec.application
             Conditions

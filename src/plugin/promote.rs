@@ -3,6 +3,7 @@
 //! else: the manifest's `primary` stays a wish of whoever owns the manifest.
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::ask::{Question, consent};
@@ -11,11 +12,8 @@ use super::ended::Ended;
 use super::order::{self, Roles};
 use super::wait::{self, Patience, Stage};
 use super::{cancel, loss, output, plan};
-use api::v1alpha1::{Promotion, PromotionKind, SwitchStatus};
-use api::{ReplicationPair, conditions, reasons};
-
-/// The step of a switch that was withdrawn in time.
-pub(super) const CANCELLED: &str = "Cancelled";
+use api::v1alpha1::{Promotion, PromotionKind, SwitchStatus, SwitchStep};
+use api::{Reason, ReplicationPair, conditions};
 
 /// What `promote` takes.
 #[derive(clap::Args)]
@@ -203,7 +201,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
     };
     let ours = |switch: &&SwitchStatus| switch.epoch > roles.epoch && switch.to == roles.standby;
     if let Some(switch) = status.switch.as_ref().filter(ours) {
-        if switch.step == CANCELLED {
+        if switch.step == SwitchStep::Cancelled {
             return Stage::Refused("the order was withdrawn; the role stays where it is".into());
         }
         if switch.finished_at.is_some() {
@@ -224,9 +222,9 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
     let answer = |kind| {
         conditions::get(&status.conditions, kind).filter(|c| c.observed_generation >= generation)
     };
-    let idle = [reasons::NO_SWITCH, reasons::SWITCH_IN_PROGRESS];
+    let idle = |c: &Condition| c.reason == Reason::NoSwitch || c.reason == Reason::SwitchInProgress;
     match (answer(conditions::SWITCHING), answer(conditions::VALIDATED)) {
-        (Some(c), _) if c.status == "False" && !idle.contains(&c.reason.as_str()) => {
+        (Some(c), _) if c.status == "False" && !idle(c) => {
             Stage::Refused(format!("{}: {}", c.reason, c.message))
         }
         (_, Some(c)) if c.status == "False" => Stage::Going(format!(
@@ -281,7 +279,10 @@ mod tests {
         let Stage::Going(words) = stage(&pair, &roles, Some(4)) else {
             panic!("not going")
         };
-        assert!(words.starts_with("Gate: waiting for pods web-0"), "{words}");
+        assert!(
+            words.starts_with("StopApplication: waiting for pods web-0"),
+            "{words}"
+        );
         let status = pair.status.as_mut().unwrap();
         status.switch.as_mut().unwrap().finished_at = Some(sample::ago(0));
         status.epoch = Some(2);
@@ -296,10 +297,10 @@ mod tests {
         let status = pair.status.as_mut().unwrap();
         status.switch = None;
         status.conditions[0].type_ = conditions::SWITCHING.into();
-        status.conditions[0].reason = reasons::CONSENT_FOR_OTHER_EPOCH.into();
+        status.conditions[0].reason = Reason::ConsentForOtherEpoch.into();
         assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Refused(_)));
         assert!(matches!(stage(&pair, &roles, Some(5)), Stage::Going(_)));
-        pair.status.as_mut().unwrap().conditions[0].reason = reasons::NO_SWITCH.into();
+        pair.status.as_mut().unwrap().conditions[0].reason = Reason::NoSwitch.into();
         assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Going(_)));
         pair.status.as_mut().unwrap().epoch = Some(2);
         assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Refused(_)));

@@ -1,5 +1,6 @@
 //! Pairs as a table, the way kubectl writes one: a line a pair, no spaces in a cell.
 
+use api::v1alpha1::{CyclePhase, SwitchStep};
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, Table, Width, presets};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -214,12 +215,16 @@ fn lag(pair: &ReplicationPair, now: Timestamp) -> Value {
 /// The step of a running switch, else the share of the running cycle that is done.
 fn progress(status: &ReplicationPairStatus) -> Option<String> {
     if let Some(switch) = status.switch.as_ref().filter(|s| s.finished_at.is_none()) {
-        return Some(switch.step.clone());
+        return Some(match &switch.step {
+            // The column is no wider than its heading, nearly.
+            SwitchStep::StopApplication => "Stopping".into(),
+            step => step.to_string(),
+        });
     }
     let cycle = status.cycle.as_ref()?;
     match human::percent(cycle.done_bytes, cycle.planned_bytes) {
-        Some(percent) if cycle.phase == "Shipping" => Some(format!("{percent}%")),
-        _ => Some(cycle.phase.clone()),
+        Some(percent) if cycle.phase == CyclePhase::Shipping => Some(format!("{percent}%")),
+        _ => Some(cycle.phase.to_string()),
     }
 }
 
@@ -253,7 +258,7 @@ mod tests {
         insta::assert_snapshot!(text, @r#"
             NAME      PRIMARY  READY    POINT   LAG     RUNG      PROGRESS  WAITING  AGE
             orders    east     True     3.42    3m12s   Delta     44%       <none>   5d
-            invoices  east     False    1.7     16m     FullRead  Gate      2m       132m
+            invoices  east     False    1.7     16m     FullRead  Stopping  2m       132m
             fresh     <none>   Unknown  <none>  <none>  <none>    <none>    <none>   3s
         "#);
         assert!(

@@ -14,7 +14,7 @@ use mover::keep::keep;
 use mover::source::gather::Gathered;
 use mover::target::apply::write_staged;
 use mover::target::in_place::InPlace;
-use mover::target::receive::Landing;
+use mover::target::receive::{Landing, Remains};
 use mover::target::staging::{drop_staged, staging_for};
 use protocol::changes::{CycleDigest, CycleId, CycleSum};
 use protocol::pair::message::{Begin, Hello};
@@ -424,15 +424,9 @@ impl Process {
 
     /// Takes over what the receiver has written to.
     pub(super) fn take_landing(&mut self) {
-        match self.receiving.take().map(|receiving| receiving.landing) {
-            Some(Landing::Staging(staging, log)) => {
-                self.staging = Some(staging);
-                self.log = log.map(|log| *log);
-            }
-            Some(Landing::InPlace(mut in_place)) => {
-                self.log = in_place.take_digests().ok().flatten();
-            }
-            None => {}
+        if let Some(receiving) = self.receiving.take() {
+            let Remains { staging, log } = receiving.landing.end();
+            (self.staging, self.log) = (staging, log);
         }
     }
 

@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Reason;
+use crate::v1alpha1::{CyclePhase, QuiesceState, SwitchKind, SwitchStep};
 use protocol::units::Point;
 
 /// How the pair is doing.
@@ -171,7 +173,7 @@ pub struct CycleStatus {
     /// The cut that is being shipped.
     pub point: PointStatus,
     /// `Quiescing`, `Cutting`, `Starting`, `Shipping`, `Applying`, `Committing`.
-    pub phase: String,
+    pub phase: CyclePhase,
     /// When the cycle began.
     pub started_at: Time,
     /// How many times it has been tried.
@@ -300,7 +302,7 @@ pub struct FailureStatus {
     /// The point's label, `epoch.seq`.
     pub point: String,
     /// A stable reason.
-    pub reason: String,
+    pub reason: Reason,
     /// What happened and what to do.
     pub message: String,
     /// How many times in a row.
@@ -349,7 +351,7 @@ pub struct QuiesceStatus {
     #[serde(default)]
     pub held_ms: i64,
     /// `Held`, `Released`, or `Failed` with the message below.
-    pub state: String,
+    pub state: QuiesceState,
     /// What a hook said when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -363,7 +365,7 @@ pub struct QuiesceStatus {
 #[serde(rename_all = "camelCase")]
 pub struct SwitchStatus {
     /// `Planned` or `Forced`.
-    pub kind: String,
+    pub kind: SwitchKind,
     /// The site that was primary.
     pub from: String,
     /// The site that becomes primary.
@@ -373,7 +375,7 @@ pub struct SwitchStatus {
     /// The identity of that epoch, drawn before the first try.
     pub generation: String,
     /// The step that is being done; `Done` when all are.
-    pub step: String,
+    pub step: SwitchStep,
     /// When it was asked for.
     pub started_at: Time,
     /// When it was done.

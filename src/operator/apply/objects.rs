@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::apply::Error;
-use api::snapshots::ALLOW_MODE_CHANGE;
 use api::names;
+use api::snapshots::ALLOW_MODE_CHANGE;
 
 /// Applies `object` in its namespace, as the operator's.
 pub async fn put<K>(client: &Client, object: &K) -> Result<(), Error>

@@ -87,8 +87,7 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
     };
     let volume = visit
         .observed
-        .app_claim
-        .as_ref()
+        .app_claim()
         .and_then(|claim| claim.volume.as_ref()?.handle.clone());
     let volume = volume.unwrap_or_default();
     let known = (facts.driver.clone(), volume);

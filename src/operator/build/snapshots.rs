@@ -1,8 +1,8 @@
 //! The VolumeSnapshot of a cut.
 
 use crate::build::{PairRef, Part};
-use api::snapshots::{VolumeSnapshot, VolumeSnapshotSource, VolumeSnapshotSpec};
 use api::names;
+use api::snapshots::{VolumeSnapshot, VolumeSnapshotSource, VolumeSnapshotSpec};
 use planner::decide::CutWish;
 
 /// The VolumeSnapshot for `wish`.

@@ -12,13 +12,14 @@ use uuid::Uuid;
 use crate::build::MOVER_PORT;
 use crate::context::Context;
 use crate::link::MoverKey;
-use crate::observe::classes::Classes;
-use crate::observe::read;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
-use planner::observe::{Application, Claim, Fresh, Observed, PodUse, SiteView};
+use planner::observe::{
+    Application, Fresh, Listed, Observed, SiteView, Surroundings, assemble, knows_its_volumes,
+    needs_volume, read,
+};
 use planner::verify;
-use protocol::units::{PairName, SiteName};
+use protocol::units::PairName;
 
 /// The cluster could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -28,19 +29,6 @@ pub struct Error {
     pair: String,
     #[source]
     source: Box<kube::Error>,
-}
-
-/// Everything of one pair that was listed.
-struct Listed {
-    app_claim: Option<PersistentVolumeClaim>,
-    claims: Vec<PersistentVolumeClaim>,
-    volumes: BTreeMap<String, PersistentVolume>,
-    pods: Vec<Pod>,
-    snapshots: Vec<VolumeSnapshot>,
-    contents: BTreeMap<String, serde_json::Value>,
-    classes: Classes,
-    application: Option<Application>,
-    labelled: Vec<PersistentVolume>,
 }
 
 /// Reads all that a visit of `pair` needs.
@@ -53,7 +41,10 @@ pub async fn observe(
     name: &PairName,
 ) -> Result<Observed, Error> {
     let listed = list(ctx, &pair, name).await?;
-    Ok(assemble(ctx, &pair, name, &listed))
+    let surroundings = surroundings(ctx, &pair, name);
+    let mut observed = assemble(&pair, name, &listed, surroundings);
+    link(ctx, name, &mut observed.sites);
+    Ok(observed)
 }
 
 async fn list(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Result<Listed, Error> {
@@ -124,10 +115,7 @@ async fn labelled(
     pair: &ReplicationPair,
     name: &PairName,
 ) -> Result<Vec<PersistentVolume>, kube::Error> {
-    let known = |status: &api::ReplicationPairStatus| {
-        status.sites.len() == 2 && status.sites.iter().all(|site| site.handle.is_some())
-    };
-    if pair.status.as_ref().is_some_and(known) {
+    if knows_its_volumes(pair) {
         return Ok(Vec::new());
     }
     let ours = ListParams::default().labels(&format!(
@@ -146,10 +134,7 @@ async fn volumes(
     claims: impl Iterator<Item = &PersistentVolumeClaim>,
 ) -> Result<BTreeMap<String, PersistentVolume>, kube::Error> {
     let api: Api<PersistentVolume> = Api::all(client.clone());
-    let wanted = claims.filter(|claim| {
-        let part = claim.labels().get(names::PART_LABEL).map(String::as_str);
-        !matches!(part, Some("source" | "metadata"))
-    });
+    let wanted = claims.filter(|claim| needs_volume(claim));
     let reads = wanted.filter_map(read::volume_name).map(|name| {
         let api = api.clone();
         async move { api.get_opt(&name).await }
@@ -223,58 +208,16 @@ async fn application(
     }
 }
 
-fn assemble(ctx: &Context, pair: &ReplicationPair, name: &PairName, listed: &Listed) -> Observed {
-    let users = |claim: &str| -> Vec<PodUse> {
-        listed
-            .pods
-            .iter()
-            .filter(|pod| {
-                !read::ended(pod)
-                    && pod
-                        .labels()
-                        .get(names::PART_LABEL)
-                        .is_none_or(|part| part != "mover")
-            })
-            .filter(|pod| read::claims_of(pod).any(|(_, used)| used == claim))
-            .map(read::pod_use)
-            .collect()
-    };
-    let mut sites: Vec<SiteView> = pair
-        .spec
-        .sites
-        .iter()
-        .filter_map(|site| {
-            let site_name: SiteName = site.name.parse().ok()?;
-            let mut view = site_view(name, &site_name, listed);
-            view.known = ctx.sites.contains(&site.name);
-            view.storage_class = listed.classes.storage_class(site);
-            view.snapshot_classes = listed.classes.snapshot_classes(
-                site.volume_snapshot_class_name.as_ref(),
-                pair.spec.snapshot.volume_snapshot_class_name.as_ref(),
-            );
-            view.replica_users = users(&names::replica_claim(name.name(), &site.name));
-            Some(view)
-        })
-        .collect();
-    link(ctx, name, &mut sites);
-    Observed {
+/// What no object of the cluster says.
+fn surroundings(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Surroundings {
+    Surroundings {
         now: Timestamp::now(),
         fresh: Fresh {
             pair_id: Uuid::new_v4(),
             generation: Uuid::new_v4(),
         },
-        pair: pair.clone(),
-        app_claim: listed
-            .app_claim
-            .as_ref()
-            .map(|claim| model_claim(claim, listed)),
-        app_users: users(&pair.spec.claim_name),
-        sites,
+        local_sites: ctx.sites.clone(),
         rival: ctx.rival(pair),
-        application: listed.application.clone(),
-        immediate_classes: listed.classes.immediate.clone(),
-        snapshots_served: listed.classes.snapshots_served,
-        snapshot_class_count: listed.classes.snapshot_class_count(),
         slot: ctx.slots.take(name),
         verify_slot: verifying(pair) && ctx.verifications.take(name),
         timeline: ctx.timeline(name),
@@ -284,67 +227,6 @@ fn assemble(ctx: &Context, pair: &ReplicationPair, name: &PairName, listed: &Lis
 fn verifying(pair: &ReplicationPair) -> bool {
     let status = pair.status.as_ref();
     verify::running(status.and_then(|status| status.verification.as_ref())).is_some()
-}
-
-fn model_claim(claim: &PersistentVolumeClaim, listed: &Listed) -> Claim {
-    let volume = read::volume_name(claim).and_then(|name| listed.volumes.get(&name));
-    read::claim(claim, volume)
-}
-
-fn site_view(name: &PairName, site: &SiteName, listed: &Listed) -> SiteView {
-    let claim = |wanted: String| {
-        listed
-            .claims
-            .iter()
-            .find(|claim| claim.name_any() == wanted)
-            .map(|claim| model_claim(claim, listed))
-    };
-    let mut cuts: Vec<_> = listed
-        .snapshots
-        .iter()
-        .filter(|snapshot| read::is_part(*snapshot, site, "cut"))
-        .filter_map(|snapshot| {
-            let content = snapshot
-                .status
-                .as_ref()
-                .and_then(|s| s.bound_volume_snapshot_content_name.as_ref());
-            read::cut(
-                snapshot,
-                content.and_then(|content| listed.contents.get(content)),
-            )
-        })
-        .collect();
-    cuts.sort_by_key(|cut| cut.point);
-    let pod_name = names::mover(name.name(), site.as_str());
-    SiteView {
-        name: site.clone(),
-        known: false,
-        storage_class: None,
-        snapshot_classes: Default::default(),
-        replica_claim: claim(names::replica_claim(name.name(), site.as_str())),
-        metadata_claim: claim(names::metadata_claim(name.name(), site.as_str())),
-        labelled_volume: listed
-            .labelled
-            .iter()
-            .find(|volume| {
-                volume.labels().get(names::SITE_LABEL).map(String::as_str) == Some(site.as_str())
-            })
-            .map(read::volume),
-        replica_users: Vec::new(),
-        cuts,
-        source_claims: listed
-            .claims
-            .iter()
-            .filter(|claim| read::is_part(*claim, site, "source"))
-            .filter_map(read::source_claim)
-            .collect(),
-        pod: listed
-            .pods
-            .iter()
-            .find(|pod| pod.name_any() == pod_name)
-            .map(read::mover_pod),
-        mover: None,
-    }
 }
 
 /// Links the movers that run and takes over what they reported last.

@@ -1,8 +1,7 @@
-//! Step 1, observe (client required): everything that a visit needs to know, read once.
+//! Observe (client required): everything that a reconcile needs to know, read once.
 
-mod classes;
+mod class_cache;
 mod cluster;
-mod read;
 
-pub use classes::ClassCache;
+pub use class_cache::ClassCache;
 pub use cluster::{Error, address, observe};

@@ -66,11 +66,11 @@ pub async fn publish(
         let events = &ctx.events;
         if turn.warning {
             events
-                .warning(pair, &turn.reason, turn.action, &turn.note)
+                .warning(pair, turn.reason.as_str(), turn.action, &turn.note)
                 .await;
         } else {
             events
-                .normal(pair, &turn.reason, turn.action, &turn.note)
+                .normal(pair, turn.reason.as_str(), turn.action, &turn.note)
                 .await;
         }
     }

@@ -4,7 +4,8 @@ use jiff::SignedDuration;
 
 use crate::decide::Draft;
 use crate::decide::draft::after;
-use api::v1alpha1::FailureStatus;
+use api::Reason;
+use api::v1alpha1::{CyclePhase, FailureStatus};
 
 /// How often one cut is tried. Beyond it the cycle fails, what was committed stays, and the next
 /// tick cuts anew.
@@ -14,7 +15,7 @@ pub const ATTEMPTS_MAX: i64 = 5;
 const PAUSE_MIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// Tries the same cut again after a pause, or gives it up.
-pub fn retry(d: &mut Draft<'_>, reason: &'static str, message: String) {
+pub fn retry(d: &mut Draft<'_>, reason: Reason, message: String) {
     let Some(cycle) = d.status.cycle.as_mut() else {
         return;
     };
@@ -28,12 +29,12 @@ pub fn retry(d: &mut Draft<'_>, reason: &'static str, message: String) {
     d.line.retry_at = Some(resume);
     d.line.started = None;
     d.visit_at(resume);
-    d.phase("Starting");
+    d.phase(CyclePhase::Starting);
     d.wait(format!("the next attempt, because {message}"));
 }
 
 /// Ends the cycle. Nothing that is committed is touched; the next one begins after a pause.
-pub fn fail(d: &mut Draft<'_>, reason: &'static str, message: String) {
+pub fn fail(d: &mut Draft<'_>, reason: Reason, message: String) {
     let Some(cycle) = d.status.cycle.take() else {
         return;
     };
@@ -44,7 +45,7 @@ pub fn fail(d: &mut Draft<'_>, reason: &'static str, message: String) {
         .map_or(0, |failure| failure.attempts);
     d.status.last_failure = Some(FailureStatus {
         point: cycle.point.label,
-        reason: reason.into(),
+        reason,
         message,
         attempts: before + 1,
         at: d.now(),

@@ -8,8 +8,8 @@ use crate::decide::progress::int;
 use crate::decide::{Action, CutWish, Device, Draft, movers, ship, sweep};
 use crate::observe::{SiteView, millis_between};
 use crate::switch;
-use api::reasons;
-use api::v1alpha1::{FinishedCycle, PointStatus};
+use api::Reason;
+use api::v1alpha1::{CyclePhase, FinishedCycle, PointStatus};
 use protocol::units::Point;
 use wire::control::{CycleOutcome, CycleReport, Request};
 
@@ -81,7 +81,7 @@ fn went_back(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
             name: cut.name.clone(),
         });
     }
-    d.phase("Starting");
+    d.phase(CyclePhase::Starting);
     d.wait(format!(
         "cut {point} to be shipped again, which site {} does not hold any more",
         standby.name
@@ -136,7 +136,7 @@ fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool 
     }
     if let Some(error) = &cut.error {
         d.trouble(
-            reasons::SNAPSHOT_FAILED,
+            Reason::SnapshotFailed,
             format!(
                 "VolumeSnapshot {} can't be taken: {error}; the snapshotter tries again",
                 cut.name

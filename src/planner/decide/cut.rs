@@ -5,8 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::{Action, CutWish, Device, Draft, attempt, hold, ship, unchanged};
 use crate::observe::Cut;
-use api::reasons;
-use api::v1alpha1::PointStatus;
+use api::Reason;
+use api::v1alpha1::{CyclePhase, PointStatus, QuiesceState};
 use protocol::units::Point;
 
 /// The longest wait for a snapshot to be usable. Beyond it the cut is given up and another is made
@@ -27,13 +27,13 @@ pub fn hold(d: &mut Draft<'_>, point: Point) {
         .cloned();
     match recorded {
         None => d.act(Action::SelectPods),
-        Some(quiesce) if quiesce.state == "Failed" && quiesce.released_at.is_some() => {
+        Some(quiesce) if quiesce.state == QuiesceState::Failed && quiesce.released_at.is_some() => {
             let what = quiesce
                 .message
                 .unwrap_or_else(|| "a pre hook failed".into());
             attempt::fail(
                 d,
-                reasons::QUIESCE_FAILED,
+                Reason::QuiesceFailed,
                 format!(
                     "no cut was taken: {what}; the application was released. Mend the hook, or set onFailure: Continue"
                 ),
@@ -44,7 +44,7 @@ pub fn hold(d: &mut Draft<'_>, point: Point) {
             d.status.quiesce = None;
             d.act(Action::SelectPods);
         }
-        Some(quiesce) if quiesce.state != "Failed" && !d.has_actions() => {
+        Some(quiesce) if quiesce.state == QuiesceState::Held && !d.has_actions() => {
             let targets = quiesce
                 .pods
                 .iter()
@@ -59,10 +59,10 @@ pub fn hold(d: &mut Draft<'_>, point: Point) {
 /// Makes the cut and waits until it can be read. The target's mover starts meanwhile.
 pub fn cut(d: &mut Draft<'_>, point: Point) {
     want_target(d);
-    let (Some(primary), Some(app)) = (d.primary(), d.o.app_claim.as_ref()) else {
+    let (Some(primary), Some(app)) = (d.primary(), d.app_claim()) else {
         attempt::fail(
             d,
-            reasons::CLAIM_NOT_FOUND,
+            Reason::ClaimNotFound,
             "the claim disappeared before the cut".into(),
         );
         return;
@@ -92,7 +92,7 @@ pub fn cut(d: &mut Draft<'_>, point: Point) {
     if let Some(cycle) = d.status.cycle.as_mut() {
         cycle.cut_done_at = Some(Time(d.o.now));
     }
-    d.phase("Starting");
+    d.phase(CyclePhase::Starting);
     ship::start(d, point);
 }
 
@@ -121,7 +121,7 @@ fn given_up(d: &mut Draft<'_>, point: Point) -> bool {
     }
     attempt::fail(
         d,
-        reasons::SNAPSHOT_FAILED,
+        Reason::SnapshotFailed,
         "the application had to be released before the snapshot was cut; it is tried again".into(),
     );
     true
@@ -140,7 +140,7 @@ fn pending(d: &mut Draft<'_>, point: Point, cut: &Cut) {
     d.visit_in(LOOK_AGAIN);
     if let Some(error) = &cut.error {
         d.trouble(
-            reasons::SNAPSHOT_FAILED,
+            Reason::SnapshotFailed,
             format!(
                 "VolumeSnapshot {} can't be taken: {error}; the snapshotter tries again",
                 cut.name
@@ -150,14 +150,14 @@ fn pending(d: &mut Draft<'_>, point: Point, cut: &Cut) {
     if cut.created.is_none() && !hold::holding(d) && given_up(d, point) {
         return;
     }
-    if d.in_phase("Cutting") > SNAPSHOT_WAIT_MAX {
+    if d.in_phase(&CyclePhase::Cutting) > SNAPSHOT_WAIT_MAX {
         let error = cut
             .error
             .clone()
             .unwrap_or_else(|| "the snapshotter said nothing".into());
         attempt::fail(
             d,
-            reasons::SNAPSHOT_FAILED,
+            Reason::SnapshotFailed,
             format!(
                 "VolumeSnapshot {} was not ready after {} minutes: {error}. See the CSI driver's snapshotter",
                 cut.name,

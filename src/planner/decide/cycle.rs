@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::decide::draft::after;
 use crate::decide::{Device, Draft, commit, cut, schedule, ship};
 use crate::{switch, verify};
-use api::v1alpha1::{CycleStatus, PointStatus};
+use api::v1alpha1::{CyclePhase, CycleStatus, PointStatus};
 use protocol::units::Point;
 
 /// A target mover stays when the next cycle is at most this far away: starting a pod for it would
@@ -40,12 +40,14 @@ pub fn run(d: &mut Draft<'_>) {
     for site in &d.o.sites {
         d.keep.insert((site.name.clone(), point));
     }
-    match cycle.phase.as_str() {
-        "Quiescing" => cut::hold(d, point),
-        "Cutting" => cut::cut(d, point),
-        "Starting" => ship::start(d, point),
-        "Committing" => commit::commit(d, point),
-        _ => ship::watch(d, point),
+    match &cycle.phase {
+        CyclePhase::Quiescing => cut::hold(d, point),
+        CyclePhase::Cutting => cut::cut(d, point),
+        CyclePhase::Starting => ship::start(d, point),
+        CyclePhase::Shipping | CyclePhase::Applying => ship::watch(d, point),
+        CyclePhase::Committing => commit::commit(d, point),
+        // Nothing comes here with it: the pass holds before.
+        CyclePhase::Unknown(_) => {}
     }
 }
 
@@ -54,7 +56,7 @@ fn begin_if_due(d: &mut Draft<'_>) -> bool {
         .standby()
         .is_some_and(|site| is_diverged(d, site.name.as_str()));
     let held = diverged && consent(d).is_none();
-    if d.problem.is_some() || !d.cycles_allowed || held || d.o.app_claim.is_none() {
+    if d.problem.is_some() || !d.cycles_allowed || held || d.app_claim().is_none() {
         return false;
     }
     let due = if d.cycle_now && d.status.last_failure.is_none() {
@@ -84,13 +86,13 @@ fn begin(d: &mut Draft<'_>) {
         seq: d.highest_seq().next(),
     };
     let phase = if d.set.hooks.is_empty() {
-        "Cutting"
+        CyclePhase::Cutting
     } else {
-        "Quiescing"
+        CyclePhase::Quiescing
     };
     d.status.cycle = Some(CycleStatus {
         point: PointStatus::new(point, None),
-        phase: phase.into(),
+        phase,
         started_at: d.now(),
         attempt: 1,
         planned_bytes: 0,

@@ -6,9 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::{Action, Device};
-use crate::observe::{Observed, SiteView, Timeline};
+use crate::observe::{Claim, Observed, SiteView, Timeline};
 use crate::validate::{Problem, Settings};
-use api::v1alpha1::{CycleStatus, ReplicationPairStatus, WaitStatus};
+use api::Reason;
+use api::v1alpha1::{CyclePhase, CycleStatus, ReplicationPairStatus, WaitStatus};
 use protocol::units::{Epoch, Point, Seq, SiteName};
 use wire::control::MoverStatus;
 
@@ -109,7 +110,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Something fails at present.
-    pub fn trouble(&mut self, reason: &'static str, message: String) {
+    pub fn trouble(&mut self, reason: Reason, message: String) {
         self.trouble.get_or_insert(Problem::new(reason, message));
     }
 
@@ -123,7 +124,7 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn primary(&self) -> Option<&'a SiteView> {
         let name = self.status.primary.as_deref()?;
-        self.o.sites.iter().find(|site| site.name.as_str() == name)
+        self.site_called(name)
     }
 
     /// The standby's view.
@@ -131,6 +132,18 @@ impl<'a> Draft<'a> {
     pub fn standby(&self) -> Option<&'a SiteView> {
         let name = self.status.primary.as_deref()?;
         self.o.sites.iter().find(|site| site.name.as_str() != name)
+    }
+
+    /// The claim that the application mounts, at the primary.
+    #[must_use]
+    pub fn app_claim(&self) -> Option<&'a Claim> {
+        self.primary()?.app_claim.as_ref()
+    }
+
+    /// The view of the site called `name`, as the status writes it.
+    #[must_use]
+    pub fn site_called(&self, name: &str) -> Option<&'a SiteView> {
+        self.o.sites.iter().find(|site| site.name.as_str() == name)
     }
 
     /// The current epoch.
@@ -160,15 +173,19 @@ impl<'a> Draft<'a> {
     }
 
     /// Sets the running cycle's phase.
-    pub fn phase(&mut self, phase: &str) {
+    pub fn phase(&mut self, phase: CyclePhase) {
         if let Some(cycle) = self.status.cycle.as_mut() {
-            phase.clone_into(&mut cycle.phase);
+            let from = std::mem::replace(&mut cycle.phase, phase.clone());
+            assert!(
+                from == phase || from.may_go_to(&phase),
+                "a cycle can't go from {from} to {phase}"
+            );
         }
-        self.line.phase_since(phase, self.o.now);
+        self.line.phase_since(&phase, self.o.now);
     }
 
     /// How long the running cycle has been in its phase, as far as this process has seen.
-    pub fn in_phase(&mut self, phase: &str) -> SignedDuration {
+    pub fn in_phase(&mut self, phase: &CyclePhase) -> SignedDuration {
         let since = self.line.phase_since(phase, self.o.now);
         self.o.now.duration_since(since)
     }

@@ -4,13 +4,11 @@ use jiff::SignedDuration;
 
 use crate::decide::{Action, Draft};
 use crate::observe::HookTarget;
+use api::v1alpha1::{CyclePhase, QuiesceState};
 
 /// The longest that the application is held for one cut. Beyond it the application goes on and the
 /// cut is given up: the application comes first.
 pub const HOLD_MAX: SignedDuration = SignedDuration::from_secs(60);
-
-/// The in-memory mark of a `pre` that this very process is about to run.
-pub(super) const ABOUT_TO_HOLD: &str = "Holding";
 
 /// Runs `post` wherever `pre` was tried, as soon as nothing needs the application to be held.
 pub fn release(d: &mut Draft<'_>) {
@@ -49,21 +47,21 @@ fn due(d: &Draft<'_>) -> bool {
     let (Some(quiesce), Some(cycle)) = (&d.status.quiesce, d.cycle()) else {
         return true;
     };
-    if quiesce.state == "Failed" || cycle.point.label != quiesce.point {
+    if quiesce.state == QuiesceState::Failed || cycle.point.label != quiesce.point {
         return true;
     }
-    match cycle.phase.as_str() {
+    match &cycle.phase {
         // Recorded, but not by this process: whether `pre` ran is unknown, so begin again.
-        "Quiescing" => d
-            .line
-            .phase
-            .as_ref()
-            .is_none_or(|(phase, _)| phase != ABOUT_TO_HOLD),
-        "Cutting" => {
+        CyclePhase::Quiescing => !d.line.about_to_hold,
+        CyclePhase::Cutting => {
             let cut = d.primary().and_then(|site| site.cut(cycle.point.point()));
             let settled = cut.is_some_and(|cut| cut.created.is_some() || cut.error.is_some());
             settled || d.o.now.duration_since(quiesce.held_at.0) > HOLD_MAX
         }
-        _ => true,
+        CyclePhase::Starting
+        | CyclePhase::Shipping
+        | CyclePhase::Applying
+        | CyclePhase::Committing
+        | CyclePhase::Unknown(_) => true,
     }
 }

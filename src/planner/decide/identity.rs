@@ -9,8 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::decide::{Device, Draft};
 use crate::observe::SiteView;
 use crate::switch;
-use api::reasons;
-use api::v1alpha1::PointStatus;
+use api::Reason;
+use api::v1alpha1::{PointStatus, SwitchKind};
 use protocol::units::{Epoch, Point, Role};
 use wire::control::SuperblockReport;
 
@@ -91,7 +91,7 @@ fn adopt(d: &mut Draft<'_>) -> bool {
         .any(|(_, report)| report.pair_id != newest.pair_id)
     {
         d.trouble(
-            reasons::CYCLE_FAILED,
+            Reason::CycleFailed,
             "the metadata volumes of the two sites belong to different pairs: nothing is touched. Delete the \
              pair and the metadata claim that is not its own, then create the pair again"
                 .into(),
@@ -108,7 +108,7 @@ fn adopt(d: &mut Draft<'_>) -> bool {
         .collect();
     if leaders.len() > 1 {
         d.trouble(
-            reasons::DIVERGED,
+            Reason::Diverged,
             format!(
                 "both sites call themselves primary of epoch {}: nothing is touched. Decide which one is right \
                  and promote it with `kubectl ferry promote --force`",
@@ -160,7 +160,7 @@ fn take_over(
 /// One that a planned move is about to demote has none.
 fn missed_the_move(d: &Draft<'_>, report: &SuperblockReport) -> bool {
     let switch = d.status.switch.as_ref();
-    let planned = switch.is_some_and(|s| switch::unfinished(s) && s.kind == "Planned");
+    let planned = switch.is_some_and(|s| switch::unfinished(s) && s.kind == SwitchKind::Planned);
     report.role == Role::Primary && report.epoch < d.epoch() && !planned
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::decide::cycle::consent;
 use crate::decide::{Action, Device, Draft};
 use crate::observe::{Claim, SiteView};
-use api::reasons;
+use api::Reason;
 use protocol::units::{Epoch, Generation, PairId, Role, Seq};
 use wire::control::{InitOrder, MoverStatus, Refusal, Request};
 
@@ -46,7 +46,7 @@ fn unreadable(d: &mut Draft<'_>, site: &SiteView, error: &Refusal) {
         }
     }
     d.trouble(
-        reasons::METADATA_UNREADABLE,
+        Reason::MetadataUnreadable,
         format!(
             "the metadata volume at site {name} can't be used: {}",
             error.message
@@ -65,7 +65,7 @@ fn missing(d: &mut Draft<'_>, site: &SiteView) -> String {
     match pod.problem.as_ref().filter(|_| !patient) {
         Some(problem) => {
             d.trouble(
-                reasons::MOVER_NOT_STARTING,
+                Reason::MoverNotStarting,
                 format!("pod {} does not start: {problem}", pod.name),
             );
             format!("pod {} to start: {problem}", pod.name)
@@ -129,12 +129,12 @@ pub fn stuck(d: &Draft<'_>) -> String {
 
 /// Whether the pod's claims have their volumes, or get them only through a pod. A pod that is made
 /// before its volumes are there is put back by the scheduler for a second or more.
-fn bindable(d: &Draft<'_>, site: &SiteView, device: &Device) -> bool {
+fn bindable(site: &SiteView, device: &Device) -> bool {
     let waits = |class: &Option<String>, bound: bool| {
         !bound
             && class
                 .as_ref()
-                .is_some_and(|class| d.o.immediate_classes.contains(class))
+                .is_some_and(|class| site.immediate_classes.contains(class))
     };
     let claims = [site.metadata_claim.as_ref(), site.replica_claim.as_ref()];
     let needed = [true, matches!(device, Device::Replica(_))];
@@ -169,7 +169,7 @@ pub fn settle(d: &mut Draft<'_>) {
                     uid: pod.uid.clone(),
                 });
             }
-            (None, Some(device)) if !bindable(d, site, &device) => {
+            (None, Some(device)) if !bindable(site, &device) => {
                 d.wait(format!(
                     "the claims of site {}'s mover to be bound",
                     site.name

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Decision, Draft, cycle, hold, identity, movers, setup, sweep};
+use super::{Decision, Draft, cycle, hold, identity, movers, newer, setup, sweep};
 use crate::observe::Observed;
 use crate::validate::{Problem, Settings};
 use crate::{demote, switch};
@@ -15,6 +15,11 @@ const PROBLEM_LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 pub fn decide(observed: &Observed, settings: &Settings, problem: Option<&Problem>) -> Decision {
     let mut draft = Draft::new(observed, settings, problem);
     hold::release(&mut draft);
+    if let Some(what) = newer::unknown(&draft.status) {
+        newer::hold(&mut draft, &what);
+        draft.visit_in(PROBLEM_LOOK_AGAIN);
+        return draft.finish();
+    }
     if observed.sites.len() == 2 && identity::settle(&mut draft) {
         setup::ensure(&mut draft);
         switch::consider(&mut draft);

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::Draft;
+use api::v1alpha1 as reported;
 use api::v1alpha1::{HandshakeStatus, RungStatus};
 use protocol::units::{CyclePhase, Progress};
 use wire::control::MoverStatus;
@@ -23,8 +24,10 @@ pub fn report(d: &mut Draft<'_>, source: &MoverStatus, target: &MoverStatus) {
         return;
     };
     let phase = match applying.map(|p| p.phase) {
-        Some(CyclePhase::Staged | CyclePhase::Applying | CyclePhase::Applied) => "Applying",
-        _ => "Shipping",
+        Some(CyclePhase::Staged | CyclePhase::Applying | CyclePhase::Applied) => {
+            reported::CyclePhase::Applying
+        }
+        _ => reported::CyclePhase::Shipping,
     };
     let Some(cycle) = d.status.cycle.as_mut() else {
         return;
@@ -38,7 +41,7 @@ pub fn report(d: &mut Draft<'_>, source: &MoverStatus, target: &MoverStatus) {
     {
         return;
     }
-    phase.clone_into(&mut cycle.phase);
+    cycle.phase = phase;
     cycle.planned_bytes = int(progress.planned_bytes);
     cycle.done_bytes = int(progress.done_bytes);
     cycle.wire_bytes = int(progress.wire_bytes);

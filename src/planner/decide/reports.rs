@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::decide::hold::ABOUT_TO_HOLD;
 use crate::observe::{HookReport, HookTarget};
 use crate::observe::{Timeline, millis_between};
-use api::v1alpha1::{QuiesceStatus, ReplicationPairStatus};
+use api::v1alpha1::{CyclePhase, QuiesceState, QuiesceStatus, ReplicationPairStatus, SwitchStep};
 use protocol::units::Point;
 
 /// What came of an action, where it matters.
@@ -48,8 +47,12 @@ pub fn absorb(
         Report::Fed(point) => line.fed = Some(point),
         Report::Paced(limit) => line.pace = Some(limit),
         Report::Rebound => {
-            if let Some(switch) = status.switch.as_mut().filter(|s| s.step == "Rebind") {
-                "Release".clone_into(&mut switch.step);
+            if let Some(switch) = status
+                .switch
+                .as_mut()
+                .filter(|s| s.step == SwitchStep::Rebind)
+            {
+                switch.step = SwitchStep::Release;
             }
         }
         Report::RebindWaits(what) => {
@@ -74,12 +77,12 @@ fn selected(
     let Some(cycle) = status
         .cycle
         .as_mut()
-        .filter(|cycle| cycle.phase == "Quiescing")
+        .filter(|cycle| cycle.phase == CyclePhase::Quiescing)
     else {
         return;
     };
     if targets.is_empty() {
-        "Cutting".clone_into(&mut cycle.phase);
+        cycle.phase = CyclePhase::Cutting;
         return;
     }
     status.quiesce = Some(QuiesceStatus {
@@ -87,11 +90,11 @@ fn selected(
         held_at: Time(now),
         released_at: None,
         held_ms: 0,
-        state: "Held".into(),
+        state: QuiesceState::Held,
         message: None,
         pods: targets.iter().map(ToString::to_string).collect(),
     });
-    line.phase_since(ABOUT_TO_HOLD, now);
+    line.about_to_hold = true;
     line.held = Some(now);
 }
 
@@ -106,12 +109,12 @@ fn held(
     };
     quiesce.message = failures(outcome);
     if outcome.abort {
-        quiesce.state = "Failed".into();
+        quiesce.state = QuiesceState::Failed;
         return;
     }
     if let Some(cycle) = status.cycle.as_mut() {
-        "Cutting".clone_into(&mut cycle.phase);
-        line.phase_since("Cutting", at);
+        cycle.phase = CyclePhase::Cutting;
+        line.phase_since(&CyclePhase::Cutting, at);
     }
 }
 
@@ -126,8 +129,8 @@ fn released(
     };
     quiesce.released_at = Some(Time(at));
     quiesce.held_ms = millis_between(line.held.or(Some(quiesce.held_at.0)), Some(at));
-    if quiesce.state == "Held" {
-        quiesce.state = "Released".into();
+    if quiesce.state == QuiesceState::Held {
+        quiesce.state = QuiesceState::Released;
     }
     if let Some(failure) = failures(outcome) {
         quiesce.message = Some(match quiesce.message.take() {

@@ -23,11 +23,7 @@ pub fn ensure(d: &mut Draft<'_>) {
 }
 
 fn claims(d: &mut Draft<'_>) {
-    let Some(app) =
-        d.o.app_claim
-            .as_ref()
-            .filter(|claim| claim.volume.is_some())
-    else {
+    let Some(app) = d.app_claim().filter(|claim| claim.volume.is_some()) else {
         return;
     };
     let bytes = d.set.metadata_bytes.unwrap_or_else(|| {
@@ -86,7 +82,7 @@ fn report(d: &Draft<'_>, site: &SiteView) -> SiteStatus {
     let primary = d.status.primary.as_deref() == Some(site.name.as_str());
     let before = d.status.sites.iter().find(|s| s.name == site.name.as_str());
     let claim = if primary {
-        d.o.app_claim.as_ref()
+        site.app_claim.as_ref()
     } else {
         site.replica_claim.as_ref()
     };

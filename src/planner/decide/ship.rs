@@ -4,8 +4,9 @@ use jiff::SignedDuration;
 
 use crate::decide::{Action, Device, Draft, attempt, commit, movers, progress, rungs, unchanged};
 use crate::observe::{Claim, Cut, SiteView, VolumeMode};
+use api::Reason;
 use api::names;
-use api::reasons;
+use api::v1alpha1::CyclePhase;
 use protocol::units::Point;
 use wire::control::{
     Activity, CycleOutcome, MoverStatus, ReceiveOrder, Refusal, RefusalKind, Request,
@@ -25,7 +26,7 @@ pub fn start(d: &mut Draft<'_>, point: Point) {
     let Some(cut) = primary.cut(point).filter(|cut| cut.ready) else {
         attempt::fail(
             d,
-            reasons::SNAPSHOT_FAILED,
+            Reason::SnapshotFailed,
             format!(
                 "the snapshot of cut {point} at site {} was deleted; the next cycle cuts anew",
                 primary.name
@@ -34,7 +35,7 @@ pub fn start(d: &mut Draft<'_>, point: Point) {
         return;
     };
     if applied(standby, point) {
-        d.phase("Committing");
+        d.phase(CyclePhase::Committing);
         commit::commit(d, point);
         return;
     }
@@ -58,7 +59,7 @@ pub fn start(d: &mut Draft<'_>, point: Point) {
 
 /// Makes the claim that the source reads `cut` from, where there is none.
 pub fn source_claim(d: &mut Draft<'_>, primary: &SiteView, cut: &Cut) {
-    let Some(app) = d.o.app_claim.as_ref() else {
+    let Some(app) = d.app_claim() else {
         return;
     };
     let foreign_mode = app.mode == VolumeMode::Filesystem && !cut.mode_change_allowed;
@@ -109,12 +110,12 @@ fn both_ready<'a>(
     let ready = [primary, standby].map(|site| movers::ready(d, site));
     let [Some(source), Some(target)] = ready else {
         d.visit_in(LOOK_AGAIN);
-        if d.in_phase("Starting") > START_WAIT_MAX {
+        if d.in_phase(&CyclePhase::Starting) > START_WAIT_MAX {
             restart_unreadable(d, [primary, standby]);
             let stuck = movers::stuck(d);
             attempt::retry(
                 d,
-                reasons::MOVER_NOT_STARTING,
+                Reason::MoverNotStarting,
                 format!(
                     "the movers did not start within {} minutes: {stuck}",
                     START_WAIT_MAX.as_mins()
@@ -201,7 +202,7 @@ fn order(
     // The order carries the limit that is in force now.
     d.line.pace = Some(d.set.transfer.bytes_per_second);
     // Whether the orders got through is seen in the movers' reports, never assumed.
-    d.phase("Shipping");
+    d.phase(CyclePhase::Shipping);
 }
 
 /// Has the target expect `point`. What it is at gives way: a cut that was given up, or never begun for
@@ -251,7 +252,7 @@ pub fn watch(d: &mut Draft<'_>, point: Point) {
     }
     if applied(standby, point) {
         d.line.applied.get_or_insert(d.o.now);
-        d.phase("Committing");
+        d.phase(CyclePhase::Committing);
         commit::commit(d, point);
         return;
     }
@@ -272,7 +273,7 @@ pub fn watch(d: &mut Draft<'_>, point: Point) {
         return;
     }
     if lost_feed(d, source, point) || source.activity == Activity::Idle {
-        d.phase("Starting");
+        d.phase(CyclePhase::Starting);
         start(d, point);
         return;
     }
@@ -314,7 +315,7 @@ fn lost(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView) {
     }
     attempt::retry(
         d,
-        reasons::CYCLE_FAILED,
+        Reason::CycleFailed,
         format!(
             "the mover at site {} went away in the middle of the cycle",
             missing.join(" and at site ")
@@ -365,7 +366,7 @@ fn give_up_or_retry(d: &mut Draft<'_>, standby: &SiteView, cause: &Refusal, retr
         {
             status.diverged = true;
         }
-        attempt::fail(d, reasons::DIVERGED, message);
+        attempt::fail(d, Reason::Diverged, message);
     } else if retryable {
         attempt::retry(d, reason_of(cause.kind), message);
     } else {
@@ -374,11 +375,11 @@ fn give_up_or_retry(d: &mut Draft<'_>, standby: &SiteView, cause: &Refusal, retr
 }
 
 /// The reason that people see: one of its own where there is something of its own to do.
-fn reason_of(kind: RefusalKind) -> &'static str {
+fn reason_of(kind: RefusalKind) -> Reason {
     match kind {
-        RefusalKind::StagingTooSmall => reasons::STAGING_TOO_SMALL,
-        RefusalKind::MetadataFull => reasons::METADATA_FULL,
-        RefusalKind::TargetTooSmall => reasons::REPLICA_TOO_SMALL,
-        _ => reasons::CYCLE_FAILED,
+        RefusalKind::StagingTooSmall => Reason::StagingTooSmall,
+        RefusalKind::MetadataFull => Reason::MetadataFull,
+        RefusalKind::TargetTooSmall => Reason::ReplicaTooSmall,
+        _ => Reason::CycleFailed,
     }
 }

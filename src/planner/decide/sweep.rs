@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use crate::decide::{Action, Device, Draft, cycle};
 use crate::observe::{Cut, SiteView};
 use crate::switch;
+use api::v1alpha1::SwitchKind;
 use protocol::units::Point;
 
 /// Deletes what is not needed.
@@ -44,7 +45,7 @@ fn cuts(d: &mut Draft<'_>, site: &SiteView) {
         .status
         .switch
         .as_ref()
-        .is_some_and(|s| s.kind == "Forced" && switch::unfinished(s));
+        .is_some_and(|s| s.kind == SwitchKind::Forced && switch::unfinished(s));
     if forced || cycle::is_diverged(d, site.name.as_str()) {
         return;
     }

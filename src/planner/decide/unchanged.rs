@@ -99,7 +99,7 @@ fn plan(d: &Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> Opt
     let base = primary.cut(committed).filter(|cut| cut.ready)?;
     let kept = standby.cut(committed).filter(|cut| cut.ready)?;
     let (facts, base) = (cut.facts.clone()?, base.facts.clone()?);
-    let volume = d.o.app_claim.as_ref()?.volume.as_ref()?.handle.as_deref()?;
+    let volume = d.app_claim()?.volume.as_ref()?.handle.as_deref()?;
     let of_volume = |facts: &SnapshotFacts| facts.volume_handle.as_deref() == Some(volume);
     let bytes = facts.size_bytes?;
     let sizes = [base.size_bytes, kept.facts.as_ref()?.size_bytes];

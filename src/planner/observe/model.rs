@@ -23,22 +23,10 @@ pub struct Observed {
     pub fresh: Fresh,
     /// The pair's object.
     pub pair: ReplicationPair,
-    /// The claim that the application mounts.
-    pub app_claim: Option<Claim>,
-    /// Pods that use the application's claim and are not Ferry's.
-    pub app_users: Vec<PodUse>,
     /// The two sites, in the order of the spec.
     pub sites: Vec<SiteView>,
     /// Another, older pair of this namespace that has the same claim.
     pub rival: Option<String>,
-    /// The workload of `spec.application`, when one is named.
-    pub application: Option<Application>,
-    /// Storage classes whose claims are bound without a pod.
-    pub immediate_classes: BTreeSet<String>,
-    /// Whether the cluster serves VolumeSnapshots at all.
-    pub snapshots_served: bool,
-    /// How many snapshot classes there are, of whatever driver.
-    pub snapshot_class_count: usize,
     /// Whether a cycle may begin, as to how many pairs are at work already.
     pub slot: bool,
     /// Whether its verification may go on, as to how many pairs are being verified.
@@ -67,6 +55,16 @@ pub struct SiteView {
     pub storage_class: Option<StorageClassView>,
     /// The snapshot classes that could serve this site, see [`SnapshotClasses`].
     pub snapshot_classes: SnapshotClasses,
+    /// Storage classes whose claims are bound without a pod.
+    pub immediate_classes: BTreeSet<String>,
+    /// Whether VolumeSnapshots are served here at all.
+    pub snapshots_served: bool,
+    /// The claim that the application mounts, as it is here. In one cluster both sites see the same.
+    pub app_claim: Option<Claim>,
+    /// Pods that use the application's claim here and are not Ferry's.
+    pub app_users: Vec<PodUse>,
+    /// The workload of `spec.application` here, when one is named.
+    pub application: Option<Application>,
     /// The claim that holds the volume while the site is standby.
     pub replica_claim: Option<Claim>,
     /// The claim of the superblock, staging and digests.
@@ -252,6 +250,23 @@ impl Observed {
         self.sites.iter().find(|site| &site.name != name)
     }
 
+    /// The site that is primary now: what the data says, and for a new pair what the spec says.
+    #[must_use]
+    pub fn primary_site(&self) -> Option<SiteName> {
+        let status = self.pair.status.as_ref();
+        status
+            .and_then(|status| status.primary.clone())
+            .unwrap_or_else(|| self.pair.spec.primary.clone())
+            .parse()
+            .ok()
+    }
+
+    /// The claim that the application mounts, where it belongs: at the primary.
+    #[must_use]
+    pub fn app_claim(&self) -> Option<&Claim> {
+        self.site(&self.primary_site()?)?.app_claim.as_ref()
+    }
+
     /// The pair's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -266,6 +281,30 @@ impl Observed {
 }
 
 impl SiteView {
+    /// A site at which there is nothing.
+    #[must_use]
+    pub fn empty(name: SiteName) -> SiteView {
+        SiteView {
+            name,
+            known: false,
+            storage_class: None,
+            snapshot_classes: SnapshotClasses::default(),
+            immediate_classes: BTreeSet::new(),
+            snapshots_served: false,
+            app_claim: None,
+            app_users: Vec::new(),
+            application: None,
+            replica_claim: None,
+            metadata_claim: None,
+            labelled_volume: None,
+            replica_users: Vec::new(),
+            cuts: Vec::new(),
+            source_claims: Vec::new(),
+            pod: None,
+            mover: None,
+        }
+    }
+
     /// The snapshot of the cut `point` that is not being deleted.
     #[must_use]
     pub fn cut(&self, point: Point) -> Option<&Cut> {

@@ -3,11 +3,11 @@
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
-use crate::metadata::facts_of_content;
-use api::snapshots::{ALLOW_MODE_CHANGE, BEING_CREATED, VolumeSnapshot};
+use crate::observe::SnapshotFacts;
+use crate::observe::{Claim, Cut, MoverPod, PodUse, SourceClaim, Volume, VolumeMode};
+use crate::validate::quantity_bytes;
 use api::names;
-use planner::observe::{Claim, Cut, MoverPod, PodUse, SourceClaim, Volume, VolumeMode};
-use planner::validate::quantity_bytes;
+use api::snapshots::{ALLOW_MODE_CHANGE, BEING_CREATED, VolumeSnapshot};
 use protocol::units::{Point, SiteName};
 
 /// A claim, with its volume if that was read.
@@ -97,7 +97,7 @@ pub fn cut(snapshot: &VolumeSnapshot, content: Option<&serde_json::Value>) -> Op
             .error
             .map(|error| error.message.unwrap_or_else(|| "no message".into())),
         content: status.bound_volume_snapshot_content_name,
-        facts: content.and_then(|content| facts_of_content(content).ok()),
+        facts: content.and_then(|content| SnapshotFacts::of_content(content).ok()),
         being_created: annotation(BEING_CREATED).is_some(),
         mode_change_allowed: annotation(ALLOW_MODE_CHANGE) == Some("true"),
         restore_bytes: status.restore_size.as_ref().and_then(quantity_bytes),

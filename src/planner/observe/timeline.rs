@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use api::v1alpha1::{CyclePhase, SwitchStep};
 use protocol::units::Point;
 
 /// When the steps of a cycle were seen to be done.
@@ -29,14 +30,16 @@ pub struct Timeline {
     /// The bandwidth limit that the source of this cycle was told last.
     pub pace: Option<Option<u64>>,
     /// The step of a move of the role, and since when it was seen.
-    pub switch_step: Option<(String, Timestamp)>,
+    pub switch_step: Option<(SwitchStep, Timestamp)>,
     /// Whether the driver has named nothing that changed since the committed cut; `None` before it
     /// was asked.
     pub unchanged: Option<bool>,
     /// The next attempt is not made before this.
     pub retry_at: Option<Timestamp>,
     /// The phase that the cycle is in now, and since when: what bounded waits count from.
-    pub phase: Option<(String, Timestamp)>,
+    pub phase: Option<(CyclePhase, Timestamp)>,
+    /// This very process is about to run the `pre` hooks.
+    pub about_to_hold: bool,
     /// The slice of a verification that was ordered.
     pub verify: Option<VerifyMark>,
 }
@@ -69,11 +72,11 @@ impl Timeline {
     }
 
     /// When `phase` was entered, marking it now if it is new.
-    pub fn phase_since(&mut self, phase: &str, now: Timestamp) -> Timestamp {
+    pub fn phase_since(&mut self, phase: &CyclePhase, now: Timestamp) -> Timestamp {
         match &self.phase {
             Some((name, since)) if name == phase => *since,
             _ => {
-                self.phase = Some((phase.into(), now));
+                self.phase = Some((phase.clone(), now));
                 now
             }
         }

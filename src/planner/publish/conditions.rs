@@ -8,9 +8,9 @@ use crate::observe::Observed;
 use crate::validate::{Problem, Settings};
 use crate::{switch, verify};
 use api::v1alpha1::ReplicationPairStatus;
-use api::{conditions as kinds, reasons};
+use api::{Reason, conditions as kinds};
 
-type Verdict = (bool, &'static str, String);
+type Verdict = (bool, Reason, String);
 
 /// Sets every condition of `decision.status`.
 pub fn conditions(
@@ -52,17 +52,17 @@ pub fn conditions(
             &mut decision.status.conditions,
             generation,
             &now,
-            (kind, status, reason, &message),
+            (kind, status, reason.as_str(), &message),
         );
     }
 }
 
 fn validated(problem: Option<&Problem>) -> Verdict {
     match problem {
-        Some(problem) => (false, problem.reason, problem.message.clone()),
+        Some(problem) => (false, problem.reason.clone(), problem.message.clone()),
         None => (
             true,
-            reasons::ALL_GOOD,
+            Reason::AllGood,
             "the spec and everything it names fit together".into(),
         ),
     }
@@ -70,39 +70,19 @@ fn validated(problem: Option<&Problem>) -> Verdict {
 
 fn degraded(decision: &Decision) -> Verdict {
     if let Some(trouble) = &decision.trouble {
-        return (true, trouble.reason, trouble.message.clone());
+        return (true, trouble.reason.clone(), trouble.message.clone());
     }
     match &decision.status.last_failure {
-        Some(failure) => {
-            let reason = known_reason(&failure.reason);
-            (
-                true,
-                reason,
-                format!(
-                    "cycle {} failed ({} in a row): {}",
-                    failure.point, failure.attempts, failure.message
-                ),
-            )
-        }
-        None => (false, reasons::ALL_GOOD, "nothing fails".into()),
+        Some(failure) => (
+            true,
+            failure.reason.clone(),
+            format!(
+                "cycle {} failed ({} in a row): {}",
+                failure.point, failure.attempts, failure.message
+            ),
+        ),
+        None => (false, Reason::AllGood, "nothing fails".into()),
     }
-}
-
-/// Reasons in the status are our own; an edited one counts as a failed cycle.
-fn known_reason(text: &str) -> &'static str {
-    [
-        reasons::SNAPSHOT_FAILED,
-        reasons::QUIESCE_FAILED,
-        reasons::MOVER_NOT_STARTING,
-        reasons::DIVERGED,
-        reasons::CLAIM_NOT_FOUND,
-        reasons::REPLICA_TOO_SMALL,
-        reasons::STAGING_TOO_SMALL,
-        reasons::METADATA_FULL,
-    ]
-    .into_iter()
-    .find(|reason| *reason == text)
-    .unwrap_or(reasons::CYCLE_FAILED)
 }
 
 /// Whether the last comparison found nothing, and what it found.
@@ -112,7 +92,7 @@ pub(super) fn verified(status: &ReplicationPairStatus) -> Verdict {
     if let Some(running) = under_way {
         return (
             false,
-            reasons::DIFFERENCE_FOUND,
+            Reason::DifferenceFound,
             format!(
                 "{} bytes in differing blocks so far, repaired as they are found, first {}",
                 running.differing_bytes,
@@ -124,7 +104,7 @@ pub(super) fn verified(status: &ReplicationPairStatus) -> Verdict {
     else {
         return (
             false,
-            reasons::NOT_VERIFIED,
+            Reason::NotVerified,
             "the standby's image was never compared with the primary's".into(),
         );
     };
@@ -134,17 +114,14 @@ pub(super) fn verified(status: &ReplicationPairStatus) -> Verdict {
         last.compared_bytes, time.0
     );
     if last.differing_bytes == 0 {
-        return (
-            true,
-            reasons::NO_DIFFERENCE,
-            format!("{compared}: all equal"),
-        );
+        return (true, Reason::NoDifference, format!("{compared}: all equal"));
     }
     (
         false,
-        reasons::DIFFERENCE_REPAIRED,
+        Reason::DifferenceRepaired,
         format!(
-            "{compared}: {} bytes in differing blocks, {} of them repaired, first {}. The standby's storage              lost or changed what was written to it",
+            "{compared}: {} bytes in differing blocks, {} of them repaired, first {}. The standby's storage \
+             lost or changed what was written to it",
             last.differing_bytes,
             last.repaired_bytes,
             last.differences.join(", ")
@@ -156,7 +133,7 @@ fn diverged(status: &ReplicationPairStatus) -> Verdict {
     match status.sites.iter().find(|site| site.diverged) {
         Some(site) => (
             true,
-            reasons::DIVERGED,
+            Reason::Diverged,
             format!(
                 "site {} may hold writes that nobody else has. Save what may be needed with kubectl ferry \
                  salvage, then allow to discard the rest: set spec.resolution to discardSite {} and epoch {}. Only the difference is copied",
@@ -167,7 +144,7 @@ fn diverged(status: &ReplicationPairStatus) -> Verdict {
         ),
         None => (
             false,
-            reasons::NOT_DIVERGED,
+            Reason::NotDiverged,
             "no site holds writes that nobody else has".into(),
         ),
     }
@@ -187,7 +164,7 @@ fn switching(decision: &Decision) -> Verdict {
             .map_or(String::new(), |w| format!("; waits for {}", w.what));
         return (
             true,
-            reasons::SWITCH_IN_PROGRESS,
+            Reason::SwitchInProgress,
             format!(
                 "moving the primary role from {} to {}: step {}{waits}",
                 switch.from, switch.to, switch.step
@@ -195,10 +172,10 @@ fn switching(decision: &Decision) -> Verdict {
         );
     }
     match &decision.refused {
-        Some(refused) => (false, refused.reason, refused.message.clone()),
+        Some(refused) => (false, refused.reason.clone(), refused.message.clone()),
         None => (
             false,
-            reasons::NO_SWITCH,
+            Reason::NoSwitch,
             "the primary role stays where it is".into(),
         ),
     }
@@ -213,39 +190,39 @@ fn replicating(
     if let Some(problem) = problem {
         return (
             false,
-            problem.reason,
+            problem.reason.clone(),
             format!("no new cycle is begun: {}", problem.message),
         );
     }
     if switching {
         return (
             false,
-            reasons::SWITCH_IN_PROGRESS,
+            Reason::SwitchInProgress,
             "cycles go on when the primary role has been moved".into(),
         );
     }
     if diverged && status.cycle.is_none() {
         return (
             false,
-            reasons::DIVERGED,
+            Reason::Diverged,
             "no cycle is begun before the divergence is resolved".into(),
         );
     }
     if status.committed_point.is_none() {
         return (
             true,
-            reasons::BASELINE,
+            Reason::Baseline,
             "the first copy is being made".into(),
         );
     }
-    (true, reasons::ALL_GOOD, "cycles are being made".into())
+    (true, Reason::AllGood, "cycles are being made".into())
 }
 
 fn in_sync(observed: &Observed, settings: &Settings, status: &ReplicationPairStatus) -> Verdict {
     let Some(point) = &status.committed_point else {
         return (
             false,
-            reasons::NO_COMMITTED_POINT,
+            Reason::NoCommittedPoint,
             "nothing is committed yet".into(),
         );
     };
@@ -256,13 +233,13 @@ fn in_sync(observed: &Observed, settings: &Settings, status: &ReplicationPairSta
     if age.is_some_and(|age| age < limit) {
         return (
             true,
-            reasons::ALL_GOOD,
+            Reason::AllGood,
             "what the standby holds is younger than twice the interval".into(),
         );
     }
     (
         false,
-        reasons::BEHIND,
+        Reason::Behind,
         format!(
             "the committed point {} is older than twice the interval",
             point.label
@@ -286,21 +263,21 @@ fn ready(
     .flatten()
     .next();
     if let Some((_, reason, message)) = first_bad {
-        return (false, reason, message.clone());
+        return (false, reason.clone(), message.clone());
     }
     let Some(point) = &status.committed_point else {
         return (
             false,
-            reasons::BASELINE,
+            Reason::Baseline,
             "the first copy is still being made; there is nothing to promote yet".into(),
         );
     };
     if !replicating.0 {
-        return (false, replicating.1, replicating.2.clone());
+        return (false, replicating.1.clone(), replicating.2.clone());
     }
     (
         true,
-        reasons::ALL_GOOD,
+        Reason::AllGood,
         format!(
             "point {} can be promoted, and cycles are being made",
             point.label
@@ -318,20 +295,20 @@ fn disagrees(observed: &Observed, decision: &Decision) -> Verdict {
     else {
         return (
             false,
-            reasons::MANIFEST_AGREES,
+            Reason::ManifestAgrees,
             "the manifest and the data name the same primary".into(),
         );
     };
     if status.honoured_primary.as_ref() != Some(wish) {
         return (
             false,
-            reasons::MANIFEST_AGREES,
+            Reason::ManifestAgrees,
             format!("the wish for {wish} is new and is being considered"),
         );
     }
     (
         true,
-        reasons::MANIFEST_IS_STALE,
+        Reason::ManifestIsStale,
         format!(
             "spec.primary says {wish}, but {primary} is primary and that wish was honoured before: nothing is \
              moved. Set spec.primary to {primary}; to move the role, change it after that"

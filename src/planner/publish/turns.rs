@@ -1,16 +1,16 @@
 //! What has turned between two statuses: only that becomes an Event. Pure.
 
 use crate::verify;
-use api::v1alpha1::{ReplicationPairStatus, VerificationStatus};
-use api::{conditions as kinds, reasons};
+use api::v1alpha1::{ReplicationPairStatus, SwitchStep, VerificationStatus};
+use api::{Reason, conditions as kinds};
 
 /// Something that people may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// Whether it needs attention.
     pub warning: bool,
-    /// One of [`reasons`].
-    pub reason: String,
+    /// Its stable name.
+    pub reason: Reason,
     /// What Ferry was doing.
     pub action: &'static str,
     /// What happened.
@@ -45,8 +45,7 @@ fn verdicts<'a>(
         let new = kinds::get(&after.conditions, kind)?;
         let old = kinds::get(&before.conditions, kind);
         let same = old.is_some_and(|old| old.status == new.status && old.reason == new.reason);
-        let quiet =
-            [reasons::NO_SWITCH, reasons::SWITCH_IN_PROGRESS].contains(&new.reason.as_str());
+        let quiet = new.reason == Reason::NoSwitch || new.reason == Reason::SwitchInProgress;
         // At the first visit only what is wrong is news.
         let well = new.status == *good && (*kind != kinds::SWITCHING || quiet);
         if same || quiet || (old.is_none() && well) {
@@ -54,7 +53,7 @@ fn verdicts<'a>(
         }
         Some(Turn {
             warning: !well,
-            reason: new.reason.clone(),
+            reason: Reason::from(new.reason.as_str()),
             action,
             note: new.message.clone(),
         })
@@ -75,7 +74,7 @@ fn cycle(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Optio
         });
         Turn {
             warning: false,
-            reason: reasons::CYCLE_COMMITTED.into(),
+            reason: Reason::CycleCommitted,
             action: "Replicate",
             note: format!("point {} is committed at the standby{moved}", point.label),
         }
@@ -96,7 +95,7 @@ fn verification(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -
     let told = kinds::get(&after.conditions, kinds::VERIFIED)?;
     Some(Turn {
         warning: told.status != "True",
-        reason: told.reason.clone(),
+        reason: Reason::from(told.reason.as_str()),
         action: "Verify",
         note: told.message.clone(),
     })
@@ -116,8 +115,8 @@ fn switch(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Opti
         .promoted_point
         .as_ref()
         .map_or("-", |point| point.label.as_str());
-    let note = match new.step.as_str() {
-        "Done" => format!(
+    let note = match &new.step {
+        SwitchStep::Done => format!(
             "site {} is primary in epoch {} at point {point}{}",
             new.to,
             new.epoch,
@@ -125,7 +124,7 @@ fn switch(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Opti
                 .as_ref()
                 .map_or(String::new(), |loss| format!(". Given up: {loss}"))
         ),
-        "Cancelled" => format!(
+        SwitchStep::Cancelled => format!(
             "site {} stays primary: the wish for {} was withdrawn",
             new.from, new.to
         ),
@@ -134,14 +133,14 @@ fn switch(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Opti
             new.kind, new.from, new.to
         ),
     };
-    let reason = if new.step == "Done" {
-        reasons::PROMOTED
+    let reason = if new.step == SwitchStep::Done {
+        Reason::Promoted
     } else {
-        reasons::SWITCH_IN_PROGRESS
+        Reason::SwitchInProgress
     };
     Some(Turn {
         warning: done && new.loss.is_some(),
-        reason: reason.into(),
+        reason,
         action: "Switch",
         note,
     })
@@ -178,7 +177,7 @@ mod tests {
             ..ReplicationPairStatus::default()
         };
         let (holds, reason, message) = verified(&status);
-        let verdict = (kinds::VERIFIED, holds, reason, message.as_str());
+        let verdict = (kinds::VERIFIED, holds, reason.as_str(), message.as_str());
         let now = time("2026-01-02T00:00:00Z");
         kinds::set(&mut status.conditions, None, &now, verdict);
         status
@@ -199,12 +198,12 @@ mod tests {
         let more = status(8192, true, monday);
         let repaired = status(8192, false, sunday);
         assert_eq!(said(&clean, &begun), None);
-        let warned = |reason: &str| Some((reason.to_string(), true));
-        assert_eq!(said(&begun, &found), warned(reasons::DIFFERENCE_FOUND));
+        let warned = |reason: Reason| Some((reason, true));
+        assert_eq!(said(&begun, &found), warned(Reason::DifferenceFound));
         assert_eq!(said(&found, &more), None, "once");
-        assert_eq!(said(&more, &repaired), warned(reasons::DIFFERENCE_REPAIRED));
+        assert_eq!(said(&more, &repaired), warned(Reason::DifferenceRepaired));
         assert_eq!(said(&repaired, &repaired), None);
-        let good = Some((reasons::NO_DIFFERENCE.to_string(), false));
+        let good = Some((Reason::NoDifference, false));
         assert_eq!(said(&begun, &status(0, false, sunday)), good);
     }
 }

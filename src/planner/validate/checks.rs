@@ -3,17 +3,16 @@
 use crate::observe::{Observed, SiteView};
 use crate::validate::settings::numbers;
 use crate::validate::snapshot_class;
+use api::Reason;
 use api::names;
 use api::names::PAIR_NAME_MAX;
-use api::reasons;
 use api::v1alpha1::Mode;
-use protocol::units::SiteName;
 
 /// Why nothing new is begun, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// One of [`api::reasons`].
-    pub reason: &'static str,
+    /// Its stable name.
+    pub reason: Reason,
     /// What, where, and what to do.
     pub message: String,
 }
@@ -21,20 +20,9 @@ pub struct Problem {
 impl Problem {
     /// A problem of this reason.
     #[must_use]
-    pub fn new(reason: &'static str, message: String) -> Problem {
+    pub fn new(reason: Reason, message: String) -> Problem {
         Problem { reason, message }
     }
-}
-
-/// The site that is primary now: what the data says, and for a new pair what the spec says.
-#[must_use]
-pub fn primary_site(observed: &Observed) -> Option<SiteName> {
-    let status = observed.pair.status.as_ref();
-    status
-        .and_then(|status| status.primary.clone())
-        .unwrap_or_else(|| observed.pair.spec.primary.clone())
-        .parse()
-        .ok()
 }
 
 /// The first problem, if there is any.
@@ -55,7 +43,7 @@ fn name(observed: &Observed) -> Option<Problem> {
     let name = observed.name();
     (name.len() > PAIR_NAME_MAX || name.contains('.')).then(|| {
         Problem::new(
-            reasons::NAME_TOO_LONG,
+            Reason::NameTooLong,
             format!(
                 "the pair's name {name:?} has {} characters; names of its objects are made from it, so use \
                  at most {PAIR_NAME_MAX} of a-z, 0-9 and '-'",
@@ -67,7 +55,7 @@ fn name(observed: &Observed) -> Option<Problem> {
 
 fn sites(observed: &Observed) -> Option<Problem> {
     let spec = &observed.pair.spec;
-    let problem = |message| Some(Problem::new(reasons::SITES_INVALID, message));
+    let problem = |message| Some(Problem::new(Reason::SitesInvalid, message));
     if spec.sites.len() != 2 || observed.sites.len() != 2 {
         return problem(format!(
             "spec.sites must be exactly two sites with names of a-z, 0-9 and '-'; there are {}",
@@ -99,7 +87,7 @@ fn sites(observed: &Observed) -> Option<Problem> {
 fn mode(observed: &Observed) -> Option<Problem> {
     (observed.pair.spec.mode == Mode::Journal).then(|| {
         Problem::new(
-            reasons::MODE_NOT_SUPPORTED,
+            Reason::ModeNotSupported,
             "mode Journal is not there yet: use mode Snapshot".into(),
         )
     })
@@ -108,7 +96,7 @@ fn mode(observed: &Observed) -> Option<Problem> {
 fn rival(observed: &Observed) -> Option<Problem> {
     let rival = observed.rival.as_ref()?;
     Some(Problem::new(
-        reasons::CLAIM_IN_TWO_PAIRS,
+        Reason::ClaimInTwoPairs,
         format!(
             "claim {} already belongs to pair {rival}, which is older: delete one of the two pairs",
             observed.pair.spec.claim_name
@@ -118,9 +106,9 @@ fn rival(observed: &Observed) -> Option<Problem> {
 
 fn claim(observed: &Observed) -> Option<Problem> {
     let name = &observed.pair.spec.claim_name;
-    let Some(claim) = &observed.app_claim else {
+    let Some(claim) = observed.app_claim() else {
         return Some(Problem::new(
-            reasons::CLAIM_NOT_FOUND,
+            Reason::ClaimNotFound,
             format!(
                 "PersistentVolumeClaim {name} (spec.claimName) does not exist: create it, or delete the pair"
             ),
@@ -128,7 +116,7 @@ fn claim(observed: &Observed) -> Option<Problem> {
     };
     let Some(volume) = &claim.volume else {
         return Some(Problem::new(
-            reasons::CLAIM_NOT_BOUND,
+            Reason::ClaimNotBound,
             format!(
                 "PersistentVolumeClaim {name} is not bound to a volume yet; replication starts when it is \
                  (`kubectl describe pvc {name}` says why it is not)"
@@ -137,7 +125,7 @@ fn claim(observed: &Observed) -> Option<Problem> {
     };
     volume.driver.is_none().then(|| {
         Problem::new(
-            reasons::DRIVER_WITHOUT_SNAPSHOTS,
+            Reason::DriverWithoutSnapshots,
             format!(
                 "volume {} of claim {name} does not come from a CSI driver, so no snapshots of it can be \
                  taken: move the data to a claim of a CSI storage class",
@@ -166,20 +154,20 @@ fn storage_classes(observed: &Observed) -> Option<Problem> {
                 site.name
             ),
         };
-        Problem::new(reasons::STORAGE_CLASS_NOT_FOUND, message)
+        Problem::new(Reason::StorageClassNotFound, message)
     })
 }
 
 fn replica(observed: &Observed) -> Option<Problem> {
-    let primary = primary_site(observed)?;
+    let primary = observed.primary_site()?;
     let standby: &SiteView = observed.other(&primary)?;
-    let source = observed.app_claim.as_ref()?;
+    let source = observed.app_claim()?;
     let replica = standby.replica_claim.as_ref()?;
     if let Some(user) = standby.replica_users.first() {
         let part = user.labels.get(names::PART_LABEL).map(String::as_str);
         if part == Some(names::SALVAGE_PART) {
             return Some(Problem::new(
-                reasons::REPLICA_IN_USE,
+                Reason::ReplicaInUse,
                 format!(
                     "pod {} reads the volume at site {} for kubectl ferry salvage: wait for it, or delete the \
                      pod if it was left over",
@@ -188,7 +176,7 @@ fn replica(observed: &Observed) -> Option<Problem> {
             ));
         }
         return Some(Problem::new(
-            reasons::REPLICA_IN_USE,
+            Reason::ReplicaInUse,
             format!(
                 "pod {} uses {}, the standby's volume at site {}: delete the pod. The copy must not be \
                  written; to use the data there, promote the site",
@@ -202,7 +190,7 @@ fn replica(observed: &Observed) -> Option<Problem> {
         .is_some_and(|class| class.expandable);
     (replica.volume.is_some() && replica.capacity_bytes < source.capacity_bytes && !expandable).then(|| {
         Problem::new(
-            reasons::REPLICA_TOO_SMALL,
+            Reason::ReplicaTooSmall,
             format!(
                 "the standby's volume {} has {} bytes and the source {} has {}, and its storage class does \
                  not allow expansion: allow it (allowVolumeExpansion), or recreate the pair",

@@ -8,7 +8,7 @@ mod checks;
 mod settings;
 mod snapshot_class;
 
-pub use checks::{Problem, primary_site, validate};
+pub use checks::{Problem, validate};
 pub use settings::{INTERVAL_MIN, Settings, SiteSettings, Verification, quantity_bytes, settings};
 #[cfg(test)]
 mod tests;

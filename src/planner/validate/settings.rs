@@ -196,13 +196,13 @@ pub fn quantity_bytes(
 
 /// What can't be read in the spec's numbers.
 pub(super) fn numbers(spec: &ReplicationPairSpec) -> Option<Problem> {
-    use api::reasons;
+    use api::Reason;
     let text = &spec.snapshot.interval;
     match interval(text) {
         Some(given) if given >= INTERVAL_MIN => {}
         Some(_) => {
             return Some(Problem::new(
-                reasons::INTERVAL_TOO_SHORT,
+                Reason::IntervalTooShort,
                 format!(
                     "spec.snapshot.interval is {text}, and the shortest is 10s: set it to 10s or more"
                 ),
@@ -210,7 +210,7 @@ pub(super) fn numbers(spec: &ReplicationPairSpec) -> Option<Problem> {
         }
         None => {
             return Some(Problem::new(
-                reasons::INTERVAL_TOO_SHORT,
+                Reason::IntervalTooShort,
                 format!(
                     "spec.snapshot.interval {text:?} is not a duration: write it as 30s, 5m or 1h30m"
                 ),
@@ -234,7 +234,7 @@ pub(super) fn numbers(spec: &ReplicationPairSpec) -> Option<Problem> {
     amount
         .or_else(|| bandwidth::problem(&spec.transfer))
         .or_else(|| verify_problem(&spec.verify))
-        .map(|message| Problem::new(reasons::QUANTITY_INVALID, message))
+        .map(|message| Problem::new(Reason::QuantityInvalid, message))
 }
 
 fn verify_problem(spec: &VerifySpec) -> Option<String> {

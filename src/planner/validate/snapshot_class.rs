@@ -1,13 +1,13 @@
 //! Which snapshot class a site's cuts are taken with.
 
 use crate::observe::{Observed, SiteView};
-use crate::validate::{Problem, primary_site};
-use api::reasons;
+use crate::validate::Problem;
+use api::Reason;
 
 /// The CSI driver of a site's volumes: that of the volume it has, else that of its class.
 fn driver(observed: &Observed, site: &SiteView) -> Option<String> {
-    let claim = if Some(&site.name) == primary_site(observed).as_ref() {
-        observed.app_claim.as_ref()
+    let claim = if Some(&site.name) == observed.primary_site().as_ref() {
+        site.app_claim.as_ref()
     } else {
         site.replica_claim.as_ref()
     };
@@ -52,10 +52,10 @@ pub(super) fn usable(observed: &Observed, site: &SiteView) -> Option<String> {
 /// What is wrong with the snapshot classes. The primary must have one; a standby may do without,
 /// but a class that was named for it must be right.
 pub(super) fn check(observed: &Observed) -> Option<Problem> {
-    let primary = primary_site(observed)?;
-    if !observed.snapshots_served {
+    let primary = observed.primary_site()?;
+    if observed.sites.iter().any(|site| !site.snapshots_served) {
         return Some(Problem::new(
-            reasons::DRIVER_WITHOUT_SNAPSHOTS,
+            Reason::DriverWithoutSnapshots,
             "this cluster serves no VolumeSnapshots: install the snapshot CRDs and the snapshot \
              controller, and a CSI driver that takes snapshots"
                 .into(),
@@ -84,7 +84,7 @@ fn named(
     };
     let Some(of) = of else {
         return Some(Problem::new(
-            reasons::SNAPSHOT_CLASS_NOT_FOUND,
+            Reason::SnapshotClassNotFound,
             format!(
                 "VolumeSnapshotClass {name} ({field}, site {}) does not exist: create it, or name one \
                  that `kubectl get volumesnapshotclass` lists",
@@ -95,7 +95,7 @@ fn named(
     let driver = driver(observed, site)?;
     (*of != driver).then(|| {
         Problem::new(
-            reasons::SNAPSHOT_CLASS_MISMATCH,
+            Reason::SnapshotClassMismatch,
             format!(
                 "VolumeSnapshotClass {name} ({field}) belongs to driver {of}, but the volume at site \
                  {} is of driver {driver}: name a class of {driver}",
@@ -115,7 +115,7 @@ fn none_fits(observed: &Observed, site: &SiteView) -> Problem {
         .count();
     if several > 1 {
         return Problem::new(
-            reasons::SNAPSHOT_CLASS_NOT_FOUND,
+            Reason::SnapshotClassNotFound,
             format!(
                 "{several} snapshot classes belong to driver {driver} of the volume at site {} and none is \
                  its default: name one in spec.snapshot.volumeSnapshotClassName",
@@ -123,16 +123,16 @@ fn none_fits(observed: &Observed, site: &SiteView) -> Problem {
             ),
         );
     }
-    if observed.snapshot_class_count == 0 {
+    if site.snapshot_classes.all.is_empty() {
         return Problem::new(
-            reasons::SNAPSHOT_CLASS_NOT_FOUND,
+            Reason::SnapshotClassNotFound,
             format!(
                 "there is no VolumeSnapshotClass in this cluster: create one for driver {driver}"
             ),
         );
     }
     Problem::new(
-        reasons::DRIVER_WITHOUT_SNAPSHOTS,
+        Reason::DriverWithoutSnapshots,
         format!(
             "no VolumeSnapshotClass belongs to driver {driver} of the volume at site {}: create one if the \
              driver takes snapshots; without snapshots the volume can't be replicated in mode Snapshot",

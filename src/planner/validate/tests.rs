@@ -3,7 +3,7 @@
 use crate::decide::tests::world::{SPEC, World};
 use crate::observe::{Observed, PodUse};
 use crate::validate::validate;
-use api::reasons;
+use api::Reason;
 use api::v1alpha1::Mode;
 
 fn good() -> Observed {
@@ -12,7 +12,7 @@ fn good() -> Observed {
     world.observed()
 }
 
-fn reason_of(break_it: impl FnOnce(&mut Observed)) -> &'static str {
+fn reason_of(break_it: impl FnOnce(&mut Observed)) -> Reason {
     let mut observed = good();
     break_it(&mut observed);
     let problem = validate(&observed).expect("bad input was taken");
@@ -31,25 +31,27 @@ fn a_good_pair_has_no_problem() {
 
 #[test]
 fn what_the_pair_names_must_exist() {
-    assert_eq!(reason_of(|o| o.app_claim = None), reasons::CLAIM_NOT_FOUND);
     assert_eq!(
-        reason_of(|o| o.app_claim.as_mut().unwrap().volume = None),
-        reasons::CLAIM_NOT_BOUND
+        reason_of(|o| o.sites[0].app_claim = None),
+        Reason::ClaimNotFound
+    );
+    assert_eq!(
+        reason_of(|o| o.sites[0].app_claim.as_mut().unwrap().volume = None),
+        Reason::ClaimNotBound
     );
     assert_eq!(
         reason_of(|o| o.sites[1].storage_class = None),
-        reasons::STORAGE_CLASS_NOT_FOUND
+        Reason::StorageClassNotFound
     );
     assert_eq!(
         reason_of(|o| o.sites[0].snapshot_classes.named_for_both = Some(("gone".into(), None))),
-        reasons::SNAPSHOT_CLASS_NOT_FOUND
+        Reason::SnapshotClassNotFound
     );
     assert_eq!(
         reason_of(|o| {
-            o.snapshot_class_count = 0;
             o.sites[0].snapshot_classes.all.clear();
         }),
-        reasons::SNAPSHOT_CLASS_NOT_FOUND
+        Reason::SnapshotClassNotFound
     );
 }
 
@@ -58,17 +60,23 @@ fn drivers_and_classes_must_fit() {
     let other = |o: &mut Observed| {
         o.sites[0].snapshot_classes.all = vec![("theirs".into(), "another".into(), false)];
     };
-    assert_eq!(reason_of(other), reasons::DRIVER_WITHOUT_SNAPSHOTS);
+    assert_eq!(reason_of(other), Reason::DriverWithoutSnapshots);
     assert_eq!(
-        reason_of(|o| o.snapshots_served = false),
-        reasons::DRIVER_WITHOUT_SNAPSHOTS
+        reason_of(|o| o.sites[0].snapshots_served = false),
+        Reason::DriverWithoutSnapshots
     );
     assert_eq!(
         reason_of(|o| {
-            let volume = o.app_claim.as_mut().unwrap().volume.as_mut().unwrap();
+            let volume = o.sites[0]
+                .app_claim
+                .as_mut()
+                .unwrap()
+                .volume
+                .as_mut()
+                .unwrap();
             volume.driver = None;
         }),
-        reasons::DRIVER_WITHOUT_SNAPSHOTS
+        Reason::DriverWithoutSnapshots
     );
     let named = Some(("theirs".to_string(), Some("another".to_string())));
     assert_eq!(
@@ -76,11 +84,11 @@ fn drivers_and_classes_must_fit() {
             .snapshot_classes
             .named_for_both
             .clone_from(&named)),
-        reasons::SNAPSHOT_CLASS_MISMATCH
+        Reason::SnapshotClassMismatch
     );
     assert_eq!(
         reason_of(|o| o.sites[1].snapshot_classes.named_here.clone_from(&named)),
-        reasons::SNAPSHOT_CLASS_MISMATCH
+        Reason::SnapshotClassMismatch
     );
     // A class named for both sites that fits only the primary's driver is no problem: the standby
     // does without, or uses its driver's own.
@@ -92,21 +100,18 @@ fn drivers_and_classes_must_fit() {
 #[test]
 fn the_spec_must_make_sense() {
     let edit = |change: fn(&mut api::ReplicationPairSpec)| reason_of(|o| change(&mut o.pair.spec));
-    assert_eq!(
-        edit(|s| s.mode = Mode::Journal),
-        reasons::MODE_NOT_SUPPORTED
-    );
+    assert_eq!(edit(|s| s.mode = Mode::Journal), Reason::ModeNotSupported);
     assert_eq!(
         edit(|s| s.snapshot.interval = "9s".into()),
-        reasons::INTERVAL_TOO_SHORT
+        Reason::IntervalTooShort
     );
     assert_eq!(
         edit(|s| s.snapshot.interval = "5x".into()),
-        reasons::INTERVAL_TOO_SHORT
+        Reason::IntervalTooShort
     );
     assert_eq!(
         edit(|s| s.transfer.bandwidth = Some("fast".into())),
-        reasons::QUANTITY_INVALID
+        Reason::QuantityInvalid
     );
     for (interval, rate) in [
         (None, "fast"),
@@ -119,27 +124,27 @@ fn the_spec_must_make_sense() {
                 o.pair.spec.verify.interval = interval.map(Into::into);
                 o.pair.spec.verify.rate = rate.into();
             }),
-            reasons::QUANTITY_INVALID,
+            Reason::QuantityInvalid,
             "{interval:?} at {rate}"
         );
     }
     assert_eq!(
         edit(|s| s.sites[1].name = "east".into()),
-        reasons::SITES_INVALID
+        Reason::SitesInvalid
     );
-    assert_eq!(edit(|s| drop(s.sites.pop())), reasons::SITES_INVALID);
-    assert_eq!(edit(|s| s.primary = "north".into()), reasons::SITES_INVALID);
+    assert_eq!(edit(|s| drop(s.sites.pop())), Reason::SitesInvalid);
+    assert_eq!(edit(|s| s.primary = "north".into()), Reason::SitesInvalid);
     assert_eq!(
         reason_of(|o| o.sites[1].known = false),
-        reasons::SITES_INVALID
+        Reason::SitesInvalid
     );
     assert_eq!(
         reason_of(|o| o.pair.metadata.name = Some("x".repeat(40))),
-        reasons::NAME_TOO_LONG
+        Reason::NameTooLong
     );
     assert_eq!(
         reason_of(|o| o.rival = Some("older".into())),
-        reasons::CLAIM_IN_TWO_PAIRS
+        Reason::ClaimInTwoPairs
     );
 }
 
@@ -153,15 +158,15 @@ fn the_standbys_volume_must_be_ours_and_large_enough() {
     };
     assert_eq!(
         reason_of(|o| o.sites[1].replica_users = vec![user]),
-        reasons::REPLICA_IN_USE
+        Reason::ReplicaInUse
     );
-    let grown = |o: &mut Observed| o.app_claim.as_mut().unwrap().capacity_bytes *= 2;
+    let grown = |o: &mut Observed| o.sites[0].app_claim.as_mut().unwrap().capacity_bytes *= 2;
     assert_eq!(
         reason_of(|o| {
             grown(o);
             o.sites[1].storage_class.as_mut().unwrap().expandable = false;
         }),
-        reasons::REPLICA_TOO_SMALL
+        Reason::ReplicaTooSmall
     );
     // Where the standby can grow, a grown source is no problem.
     let mut observed = good();

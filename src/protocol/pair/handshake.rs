@@ -1,5 +1,5 @@
-//! The handshake's decision table (semantics H): ten rows, evaluated by the primary from the top,
-//! the first that matches wins.
+//! The handshake's decision table (semantics H): ten rows, of which the first is two here, evaluated
+//! by the primary from the top; the first that matches wins.
 //!
 //! [`Inputs`] is what both sides bring; [`Facts`] is what the rows look at, small enough that a
 //! test walks every combination. Snapshot mode has no ring log: it passes as `log` the retained
@@ -159,15 +159,18 @@ struct Rule {
 }
 
 /// The table of semantics H, in its order.
-const TABLE: [Rule; 10] = [
+const TABLE: [Rule; 11] = [
     Rule {
         row: HandshakeRow::WrongPeer,
-        matches: |f| !f.same_pair || !f.large_enough,
+        matches: |f| !f.same_pair,
         mode: |_| HandshakeMode::Refuse,
-        reason: |f| match f.same_pair {
-            false => "the standby belongs to another pair: check which volumes the pair names",
-            true => "the standby's volume is smaller than the primary's: grow it first",
-        },
+        reason: |_| "the standby belongs to another pair: check which volumes the pair names",
+    },
+    Rule {
+        row: HandshakeRow::StandbyTooSmall,
+        matches: |f| !f.large_enough,
+        mode: |_| HandshakeMode::Refuse,
+        reason: |_| "the standby's volume is smaller than the primary's: grow it first",
     },
     Rule {
         row: HandshakeRow::StalePrimary,

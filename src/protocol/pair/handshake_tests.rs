@@ -46,8 +46,10 @@ fn expected(f: &Facts) -> (HandshakeRow, HandshakeMode) {
     use HandshakeRow as R;
     let hold = |mode| if f.consent { mode } else { M::Diverged };
     let known = f.kind == Kind::Known;
-    if !(f.same_pair && f.large_enough) {
+    if !f.same_pair {
         (R::WrongPeer, M::Refuse)
+    } else if !f.large_enough {
+        (R::StandbyTooSmall, M::Refuse)
     } else if known && f.epoch == EpochIs::Higher {
         (R::StalePrimary, M::Refuse)
     } else if known && f.epoch == EpochIs::Same && f.claims_primary {

@@ -15,7 +15,7 @@ use crate::pair::message::{Begin, Greeting, Hello, Message};
 use crate::pair::resync;
 use crate::pair::resync::{List, Means};
 use crate::pair::{Cause, Record, Refused, fence, verify};
-use crate::units::{CyclePhase, Decision, Epoch, Extent, HandshakeMode, Point, Role};
+use crate::units::{CyclePhase, Decision, Epoch, Extent, HandshakeMode, HandshakeRow, Point, Role};
 
 /// The order to ship a cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -457,12 +457,10 @@ fn inputs(record: &Record, ship: &Ship, greeting: Greeting) -> Inputs {
 
 fn held(decision: &Decision) -> Option<Refused> {
     let cause = match decision.mode {
-        HandshakeMode::Refuse => match decision.row {
-            crate::units::HandshakeRow::WrongPeer if decision.reason.contains("smaller") => {
-                Cause::TargetTooSmall
-            }
-            _ => Cause::HandshakeRefused,
-        },
+        HandshakeMode::Refuse if decision.row == HandshakeRow::StandbyTooSmall => {
+            Cause::TargetTooSmall
+        }
+        HandshakeMode::Refuse => Cause::HandshakeRefused,
         HandshakeMode::Diverged => Cause::Diverged,
         HandshakeMode::None | HandshakeMode::Log | HandshakeMode::Bitmap | HandshakeMode::Full => {
             return None;

@@ -22,8 +22,10 @@ pub enum HandshakeMode {
 /// The row of the handshake table that matched, in the order of semantics H.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum HandshakeRow {
-    /// 1: another pair, or a standby smaller than the primary.
+    /// 1: another pair.
     WrongPeer,
+    /// 1: a standby smaller than the primary.
+    StandbyTooSmall,
     /// 2: the standby knows a higher epoch.
     StalePrimary,
     /// 3: both claim to be primary in one epoch.

@@ -1,7 +1,5 @@
 //! What people apply: the spec of a pair, as JSON or YAML.
 
-use std::collections::BTreeSet;
-
 use api::ReplicationPair;
 use api::v1alpha1::ReplicationPairSpec;
 use jiff::Timestamp;
@@ -57,29 +55,6 @@ fn observed(spec: ReplicationPairSpec) -> Observed {
         driver: driver.into(),
         expandable: true,
     };
-    let sites = spec
-        .sites
-        .iter()
-        .filter_map(|site| site.name.parse().ok().map(|name| (site, name)))
-        .map(|(site, name)| SiteView {
-            name,
-            known: true,
-            storage_class: Some(class(site.storage_class_name.clone().unwrap_or_default())),
-            snapshot_classes: SnapshotClasses {
-                named_here: None,
-                named_for_both: None,
-                all: vec![("snapshots".into(), driver.into(), true)],
-            },
-            replica_claim: None,
-            metadata_claim: None,
-            labelled_volume: None,
-            replica_users: Vec::new(),
-            cuts: Vec::new(),
-            source_claims: Vec::new(),
-            pod: None,
-            mover: None,
-        })
-        .collect();
     let claim = Claim {
         name: spec.claim_name.clone(),
         uid: "1".into(),
@@ -95,6 +70,23 @@ fn observed(spec: ReplicationPairSpec) -> Observed {
             handle: Some("1".into()),
         }),
     };
+    let sites = spec
+        .sites
+        .iter()
+        .filter_map(|site| site.name.parse().ok().map(|name| (site, name)))
+        .map(|(site, name)| SiteView {
+            known: true,
+            storage_class: Some(class(site.storage_class_name.clone().unwrap_or_default())),
+            snapshot_classes: SnapshotClasses {
+                named_here: None,
+                named_for_both: None,
+                all: vec![("snapshots".into(), driver.into(), true)],
+            },
+            snapshots_served: true,
+            app_claim: Some(claim.clone()),
+            ..SiteView::empty(name)
+        })
+        .collect();
     Observed {
         now: Timestamp::UNIX_EPOCH,
         fresh: Fresh {
@@ -102,14 +94,8 @@ fn observed(spec: ReplicationPairSpec) -> Observed {
             generation: Uuid::nil(),
         },
         pair: ReplicationPair::new("orders", spec),
-        app_claim: Some(claim),
-        app_users: Vec::new(),
         sites,
         rival: None,
-        application: None,
-        immediate_classes: BTreeSet::new(),
-        snapshots_served: true,
-        snapshot_class_count: 1,
         slot: true,
         verify_slot: true,
         timeline: Timeline::default(),

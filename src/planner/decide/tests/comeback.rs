@@ -1,11 +1,12 @@
 //! Sides that were away, went back in time, or were left in the middle of something: the pair goes on by
 //! itself, and says what it can't do.
 
+use api::Reason;
 use std::collections::BTreeSet;
 
 use super::world::{SPEC, World, epoch};
 use crate::decide::{Action, Device, ShipPlan};
-use api::v1alpha1::{PointStatus, Promotion, PromotionKind, Resolution};
+use api::v1alpha1::{PointStatus, Promotion, PromotionKind, Resolution, SwitchStep};
 use protocol::units::{Epoch, ImageState, Point, Role};
 use wire::control::{Activity, Request, SuperblockReport};
 
@@ -192,10 +193,13 @@ fn an_image_that_was_damaged_before_it_could_be_promoted_is_named_and_the_order_
     force(&mut world);
     world.settle();
     assert_eq!(world.status().primary.as_deref(), Some("east"));
-    assert_eq!(world.think().trouble.unwrap().reason, "NoCommittedPoint");
+    assert_eq!(
+        world.think().trouble.unwrap().reason,
+        Reason::NoCommittedPoint
+    );
     world.pair.spec.promotion = None;
     world.settle();
-    assert_eq!(world.status().switch.unwrap().step, "Cancelled");
+    assert_eq!(world.status().switch.unwrap().step, SwitchStep::Cancelled);
     assert_eq!(world.replicas, Some(1));
 }
 
@@ -261,7 +265,7 @@ fn an_order_to_promote_an_old_primary_that_was_put_back_can_be_withdrawn() {
     });
     let promoting = |world: &World| {
         let switch = world.status().switch;
-        switch.is_some_and(|switch| switch.step == "Promote")
+        switch.is_some_and(|switch| switch.step == SwitchStep::Promote)
     };
     while !promoting(&world) {
         world.round();
@@ -272,10 +276,13 @@ fn an_order_to_promote_an_old_primary_that_was_put_back_can_be_withdrawn() {
     };
     put_back(&mut world, "east", &whole);
     world.settle();
-    assert_eq!(world.think().trouble.unwrap().reason, "NoCommittedPoint");
+    assert_eq!(
+        world.think().trouble.unwrap().reason,
+        Reason::NoCommittedPoint
+    );
     world.pair.spec.promotion = None;
     world.settle();
-    assert_eq!(world.status().switch.unwrap().step, "Cancelled");
+    assert_eq!(world.status().switch.unwrap().step, SwitchStep::Cancelled);
 }
 
 #[test]

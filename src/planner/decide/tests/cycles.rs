@@ -2,6 +2,8 @@
 
 use super::world::{SPEC, World};
 use crate::decide::Action;
+use api::Reason;
+use api::v1alpha1::CyclePhase;
 use protocol::units::Point;
 
 fn count(world: &World, what: impl Fn(&Action) -> bool) -> usize {
@@ -129,7 +131,7 @@ fn a_mover_that_goes_away_in_the_middle_is_replaced_and_the_same_cut_goes_on() {
         if world
             .status()
             .cycle
-            .is_some_and(|cycle| cycle.phase == "Shipping")
+            .is_some_and(|cycle| cycle.phase == CyclePhase::Shipping)
         {
             break;
         }
@@ -213,7 +215,7 @@ fn a_cut_of_an_application_that_had_to_be_let_go_is_not_used() {
     assert!(world.status().cycle.is_none());
     assert_eq!(
         world.status().last_failure.unwrap().reason,
-        "SnapshotFailed"
+        Reason::SnapshotFailed
     );
     world.snapshot_error = None;
     world.pass(60);

@@ -3,6 +3,7 @@
 mod comeback;
 mod cycles;
 mod movers;
+mod newer;
 mod pace;
 mod roles;
 mod unchanged;

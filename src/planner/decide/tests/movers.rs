@@ -192,6 +192,11 @@ pub(super) fn view(name: &str, side: &Side) -> SiteView {
             all: vec![("snap".into(), "d".into(), false)],
             ..Default::default()
         },
+        immediate_classes: ["fast".to_string()].into(),
+        snapshots_served: true,
+        app_claim: None,
+        app_users: vec![],
+        application: None,
         replica_claim: side.replica.clone(),
         metadata_claim: side.metadata.clone(),
         labelled_volume: side.labelled.clone(),

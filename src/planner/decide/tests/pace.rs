@@ -2,6 +2,7 @@
 
 use super::world::{SPEC, World};
 use crate::decide::Action;
+use api::v1alpha1::CyclePhase;
 
 const MIB: u64 = 1 << 20;
 
@@ -25,7 +26,7 @@ fn shipping(transfer: &str) -> World {
     let mut world = World::new(&format!("{SPEC}  transfer: {transfer}\n"));
     world.ship_held = true;
     world.settle();
-    assert_eq!(world.status().cycle.unwrap().phase, "Shipping");
+    assert_eq!(world.status().cycle.unwrap().phase, CyclePhase::Shipping);
     assert!(told(&world).is_empty(), "the order carries the first limit");
     world
 }

@@ -2,7 +2,8 @@
 
 use super::world::{SPEC, World, epoch};
 use crate::decide::Action;
-use api::v1alpha1::{Promotion, PromotionKind, Resolution};
+use api::Reason;
+use api::v1alpha1::{Promotion, PromotionKind, Resolution, SwitchStep};
 use protocol::units::{Epoch, Point};
 use wire::control::Request;
 
@@ -36,7 +37,7 @@ fn a_planned_switch_ships_a_last_cut_of_the_stopped_volume_and_follows_by_delta(
     assert_eq!(epoch(&world), Epoch(2));
     assert_eq!(handle(&world), "west-volume");
     assert_eq!(world.replicas, Some(1));
-    assert_eq!(status.switch.unwrap().step, "Done");
+    assert_eq!(status.switch.unwrap().step, SwitchStep::Done);
     let demotion = world.log.iter().find_map(|a| match a {
         Action::Order {
             request: Request::Demote(order),
@@ -77,14 +78,14 @@ fn the_application_does_not_wait_for_the_standbys_claim() {
     for _ in 0..100 {
         world.round();
     }
-    assert_eq!(world.status().switch.unwrap().step, "Rebind");
+    assert_eq!(world.status().switch.unwrap().step, SwitchStep::Rebind);
     assert_eq!(
         (handle(&world).as_str(), world.replicas),
         ("west-volume", Some(1))
     );
     world.standby_claim_late = false;
     world.settle();
-    assert_eq!(world.status().switch.unwrap().step, "Done");
+    assert_eq!(world.status().switch.unwrap().step, SwitchStep::Done);
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn an_order_for_another_epoch_is_void() {
     assert_eq!(world.status().primary.as_deref(), Some("east"));
     assert_eq!(
         world.think().refused.unwrap().reason,
-        "ConsentForOtherEpoch"
+        Reason::ConsentForOtherEpoch
     );
 }
 
@@ -160,7 +161,10 @@ fn a_site_without_a_committed_point_is_never_promoted() {
     for kind in [PromotionKind::Planned, PromotionKind::Forced] {
         world.pair.spec.promotion = order("west", 1, kind);
         world.settle();
-        assert_eq!(world.think().refused.unwrap().reason, "NoCommittedPoint");
+        assert_eq!(
+            world.think().refused.unwrap().reason,
+            Reason::NoCommittedPoint
+        );
     }
     assert!(!world.log.iter().any(|a| matches!(
         a,
@@ -251,7 +255,7 @@ fn h_8_a_standby_whose_superblock_cannot_be_read_is_held_until_consent() {
     assert!(!touched(&world), "touched without consent");
     assert_eq!(
         world.think().trouble.map(|trouble| trouble.reason),
-        Some("MetadataUnreadable")
+        Some(Reason::MetadataUnreadable)
     );
     assert!(
         world
@@ -295,7 +299,7 @@ fn a_planned_switch_waits_for_pods_by_name_and_can_be_withdrawn() {
     world.pair.spec.primary = "east".into();
     world.settle();
     let status = world.status();
-    assert_eq!(status.switch.unwrap().step, "Cancelled");
+    assert_eq!(status.switch.unwrap().step, SwitchStep::Cancelled);
     assert_eq!(epoch(&world), Epoch(1));
     assert!(!world.log.iter().any(|a| matches!(
         a,

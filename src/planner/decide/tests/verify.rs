@@ -2,6 +2,7 @@
 
 use super::world::{GIB, SPEC, World, epoch};
 use crate::decide::Action;
+use api::Reason;
 use api::v1alpha1::VerificationStatus;
 use protocol::units::{Extent, Point};
 use wire::control::Activity;
@@ -169,7 +170,7 @@ fn a_slice_that_fails_is_told_and_tried_again_and_cycles_go_on() {
     world.settle();
     let decision = world.think();
     let trouble = decision.trouble.expect("the failure is not told");
-    assert_eq!(trouble.reason, api::reasons::VERIFY_FAILED);
+    assert_eq!(trouble.reason, Reason::VerifyFailed);
     assert_eq!(slices(&world).len(), 1, "tried again at once");
     let point = world.committed();
     world.pass(61);

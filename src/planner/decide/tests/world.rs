@@ -11,8 +11,8 @@ use crate::decide::tests::movers::view;
 use crate::decide::{Action, Decision, Device, Report, absorb, decide};
 use crate::observe::SnapshotFacts;
 use crate::observe::{
-    Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SourceClaim, Timeline, Volume,
-    VolumeMode,
+    Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SiteView, SourceClaim, Timeline,
+    Volume, VolumeMode,
 };
 use crate::observe::{HookReport, HookTarget};
 use crate::rebind::RebindWish;
@@ -180,21 +180,20 @@ impl World {
                 generation: Uuid::new_v4(),
             },
             pair: self.pair.clone(),
-            app_claim: self.app.clone(),
-            app_users: self.users.clone(),
             sites: self
                 .sides
                 .iter()
-                .map(|(name, side)| view(name, side))
+                .map(|(name, side)| SiteView {
+                    app_claim: self.app.clone(),
+                    app_users: self.users.clone(),
+                    application: self.replicas.map(|n| Application::Found {
+                        wanted: n,
+                        present: n,
+                    }),
+                    ..view(name, side)
+                })
                 .collect(),
             rival: None,
-            application: self.replicas.map(|n| Application::Found {
-                wanted: n,
-                present: n,
-            }),
-            immediate_classes: ["fast".to_string()].into(),
-            snapshots_served: true,
-            snapshot_class_count: 1,
             slot: true,
             verify_slot: true,
             timeline: self.timeline.clone(),
