@@ -5,10 +5,10 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::translate;
 use crate::runtime::Arrival;
 use crate::ship::extent_feed::ExtentFeed;
 use crate::status::StatusReader;
+use mover_core::translate;
 use protocol::units::SiteName;
 use transport::Session;
 use transport::{FrameReader, FrameWriter};

@@ -1,12 +1,12 @@
 //! The data mover: reads and writes one volume, talks mTLS to its peer, obeys the operator.
 //!
-//! What it decides is decided in [`core`], which waits for nothing. [`runtime`] feeds it and performs
+//! What it decides is decided in [`mover_core`], which waits for nothing. [`runtime`] feeds it and performs
 //! what it asks for: connections in tasks, work on the volumes in threads, each of which reports back
 //! as an input. Never kube, api or operator.
 //!
 //! | question | file |
 //! |---|---|
-//! | What follows from what happens? | [`core`] |
+//! | What follows from what happens? | [`mover_core`] |
 //! | How is it performed? | [`runtime`], `performer` |
 //! | Who may connect, and as what? | `listener` |
 //! | What may the operator ask, and how does it see what comes of it? | [`control`], [`status`] |
@@ -17,7 +17,6 @@
 
 pub mod cli;
 pub mod control;
-pub mod core;
 pub mod link;
 mod listener;
 mod performer;

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::core::Input;
 use crate::receive::thread::Item;
 use crate::ship::throttle::Throttle;
+use mover_core::Input;
 use protocol::units::PeerName;
 use transport::{FrameReader, FrameWriter};
 use transport::{Link as _, Session};

@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::Control;
-use crate::core::{Config, Core, Effect, Found, Input, Unusable};
 use crate::listener::serve;
 use crate::performer::Performer;
 use crate::setup::{Setup, SetupError};
 use crate::ship::extent_feed::ExtentFeed;
 use crate::status::StatusBoard;
+use mover_core::{Config, Core, Effect, Found, Input, Unusable};
 use protocol::pair::Refused;
 use storage::journal::{JournalError, SuperblockStore};
 use transport::{Listener, Session};

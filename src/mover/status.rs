@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::core::blank_status;
+use mover_core::blank_status;
 use protocol::units::SiteName;
 use wire::control::{MoverStatus, STATUS_WAIT_MAX_MS};
 

@@ -5,8 +5,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::mpsc;
 
-use crate::core::Input;
 use crate::setup::SetupError;
+use mover_core::Input;
 use storage::journal::{JournalError, Superblock, SuperblockStore};
 use storage::seam::{Disk, DiskError};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::{Fault, Operation, SimDisk};
-use mover::core::digest_commit::commit_digests as keep;
+use mover_core::digest_commit::commit_digests as keep;
 use protocol::changes::{BLOCK_BYTES, BlockDigest, CycleId, Region, RegionKind};
 use protocol::units::{Extent, Point, Rung};
 use storage::journal::{DigestLog, DigestLogSpec, DigestStore, JournalError};

@@ -4,8 +4,8 @@ use crate::link::{Arrival, BATCHES_MAX, Net};
 use crate::process::{Item, Process, Receiving};
 use crate::rules::Wrong;
 use crate::ship::{Piece, WINDOW};
-use mover::core::receive::digests::settle;
-use mover::core::translate;
+use mover_core::receive::digests::settle;
+use mover_core::translate;
 use protocol::changes::hash_blocks;
 use protocol::pair::handshake::Superblock as PeerSuperblock;
 use protocol::pair::message::{Begin, Message as Word, goes_in_place};
@@ -148,7 +148,7 @@ impl Process {
         }
         if self.setup.wrong == Some(Wrong::AppliesUnsealed)
             && let Some(receiving) = &mut self.receiving
-            && let mover::core::receive::open_sink::Sink::Staging(staging, _) = &receiving.landing
+            && let mover_core::receive::open_sink::Sink::Staging(staging, _) = &receiving.landing
         {
             receiving.items.clear();
             receiving.items.push_back(Item::End(staging.sum()));
@@ -320,7 +320,7 @@ impl Process {
                 let sum = match (self.setup.wrong, &receiving.landing) {
                     (
                         Some(Wrong::ResumesTooFar),
-                        mover::core::receive::open_sink::Sink::Staging(staging, _),
+                        mover_core::receive::open_sink::Sink::Staging(staging, _),
                     ) => staging.sum(),
                     _ => sum,
                 };

@@ -8,7 +8,7 @@ use crate::SimDisk;
 use crate::image::{BLOCK, Image, Tag};
 use crate::resent::Sent;
 use crate::world::{Site, World};
-use mover::core::translate;
+use mover_core::translate;
 use protocol::changes::{RegionKind, blocks_of};
 use protocol::pair::Record;
 use protocol::units::{Epoch, Extent, Generation, ImageState, Point, Role};

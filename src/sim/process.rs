@@ -9,13 +9,13 @@ use crate::fuse::Fuse;
 use crate::link::Net;
 use crate::rules::Wrong;
 use crate::ship::{Blocks, Shipment};
-use mover::core::digest_commit::commit_digests as keep;
-use mover::core::receive::apply::write_staged;
-use mover::core::receive::in_place::InPlace;
-use mover::core::receive::open_sink::Sink as Landing;
-use mover::core::receive::staging::{discard, staging_for};
-use mover::core::ship::gather::Gathered;
-use mover::core::translate;
+use mover_core::digest_commit::commit_digests as keep;
+use mover_core::receive::apply::write_staged;
+use mover_core::receive::in_place::InPlace;
+use mover_core::receive::open_sink::Sink as Landing;
+use mover_core::receive::staging::{discard, staging_for};
+use mover_core::ship::gather::Gathered;
+use mover_core::translate;
 use protocol::changes::{CycleDigest, CycleId, CycleSum};
 use protocol::pair::message::{Begin, Hello};
 use protocol::pair::resync::Plan;
@@ -360,7 +360,7 @@ impl Process {
         };
         let id = translate::cycle_id(&begin);
         if self.setup.wrong == Some(Wrong::BeginsAnew) {
-            drop(discard(mover::core::Discard::All, None, &*self.setup.disk));
+            drop(discard(mover_core::Discard::All, None, &*self.setup.disk));
         }
         let landing = match (in_place, self.setup.device.clone()) {
             (true, Some(device)) => InPlace::open(
@@ -450,7 +450,7 @@ impl Process {
         if self.setup.wrong != Some(Wrong::StagingStays) {
             // A failure is let pass: what stays is of a cut that is known to be applied.
             drop(discard(
-                mover::core::Discard::All,
+                mover_core::Discard::All,
                 staging,
                 &*self.setup.disk,
             ));

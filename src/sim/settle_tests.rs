@@ -1,7 +1,7 @@
 //! What a standby says of its image is what a loss of power would leave.
 
 use crate::SimDisk;
-use mover::core::receive::digests::{read_digests, settle};
+use mover_core::receive::digests::{read_digests, settle};
 use protocol::changes::BLOCK_BYTES;
 use protocol::units::Extent;
 use storage::seam::Disk;

@@ -1,9 +1,9 @@
 //! What an action of the protocol leads to.
 
-use crate::core::effect::{Discard, Effect, ShipWork, Work};
-use crate::core::machine::Core;
-use crate::core::progress::CycleTrack;
-use crate::core::translate;
+use crate::effect::{Discard, Effect, ShipWork, Work};
+use crate::machine::Core;
+use crate::progress::CycleTrack;
+use crate::translate;
 use protocol::pair::handshake::Superblock as PeerSuperblock;
 use protocol::pair::message::{Begin, Message as Word, goes_in_place};
 use protocol::pair::resync::{Candidates, Plan};

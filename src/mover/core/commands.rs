@@ -1,9 +1,9 @@
 //! What a request of the operator leads to.
 
-use crate::core::effect::Effect;
-use crate::core::input::RequestId;
-use crate::core::machine::Core;
-use crate::core::translate;
+use crate::effect::Effect;
+use crate::input::RequestId;
+use crate::machine::Core;
+use crate::translate;
 use protocol::changes::BLOCK_BYTES;
 use protocol::pair::side::Order;
 use protocol::pair::source::Ship;

@@ -1,6 +1,6 @@
 //! What the core asks its host to do. The host performs effects in the order in which they come.
 
-use crate::core::input::{LinkId, RequestId};
+use crate::input::{LinkId, RequestId};
 use protocol::changes::{CycleId, CycleSum};
 use protocol::pair::resync::Plan;
 use protocol::units::{PeerName, Point, Rung};

@@ -1,10 +1,10 @@
 //! What a message of the peer leads to, and what a connection or a piece of work reports.
 
-use crate::core::effect::{Discard, Effect, Work};
-use crate::core::input::{LinkId, ReceiveEvent, ShipEvent};
-use crate::core::lane::Ended;
-use crate::core::machine::Core;
-use crate::core::translate;
+use crate::effect::{Discard, Effect, Work};
+use crate::input::{LinkId, ReceiveEvent, ShipEvent};
+use crate::lane::Ended;
+use crate::machine::Core;
+use crate::translate;
 use protocol::pair::message::{Begin, Message as Word};
 use protocol::pair::side::Event;
 use protocol::pair::{Cause, Refused, source, target};

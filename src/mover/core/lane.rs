@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use crate::core::effect::Work;
+use crate::effect::Work;
 
 /// What is under way.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::effect::Discard;
+    use crate::effect::Discard;
     use protocol::changes::CycleId;
     use protocol::units::Point;
 

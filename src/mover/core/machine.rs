@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::core::effect::{Effect, Work};
-use crate::core::input::{FoundSuperblock, Input, LinkId, Moment, RequestId, Unusable};
-use crate::core::lane::Lane;
-use crate::core::progress::CycleTrack;
-use crate::core::status::blank_status;
-use crate::core::translate;
-use crate::core::watchdog::Watch;
+use crate::effect::{Effect, Work};
+use crate::input::{FoundSuperblock, Input, LinkId, Moment, RequestId, Unusable};
+use crate::lane::Lane;
+use crate::progress::CycleTrack;
+use crate::status::blank_status;
+use crate::translate;
+use crate::watchdog::Watch;
 use protocol::changes::{CycleId, CycleSum};
 use protocol::pair::message::Hello;
 use protocol::pair::side::Event;

@@ -1,6 +1,6 @@
 //! How the running cycle, or the last one, is going: times and amounts for status and reports.
 
-use crate::core::input::{ReceiveCounters, ShipCounters};
+use crate::input::{ReceiveCounters, ShipCounters};
 use protocol::changes::CycleSum;
 use protocol::pair::cycle;
 use protocol::units::{CyclePhase, Decision, Extent, Point, Progress, RungUse};

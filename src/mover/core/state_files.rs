@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::core::digest_commit::commit_digests;
-use crate::core::effect::Discard;
-use crate::core::receive::apply::write_staged;
-use crate::core::receive::open_sink::Sink;
-use crate::core::receive::staging::discard;
+use crate::digest_commit::commit_digests;
+use crate::effect::Discard;
+use crate::receive::apply::write_staged;
+use crate::receive::open_sink::Sink;
+use crate::receive::staging::discard;
 use protocol::pair::Refused;
 use protocol::units::Point;
 use storage::journal::{DigestLog, DigestReader, DigestStore, Staging};

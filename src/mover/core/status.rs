@@ -1,8 +1,8 @@
 //! What status shows.
 
-use crate::core::effect::Effect;
-use crate::core::machine::Core;
-use crate::core::translate;
+use crate::effect::Effect;
+use crate::machine::Core;
+use crate::translate;
 use protocol::units::SiteName;
 use wire::control::{Activity, MoverStatus};
 

@@ -1,8 +1,8 @@
 //! Sees to it that nothing hangs unnoticed: reads counters, times out, and lets the peer know that
 //! this side still makes progress.
 
-use crate::core::effect::Effect;
-use crate::core::machine::Core;
+use crate::effect::Effect;
+use crate::machine::Core;
 use protocol::pair::side::Event;
 use protocol::pair::target;
 use protocol::pair::{Cause, Refused};

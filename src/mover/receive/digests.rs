@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::core::receive::digests::{read_digests, settle};
-use crate::core::{Input, translate};
+use mover_core::receive::digests::{read_digests, settle};
+use mover_core::{Input, translate};
 use protocol::pair::Refused;
 use storage::seam::BlockFile;
 use wire::DigestRequest;

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::core::receive::apply::APPLY_THREADS;
-use crate::core::receive::intake::Intake;
-use crate::core::receive::open_sink::open_sink;
-use crate::core::state_files::StateFiles;
-use crate::core::{Input, ReceiveCounters, ReceiveEvent, Work, translate};
+use mover_core::receive::apply::APPLY_THREADS;
+use mover_core::receive::intake::Intake;
+use mover_core::receive::open_sink::open_sink;
+use mover_core::state_files::StateFiles;
+use mover_core::{Input, ReceiveCounters, ReceiveEvent, Work, translate};
 use protocol::changes::CycleSum;
 use protocol::pair::{Cause, Refused};
 use storage::seam::{BlockFile, Clock};

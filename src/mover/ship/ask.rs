@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::core::ship::compare::{Lookup, Reference};
-use crate::core::ship::count::ShipCount;
 use crate::ship::throttle::Throttle;
+use mover_core::ship::compare::{Lookup, Reference};
+use mover_core::ship::count::ShipCount;
 use protocol::changes::BlockDigest;
 use storage::seam::DiskError;
 use storage::volume::Known;

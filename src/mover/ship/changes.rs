@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::core::ship::candidates::Next;
-use crate::core::ship::count::ShipCount;
-use crate::core::ship::fallback::Ranges;
-use crate::core::{Input, ShipEvent};
 use crate::ship::extent_feed::ExtentFeed;
+use mover_core::ship::candidates::Next;
+use mover_core::ship::count::ShipCount;
+use mover_core::ship::fallback::Ranges;
+use mover_core::{Input, ShipEvent};
 use protocol::pair::resync::Plan;
 use storage::volume::{Change, ChangeError};
 

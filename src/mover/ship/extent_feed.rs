@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::core::ship::candidates::Parts;
-use crate::core::ship::list::{ExtentList, Offered};
+use mover_core::ship::candidates::Parts;
+use mover_core::ship::list::{ExtentList, Offered};
 use protocol::units::Point;
 use wire::control::{ExtentBatch, Refusal, RefusalKind};
 

@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::core::ship::window::Window;
+use mover_core::ship::window::Window;
 
 /// How long to wait before looking whether the cycle was stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! Shipping: the threads that drive the pieces of [`crate::core::ship`].
+//! Shipping: the threads that drive the pieces of [`mover_core::ship`].
 //!
 //! Reading, scanning and packing are threads of their own; the queues between them are short, so
 //! memory does not follow the volume's size.

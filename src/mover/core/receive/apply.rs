@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::core::translate;
+use crate::translate;
 use protocol::pair::{Cause, Refused};
 use protocol::units::Point;
 use storage::journal::{Staging, StagingOutcome};

@@ -1,6 +1,6 @@
 //! Digests of this side's image, so that the source sends only what differs.
 
-use crate::core::translate;
+use crate::translate;
 use protocol::changes::BLOCK_BYTES;
 use protocol::pair::{Cause, Refused};
 use storage::seam::BlockFile;

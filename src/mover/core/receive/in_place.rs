@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::receive::apply;
-use crate::core::receive::checkpoint::Flush;
-use crate::core::ship::gather::Gathered;
-use crate::core::translate;
+use crate::receive::apply;
+use crate::receive::checkpoint::Flush;
+use crate::ship::gather::Gathered;
+use crate::translate;
 use protocol::changes::{
     BATCH_BYTES_MAX, BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleId, CycleSum,
     RegionKind, blocks_of,

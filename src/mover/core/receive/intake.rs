@@ -1,8 +1,8 @@
 //! Taking in one cycle: each batch is checked, hashed and written to its sink.
 
-use crate::core::receive::checkpoint::{Checkpoints, Flush};
-use crate::core::receive::open_sink::Sink;
-use crate::core::translate;
+use crate::receive::checkpoint::{Checkpoints, Flush};
+use crate::receive::open_sink::Sink;
+use crate::translate;
 use protocol::changes::{CycleSum, hash_blocks};
 use protocol::pair::Refused;
 use wire::{Batch, unpack};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::core::effect::Work;
-use crate::core::receive::checkpoint::Flush;
-use crate::core::receive::in_place::InPlace;
-use crate::core::receive::staging::staging_for;
-use crate::core::translate;
+use crate::effect::Work;
+use crate::receive::checkpoint::Flush;
+use crate::receive::in_place::InPlace;
+use crate::receive::staging::staging_for;
+use crate::translate;
 use protocol::changes::{BatchData, BlockDigest, CycleSum};
 use protocol::pair::Refused;
 use protocol::units::Point;

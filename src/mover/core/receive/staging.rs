@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::core::effect::Discard;
-use crate::core::receive::in_place::InPlace;
-use crate::core::receive::open_sink::Sink;
-use crate::core::translate;
+use crate::effect::Discard;
+use crate::receive::in_place::InPlace;
+use crate::receive::open_sink::Sink;
+use crate::translate;
 use protocol::pair::Refused;
 use protocol::units::Point;
 use storage::journal::{

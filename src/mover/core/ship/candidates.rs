@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::core::ship::list::Part;
+use crate::ship::list::Part;
 use protocol::changes::BLOCK_BYTES;
 use protocol::pair::resync;
 use protocol::units::Extent;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use protocol::changes::{BLOCK_BYTES, BlockDigest};
+use protocol::changes::{BLOCK_BYTES, BlockDigest, block_count};
 use protocol::pair::resync::Compare;
 use protocol::units::Extent;
 use storage::journal::{DigestReader, JournalError};
@@ -156,7 +156,7 @@ impl StandbyDigests {
     /// Asks for a window and those after it that are likely to be needed next. Windows are asked for
     /// in any order, because several threads read.
     fn ask_ahead(&mut self, window: u64) -> Vec<DigestRequest> {
-        let end = wire::block_count(self.size);
+        let end = block_count(self.size);
         let mut requests = Vec::new();
         for ahead in 0..self.ahead {
             let first = window + ahead as u64 * self.request_blocks;

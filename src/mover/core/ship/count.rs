@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::core::input::ShipCounters;
+use crate::input::ShipCounters;
 use protocol::changes::Region;
 use protocol::units::Extent;
 use wire::control::DIFFERING_MAX;

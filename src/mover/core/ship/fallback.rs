@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::core::ship::candidates::{Candidates, ListReader, Next};
-use crate::core::ship::compare::Reference;
+use crate::ship::candidates::{Candidates, ListReader, Next};
+use crate::ship::compare::Reference;
 use protocol::pair::resync::Plan;
 use storage::seam::{BlockFile, DiskError};
 

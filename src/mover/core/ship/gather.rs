@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::translate;
+use crate::translate;
 use protocol::changes::{BlockDigest, CycleId, Region, RegionKind};
 use protocol::pair::Refused;
 use protocol::pair::resync::{Candidates, Plan};

@@ -23,7 +23,7 @@ impl Packer {
         Packer {
             cycle,
             index: 0,
-            compressor: Compressor::new(compression, clock),
+            compressor: Compressor::new(compression, move || clock.monotonic_us()),
         }
     }
 

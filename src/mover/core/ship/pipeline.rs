@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::core::effect::ShipWork;
-use crate::core::ship::candidates::ListReader;
-use crate::core::ship::compare::Reference;
-use crate::core::ship::count::ShipCount;
-use crate::core::ship::fallback::Ranges;
-use crate::core::ship::gather::Gathered;
-use crate::core::ship::scan::Scan;
+use crate::effect::ShipWork;
+use crate::ship::candidates::ListReader;
+use crate::ship::compare::Reference;
+use crate::ship::count::ShipCount;
+use crate::ship::fallback::Ranges;
+use crate::ship::gather::Gathered;
+use crate::ship::scan::Scan;
 use protocol::pair::Refused;
 use protocol::pair::resync::{Candidates, Compare};
 use protocol::units::Point;

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::core::ship::compare::Reference;
-use crate::core::ship::count::ShipCount;
-use crate::core::ship::gather::Gathered;
+use crate::ship::compare::Reference;
+use crate::ship::count::ShipCount;
+use crate::ship::gather::Gathered;
 use protocol::changes::{
     BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BatchData, CycleDigest, CycleSum, Region,
     RegionKind, blocks_of,
