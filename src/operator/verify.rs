@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::v1alpha1::{PointStatus, RunningVerification, VerificationStatus};
 use crate::api::{Reason, names};
 use crate::operator::decide::{
-    Action, Device, Draft, VerifyPlan, is_diverged, mover_ready, receive, source_claim,
+    Action, Device, Draft, VerifyPlan, barred, is_diverged, mover_ready, receive, source_claim,
 };
 use crate::operator::observe::{SiteView, VerifyMark};
 use crate::operator::switch;
@@ -97,7 +97,7 @@ fn may(d: &Draft<'_>) -> bool {
         .standby()
         .is_some_and(|site| is_diverged(d, site.name.as_str()));
     let moving = d.status.switch.as_ref().is_some_and(switch::unfinished);
-    d.problem.is_none() && d.cycles_allowed && !moving && !diverged
+    barred(d).is_none() && !moving && !diverged
 }
 
 fn begin_if_due(d: &mut Draft<'_>) {

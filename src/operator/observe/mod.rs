@@ -1,4 +1,4 @@
-//! Step 1, observe (client required): everything that a visit needs to know, read once.
+//! Observe (client required): everything that a visit needs to know, read once.
 
 mod assemble;
 mod class_cache;

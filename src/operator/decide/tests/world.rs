@@ -17,7 +17,7 @@ use crate::operator::observe::{
 };
 use crate::operator::quiesce::{HookReport, HookTarget};
 use crate::operator::rebind::RebindWish;
-use crate::operator::validate::{settings, validate};
+use crate::operator::validate::validate;
 use crate::units::{Epoch, Extent, Point, SiteName};
 use crate::wire::control::{Activity, CycleOutcome, SuperblockReport};
 
@@ -203,14 +203,7 @@ impl World {
     /// Decides once and records the status, without doing anything.
     pub fn think(&mut self) -> Decision {
         let observed = self.observed();
-        let settings = settings(&observed);
-        let rebinding = self
-            .status()
-            .switch
-            .as_ref()
-            .is_some_and(crate::operator::switch::rebinding);
-        let problem = if rebinding { None } else { validate(&observed) };
-        let decision = decide(&observed, &settings, problem.as_ref());
+        let decision = decide(&observed, &validate(&observed));
         self.pair.status = Some(decision.status.clone());
         self.timeline = decision.timeline.clone();
         decision
