@@ -7,7 +7,7 @@ use crate::mover::link::PeerLink;
 use crate::mover::run::{Input, Mover, OpenedLanding, OpenedStaging};
 use crate::mover::source::ship::ShipEvent;
 use crate::mover::target::digests;
-use crate::mover::target::receive::{Landing, ReceiveEvent, Receiving};
+use crate::mover::target::receive::{ReceiveEvent, Receiving, Remains};
 use crate::pair::message::{Begin, Message as Word};
 use crate::pair::side::Event;
 use crate::pair::{Cause, Refused, source, target};
@@ -308,17 +308,10 @@ impl Mover {
         if let Some(track) = &mut self.track {
             track.received(&receiving.count);
         }
-        let landing = tokio::task::spawn_blocking(move || receiving.stop()).await;
-        match landing.ok().flatten() {
-            Some(Landing::Staging(staging, log)) => {
-                self.target.staging = Some(staging);
-                self.target.log = log.map(|log| *log);
-            }
-            Some(Landing::InPlace(mut in_place)) => {
-                self.target.log = in_place.take_digests().ok().flatten();
-            }
-            None => {}
-        }
+        let stopped = tokio::task::spawn_blocking(move || receiving.stop()).await;
+        let Remains { staging, log } = stopped.unwrap_or_default();
+        self.target.staging = staging;
+        self.target.log = log;
     }
 
     /// Stops taking in. What is durable stays on disk and is found there again.

@@ -16,6 +16,9 @@ use crate::units::Extent;
 const ZERO_PIECE_BYTES: usize = 256 * 1024;
 static ZEROS: [u8; ZERO_PIECE_BYTES] = [0; ZERO_PIECE_BYTES];
 
+/// What storage reads and writes at least, in bytes.
+const SECTOR_BYTES: usize = 512;
+
 /// How a file or device is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -41,6 +44,31 @@ pub struct OsFile {
     is_block_device: bool,
     size: AtomicU64,
     poisoned: AtomicBool,
+}
+
+/// Which transfers bypass the page cache.
+#[derive(Clone, Copy)]
+struct Fit {
+    /// The least bytes.
+    least: usize,
+    /// What address, offset and length are multiples of.
+    align: usize,
+}
+
+impl Fit {
+    const READ: Fit = Fit {
+        least: 0,
+        align: DIRECT_ALIGN,
+    };
+    const WRITE: Fit = Fit {
+        least: DIRECT_WRITE_BYTES_MIN,
+        align: DIRECT_ALIGN,
+    };
+    /// Also where a volume ends in the middle of a block.
+    const WRITE_THROUGH: Fit = Fit {
+        least: 0,
+        align: SECTOR_BYTES,
+    };
 }
 
 impl OsFile {
@@ -117,19 +145,22 @@ impl OsFile {
     fn transfer<T>(
         &self,
         operation: &'static str,
-        (least, offset, address, len): (usize, u64, *const u8, usize),
+        fit: Fit,
+        (offset, address, len): (u64, *const u8, usize),
         mut run: impl FnMut(&File) -> io::Result<T>,
     ) -> Result<T, DiskError> {
-        let fit = len >= least
-            && offset.is_multiple_of(DIRECT_ALIGN as u64)
-            && len.is_multiple_of(DIRECT_ALIGN)
-            && address.addr().is_multiple_of(DIRECT_ALIGN)
+        let fits = len >= fit.least
+            && offset.is_multiple_of(fit.align as u64)
+            && len.is_multiple_of(fit.align)
+            && address.addr().is_multiple_of(fit.align)
             && !self.direct_refused.load(Ordering::Relaxed);
-        if let Some(direct) = self.direct.as_ref().filter(|_| fit) {
+        if let Some(direct) = self.direct.as_ref().filter(|_| fits) {
             match run(direct) {
                 Err(e) if e.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-                    self.direct_refused.store(true, Ordering::Relaxed);
-                    tracing::info!(file = self.name, "no direct transfers here");
+                    if fit.align == DIRECT_ALIGN {
+                        self.direct_refused.store(true, Ordering::Relaxed);
+                        tracing::info!(file = self.name, "no direct transfers here");
+                    }
                 }
                 result => return result.map_err(|e| DiskError::new(operation, self.at(offset), e)),
             }
@@ -163,6 +194,14 @@ impl OsFile {
         Ok(())
     }
 
+    fn write(&self, offset: u64, data: &[u8], fit: Fit) -> Result<(), DiskError> {
+        self.usable("write")?;
+        let shape = (offset, data.as_ptr(), data.len());
+        self.transfer("write", fit, shape, |file| file.write_all_at(data, offset))?;
+        self.grown(offset + data.len() as u64);
+        Ok(())
+    }
+
     fn grown(&self, end: u64) {
         if !self.is_block_device {
             self.size.fetch_max(end, Ordering::AcqRel);
@@ -176,16 +215,18 @@ impl BlockFile for OsFile {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        let shape = (0, offset, buf.as_ptr(), buf.len());
-        self.transfer("read", shape, |file| file.read_exact_at(buf, offset))
+        let shape = (offset, buf.as_ptr(), buf.len());
+        self.transfer("read", Fit::READ, shape, |file| {
+            file.read_exact_at(buf, offset)
+        })
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        self.usable("write")?;
-        let shape = (DIRECT_WRITE_BYTES_MIN, offset, data.as_ptr(), data.len());
-        self.transfer("write", shape, |file| file.write_all_at(data, offset))?;
-        self.grown(offset + data.len() as u64);
-        Ok(())
+        self.write(offset, data, Fit::WRITE)
+    }
+
+    fn write_through(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.write(offset, data, Fit::WRITE_THROUGH)
     }
 
     fn zero(&self, range: Extent) -> Result<(), DiskError> {

@@ -2,7 +2,7 @@
 //! The statements of semantics C that concern the data path alone are proved here; those about
 //! movers that are killed are proved through real movers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -320,20 +320,53 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// A device whose end never answers.
+/// A device whose end does not answer until it is let go.
 pub(super) struct Hanging {
-    pub(super) inner: Arc<dyn BlockFile>,
+    inner: Arc<dyn BlockFile>,
     /// The first byte that neither reads nor writes come back from.
-    pub(super) from: u64,
+    from: u64,
+    state: Mutex<HangingState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct HangingState {
+    asked: bool,
+    let_go: bool,
 }
 
 impl Hanging {
+    pub(super) fn new(inner: Arc<dyn BlockFile>, from: u64) -> Arc<Hanging> {
+        Arc::new(Hanging {
+            inner,
+            from,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
     fn answers(&self, offset: u64) {
         if offset >= self.from {
-            loop {
-                std::thread::park();
-            }
+            self.state.lock().unwrap().asked = true;
+            self.changed.notify_all();
+            self.wait(|state| state.let_go);
         }
+    }
+
+    fn wait(&self, until: impl Fn(&HangingState) -> bool) {
+        let state = self.state.lock().unwrap();
+        drop(self.changed.wait_while(state, |state| !until(state)));
+    }
+
+    /// Waits until something hangs.
+    pub(super) fn wait_until_asked(&self) {
+        self.wait(|state| state.asked);
+    }
+
+    /// Lets everything that hangs go on, and hangs no more.
+    pub(super) fn let_go(&self) {
+        self.state.lock().unwrap().let_go = true;
+        self.changed.notify_all();
     }
 }
 
@@ -386,10 +419,7 @@ impl BlockFile for Hanging {
 #[test]
 fn c_10_a_read_that_never_ends_fails_the_attempt_and_is_named() {
     let size = 3 * MIB as u64;
-    let device = Arc::new(Hanging {
-        inner: volume(&vec![1; 3 * MIB]),
-        from: 2 * MIB as u64,
-    });
+    let device = Hanging::new(volume(&vec![1; 3 * MIB]), 2 * MIB as u64);
     let reader = Reader::start(device, everything(0, size), None, CONFIG, clock());
     let stall = Duration::from_millis(300);
     for _ in 0..2 {

@@ -11,7 +11,7 @@ use crate::mover::keep::keep;
 use crate::mover::source::gather::Gathered;
 use crate::mover::target::apply::write_staged;
 use crate::mover::target::in_place::InPlace;
-use crate::mover::target::receive::Landing;
+use crate::mover::target::receive::{Landing, Remains};
 use crate::mover::target::staging::{drop_staged, staging_for};
 use crate::pair::message::{Begin, Hello};
 use crate::pair::resync::Plan;
@@ -423,15 +423,9 @@ impl Process {
 
     /// Takes over what the receiver has written to.
     pub(super) fn take_landing(&mut self) {
-        match self.receiving.take().map(|receiving| receiving.landing) {
-            Some(Landing::Staging(staging, log)) => {
-                self.staging = Some(staging);
-                self.log = log.map(|log| *log);
-            }
-            Some(Landing::InPlace(mut in_place)) => {
-                self.log = in_place.take_digests().ok().flatten();
-            }
-            None => {}
+        if let Some(receiving) = self.receiving.take() {
+            let Remains { staging, log } = receiving.landing.end();
+            (self.staging, self.log) = (staging, log);
         }
     }
 

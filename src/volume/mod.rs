@@ -7,21 +7,26 @@
 //! with several writes under way and flushes.
 
 mod apply;
+mod apply_queue;
 mod changes;
 mod compare;
 mod device;
 pub mod digest;
+mod failed_writes;
+mod isolate;
 mod plan;
 mod reader;
 mod run;
 mod scan;
 mod slots;
+mod writer;
 mod zero;
 
 pub use apply::{Applier, ApplyError, ApplyReport, Written};
 pub use changes::{Change, ChangeError, Changes, allocated, everything, given};
 pub use compare::{IMAGE_PIECE_BYTES, digest_blocks, hash_image};
 pub use device::{DeviceError, open_source, open_target};
+pub use failed_writes::{FailedRange, FailedWrites};
 pub use reader::{Known, ReadBatch, ReadCounters, ReadError, Reader, ReaderConfig, SLOT_BYTES};
 pub use slots::{OpenSlot, SlotState};
 pub use zero::is_zero;

@@ -14,16 +14,24 @@ pub(super) struct Run<'b, 'd> {
     len: usize,
     /// The only piece so far, which nobody has had to copy yet.
     only: Option<&'d [u8]>,
+    /// The least bytes that are worth being copied to an address that suits a direct write.
+    direct_min: usize,
 }
 
 impl<'b, 'd> Run<'b, 'd> {
-    /// Nothing yet. `buf` holds what is joined, and its length is the most that is.
-    pub(super) fn new(buf: &'b mut AlignedBuf) -> Run<'b, 'd> {
+    /// Nothing yet. `buf` holds what is joined, and its length is the most that is. With
+    /// `all_direct`, short writes are direct ones too.
+    pub(super) fn new(buf: &'b mut AlignedBuf, all_direct: bool) -> Run<'b, 'd> {
         Run {
             buf,
             offset: 0,
             len: 0,
             only: None,
+            direct_min: if all_direct {
+                0
+            } else {
+                DIRECT_WRITE_BYTES_MIN
+            },
         }
     }
 
@@ -53,7 +61,7 @@ impl<'b, 'd> Run<'b, 'd> {
             return (self.offset, &self.buf[..len]);
         };
         let aligned = data.as_ptr().addr().is_multiple_of(DIRECT_ALIGN);
-        if aligned || len < DIRECT_WRITE_BYTES_MIN || len > self.buf.len() {
+        if aligned || len < self.direct_min || len > self.buf.len() {
             return (self.offset, data);
         }
         self.buf[..len].copy_from_slice(data);
@@ -71,7 +79,7 @@ mod tests {
     fn only_neighbours_that_fit_are_joined() {
         let mut buf = AlignedBuf::zeroed(3 * LONG);
         let data = AlignedBuf::zeroed(2 * LONG);
-        let mut run = Run::new(&mut buf);
+        let mut run = Run::new(&mut buf, false);
         assert!(run.join(0, &data));
         assert!(!run.join(2 * LONG as u64 + 1, &data[..1]), "a gap");
         assert!(!run.join(2 * LONG as u64, &data), "too long");
@@ -91,10 +99,13 @@ mod tests {
         let data = AlignedBuf::zeroed(LONG + 1);
         let aligned =
             |run: &mut Run<'_, '_>| run.finish().1.as_ptr().addr().is_multiple_of(DIRECT_ALIGN);
-        let mut run = Run::new(&mut buf);
+        let mut run = Run::new(&mut buf, false);
         run.join(0, &data[1..]);
         assert!(aligned(&mut run));
         run.join(0, &data[1..LONG]);
         assert!(!aligned(&mut run), "a short one was copied for nothing");
+        let mut run = Run::new(&mut buf, true);
+        run.join(0, &data[1..LONG]);
+        assert!(aligned(&mut run));
     }
 }

@@ -29,7 +29,11 @@ pub fn write_staged(
     let staging = match staging {
         Some(staging) => staging,
         None => match Staging::recover(disk, u64::MAX, None, &mut |_, _| Ok(())) {
-            Ok(StagingOutcome::Whole(staging)) => staging,
+            Ok(StagingOutcome::Whole(staging)) => {
+                // An earlier attempt has failed or was interrupted: this one finds what is bad.
+                applier.bypass_cache();
+                staging
+            }
             Ok(_) => {
                 return Err(Refused::new(
                     Cause::Corrupt,
@@ -78,6 +82,8 @@ pub fn failed(error: ApplyError) -> Refused {
     match &error {
         ApplyError::Disk(disk) => convert::disk_failed(disk, Cause::TargetWriteError),
         ApplyError::Checksum(_) => Refused::new(Cause::Corrupt, error.to_string()),
-        ApplyError::Stopped => Refused::new(Cause::TargetWriteError, error.to_string()),
+        ApplyError::Ranges(_) | ApplyError::Stopped => {
+            Refused::new(Cause::TargetWriteError, error.to_string())
+        }
     }
 }

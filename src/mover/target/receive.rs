@@ -93,6 +93,15 @@ pub enum Landing {
     InPlace(Box<InPlace>),
 }
 
+/// What stays of a landing that has ended.
+#[derive(Default)]
+pub struct Remains {
+    /// The staged set, or its beginning.
+    pub staging: Option<Box<Staging>>,
+    /// The digests for the next cycle, where they are of use.
+    pub log: Option<DigestLog>,
+}
+
 /// A cycle that is being received, as the loop sees it. Dropping it stops it.
 #[derive(Debug)]
 pub struct Receiving {
@@ -163,12 +172,13 @@ impl Receiving {
         })
     }
 
-    /// Stops, waits for the thread to end, and hands back where the batches have landed. The wait
-    /// is for one disk operation at most.
+    /// Stops, waits for the thread and for every write to the volume to end (D-6), and hands back what
+    /// stays of where the batches have landed.
     #[must_use]
-    pub fn stop(mut self) -> Option<Landing> {
+    pub fn stop(mut self) -> Remains {
         self.count.stopped.store(true, Ordering::Release);
-        self.thread.take().and_then(|thread| thread.join().ok())
+        let landing = self.thread.take().and_then(|thread| thread.join().ok());
+        landing.map(Landing::end).unwrap_or_default()
     }
 }
 
@@ -185,6 +195,21 @@ impl Landing {
         match self {
             Landing::Staging(staging, _) => staging.through(),
             Landing::InPlace(in_place) => in_place.through(),
+        }
+    }
+
+    /// Ends it. On return no write to the volume is under way.
+    #[must_use]
+    pub fn end(self) -> Remains {
+        match self {
+            Landing::Staging(staging, log) => Remains {
+                staging: Some(staging),
+                log: log.map(|log| *log),
+            },
+            Landing::InPlace(mut in_place) => Remains {
+                staging: None,
+                log: in_place.take_digests().ok().flatten(),
+            },
         }
     }
 

@@ -1,10 +1,13 @@
 //! A standby's device that fails writes or flushes, and a primary's cut that can't be read.
 
-use ferry::demo::shipment::Shipment;
-use ferry::wire::control::{CycleOutcome, RefusalKind};
+use std::path::{Path, PathBuf};
+
+use ferry::demo::shipment::{CYCLE_WAIT, Shipment};
+use ferry::units::{Extent, Point};
+use ferry::wire::control::{CycleOutcome, MoverStatus, RefusalKind};
 
 use super::device::{Asked, Device, Op};
-use super::disks::Place;
+use super::disks::{Loop, Place};
 use crate::world::{MIB, World, assert_equal, assert_nothing_left, consistent, superblock};
 
 /// SYS-2: after a fault and its end both volumes are equal and nothing is left over. Meanwhile the
@@ -47,6 +50,93 @@ async fn sys_2_a_standby_whose_device_fails_keeps_a_whole_cut_and_follows_again(
     }
 }
 
+/// a standby's device is bad in one range of 64 KiB: the failure names exactly the blocks of the
+/// cut that lie in it, however they were joined with what lies beside them.
+#[tokio::test]
+async fn r_1_a_bad_range_of_the_standby_is_named_exactly() {
+    let place = Place::new();
+    let size = 16 * MIB;
+    let mut world = World::at(place.path(), size).await;
+    world.write(0, size);
+    let base = world.baseline().await;
+    world.write(2 * MIB, 10 * MIB);
+    let (point, shipment, cut) = next_cut(&mut world, base);
+    let device = Device::over(&world.west.volume());
+    device.fail(Op::Write, Extent::new(6 * MIB, 64 * 1024));
+    let mut source = world.east.start(&cut, true).await.unwrap();
+    let mut target = world.west.start(device.path(), false).await.unwrap();
+    shipment.begin(&mut source, &mut target).await.unwrap();
+    let status = shipment.ended(&mut source).await.unwrap();
+    let message = assert_failed(status.last, RefusalKind::TargetWriteError);
+    assert!(
+        message.contains(" at byte 6291456: ")
+            && message.ends_with("(os error 5); not written: 65536 bytes at byte 6291456"),
+        "{message}"
+    );
+    // The range is all that is missing.
+    let (ours, theirs) = (read(&cut), read(&device.underneath()));
+    let bad = 6 << 20..(6 << 20) + (64 << 10);
+    assert!(ours[..bad.start] == theirs[..bad.start] && ours[bad.end..] == theirs[bad.end..]);
+    device.heal();
+    source.stop().await.unwrap();
+    target.stop().await.unwrap();
+    drop(device);
+    assert_eq!(consistent(&superblock(&world.west).await), Some(point));
+    assert_equal(&cut, &world.west.volume());
+}
+
+/// R-1 where the cache takes the write and a flush fails: the attempt after it names the block.
+#[tokio::test]
+async fn r_1_a_bad_block_behind_a_cache_is_named_by_the_second_attempt() {
+    let place = Place::new();
+    let size = 16 * MIB;
+    let mut world = World::at(place.path(), size).await;
+    world.write(0, size);
+    let base = world.baseline().await;
+    for block in [1, 700, 1538, 3000] {
+        world.write(block * 4096, 4096);
+    }
+    let (point, shipment, cut) = next_cut(&mut world, base);
+    let device = Device::over(&world.west.volume());
+    let front = Loop::direct(device.path());
+    device.fail(Op::Write, Extent::new(1538 * 4096 + 512, 512));
+    let mut source = world.east.start(&cut, true).await.unwrap();
+    let mut target = world.west.start(front.path(), false).await.unwrap();
+    shipment.begin(&mut source, &mut target).await.unwrap();
+    let status = shipment.ended(&mut source).await.unwrap();
+    let message = assert_failed(status.last, RefusalKind::TargetWriteError);
+    assert!(message.contains("failed to flush"), "{message}");
+    source.kill().unwrap();
+    target.kill().unwrap();
+    // The next mover does it again by itself.
+    let mut target = world.west.start(front.path(), false).await.unwrap();
+    let ended = |status: &MoverStatus| status.last.is_some();
+    let status = target.driver.wait_for(CYCLE_WAIT, ended).await.unwrap();
+    let message = assert_failed(status.last, RefusalKind::TargetWriteError);
+    assert!(
+        message.ends_with("(os error 5); not written: 4096 bytes at byte 6299648"),
+        "{message}"
+    );
+    device.heal();
+    target.kill().unwrap();
+    let mut target = world.west.start(front.path(), false).await.unwrap();
+    let at = |status: &MoverStatus| status.superblock.as_ref().and_then(consistent) == Some(point);
+    target.driver.wait_for(CYCLE_WAIT, at).await.unwrap();
+    target.stop().await.unwrap();
+    drop(front);
+    assert_equal(&cut, &device.underneath());
+}
+
+fn next_cut(world: &mut World, base: Point) -> (Point, Shipment, PathBuf) {
+    let point = world.point();
+    let (cut, written) = world.east.cut(point).unwrap();
+    (point, Shipment::of(point).delta(base, written), cut)
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
 /// A cut that can't be read fails its cycle, the standby keeps what it has, and the retry arrives.
 #[tokio::test]
 async fn a_cut_that_can_not_be_read_leaves_the_standby_as_it_is() {
@@ -75,9 +165,13 @@ async fn a_cut_that_can_not_be_read_leaves_the_standby_as_it_is() {
     assert_equal(&device.underneath(), &world.west.volume());
 }
 
-fn assert_failed(last: Option<CycleOutcome>, kind: RefusalKind) {
+/// The cycle has failed for this kind of reason; what was reported.
+fn assert_failed(last: Option<CycleOutcome>, kind: RefusalKind) -> String {
     match last {
-        Some(CycleOutcome::Failed { cause, .. }) => assert_eq!(cause.kind, kind, "{cause:?}"),
+        Some(CycleOutcome::Failed { cause, .. }) => {
+            assert_eq!(cause.kind, kind, "{cause:?}");
+            cause.message
+        }
         other => panic!("a fault went unnoticed: {other:?}"),
     }
 }
