@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ferry::units::Extent;
+use protocol::units::Extent;
 
 use crate::meter::Sample;
 

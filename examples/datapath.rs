@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use ferry::journal::{Staging, StagingSpec};
-use ferry::seam::{Access, BlockFile, Directory, OsFile, SystemClock};
-use ferry::units::{Extent, Point, Rung};
-use ferry::volume::{
+use protocol::changes::{BLOCK_BYTES, BatchData, CycleId, hash_blocks};
+use protocol::units::{Extent, Point, Rung};
+use storage::journal::{Staging, StagingSpec};
+use storage::seam::{Access, BlockFile, Directory, OsFile, SystemClock};
+use storage::volume::{
     Applier, Known, ReadBatch, Reader, ReaderConfig, digest_blocks, everything, given, open_source,
     open_target,
 };
-use ferry::wire::{BLOCK_BYTES, BatchData, CycleId, WINDOW_BYTES, hash_blocks};
+use wire::WINDOW_BYTES;
 
 const STALL: Duration = Duration::from_secs(60);
 

@@ -6,7 +6,7 @@
 //! epoch is refused, and so is one for a site without a committed point.
 
 use anyhow::{Result, ensure};
-use ferry::api::{Reason, conditions};
+use api::{Reason, conditions};
 use futures::FutureExt;
 use serde_json::json;
 

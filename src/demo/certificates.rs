@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
 };
 
-use crate::units::PeerName;
+use protocol::units::PeerName;
 
 /// An authority that lives as long as the process.
 pub struct Authority {

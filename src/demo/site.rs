@@ -8,13 +8,13 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::demo::certificates::Authority;
-use crate::demo::driver::Driver;
-use crate::seam::TlsDir;
-use crate::units::{
+use crate::certificates::Authority;
+use crate::driver::Driver;
+use protocol::units::{
     Epoch, Extent, Generation, PairId, PairName, PeerName, Point, Role, Seq, SiteName,
 };
-use crate::wire::control::{InitOrder, Request};
+use transport::TlsDir;
+use wire::control::{InitOrder, Request};
 
 /// A site.
 #[derive(Debug)]

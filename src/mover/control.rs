@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::mover::convert;
-use crate::mover::run::Input;
-use crate::mover::source::list::ListFeed;
-use crate::mover::status::StatusReader;
-use crate::seam::Session;
-use crate::units::SiteName;
-use crate::wire::control::{ExtentBatch, Refusal, RefusalKind, Request, Response};
-use crate::wire::{FrameReader, FrameWriter, Message, WireError, decode, encode};
+use crate::convert;
+use crate::run::Input;
+use crate::source::list::ListFeed;
+use crate::status::StatusReader;
+use protocol::units::SiteName;
+use transport::Session;
+use transport::{FrameReader, FrameWriter};
+use wire::control::{ExtentBatch, Refusal, RefusalKind, Request, Response};
+use wire::{Message, WireError, decode, encode};
 
 /// Where control connections find the list of the cycle under way, if it takes one.
 pub type FeedSlot = Arc<Mutex<Option<Arc<ListFeed>>>>;

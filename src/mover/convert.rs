@@ -1,14 +1,15 @@
 //! Between the protocol's words and those of the wire and the disk.
 
-use crate::journal::{JournalError, Superblock};
-use crate::pair::handshake::Superblock as PeerSuperblock;
-use crate::pair::message::{Begin, Greeting, Hello};
-use crate::pair::resync::List;
-use crate::pair::{Cause, Record, Refused};
-use crate::seam::{DiskError, DiskErrorKind};
-use crate::units::{ImageState, Lineage, Point, Role, SiteName};
-use crate::wire::control::{ChangeList, Refusal, RefusalKind, SuperblockReport};
-use crate::wire::{self, CycleId, VersionRange, WireError};
+use protocol::changes::CycleId;
+use protocol::pair::handshake::Superblock as PeerSuperblock;
+use protocol::pair::message::{Begin, Greeting, Hello};
+use protocol::pair::resync::List;
+use protocol::pair::{Cause, Record, Refused};
+use protocol::units::{ImageState, Lineage, Point, Role, SiteName};
+use storage::journal::{JournalError, Superblock};
+use storage::seam::{DiskError, DiskErrorKind};
+use wire::control::{ChangeList, Refusal, RefusalKind, SuperblockReport};
+use wire::{VersionRange, WireError};
 
 /// The stable name of a cause. A new cause does not compile before it has one.
 #[must_use]

@@ -1,8 +1,8 @@
 //! The mover's part of a demotion: an order is taken at its word, and the record says what the
-//! image is worth from now on (see [`crate::pair::demote`]).
+//! image is worth from now on (see [`protocol::pair::demote`]).
 
-use crate::pair::demote::Demote;
-use crate::wire::control::DemoteOrder;
+use protocol::pair::demote::Demote;
+use wire::control::DemoteOrder;
 
 /// The order in the protocol's words.
 #[must_use]

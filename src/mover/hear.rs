@@ -2,18 +2,18 @@
 
 use std::sync::PoisonError;
 
-use crate::mover::convert;
-use crate::mover::link::PeerLink;
-use crate::mover::run::{Input, Mover, OpenedLanding, OpenedStaging};
-use crate::mover::source::ship::ShipEvent;
-use crate::mover::target::digests;
-use crate::mover::target::receive::{ReceiveEvent, Receiving, Remains};
-use crate::pair::message::{Begin, Message as Word};
-use crate::pair::side::Event;
-use crate::pair::{Cause, Refused, source, target};
-use crate::seam::{Link as _, Session};
-use crate::units::PeerName;
-use crate::wire::{CycleBegin, Message, Resume};
+use crate::convert;
+use crate::link::PeerLink;
+use crate::run::{Input, Mover, OpenedLanding, OpenedStaging};
+use crate::source::ship::ShipEvent;
+use crate::target::digests;
+use crate::target::receive::{ReceiveEvent, Receiving, Remains};
+use protocol::pair::message::{Begin, Message as Word};
+use protocol::pair::side::Event;
+use protocol::pair::{Cause, Refused, source, target};
+use protocol::units::PeerName;
+use transport::{Link as _, Session};
+use wire::{CycleBegin, Message, Resume};
 
 impl Mover {
     /// A mover of our pair has connected: it is let in when it is the one that was ordered. One that
@@ -169,7 +169,7 @@ impl Mover {
     fn begin_of(&mut self, begin: &CycleBegin) -> Option<Begin> {
         let decision = self.link.decision.take()?;
         if let Some(track) = &mut self.track {
-            track.rung = Some(crate::units::RungUse {
+            track.rung = Some(protocol::units::RungUse {
                 rung: begin.rung,
                 reason: decision.reason.clone(),
             });
@@ -193,7 +193,7 @@ impl Mover {
         }
     }
 
-    fn digester(&mut self) -> Option<&tokio::sync::mpsc::Sender<crate::wire::DigestRequest>> {
+    fn digester(&mut self) -> Option<&tokio::sync::mpsc::Sender<wire::DigestRequest>> {
         if self.target.digester.is_none() {
             let device = self.setup.device.clone()?;
             let words = self.link.link.as_ref()?.words();

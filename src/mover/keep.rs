@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::journal::{DigestLog, DigestLogSpec, DigestStore};
-use crate::seam::Disk;
-use crate::units::Point;
+use protocol::units::Point;
+use storage::journal::{DigestLog, DigestLogSpec, DigestStore};
+use storage::seam::Disk;
 
 /// Takes the digests gathered for `cycle` over into the store: those `pending`, or those that an
 /// earlier process has left. What was gathered for it or before it and is of no use is removed.

@@ -1,15 +1,15 @@
 //! Opening staging (or the volume, for a first copy), and writing staged sets to the volume.
 
-use crate::journal::StagingSpec;
-use crate::mover::convert;
-use crate::mover::run::{Input, Mover, OpenedLanding, OpenedStaging};
-use crate::mover::target::apply::{APPLY_THREADS, write_staged};
-use crate::mover::target::in_place::InPlace;
-use crate::mover::target::receive::Landing;
-use crate::mover::target::staging::staging_for;
-use crate::pair::message::Begin;
-use crate::units::Point;
-use crate::volume::Applier;
+use crate::convert;
+use crate::run::{Input, Mover, OpenedLanding, OpenedStaging};
+use crate::target::apply::{APPLY_THREADS, write_staged};
+use crate::target::in_place::InPlace;
+use crate::target::receive::Landing;
+use crate::target::staging::staging_for;
+use protocol::pair::message::Begin;
+use protocol::units::Point;
+use storage::journal::StagingSpec;
+use storage::volume::Applier;
 
 impl Mover {
     pub(super) fn open_staging(&mut self, begin: &Begin) {

@@ -10,12 +10,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::mover::run::Input;
-use crate::mover::source::throttle::Throttle;
-use crate::mover::target::receive::Item;
-use crate::seam::{Link as _, Session};
-use crate::units::PeerName;
-use crate::wire::{Encoded, FrameReader, FrameWriter, Message, decode, encode};
+use crate::run::Input;
+use crate::source::throttle::Throttle;
+use crate::target::receive::Item;
+use protocol::units::PeerName;
+use transport::{FrameReader, FrameWriter};
+use transport::{Link as _, Session};
+use wire::{Encoded, Message, decode, encode};
 
 /// Words of the protocol that wait to be sent. Beyond it whoever speaks waits; the protocol never
 /// has more than a few under way.

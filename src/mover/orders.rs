@@ -2,17 +2,17 @@
 
 use std::sync::{Arc, PoisonError};
 
-use crate::journal::SuperblockStore;
-use crate::mover::run::Mover;
-use crate::mover::source::list::ListFeed;
-use crate::mover::{convert, demote, promote};
-use crate::pair::record::Init;
-use crate::pair::side::Order;
-use crate::pair::source::Ship;
-use crate::pair::{Cause, Refused};
-use crate::units::{Extent, ImageState};
-use crate::wire::BLOCK_BYTES;
-use crate::wire::control::{ChangeList, InitOrder, Request, Response, ShipOrder, VerifyOrder};
+use crate::run::Mover;
+use crate::source::list::ListFeed;
+use crate::{convert, demote, promote};
+use protocol::changes::BLOCK_BYTES;
+use protocol::pair::record::Init;
+use protocol::pair::side::Order;
+use protocol::pair::source::Ship;
+use protocol::pair::{Cause, Refused};
+use protocol::units::{Extent, ImageState};
+use storage::journal::SuperblockStore;
+use wire::control::{ChangeList, InitOrder, Request, Response, ShipOrder, VerifyOrder};
 
 impl Mover {
     /// Takes an order, or says why not.

@@ -6,23 +6,25 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::journal::DigestReader;
-use crate::mover::convert;
-use crate::mover::keep::keep;
-use crate::mover::progress::CycleTrack;
-use crate::mover::run::{Input, Mover};
-use crate::mover::setup::SetupError;
-use crate::mover::source::ship::{Job, Shipment};
-use crate::mover::target::{receive::Item, staging::drop_staged};
-use crate::pair::handshake::Superblock as PeerSuperblock;
-use crate::pair::message::{Begin, Message as Word, goes_in_place};
-use crate::pair::resync::{Candidates, Plan};
-use crate::pair::side::Event;
-use crate::pair::{Action, Cause, Outcome, Record, Refused, target};
-use crate::seam::{Link as _, Session, dial};
-use crate::units::{CyclePhase, ImageState, PeerName, Point};
-use crate::wire::control::{CycleOutcome, ShipOrder};
-use crate::wire::{self, CycleBegin, CycleEnd, CycleId, Message, TransferForm, encode};
+use crate::convert;
+use crate::keep::keep;
+use crate::progress::CycleTrack;
+use crate::run::{Input, Mover};
+use crate::setup::SetupError;
+use crate::source::ship::{Job, Shipment};
+use crate::target::receive::Item;
+use crate::target::staging::drop_staged;
+use protocol::changes::CycleId;
+use protocol::pair::handshake::Superblock as PeerSuperblock;
+use protocol::pair::message::{Begin, Message as Word, goes_in_place};
+use protocol::pair::resync::{Candidates, Plan};
+use protocol::pair::side::Event;
+use protocol::pair::{Action, Cause, Outcome, Record, Refused, target};
+use protocol::units::{CyclePhase, ImageState, PeerName, Point};
+use storage::journal::DigestReader;
+use transport::{Link as _, Session, dial};
+use wire::control::{CycleOutcome, ShipOrder};
+use wire::{CycleBegin, CycleEnd, Message, TransferForm, encode};
 
 /// How long a peer that can't be reached is dialled again. It may still be starting.
 const DIAL_AGAIN_FOR: Duration = Duration::from_secs(20);
@@ -377,7 +379,7 @@ impl Mover {
 
 async fn dial_until(
     order: &ShipOrder,
-    tls: &crate::seam::TlsDir,
+    tls: &transport::TlsDir,
     expected: &PeerName,
 ) -> Result<Session, Refused> {
     let until = tokio::time::Instant::now() + DIAL_AGAIN_FOR;

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::mover::link::LinkCount;
-use crate::mover::source::scan::ShipCount;
-use crate::mover::target::receive::ReceiveCount;
-use crate::pair::cycle;
-use crate::units::{CyclePhase, Decision, Extent, Point, Progress, RungUse};
-use crate::wire::CycleSum;
-use crate::wire::control::{CycleOutcome, CycleReport, VerifyReport};
+use crate::link::LinkCount;
+use crate::source::scan::ShipCount;
+use crate::target::receive::ReceiveCount;
+use protocol::changes::CycleSum;
+use protocol::pair::cycle;
+use protocol::units::{CyclePhase, Decision, Extent, Point, Progress, RungUse};
+use wire::control::{CycleOutcome, CycleReport, VerifyReport};
 
 /// Milliseconds on the monotonic clock at which parts of a cycle began or ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -165,7 +165,7 @@ impl CycleTrack {
             rung: self
                 .rung
                 .as_ref()
-                .map_or(crate::units::Rung::Delta, |u| u.rung),
+                .map_or(protocol::units::Rung::Delta, |u| u.rung),
             read_bytes: self.read_bytes,
             data_bytes: sum.data_bytes,
             zero_bytes: sum.zero_bytes,

@@ -1,8 +1,8 @@
 //! The mover's part of a promotion: what is staged whole is written to the volume, anything else is
-//! dropped, and only then is the new epoch recorded (see [`crate::pair::promote`]).
+//! dropped, and only then is the new epoch recorded (see [`protocol::pair::promote`]).
 
-use crate::pair::promote::Promote;
-use crate::wire::control::PromoteOrder;
+use protocol::pair::promote::Promote;
+use wire::control::PromoteOrder;
 
 /// The order in the protocol's words.
 #[must_use]

@@ -12,24 +12,27 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::journal::{DigestLog, DigestStore, JournalError, Staging, Superblock, SuperblockStore};
-use crate::mover::control::{Control, FeedSlot};
-use crate::mover::convert;
-use crate::mover::link::{BatchSink, PeerLink};
-use crate::mover::progress::CycleTrack;
-use crate::mover::serve::serve;
-use crate::mover::setup::{Setup, SetupError};
-use crate::mover::source::list::Part;
-use crate::mover::source::ship::{ShipEvent, Shipment};
-use crate::mover::source::throttle::Throttle;
-use crate::mover::status::StatusBoard;
-use crate::mover::target::receive::{Landing, ReceiveEvent, Receiving};
-use crate::pair::message::{Begin, Hello};
-use crate::pair::{Action, Refused, Side};
-use crate::seam::{Listener, Session};
-use crate::units::{Decision, ImageState, Point, SiteName};
-use crate::wire::control::{CycleOutcome, Refusal, RefusalKind, Request, Response, ShipOrder};
-use crate::wire::{CycleId, CycleSum, DigestRequest, Message};
+use crate::control::{Control, FeedSlot};
+use crate::convert;
+use crate::link::{BatchSink, PeerLink};
+use crate::progress::CycleTrack;
+use crate::serve::serve;
+use crate::setup::{Setup, SetupError};
+use crate::source::list::Part;
+use crate::source::ship::{ShipEvent, Shipment};
+use crate::source::throttle::Throttle;
+use crate::status::StatusBoard;
+use crate::target::receive::{Landing, ReceiveEvent, Receiving};
+use protocol::changes::{CycleId, CycleSum};
+use protocol::pair::message::{Begin, Hello};
+use protocol::pair::{Action, Refused, Side};
+use protocol::units::{Decision, ImageState, Point, SiteName};
+use storage::journal::{
+    DigestLog, DigestStore, JournalError, Staging, Superblock, SuperblockStore,
+};
+use transport::{Listener, Session};
+use wire::control::{CycleOutcome, Refusal, RefusalKind, Request, Response, ShipOrder};
+use wire::{DigestRequest, Message};
 
 /// Inputs that wait for the loop. Beyond it whoever reports waits.
 const INPUTS_MAX: usize = 64;

@@ -2,10 +2,10 @@
 
 use tokio::sync::mpsc;
 
-use crate::mover::control::Control;
-use crate::mover::run::Input;
-use crate::seam::{Link as _, Listener, Session};
-use crate::units::{PairName, PeerName};
+use crate::control::Control;
+use crate::run::Input;
+use protocol::units::{PairName, PeerName};
+use transport::{Link as _, Listener, Session};
 
 /// Takes connections until the listener or the loop ends.
 pub async fn serve(

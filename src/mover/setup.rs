@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::journal::JournalError;
-use crate::seam::{
-    BlockFile, Clock, Directory, Disk, DiskError, LinkError, SystemClock, TlsDir, TlsError,
-};
-use crate::units::{PairName, PeerName, SiteName};
-use crate::volume::{DeviceError, open_source, open_target};
+use protocol::units::{PairName, PeerName, SiteName};
+use storage::journal::JournalError;
+use storage::seam::{BlockFile, Clock, Directory, Disk, DiskError, SystemClock};
+use storage::volume::{DeviceError, open_source, open_target};
+use transport::{LinkError, TlsDir, TlsError};
 
 /// The least memory that a mover works in, in bytes; less is refused at the start.
 pub const MEMORY_BYTES_MIN: u64 = 32 << 20;

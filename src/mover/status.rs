@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::units::SiteName;
-use crate::wire::control::{Activity, MoverStatus, STATUS_WAIT_MAX_MS};
+use protocol::units::SiteName;
+use wire::control::{Activity, MoverStatus, STATUS_WAIT_MAX_MS};
 
 /// The one place where the status is written.
 #[derive(Debug)]

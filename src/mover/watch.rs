@@ -3,13 +3,13 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::mover::convert;
-use crate::mover::run::Mover;
-use crate::pair::side::Event;
-use crate::pair::target;
-use crate::pair::{Cause, Refused};
-use crate::wire::Message;
-use crate::wire::control::Activity;
+use crate::convert;
+use crate::run::Mover;
+use protocol::pair::side::Event;
+use protocol::pair::target;
+use protocol::pair::{Cause, Refused};
+use wire::Message;
+use wire::control::Activity;
 
 /// How often a side that gets somewhere tells its peer, in milliseconds.
 const TELL_MS: u64 = 1000;

@@ -3,7 +3,7 @@
 use super::connect::Target;
 use super::order;
 use super::output;
-use crate::api::ReplicationPair;
+use api::ReplicationPair;
 
 /// What `pause` and `resume` take.
 #[derive(clap::Args)]
@@ -47,7 +47,7 @@ fn outcome(pair: &ReplicationPair) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::sample;
+    use crate::sample;
 
     #[test]
     fn a_cycle_that_runs_is_named() {

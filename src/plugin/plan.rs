@@ -7,10 +7,11 @@ use kube::ResourceExt;
 use super::connect::{Pairs, bounded};
 use super::human::{self, WIDTH};
 use super::order::Roles;
-use crate::api::ReplicationPair;
-use crate::api::v1alpha1::PromotionKind;
-use crate::operator::rebind::{self, Plan, RebindWish, SiteVolume, VolumeKey};
-use crate::units::{Epoch, PairName};
+use api::ReplicationPair;
+use api::v1alpha1::PromotionKind;
+use planner::rebind;
+use planner::rebind::{Plan, RebindWish, SiteVolume, VolumeKey};
+use protocol::units::{Epoch, PairName};
 
 /// What the operator would do, as text.
 ///
@@ -100,8 +101,8 @@ fn render(pair: &ReplicationPair, roles: &Roles, kind: PromotionKind, plan: &Pla
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::rebind::PlannedStep;
-    use crate::plugin::sample;
+    use crate::sample;
+    use planner::rebind::PlannedStep;
 
     #[test]
     fn the_wish_is_the_roles_exchanged() {

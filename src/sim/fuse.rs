@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::seam::{BlockFile, Disk, DiskError};
-use crate::units::Extent;
+use protocol::units::Extent;
+use storage::seam::{BlockFile, Disk, DiskError};
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

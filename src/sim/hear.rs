@@ -1,21 +1,19 @@
 //! A process's words, what it hears, and its pieces of work.
 
-use crate::mover::convert;
-use crate::mover::target::digests::settle;
-use crate::pair::handshake::Superblock as PeerSuperblock;
-use crate::pair::message::{Begin, Message as Word, goes_in_place};
-use crate::pair::side::Event;
-use crate::pair::{Cause, Refused, source, target};
-use crate::sim::link::{Arrival, BATCHES_MAX, Net};
-use crate::sim::process::{Item, Process, Receiving};
-use crate::sim::rules::Wrong;
-use crate::sim::ship::{Piece, WINDOW};
-use crate::units::ImageState;
-use crate::volume::{Applier, digest_blocks};
-use crate::wire::{
-    self, Batch, Codec, CycleBegin, CycleEnd, Digests, Message, Resume, TransferForm, hash_blocks,
-    unpack,
-};
+use crate::link::{Arrival, BATCHES_MAX, Net};
+use crate::process::{Item, Process, Receiving};
+use crate::rules::Wrong;
+use crate::ship::{Piece, WINDOW};
+use mover::convert;
+use mover::target::digests::settle;
+use protocol::changes::hash_blocks;
+use protocol::pair::handshake::Superblock as PeerSuperblock;
+use protocol::pair::message::{Begin, Message as Word, goes_in_place};
+use protocol::pair::side::Event;
+use protocol::pair::{Cause, Refused, source, target};
+use protocol::units::ImageState;
+use storage::volume::{Applier, digest_blocks};
+use wire::{Batch, Codec, CycleBegin, CycleEnd, Digests, Message, Resume, TransferForm, unpack};
 
 /// What was received is made durable at least this often, in milliseconds.
 const CHECKPOINT_MS: u64 = 2_000;
@@ -150,7 +148,7 @@ impl Process {
         }
         if self.setup.wrong == Some(Wrong::AppliesUnsealed)
             && let Some(receiving) = &mut self.receiving
-            && let crate::mover::target::receive::Landing::Staging(staging, _) = &receiving.landing
+            && let mover::target::receive::Landing::Staging(staging, _) = &receiving.landing
         {
             receiving.items.clear();
             receiving.items.push_back(Item::End(staging.sum()));
@@ -322,7 +320,7 @@ impl Process {
                 let sum = match (self.setup.wrong, &receiving.landing) {
                     (
                         Some(Wrong::ResumesTooFar),
-                        crate::mover::target::receive::Landing::Staging(staging, _),
+                        mover::target::receive::Landing::Staging(staging, _),
                     ) => staging.sum(),
                     _ => sum,
                 };
@@ -384,7 +382,7 @@ impl Receiving {
     fn batch(
         &mut self,
         batch: Batch,
-        at_once: Option<std::sync::Arc<dyn crate::seam::BlockFile>>,
+        at_once: Option<std::sync::Arc<dyn storage::seam::BlockFile>>,
     ) -> Result<(), Refused> {
         let batch = batch
             .is_next(self.batches)

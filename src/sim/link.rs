@@ -7,7 +7,8 @@ use futures::FutureExt;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::wire::{Encoded, FrameReader, FrameWriter, Message, decode, encode};
+use transport::{FrameReader, FrameWriter};
+use wire::{Encoded, Message, decode, encode};
 
 /// Batches that wait to be sent. Beyond it the source waits.
 pub(super) const BATCHES_MAX: usize = 4;

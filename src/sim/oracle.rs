@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::journal::{Staging, StagingOutcome, SuperblockStore};
-use crate::mover::convert;
-use crate::pair::Record;
-use crate::seam::Disk;
-use crate::sim::SimDisk;
-use crate::sim::image::{BLOCK, Image, Tag};
-use crate::sim::resent::Sent;
-use crate::sim::world::{Site, World};
-use crate::units::{Epoch, Extent, Generation, ImageState, Point, Role};
-use crate::wire::{RegionKind, blocks_of};
+use crate::SimDisk;
+use crate::image::{BLOCK, Image, Tag};
+use crate::resent::Sent;
+use crate::world::{Site, World};
+use mover::convert;
+use protocol::changes::{RegionKind, blocks_of};
+use protocol::pair::Record;
+use protocol::units::{Epoch, Extent, Generation, ImageState, Point, Role};
+use storage::journal::{Staging, StagingOutcome, SuperblockStore};
+use storage::seam::Disk;
 
 /// What is known of a side from its storage.
 #[derive(Default)]
@@ -375,7 +375,7 @@ impl World {
 
 fn disk_with(name: &str, bytes: &[u8]) -> Result<SimDisk, String> {
     let disk = SimDisk::new(u64::MAX / 4, 0);
-    let write = || -> Result<(), crate::seam::DiskError> {
+    let write = || -> Result<(), storage::seam::DiskError> {
         let file = disk.create(name)?;
         file.write_at(0, bytes)?;
         file.flush()

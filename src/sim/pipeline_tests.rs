@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use crate::journal::{Staging, StagingSpec};
-use crate::seam::{BlockFile, Disk, DiskError, SystemClock};
-use crate::sim::{Fault, Operation, SimDisk};
-use crate::units::{Extent, Point, Rung};
-use crate::volume::{
+use crate::{Fault, Operation, SimDisk};
+use protocol::changes::{
+    BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleId, CycleSum, RegionKind, hash_blocks,
+};
+use protocol::units::{Extent, Point, Rung};
+use storage::journal::{Staging, StagingSpec};
+use storage::seam::{BlockFile, Disk, DiskError, SystemClock};
+use storage::volume::{
     Applier, Change, Changes, Known, ReadError, Reader, ReaderConfig, SLOT_BYTES, allocated,
     digest_blocks, everything, given,
 };
-use crate::wire::control::Compression;
-use crate::wire::{
-    BLOCK_BYTES, BatchData, BlockDigest, Compressor, CycleDigest, CycleId, CycleSum, Frame,
-    Message, RegionKind, decode, encode, hash_blocks, pack, unpack,
-};
+use wire::control::Compression;
+use wire::{Compressor, Frame, Message, decode, encode, pack, unpack};
 
 const STALL: Duration = Duration::from_secs(20);
 const CONFIG: ReaderConfig = ReaderConfig {

@@ -5,27 +5,28 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::journal::{DigestLog, DigestStore, Staging, StagingSpec, Superblock, SuperblockStore};
-use crate::mover::convert;
-use crate::mover::keep::keep;
-use crate::mover::source::gather::Gathered;
-use crate::mover::target::apply::write_staged;
-use crate::mover::target::in_place::InPlace;
-use crate::mover::target::receive::{Landing, Remains};
-use crate::mover::target::staging::{drop_staged, staging_for};
-use crate::pair::message::{Begin, Hello};
-use crate::pair::resync::Plan;
-use crate::pair::side::{Event, Order};
-use crate::pair::source::Ship;
-use crate::pair::{Action, Cause, Outcome, Record, Refused, Side, target};
-use crate::seam::{BlockFile, Disk};
-use crate::sim::fuse::Fuse;
-use crate::sim::link::Net;
-use crate::sim::rules::Wrong;
-use crate::sim::ship::{Blocks, Shipment};
-use crate::units::{Decision, ImageState, Point, SiteName};
-use crate::volume::Applier;
-use crate::wire::{Batch, CycleDigest, CycleId, CycleSum, DigestRequest};
+use crate::fuse::Fuse;
+use crate::link::Net;
+use crate::rules::Wrong;
+use crate::ship::{Blocks, Shipment};
+use mover::convert;
+use mover::keep::keep;
+use mover::source::gather::Gathered;
+use mover::target::apply::write_staged;
+use mover::target::in_place::InPlace;
+use mover::target::receive::{Landing, Remains};
+use mover::target::staging::{drop_staged, staging_for};
+use protocol::changes::{CycleDigest, CycleId, CycleSum};
+use protocol::pair::message::{Begin, Hello};
+use protocol::pair::resync::Plan;
+use protocol::pair::side::{Event, Order};
+use protocol::pair::source::Ship;
+use protocol::pair::{Action, Cause, Outcome, Record, Refused, Side, target};
+use protocol::units::{Decision, ImageState, Point, SiteName};
+use storage::journal::{DigestLog, DigestStore, Staging, StagingSpec, Superblock, SuperblockStore};
+use storage::seam::{BlockFile, Disk};
+use storage::volume::Applier;
+use wire::{Batch, DigestRequest};
 
 /// What a process is given at its start.
 #[derive(Clone)]
@@ -112,7 +113,7 @@ impl Process {
         let record = superblock.as_ref().map(convert::record_of);
         let (side, mut first) = match record {
             Some(record) if setup.wrong == Some(Wrong::RedoNotFinished) => (
-                Side::open(Some(crate::sim::twist::redo_is_applied(record))).0,
+                Side::open(Some(crate::twist::redo_is_applied(record))).0,
                 Vec::new(),
             ),
             record => Side::open(record),
@@ -198,7 +199,7 @@ impl Process {
         self.needs_device(false)?;
         order.ship.size = self.size();
         order.ship.kept = self.digests.as_ref().and_then(DigestStore::point);
-        crate::sim::twist::ship(self.setup.wrong, &mut order.ship);
+        crate::twist::ship(self.setup.wrong, &mut order.ship);
         let before = self.side.shipping();
         let actions = self.side.order(Order::Ship(order.ship.clone()))?;
         if before.is_none() {
@@ -231,7 +232,7 @@ impl Process {
     /// Notes what has to be done.
     pub(super) fn follow(&mut self, actions: Vec<Action>) {
         self.todo
-            .extend(crate::sim::twist::actions(self.setup.wrong, actions));
+            .extend(crate::twist::actions(self.setup.wrong, actions));
     }
 
     /// Feeds the protocol and notes what follows.
@@ -321,7 +322,7 @@ impl Process {
             .as_ref()
             .and_then(|digests| Some((digests.point()?, digests.reader(size).ok().flatten()?)));
         let rung = plan.rung.rung;
-        let plan = crate::sim::twist::plan(self.setup.wrong, plan, self.decision.as_ref());
+        let plan = crate::twist::plan(self.setup.wrong, plan, self.decision.as_ref());
         let point = kept.as_ref().map(|(point, _)| *point);
         let gathered = Gathered::of(self.setup.disk.clone(), id, &plan, point, size);
         let gathered = match gathered {
@@ -407,7 +408,7 @@ impl Process {
         let (Some(cycle), Some(device)) = (self.applying.take(), self.setup.device.clone()) else {
             return;
         };
-        let applier = Applier::inline(crate::sim::twist::device(self.setup.wrong, device));
+        let applier = Applier::inline(crate::twist::device(self.setup.wrong, device));
         let staging = self.staging.take();
         let done = AtomicU64::new(0);
         let event = match write_staged(staging, self.setup.disk.clone(), &applier, cycle, &done) {
@@ -456,7 +457,8 @@ impl Process {
             return;
         };
         let applier = Applier::inline(device);
-        let each = &mut |batch: &crate::wire::BatchData, _: &[crate::wire::BlockDigest]| {
+        let each = &mut |batch: &protocol::changes::BatchData,
+                         _: &[protocol::changes::BlockDigest]| {
             drop(applier.push(batch.clone()));
             Ok(())
         };

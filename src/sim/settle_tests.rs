@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::mover::target::digests;
-use crate::seam::Disk;
-use crate::sim::SimDisk;
-use crate::units::Extent;
-use crate::volume::digest_blocks;
-use crate::wire::{BLOCK_BYTES, DigestRequest, Message};
+use crate::SimDisk;
+use mover::target::digests;
+use protocol::changes::BLOCK_BYTES;
+use protocol::units::Extent;
+use storage::seam::Disk;
+use storage::volume::digest_blocks;
+use wire::{DigestRequest, Message};
 
 /// A set was written in part when its attempt failed; nobody has flushed it. The source believes the
 /// digests and leaves out what is equal: it has to stay so.

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Extent, Point};
-use crate::wire::{
-    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BlockDigest, BlockHasher, Compressor,
-    WireError,
+use crate::{Compressor, WireError};
+use protocol::changes::{
+    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BlockDigest, BlockHasher,
 };
+use protocol::units::{Extent, Point};
 
 /// What a region holds now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

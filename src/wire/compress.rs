@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::seam::Clock;
-use crate::wire::Codec;
-use crate::wire::control::Compression;
+use crate::Codec;
+use crate::control::Compression;
+use storage::seam::Clock;
 
 /// In `auto`, one batch in this many is compressed only to learn what it would bring.
 const SAMPLE_EVERY: u64 = 64;

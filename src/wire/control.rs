@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{
+use protocol::units::{
     Decision, Epoch, Extent, Generation, ImageState, Lineage, PairId, Point, Progress, Role, Rung,
     RungUse, Seq, SiteName,
 };

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::wire::VersionRange;
+use crate::VersionRange;
 
 /// A connection that can't go on.
 #[derive(Debug, thiserror::Error)]

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::seam::{BufferPool, PooledBuf};
-use crate::wire::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, RECEIVE_GROWTH_BYTES, WireError};
+use crate::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, RECEIVE_GROWTH_BYTES, WireError};
+use buffers::{BufferPool, PooledBuf};
 
 const HEADER_BYTES: usize = 12;
 

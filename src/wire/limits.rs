@@ -1,6 +1,6 @@
 //! The limits of the wire, all in one place.
 
-use crate::wire::BLOCK_BYTES;
+use protocol::changes::BLOCK_BYTES;
 
 /// The longest payload of any frame, in bytes. A longer one is refused unread, and the connection
 /// ends.

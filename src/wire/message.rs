@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{
+use crate::control::{RefusalKind, Request, Response};
+use crate::{Batch, VersionRange};
+use protocol::changes::{BlockDigest, CycleSum};
+use protocol::units::{
     Decision, Epoch, Extent, Generation, HandshakeMode, ImageState, Lineage, PairId, Point, Role,
     Rung, SiteName,
 };
-use crate::wire::control::{RefusalKind, Request, Response};
-use crate::wire::{Batch, BlockDigest, CycleSum, VersionRange};
 
 /// One message. Source and target are the movers of a cycle's two ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +189,7 @@ pub struct Applied {
 /// Tell me the digests of your blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigestRequest {
-    /// Which range; it starts at a block. At most [`crate::wire::DIGESTS_PER_FRAME_MAX`] blocks.
+    /// Which range; it starts at a block. At most [`crate::DIGESTS_PER_FRAME_MAX`] blocks.
     pub extent: Extent,
 }
 

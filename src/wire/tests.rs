@@ -6,13 +6,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::seam::SystemClock;
-use crate::units::{
+use crate::control::{Compression, RefusalKind, Request, Response};
+use crate::*;
+use protocol::units::{
     Decision, Epoch, Extent, Generation, HandshakeMode, HandshakeRow, ImageState, Lineage, PairId,
     Point, Role, Rung, Seq,
 };
-use crate::wire::control::{Compression, RefusalKind, Request, Response};
-use crate::wire::*;
+use storage::seam::SystemClock;
 
 const SIZE: u64 = 1 << 30;
 

@@ -1,7 +1,8 @@
 //! Checksums made right again after a change, so that what lies behind them is tried too.
 
 use bytes::Bytes;
-use ferry::wire::{Batch, Codec, Frame, FrameKind, Message, RegionKind, decode, encode};
+use protocol::changes::RegionKind;
+use wire::{Batch, Codec, Frame, FrameKind, Message, decode, encode};
 
 use super::targets::counted;
 

@@ -185,13 +185,10 @@ fn the_rule_itself_is_right() {
     assert!(
         may_import("sim", "mover") && !may_import("sim", "operator") && !may_import("pair", "sim")
     );
-    assert_eq!(imports("use crate::units::{Point, Seq};"), ["units"]);
+    assert_eq!(imports("use protocol::units::{Point, Seq};"), ["units"]);
     assert_eq!(
         imports("use crate::{units, wire::limits};"),
         ["units", "wire"]
     );
-    assert_eq!(
-        imports("    crate::operator::run(x, crate::api::Y)"),
-        ["operator", "api"]
-    );
+    assert_eq!(imports("    operator::run(x, api::Y)"), ["operator", "api"]);
 }

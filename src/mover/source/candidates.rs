@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::mover::source::list::Part;
-use crate::pair::resync;
-use crate::seam::{BlockFile, DiskError};
-use crate::units::Extent;
-use crate::volume::Change;
-use crate::wire::BLOCK_BYTES;
+use crate::source::list::Part;
+use protocol::changes::BLOCK_BYTES;
+use protocol::pair::resync;
+use protocol::units::Extent;
+use storage::seam::{BlockFile, DiskError};
+use storage::volume::Change;
 
 /// How long to wait for the list before looking whether the cycle was stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

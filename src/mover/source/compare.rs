@@ -10,13 +10,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::journal::{DigestReader, JournalError};
-use crate::mover::source::throttle::Throttle;
-use crate::pair::resync::Compare;
-use crate::seam::DiskError;
-use crate::units::Extent;
-use crate::volume::Known;
-use crate::wire::{self, BLOCK_BYTES, BlockDigest, DigestRequest, Message};
+use crate::source::throttle::Throttle;
+use protocol::changes::{BLOCK_BYTES, BlockDigest};
+use protocol::pair::resync::Compare;
+use protocol::units::Extent;
+use storage::journal::{DigestReader, JournalError};
+use storage::seam::DiskError;
+use storage::volume::Known;
+use wire::{DigestRequest, Message};
 
 /// Blocks in one request to the standby: 16 MiB of the volume, 64 KiB of digests.
 const REQUEST_BLOCKS: u64 = 4096;

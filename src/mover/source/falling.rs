@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::mover::run::Input;
-use crate::mover::source::candidates::{Candidates, Next};
-use crate::mover::source::compare::Reference;
-use crate::mover::source::ship::ShipEvent;
-use crate::pair::resync::Plan;
-use crate::seam::BlockFile;
-use crate::volume::{Change, ChangeError};
+use crate::run::Input;
+use crate::source::candidates::{Candidates, Next};
+use crate::source::compare::Reference;
+use crate::source::ship::ShipEvent;
+use protocol::pair::resync::Plan;
+use storage::seam::BlockFile;
+use storage::volume::{Change, ChangeError};
 
 /// How long to wait for a decision of the loop before looking whether the cycle was stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

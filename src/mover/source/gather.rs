@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::journal::{DigestLog, DigestLogSpec};
-use crate::mover::convert;
-use crate::pair::Refused;
-use crate::pair::resync::{Candidates, Plan};
-use crate::seam::Disk;
-use crate::units::{Extent, Point};
-use crate::wire::{BlockDigest, CycleId, Region, RegionKind};
+use crate::convert;
+use protocol::changes::{BlockDigest, CycleId, Region, RegionKind};
+use protocol::pair::Refused;
+use protocol::pair::resync::{Candidates, Plan};
+use protocol::units::{Extent, Point};
+use storage::journal::{DigestLog, DigestLogSpec};
+use storage::seam::Disk;
 
 /// Digests, and regions, that are gathered before they are appended to the log: 64 KiB of digests.
 const HELD_MAX: usize = 4096;

@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use crate::units::{Extent, Point};
-use crate::wire::control::{EXTENTS_PER_BATCH_MAX, ExtentBatch, Refusal, RefusalKind};
+use protocol::units::{Extent, Point};
+use wire::control::{EXTENTS_PER_BATCH_MAX, ExtentBatch, Refusal, RefusalKind};
 
 /// Parts of the list that wait to be read, each of at most [`EXTENTS_PER_BATCH_MAX`] extents of
 /// 16 bytes (2 MiB in all). Beyond it the operator's request waits.

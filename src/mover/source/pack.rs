@@ -5,12 +5,13 @@ use std::sync::mpsc::Receiver;
 
 use tokio::sync::mpsc;
 
-use crate::mover::source::window::Window;
-use crate::pair::{Cause, Refused};
-use crate::seam::Clock;
-use crate::units::Point;
-use crate::wire::control::Compression;
-use crate::wire::{BatchData, Compressor, Encoded, Message, encode, pack};
+use crate::source::window::Window;
+use protocol::changes::BatchData;
+use protocol::pair::{Cause, Refused};
+use protocol::units::Point;
+use storage::seam::Clock;
+use wire::control::Compression;
+use wire::{Compressor, Encoded, Message, encode, pack};
 
 /// What packing needs.
 pub struct Packer {

@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::journal::DigestLog;
-use crate::mover::source::compare::Reference;
-use crate::mover::source::gather::Gathered;
-use crate::pair::{Cause, Refused};
-use crate::units::Extent;
-use crate::volume::ReadBatch;
-use crate::wire::control::DIFFERING_MAX;
-use crate::wire::{
+use crate::source::compare::Reference;
+use crate::source::gather::Gathered;
+use protocol::changes::{
     BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BatchData, CycleDigest, CycleSum, Region,
-    RegionKind, WINDOW_BYTES, blocks_of,
+    RegionKind, blocks_of,
 };
+use protocol::pair::{Cause, Refused};
+use protocol::units::Extent;
+use storage::journal::DigestLog;
+use storage::volume::ReadBatch;
+use wire::WINDOW_BYTES;
+use wire::control::DIFFERING_MAX;
 
 /// Batches with less data than this, in bytes, are joined: copying so little costs less than a frame.
 const JOIN_BYTES: usize = 256 * 1024;

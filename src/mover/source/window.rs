@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::wire::{WINDOW_BYTES, WINDOWS_IN_FLIGHT_MAX};
+use wire::{WINDOW_BYTES, WINDOWS_IN_FLIGHT_MAX};
 
 /// How long to wait before looking whether the cycle was stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

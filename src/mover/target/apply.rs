@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::journal::{Staging, StagingOutcome};
-use crate::mover::convert;
-use crate::pair::{Cause, Refused};
-use crate::seam::Disk;
-use crate::units::Point;
-use crate::volume::{Applier, ApplyError};
+use crate::convert;
+use protocol::pair::{Cause, Refused};
+use protocol::units::Point;
+use storage::journal::{Staging, StagingOutcome};
+use storage::seam::Disk;
+use storage::volume::{Applier, ApplyError};
 
 /// Writes under way at once: one to keep the storage busy while the next is made ready.
 pub const APPLY_THREADS: usize = 2;

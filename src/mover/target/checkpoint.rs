@@ -2,10 +2,10 @@
 
 use std::thread::JoinHandle;
 
-use crate::mover::convert;
-use crate::mover::target::receive::{ReceiveEvent, Reports};
-use crate::pair::{Cause, Refused};
-use crate::wire::WINDOW_BYTES;
+use crate::convert;
+use crate::target::receive::{ReceiveEvent, Reports};
+use protocol::pair::{Cause, Refused};
+use wire::WINDOW_BYTES;
 
 /// A flush begins once this many bytes wait for one: half a window, so that the source, which may be
 /// two windows ahead, is let on before it has to wait.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::mover::convert;
-use crate::pair::{Cause, Refused};
-use crate::seam::BlockFile;
-use crate::volume::digest_blocks;
-use crate::wire::{self, BLOCK_BYTES, DIGESTS_PER_FRAME_MAX, DigestRequest, Message};
+use crate::convert;
+use protocol::changes::BLOCK_BYTES;
+use protocol::pair::{Cause, Refused};
+use storage::seam::BlockFile;
+use storage::volume::digest_blocks;
+use wire::{DIGESTS_PER_FRAME_MAX, DigestRequest, Message};
 
 /// Requests that wait to be answered. The source has at most four under way; beyond this limit it
 /// breaks the protocol and its link is not read.

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{DigestLog, DigestLogSpec};
-use crate::mover::convert;
-use crate::mover::source::gather::Gathered;
-use crate::mover::target::apply;
-use crate::mover::target::checkpoint::Flush;
-use crate::pair::{Cause, Refused};
-use crate::seam::{BlockFile, Disk};
-use crate::units::{Extent, Rung};
-use crate::volume::{Applier, digest_blocks};
-use crate::wire::{
+use crate::convert;
+use crate::source::gather::Gathered;
+use crate::target::apply;
+use crate::target::checkpoint::Flush;
+use protocol::changes::{
     BATCH_BYTES_MAX, BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleId, CycleSum,
     RegionKind, blocks_of,
 };
+use protocol::pair::{Cause, Refused};
+use protocol::units::{Extent, Rung};
+use storage::journal::{DigestLog, DigestLogSpec};
+use storage::seam::{BlockFile, Disk};
+use storage::volume::{Applier, digest_blocks};
 
 /// The file's name on the metadata volume.
 const FILE: &str = "in-place";
@@ -230,6 +230,6 @@ impl Mark {
     }
 }
 
-fn on_metadata(error: crate::seam::DiskError) -> Refused {
+fn on_metadata(error: storage::seam::DiskError) -> Refused {
     convert::journal_failed(&error.into())
 }

@@ -8,14 +8,15 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::journal::{DigestLog, Staging};
-use crate::mover::convert;
-use crate::mover::run::Input;
-use crate::mover::target::checkpoint::{Checkpoints, Flush};
-use crate::mover::target::in_place::InPlace;
-use crate::pair::Refused;
-use crate::seam::Clock;
-use crate::wire::{Batch, BatchData, BlockDigest, CycleSum, hash_blocks, unpack};
+use crate::convert;
+use crate::run::Input;
+use crate::target::checkpoint::{Checkpoints, Flush};
+use crate::target::in_place::InPlace;
+use protocol::changes::{BatchData, BlockDigest, CycleSum, hash_blocks};
+use protocol::pair::Refused;
+use storage::journal::{DigestLog, Staging};
+use storage::seam::Clock;
+use wire::{Batch, unpack};
 
 /// Batches that wait to be checked, each up to about 1 MiB. Beyond it the link is not read.
 const RECEIVED_MAX: usize = 4;

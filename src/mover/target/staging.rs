@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use crate::journal::{
+use crate::convert;
+use crate::target::in_place::InPlace;
+use crate::target::receive::Landing;
+use protocol::pair::Refused;
+use protocol::units::Point;
+use storage::journal::{
     DigestLog, DigestLogSpec, JournalError, Staging, StagingOutcome, StagingSpec,
 };
-use crate::mover::convert;
-use crate::mover::target::in_place::InPlace;
-use crate::mover::target::receive::Landing;
-use crate::pair::Refused;
-use crate::seam::Disk;
-use crate::units::Point;
+use storage::seam::Disk;
 
 /// Space on the metadata volume that staging leaves free, in bytes: for the superblock, the digests
 /// of this cycle and the file system's own needs.

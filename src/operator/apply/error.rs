@@ -1,10 +1,10 @@
 //! Why an action failed.
 
-use crate::operator::ca::CaError;
-use crate::operator::link::MoverLinkError;
-use crate::operator::quiesce::QuiesceError;
-use crate::operator::rebind::RebindError;
-use crate::units::SiteName;
+use crate::ca::CaError;
+use crate::link::MoverLinkError;
+use crate::quiesce::QuiesceError;
+use planner::rebind::RebindError;
+use protocol::units::SiteName;
 
 /// Why an action failed. It is decided on again at the next visit.
 #[derive(Debug, thiserror::Error)]

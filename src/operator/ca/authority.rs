@@ -10,9 +10,10 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-use crate::operator::ca::CaError;
-use crate::operator::ca::certificate::{self, Facts};
-use crate::units::PeerName;
+use crate::ca::CaError;
+use crate::ca::certificate;
+use crate::ca::certificate::Facts;
+use protocol::units::PeerName;
 
 const DAY_SECONDS: u64 = 24 * 3600;
 

@@ -1,7 +1,7 @@
 //! What can go wrong between the operator and a mover.
 
-use crate::units::PeerName;
-use crate::wire::control::Refusal;
+use protocol::units::PeerName;
+use wire::control::Refusal;
 
 /// Why an order did not get through or was not taken.
 #[derive(Debug, thiserror::Error)]

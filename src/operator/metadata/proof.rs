@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::operator::metadata::{MetadataError, Trust};
+use crate::metadata::{MetadataError, Trust};
 
 /// What the VolumeSnapshotContent says of a snapshot. Keep the base's with its point: the object may
 /// be gone when it is needed.

@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use tokio::time::Instant;
 
-use crate::api::v1alpha1::{HookFailure, HookSpec};
-use crate::operator::quiesce::HookTarget;
-use crate::operator::quiesce::exec::exec;
+use crate::quiesce::exec::exec;
+use api::v1alpha1::{HookFailure, HookSpec};
+use planner::observe::HookTarget;
 
 /// How often `post` is tried in one pod: an application that stays held is the worst outcome.
 pub const POST_TRIES: u32 = 3;

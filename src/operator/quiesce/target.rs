@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
-use crate::api::v1alpha1::HookSpec;
+use api::v1alpha1::HookSpec;
 
 /// The most commands that are run for one cut; hooks that select more pods are refused.
 pub const TARGETS_MAX: usize = 64;

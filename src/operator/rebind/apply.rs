@@ -8,12 +8,12 @@ use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Precon
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
-use crate::api::names;
-use crate::operator::rebind::object::BOUND_BY_CONTROLLER;
-use crate::operator::rebind::observe::failed;
-use crate::operator::rebind::record::{RECORD_KEY, record_name};
-use crate::operator::rebind::{ClaimRecord, RebindError, RebindWish, Step, VolumeKey, new_volume};
-use crate::units::SiteName;
+use crate::rebind::observe::failed;
+use api::names;
+use planner::rebind::object::BOUND_BY_CONTROLLER;
+use planner::rebind::record::{RECORD_KEY, record_name};
+use planner::rebind::{ClaimRecord, RebindError, RebindWish, Step, VolumeKey, new_volume};
+use protocol::units::SiteName;
 
 /// Carries out one step. Repeating it is harmless. A conflict (the object has changed since it was
 /// observed, or is gone) counts as done: the next observation decides anew.

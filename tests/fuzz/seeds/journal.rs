@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use ferry::journal::{
+use protocol::changes::{
+    BatchData, BlockDigest, CycleId, LastTransfer, Region, RegionKind, hash_blocks,
+};
+use protocol::units::{Epoch, Extent, HandshakeMode, ImageState, PairId, Point, Role, Rung};
+use sim::{Fault, Operation, SimDisk};
+use storage::journal::{
     CommitRecord, DigestLog, DigestLogSpec, DigestStore, PeerKnowledge, Staging, StagingSpec,
     Superblock, SuperblockStore,
 };
-use ferry::sim::{Fault, Operation, SimDisk};
-use ferry::units::{Epoch, Extent, HandshakeMode, ImageState, PairId, Point, Role, Rung};
-use ferry::wire::{BatchData, BlockDigest, CycleId, LastTransfer, Region, RegionKind, hash_blocks};
 use uuid::Uuid;
 
 use super::wire::{cycle, lineage};

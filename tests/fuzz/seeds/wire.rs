@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use ferry::seam::SystemClock;
-use ferry::units::{
+use futures::executor::block_on;
+use protocol::changes::{
+    BatchData, BlockDigest, CycleDigest, CycleId, LastMaster, LastTransfer, Region, RegionKind,
+};
+use protocol::units::{
     CyclePhase, Decision, Epoch, Extent, Generation, HandshakeMode, HandshakeRow, ImageState,
     Lineage, PairId, Point, Progress, Role, Rung, RungUse, Seq, SiteName,
 };
-use ferry::wire::control::*;
-use ferry::wire::{
-    Applied, BatchData, BlockDigest, Compressor, CycleBegin, CycleDigest, CycleEnd, CycleId,
-    DigestRequest, Digests, FrameKind, FrameWriter, Hello, LastMaster, LastTransfer, Message,
-    Refuse, Region, RegionKind, Resume, TransferForm, VersionRange, encode, pack,
-};
-use futures::executor::block_on;
+use storage::seam::SystemClock;
+use transport::FrameWriter;
 use uuid::Uuid;
+use wire::control::*;
+use wire::{
+    Applied, Compressor, CycleBegin, CycleEnd, DigestRequest, Digests, FrameKind, Hello, Message,
+    Refuse, Resume, TransferForm, VersionRange, encode, pack,
+};
 
 use crate::targets::VOLUME_BYTES;
 

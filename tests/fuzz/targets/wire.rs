@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ferry::seam::SystemClock;
-use ferry::wire::control::Compression;
-use ferry::wire::{
-    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, Compressor, Encoded, Frame, FrameKind,
-    FrameReader, FrameWriter, Message, decode, encode, hash_blocks, pack, unpack,
-};
 use futures::executor::block_on;
+use protocol::changes::{BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, hash_blocks};
+use storage::seam::SystemClock;
+use transport::{FrameReader, FrameWriter};
+use wire::control::Compression;
+use wire::{Compressor, Encoded, Frame, FrameKind, Message, decode, encode, pack, unpack};
 
 /// The size of the volume that batches are for: of whole blocks and a bit.
 pub const VOLUME_BYTES: u64 = (1 << 30) + 1000;

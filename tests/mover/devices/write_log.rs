@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use ferry::units::Extent;
+use protocol::units::Extent;
 
 use super::device::zero;
 
