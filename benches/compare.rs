@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use protocol::units::{Extent, ExtentSet};
+use ferry::units::{Extent, ExtentSet};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use protocol::units::Extent;
+use ferry::units::Extent;
 
 use crate::meter::Sample;
 

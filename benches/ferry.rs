@@ -6,13 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use demo::certificates::Authority;
-use demo::shipment::Shipment;
-use demo::site::{RunningMover, Site};
-use protocol::units::{Generation, PairId, PairName, Point, Role};
+use ferry::demo::certificates::Authority;
+use ferry::demo::shipment::Shipment;
+use ferry::demo::site::{RunningMover, Site};
+use ferry::units::{Generation, PairId, PairName, Point, Role};
+use ferry::wire::control::ChangeList;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
-use wire::control::ChangeList;
 
 use crate::commands;
 use crate::copier::{Copier, Work};

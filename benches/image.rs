@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use protocol::units::{Extent, ExtentSet};
+use ferry::units::{Extent, ExtentSet};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use rustix::fs::{FallocateFlags, fallocate};

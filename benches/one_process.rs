@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use mover::target::apply::APPLY_THREADS;
-use storage::seam::SystemClock;
-use storage::volume::{Applier, Reader, ReaderConfig, SLOT_BYTES, given, open_source, open_target};
+use ferry::mover::core::receive::apply::APPLY_THREADS;
+use ferry::seam::SystemClock;
+use ferry::volume::{Applier, Reader, ReaderConfig, SLOT_BYTES, given, open_source, open_target};
 
 use crate::commands;
 use crate::copier::{Copier, Target, Work};

@@ -10,15 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use protocol::changes::{BLOCK_BYTES, BatchData, CycleId, hash_blocks};
-use protocol::units::{Extent, Point, Rung};
-use storage::journal::{Staging, StagingSpec};
-use storage::seam::{Access, BlockFile, Directory, OsFile, SystemClock};
-use storage::volume::{
+use ferry::journal::{Staging, StagingSpec};
+use ferry::seam::{Access, BlockFile, Directory, OsFile, SystemClock};
+use ferry::units::{Extent, Point, Rung};
+use ferry::volume::{
     Applier, Known, ReadBatch, Reader, ReaderConfig, digest_blocks, everything, given, open_source,
     open_target,
 };
-use wire::WINDOW_BYTES;
+use ferry::wire::{BLOCK_BYTES, BatchData, CycleId, WINDOW_BYTES, hash_blocks};
 
 const STALL: Duration = Duration::from_secs(60);
 

@@ -1,7 +1,5 @@
 //! `ferry`: the operator, the mover and the tools round them. Only wiring; each layer has a `cli`.
 
-mod telemetry;
-
 use clap::{Parser, Subcommand};
 
 /// Replicates Kubernetes volumes between two sites and fails over between them.
@@ -15,17 +13,17 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Move one volume's data for the operator.
-    Mover(mover::Args),
+    Mover(ferry::mover::Args),
     /// Export what a diverged volume holds and its peer does not, reading only.
-    Salvage(salvage::Args),
+    Salvage(ferry::salvage::Args),
     /// Show a pair's whole life on two local files: no cluster, no root.
-    Demo(demo::Args),
+    Demo(ferry::demo::Args),
     /// Print the custom resource definitions as YAML.
     Crd,
     /// Reconcile replication pairs: take snapshots, run movers, move roles.
-    Operator(Box<operator::cli::Args>),
+    Operator(Box<ferry::operator::cli::Args>),
     /// Check that an operator answers and is ready; `helm test` runs this.
-    Selfcheck(plugin::selfcheck::Args),
+    Selfcheck(ferry::plugin::selfcheck::Args),
     /// Print the size in bytes and the BLAKE3 of a device or file, to compare copies by content.
     Digest {
         /// The device or file.
@@ -37,22 +35,22 @@ enum Verb {
 fn main() -> anyhow::Result<std::process::ExitCode> {
     match Cli::parse().verb {
         Verb::Mover(args) => {
-            telemetry::init()?;
-            if let Err(error) = mover::run(args) {
+            ferry::telemetry::init()?;
+            if let Err(error) = ferry::mover::run(args) {
                 tracing::error!(%error, "the mover ends");
                 return Ok(error.exit_code().into());
             }
         }
-        Verb::Salvage(args) => salvage::run(&args)?,
-        Verb::Demo(args) => return demo::run(&args),
-        Verb::Crd => print!("{}", api::crd::replication_pair_yaml()?),
+        Verb::Salvage(args) => ferry::salvage::run(&args)?,
+        Verb::Demo(args) => return ferry::demo::run(&args),
+        Verb::Crd => print!("{}", ferry::api::crd::replication_pair_yaml()?),
         Verb::Operator(args) => {
-            telemetry::init()?;
-            operator::cli::run(*args)?;
+            ferry::telemetry::init()?;
+            ferry::operator::cli::run(*args)?;
         }
-        Verb::Selfcheck(args) => plugin::selfcheck::run(&args)?,
+        Verb::Selfcheck(args) => ferry::plugin::selfcheck::run(&args)?,
         Verb::Digest { device } => {
-            let (size, blake3) = storage::volume::digest::digest(&device)?;
+            let (size, blake3) = ferry::volume::digest::digest(&device)?;
             println!("{size} {blake3}");
         }
     }

@@ -1,6 +1,6 @@
 //! The generated files are those that the code makes now; `make generate` writes them.
 
-use api::crd::replication_pair_yaml;
+use ferry::api::crd::replication_pair_yaml;
 
 const COPIES: [&str; 2] = [
     "crds/ferry.dev_replicationpairs.yaml",

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use sim::{Figures, Wrong, run};
+use ferry::sim::{Figures, Wrong, run};
 
 /// Runs the simulator.
 #[derive(Parser)]

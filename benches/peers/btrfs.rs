@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use protocol::units::Extent;
+use ferry::units::Extent;
 
 use super::{COPY_LIMIT, Server, Serves};
 use crate::commands;

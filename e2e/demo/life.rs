@@ -7,7 +7,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use api::conditions;
+use ferry::api::conditions;
 use serde_json::json;
 
 use super::teller::{self, Teller, bytes, seconds};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use api::v1alpha1::FinishedCycle;
+use ferry::api::v1alpha1::FinishedCycle;
 use serde_json::json;
 
 use super::goals;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Instant;
 
-use api::v1alpha1::FinishedCycle;
+use ferry::api::v1alpha1::FinishedCycle;
 
 /// Prints steps, or keeps quiet while several stories run side by side.
 pub struct Teller {

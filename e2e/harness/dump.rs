@@ -1,7 +1,7 @@
 //! What is printed when a story fails: the pair, the events, the logs of movers and operator.
 
-use api::ReplicationPair;
-use api::names;
+use ferry::api::ReplicationPair;
+use ferry::api::names;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, LogParams};

@@ -68,7 +68,7 @@ impl Sampler {
 /// The uids of the movers that run in a namespace.
 pub async fn movers(lab: &Lab, namespace: &str) -> Vec<String> {
     let pods: Api<Pod> = Api::namespaced(lab.client.clone(), namespace);
-    let selector = format!("{}=mover", api::names::PART_LABEL);
+    let selector = format!("{}=mover", ferry::api::names::PART_LABEL);
     let list = pods.list(&ListParams::default().labels(&selector)).await;
     list.map(|l| l.items.iter().filter_map(ResourceExt::uid).collect())
         .unwrap_or_default()

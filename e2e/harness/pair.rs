@@ -1,11 +1,13 @@
 //! A pair: applied, followed, asked for a cycle, moved.
 
-use api::Reason;
+use ferry::api::Reason;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use api::v1alpha1::{FinishedCycle, ReplicationPair, ReplicationPairStatus, UnchangedStatus};
-use api::{conditions, names};
+use ferry::api::v1alpha1::{
+    FinishedCycle, ReplicationPair, ReplicationPairStatus, UnchangedStatus,
+};
+use ferry::api::{conditions, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -296,7 +298,7 @@ impl<'a> Pair<'a> {
         let Some((epoch, seq)) = label.split_once('.') else {
             bail!("{label:?} is no point");
         };
-        let point = protocol::units::Point::new(
+        let point = ferry::units::Point::new(
             epoch.parse().context("epoch")?,
             seq.parse().context("sequence number")?,
         );

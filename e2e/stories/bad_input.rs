@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use api::{Reason, names};
+use ferry::api::{Reason, names};
 use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
@@ -340,7 +340,7 @@ async fn in_use_at_both(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
     ensure!(committed <= before, "a cycle was made beside the intruder");
     scene.delete_pod("intruder", 0).await?;
     pair.until("the pair to be well again", secs(60), |s| {
-        crate::harness::pair::is_true(&s.conditions, api::conditions::READY).then_some(())
+        crate::harness::pair::is_true(&s.conditions, ferry::api::conditions::READY).then_some(())
     })
     .await
 }

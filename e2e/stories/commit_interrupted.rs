@@ -6,7 +6,7 @@
 //! brings up a whole cut, bit for bit, and never a mix (C-8); with the snapshotter back, all goes on.
 
 use anyhow::{Context, Result, ensure};
-use api::v1alpha1::CyclePhase;
+use ferry::api::v1alpha1::CyclePhase;
 use futures::FutureExt;
 use serde_json::json;
 

@@ -10,8 +10,8 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use api::v1alpha1::FinishedCycle;
-use api::{Reason, conditions, names};
+use ferry::api::v1alpha1::FinishedCycle;
+use ferry::api::{Reason, conditions, names};
 use futures::FutureExt;
 use serde_json::json;
 

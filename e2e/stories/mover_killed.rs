@@ -6,8 +6,8 @@
 //! C-8 (killed while shipping and applying: the standby holds the old cut or the new, never a mix).
 
 use anyhow::{Result, ensure};
-use api::names;
-use api::v1alpha1::CyclePhase;
+use ferry::api::names;
+use ferry::api::v1alpha1::CyclePhase;
 use futures::FutureExt;
 use serde_json::json;
 

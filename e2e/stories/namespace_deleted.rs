@@ -4,7 +4,7 @@
 //! the middle of a cycle. It goes away by itself: no finalizer holds it, no snapshot content stays.
 
 use anyhow::{Result, ensure};
-use api::v1alpha1::CyclePhase;
+use ferry::api::v1alpha1::CyclePhase;
 use futures::FutureExt;
 use serde_json::json;
 

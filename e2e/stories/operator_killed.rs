@@ -5,7 +5,7 @@
 //! in a forced one. Each ends with the claim bound to the right volume, the rows that have to be
 //! there, and a standby that follows. SYS-4.
 
-use api::v1alpha1::{SwitchKind, SwitchStep};
+use ferry::api::v1alpha1::{SwitchKind, SwitchStep};
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, ensure};

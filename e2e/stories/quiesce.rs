@@ -5,7 +5,7 @@
 //! that the application was held is in status.
 
 use anyhow::{Context, Result, ensure};
-use api::v1alpha1::QuiesceState;
+use ferry::api::v1alpha1::QuiesceState;
 use futures::FutureExt;
 use serde_json::{Value, json};
 
@@ -103,7 +103,7 @@ async fn failing_pre(scene: &Scene, pair: &Pair<'_>, app: &App<'_>) -> Result<()
     pair.patch_spec(hooks(&format!("echo pre >> {NOTES}; exit 3")))
         .await?;
     let before = pair.trigger().await?;
-    pair.reason(api::Reason::QuiesceFailed).await?;
+    pair.reason(ferry::api::Reason::QuiesceFailed).await?;
     until("post to have run", secs(40), || async {
         let notes = notes(app, scene).await?;
         let (pre, post) = counts(&notes);

@@ -8,8 +8,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use ferry::salvage::export::Range;
 use futures::FutureExt;
-use salvage::export::Range;
 use serde_json::Value;
 
 use super::Story;

@@ -5,7 +5,7 @@
 //! condition and an Event, then makes its baseline without anybody's help.
 
 use anyhow::{Result, ensure};
-use api::Reason;
+use ferry::api::Reason;
 use futures::FutureExt;
 
 use super::Story;

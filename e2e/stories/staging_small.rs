@@ -7,7 +7,7 @@
 //! commits.
 
 use anyhow::{Result, ensure};
-use api::{Reason, conditions};
+use ferry::api::{Reason, conditions};
 use futures::FutureExt;
 use serde_json::json;
 

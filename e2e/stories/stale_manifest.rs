@@ -6,7 +6,7 @@
 //! epoch is refused, and so is one for a site without a committed point.
 
 use anyhow::{Result, ensure};
-use api::{Reason, conditions};
+use ferry::api::{Reason, conditions};
 use futures::FutureExt;
 use serde_json::json;
 

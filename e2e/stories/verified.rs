@@ -5,7 +5,7 @@
 //! compares both images at the committed point, says how much differs, and repairs just that.
 
 use anyhow::{Context, Result, ensure};
-use api::names;
+use ferry::api::names;
 use futures::FutureExt;
 
 use super::Story;

@@ -2,7 +2,7 @@
 
 use kube::CustomResourceExt;
 
-use crate::{ReplicationPair, yaml};
+use crate::api::{ReplicationPair, yaml};
 
 /// The CRD manifest, as checked in under `crds/` and in the chart.
 ///

@@ -1,6 +1,6 @@
 //! Names of the objects that a pair owns, and the labels by which they are found again.
 
-use protocol::units::Point;
+use crate::units::Point;
 
 /// Field manager of the operator's writes.
 pub const OPERATOR_MANAGER: &str = "ferry-operator";

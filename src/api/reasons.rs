@@ -1,6 +1,6 @@
 //! Why a condition holds or an event happened, as stable names. Each has a page in `docs/runbook.md`.
 
-use crate::text_enum::text_enum;
+use crate::api::text_enum::text_enum;
 
 text_enum! {
 /// The reason of a condition, an event or a failed cycle.

@@ -97,8 +97,8 @@ pub(crate) use text_enum;
 
 #[cfg(test)]
 mod tests {
-    use crate::Reason;
-    use crate::v1alpha1::{CyclePhase, QuiesceState, SwitchKind, SwitchStep};
+    use crate::api::Reason;
+    use crate::api::v1alpha1::{CyclePhase, QuiesceState, SwitchKind, SwitchStep};
 
     macro_rules! round_trips {
         ($($name:ident),+) => {$(

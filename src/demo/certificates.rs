@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
 };
 
-use protocol::units::PeerName;
+use crate::units::PeerName;
 
 /// An authority that lives as long as the process.
 pub struct Authority {

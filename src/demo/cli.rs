@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
 
-use crate::story::Story;
+use crate::demo::story::Story;
 
 /// Shows a pair's whole life on two local files: no cluster, no root.
 ///

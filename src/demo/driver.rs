@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::io::{ReadHalf, WriteHalf};
 
-use mover::convert::wire_hello;
-use transport::{FrameReader, FrameWriter};
-use transport::{Session, TlsDir, dial};
-use wire::control::{MoverStatus, Refusal, Request, Response};
-use wire::{Message, decode, encode};
+use crate::mover::core::translate::wire_hello;
+use crate::seam::{Session, TlsDir, dial};
+use crate::wire::control::{MoverStatus, Refusal, Request, Response};
+use crate::wire::{FrameReader, FrameWriter, Message, decode, encode};
 
 /// How long a mover that was just started may take to answer.
 const START_WAIT: Duration = Duration::from_secs(20);

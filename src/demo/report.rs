@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use wire::control::{CycleReport, MoverStatus};
+use crate::wire::control::{CycleReport, MoverStatus};
 
 /// One step, done.
 #[derive(Clone, Debug, Serialize)]

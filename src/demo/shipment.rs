@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::site::{RunningMover, Site};
-use protocol::units::{Epoch, Extent, ExtentSet, Point};
-use wire::control::{
+use crate::demo::site::{RunningMover, Site};
+use crate::units::{Epoch, Extent, ExtentSet, Point};
+use crate::wire::control::{
     Activity, ChangeList, Compression, CycleOutcome, CycleReport, EXTENTS_PER_BATCH_MAX,
     ExtentBatch, MoverStatus, ReceiveOrder, Request, ShipOrder, Transfer,
 };

@@ -8,13 +8,13 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::certificates::Authority;
-use crate::driver::Driver;
-use protocol::units::{
+use crate::demo::certificates::Authority;
+use crate::demo::driver::Driver;
+use crate::seam::TlsDir;
+use crate::units::{
     Epoch, Extent, Generation, PairId, PairName, PeerName, Point, Role, Seq, SiteName,
 };
-use transport::TlsDir;
-use wire::control::{InitOrder, Request};
+use crate::wire::control::{InitOrder, Request};
 
 /// A site.
 #[derive(Debug)]

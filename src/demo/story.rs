@@ -7,13 +7,13 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use uuid::Uuid;
 
-use crate::certificates::Authority;
-use crate::report::{Moved, Report, equal};
-use crate::shipment::{Shipment, ship_once};
-use crate::site::Site;
-use protocol::units::{Epoch, Extent, Generation, PairId, PairName, Point, Role};
-use storage::volume::digest::digest;
-use wire::control::{
+use crate::demo::certificates::Authority;
+use crate::demo::report::{Moved, Report, equal};
+use crate::demo::shipment::{Shipment, ship_once};
+use crate::demo::site::Site;
+use crate::units::{Epoch, Extent, Generation, PairId, PairName, Point, Role};
+use crate::volume::digest::digest;
+use crate::wire::control::{
     CycleOutcome, DemoteOrder, PromoteOrder, RefusalKind, Request, SuperblockReport,
 };
 
@@ -346,7 +346,7 @@ impl Story {
         mover.driver.order(Request::Promote(order)).await?;
         let status = mover
             .driver
-            .wait_for(crate::shipment::CYCLE_WAIT, |status| {
+            .wait_for(crate::demo::shipment::CYCLE_WAIT, |status| {
                 status
                     .superblock
                     .as_ref()
@@ -407,6 +407,6 @@ impl Story {
             site.write(offset, &data)?;
         }
         let written: Vec<Extent> = self.site(east).written[before..].to_vec();
-        Ok(protocol::units::ExtentSet::union(written).bytes())
+        Ok(crate::units::ExtentSet::union(written).bytes())
     }
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 
-use crate::run::Mover;
-use crate::setup::{Options, Setup, SetupError};
-use protocol::units::{PairName, SiteName};
+use crate::mover::runtime::Mover;
+use crate::mover::setup::{Options, Setup, SetupError};
+use crate::units::{PairName, SiteName};
 
 /// Reads and writes one volume's data for the operator.
 ///
@@ -60,11 +60,7 @@ pub fn run(args: Args) -> Result<(), SetupError> {
         .enable_all()
         .build()
         .map_err(|source| {
-            SetupError::Metadata(storage::seam::DiskError::new(
-                "start",
-                "the runtime",
-                source,
-            ))
+            SetupError::Metadata(crate::seam::DiskError::new("start", "the runtime", source))
         })?;
     let ended = runtime.block_on(async {
         let (mover, address) = Mover::bind(setup, &args.listen).await?;

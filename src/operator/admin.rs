@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::operator::metrics::Metrics;
 
 /// What the readiness probe says. An operator that waits for the lease is ready too: it could take
 /// over. Liveness says only that the runtime turns; it never depends on the API server.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::context::lock;
-use protocol::units::PairName;
+use crate::operator::context::lock;
+use crate::units::PairName;
 
 /// The pause after the first failure.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use crate::build::MoverSettings;
-use crate::run;
-use crate::run::RunError;
-use planner::validate::quantity_bytes;
-use protocol::units::SiteName;
+use crate::operator::build::MoverSettings;
+use crate::operator::run::{self, RunError};
+use crate::operator::validate::quantity_bytes;
+use crate::units::SiteName;
 
 /// Reconciles replication pairs: takes snapshots, runs movers, moves roles.
 #[derive(Clone, Debug, clap::Args)]

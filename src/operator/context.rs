@@ -8,18 +8,17 @@ use kube::runtime::reflector::Store;
 use kube::{Api, Client, ResourceExt};
 use tokio::task::AbortHandle;
 
-use crate::backoff::Backoffs;
-use crate::build::MoverSettings;
-use crate::ca::Authority;
-use crate::events::Events;
-use crate::link::MoverLinks;
-use crate::metadata::MetadataClient;
-use crate::metrics::Metrics;
-use crate::observe::ClassCache;
-use api::ReplicationPair;
-use api::v1alpha1::ApplicationRef;
-use planner::observe::Timeline;
-use protocol::units::PairName;
+use crate::api::ReplicationPair;
+use crate::api::v1alpha1::ApplicationRef;
+use crate::operator::backoff::Backoffs;
+use crate::operator::build::MoverSettings;
+use crate::operator::ca::Authority;
+use crate::operator::events::Events;
+use crate::operator::link::MoverLinks;
+use crate::operator::metadata::MetadataClient;
+use crate::operator::metrics::Metrics;
+use crate::operator::observe::{ClassCache, Timeline};
+use crate::units::PairName;
 
 /// What every visit shares.
 pub struct Context {

@@ -3,7 +3,7 @@
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _};
 
-use api::ReplicationPair;
+use crate::api::ReplicationPair;
 
 /// The longest note that the API takes, in bytes; a longer one is cut.
 const NOTE_BYTES_MAX: usize = 1024;

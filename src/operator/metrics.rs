@@ -15,7 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use protocol::units::PairName;
+use crate::units::PairName;
 
 type Float = Gauge<f64, AtomicU64>;
 type PerPair<M> = Family<PairLabels, M>;

@@ -8,26 +8,18 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action as Requeue;
 use kube::{Api, ResourceExt};
 
-use crate::apply;
-use crate::apply::{Visit, apply};
-use crate::build::PairRef;
-use crate::context::Context;
-use crate::metrics::{PairGauges, Verified};
-use crate::observe;
-use crate::observe::observe;
-use crate::publish;
-use crate::publish::publish;
-use crate::teardown;
-use api::v1alpha1::{MoversStatus, VerificationStatus};
-use api::{ReplicationPair, names};
-use planner::decide;
-use planner::decide::{Decision, absorb, decide};
-use planner::observe::Observed;
-use planner::publish::conditions;
-use planner::validate;
-use planner::validate::{Settings, validate};
-use planner::{switch, verify};
-use protocol::units::{InvalidName, PairName};
+use crate::api::v1alpha1::{MoversStatus, VerificationStatus};
+use crate::api::{ReplicationPair, names};
+use crate::operator::apply::{self, Visit, apply};
+use crate::operator::build::PairRef;
+use crate::operator::context::Context;
+use crate::operator::decide::{self, Decision, absorb, decide};
+use crate::operator::metrics::{PairGauges, Verified};
+use crate::operator::observe::{self, Observed, observe};
+use crate::operator::publish::{self, conditions, publish};
+use crate::operator::validate::{self, Settings, validate};
+use crate::operator::{switch, teardown, verify};
+use crate::units::{InvalidName, PairName};
 
 /// The most rounds of one visit. Beyond it the pair goes to the end of the queue: others have their
 /// turn.

@@ -13,21 +13,18 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin;
-use crate::admin::{AdminError, Health};
-use crate::ca;
-use crate::ca::{CaError, LEAF_LIFETIME};
-use crate::cli::Args;
-use crate::context::{Context, Slots};
-use crate::events::Events;
-use crate::lease;
-use crate::lease::LeaseError;
-use crate::link::MoverLinks;
-use crate::metadata::{MetadataClient, ServiceAccount};
-use crate::metrics::Metrics;
-use crate::reconcile::{error_policy, reconcile};
-use api::snapshots::VolumeSnapshot;
-use api::{ReplicationPair, names};
+use crate::api::{ReplicationPair, names};
+use crate::operator::admin::{self, AdminError, Health};
+use crate::operator::ca::{self, CaError, LEAF_LIFETIME};
+use crate::operator::cli::Args;
+use crate::operator::context::{Context, Slots};
+use crate::operator::events::Events;
+use crate::operator::lease::{self, LeaseError};
+use crate::operator::link::MoverLinks;
+use crate::operator::metadata::{MetadataClient, ServiceAccount};
+use crate::operator::metrics::Metrics;
+use crate::operator::reconcile::{error_policy, reconcile};
+use crate::operator::snapshot_api::VolumeSnapshot;
 
 /// The lease that the leader holds.
 const LEASE: &str = "ferry-operator";

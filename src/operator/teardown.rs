@@ -3,8 +3,8 @@
 //! Works on names and labels alone, never on the spec's sense: a bad spec must not hold up the
 //! deletion, nor must anything that is gone already. Nothing is created on the way.
 
-use api::v1alpha1::SwitchStep;
-use planner::decide::written_by_newer;
+use crate::api::v1alpha1::SwitchStep;
+use crate::operator::decide::written_by_newer;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
@@ -15,15 +15,14 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::context::Context;
-use crate::{apply, quiesce};
-use api::snapshots::VolumeSnapshot;
-use api::v1alpha1::DeletionPolicy;
-use api::{ReplicationPair, names};
-use planner::decide::Report;
-use planner::rebind::record_name;
-use planner::switch;
-use protocol::units::PairName;
+use crate::api::v1alpha1::DeletionPolicy;
+use crate::api::{ReplicationPair, names};
+use crate::operator::context::Context;
+use crate::operator::decide::Report;
+use crate::operator::rebind::{RebindError, record_name};
+use crate::operator::snapshot_api::VolumeSnapshot;
+use crate::operator::{apply, quiesce, switch};
+use crate::units::PairName;
 
 /// How often to look again at what is on its way out.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -164,8 +163,8 @@ async fn role_has_moved(
             }
             Ok(_) => {}
             // A namespace that is being deleted takes no new claims, and needs none.
-            Err(cluster::Error::Api { source, .. }) if is_forbidden(&source) => {}
-            Err(error @ cluster::Error::Api { .. }) => return Err(apply::Error::from(error).into()),
+            Err(RebindError::Api { source, .. }) if is_forbidden(&source) => {}
+            Err(error @ RebindError::Api { .. }) => return Err(apply::Error::from(error).into()),
             Err(error) => {
                 tracing::warn!(pair = %name, %error, "the claims are left as they are");
             }

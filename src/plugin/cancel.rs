@@ -7,8 +7,8 @@ use super::ended::Ended;
 use super::order::{self, Roles};
 use super::output;
 use super::wait::{self, Patience, Stage};
-use api::ReplicationPair;
-use api::v1alpha1::{SwitchStatus, SwitchStep};
+use crate::api::ReplicationPair;
+use crate::api::v1alpha1::{SwitchStatus, SwitchStep};
 
 /// Takes `spec.promotion` away and waits until the operator has let go.
 pub(super) async fn run(pairs: &Pairs, name: &str, patience: &Patience) -> anyhow::Result<()> {
@@ -75,7 +75,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::plugin::sample;
 
     #[test]
     fn an_order_can_be_withdrawn_until_the_role_moves() {

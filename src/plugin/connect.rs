@@ -8,7 +8,7 @@ use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
-use api::ReplicationPair;
+use crate::api::ReplicationPair;
 
 /// How long the API server may take to answer one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);

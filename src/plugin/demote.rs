@@ -3,7 +3,7 @@
 use super::connect::Target;
 use super::promote::{self, Order};
 use super::wait::Patience;
-use api::v1alpha1::PromotionKind;
+use crate::api::v1alpha1::PromotionKind;
 
 /// What `demote` takes.
 #[derive(clap::Args)]

@@ -6,8 +6,8 @@ use kube::ResourceExt;
 
 use super::human::{self, NONE, WIDTH};
 use super::verify;
-use api::v1alpha1::{CycleStatus, FinishedCycle, PointStatus, SwitchStatus};
-use api::{ReplicationPair, ReplicationPairStatus, conditions};
+use crate::api::v1alpha1::{CycleStatus, FinishedCycle, PointStatus, SwitchStatus};
+use crate::api::{ReplicationPair, ReplicationPairStatus, conditions};
 
 /// Columns that the names on the left take.
 const LABEL_WIDTH: usize = 12;
@@ -294,7 +294,7 @@ fn all_conditions(conditions: &[Condition], now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::plugin::sample;
 
     fn fits(text: &str) {
         let widest = text

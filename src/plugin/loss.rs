@@ -6,8 +6,8 @@ use kube::ResourceExt;
 use super::ended::Ended;
 use super::human::{self, WIDTH};
 use super::order::Roles;
-use api::v1alpha1::{Mode, PointStatus};
-use api::{ReplicationPair, ReplicationPairStatus};
+use crate::api::v1alpha1::{Mode, PointStatus};
+use crate::api::{ReplicationPair, ReplicationPairStatus};
 
 /// The point that a promotion of the standby brings up.
 ///
@@ -145,7 +145,7 @@ fn not_shipped(status: &ReplicationPairStatus, point: &PointStatus) -> Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::plugin::sample;
 
     #[test]
     fn the_loss_is_shown_in_full() {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::connect::{Pairs, bounded};
 use super::ended::Ended;
-use api::names::PLUGIN_MANAGER;
-use api::v1alpha1::{Promotion, Resolution};
-use api::{ReplicationPair, ReplicationPairStatus};
+use crate::api::names::PLUGIN_MANAGER;
+use crate::api::v1alpha1::{Promotion, Resolution};
+use crate::api::{ReplicationPair, ReplicationPairStatus};
 
 /// What an order is bound to: the roles as they were shown to the person who gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,8 +139,8 @@ fn is_moved(code: u16, message: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
-    use api::v1alpha1::PromotionKind;
+    use crate::api::v1alpha1::PromotionKind;
+    use crate::plugin::sample;
 
     #[test]
     fn an_order_is_bound_to_the_epoch_and_the_primary_that_were_shown() {

@@ -55,7 +55,7 @@ pub(super) async fn fetch(
 /// When they can't be written as YAML, which JSON always can.
 pub(super) fn text(objects: &Value, output: Output) -> anyhow::Result<String> {
     Ok(match output {
-        Output::Yaml => api::yaml::to_string(objects)?,
+        Output::Yaml => crate::api::yaml::to_string(objects)?,
         Output::Name => names(objects),
         Output::Json | Output::Wide => serde_json::to_string_pretty(objects)? + "\n",
     })

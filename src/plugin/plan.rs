@@ -7,11 +7,10 @@ use kube::ResourceExt;
 use super::connect::{Pairs, bounded};
 use super::human::{self, WIDTH};
 use super::order::Roles;
-use api::ReplicationPair;
-use api::v1alpha1::PromotionKind;
-use planner::rebind;
-use planner::rebind::{Plan, RebindWish, SiteVolume, VolumeKey};
-use protocol::units::{Epoch, PairName};
+use crate::api::ReplicationPair;
+use crate::api::v1alpha1::PromotionKind;
+use crate::operator::rebind::{self, Plan, RebindWish, SiteVolume, VolumeKey};
+use crate::units::{Epoch, PairName};
 
 /// What the operator would do, as text.
 ///
@@ -26,7 +25,7 @@ pub(super) async fn text(
     let wish = wish(pair, roles).context(
         "the pair's status does not name both volumes yet; wait until the first cycle has begun",
     )?;
-    let view = bounded(async { Ok(cluster::rebind_view(pairs.client(), &wish).await?) })
+    let view = bounded(async { Ok(rebind::observe(pairs.client(), &wish).await?) })
         .await
         .context("failed to read the claims and volumes")?;
     let plan = rebind::plan(&view, &wish)?;
@@ -101,8 +100,8 @@ fn render(pair: &ReplicationPair, roles: &Roles, kind: PromotionKind, plan: &Pla
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
-    use planner::rebind::PlannedStep;
+    use crate::operator::rebind::PlannedStep;
+    use crate::plugin::sample;
 
     #[test]
     fn the_wish_is_the_roles_exchanged() {

@@ -12,8 +12,8 @@ use super::ended::Ended;
 use super::order::{self, Roles};
 use super::wait::{self, Patience, Stage};
 use super::{cancel, loss, output, plan};
-use api::v1alpha1::{Promotion, PromotionKind, SwitchStatus, SwitchStep};
-use api::{Reason, ReplicationPair, conditions};
+use crate::api::v1alpha1::{Promotion, PromotionKind, SwitchStatus, SwitchStep};
+use crate::api::{Reason, ReplicationPair, conditions};
 
 /// What `promote` takes.
 #[derive(clap::Args)]
@@ -254,7 +254,7 @@ fn done(pair: &ReplicationPair, switch: &SwitchStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::plugin::sample;
 
     #[test]
     fn only_the_standby_can_be_promoted() {

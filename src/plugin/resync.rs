@@ -9,8 +9,8 @@ use super::human::{self, WIDTH};
 use super::order::{self, Roles};
 use super::output;
 use super::wait::{self, Patience, Stage};
-use api::v1alpha1::Resolution;
-use api::{ReplicationPair, conditions};
+use crate::api::v1alpha1::Resolution;
+use crate::api::{ReplicationPair, conditions};
 
 /// What `resync` takes.
 #[derive(clap::Args)]
@@ -148,7 +148,7 @@ fn stage(pair: &ReplicationPair, site: &str, generation: Option<i64>) -> Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::plugin::sample;
 
     #[test]
     fn only_a_diverged_standby_is_discarded() {

@@ -13,8 +13,8 @@ use super::order::Roles;
 use super::salvage_pod::{self, SalvagePod, Wish};
 use super::wait::Voice;
 use super::{human, resync};
-use api::ReplicationPair;
-use salvage::{Export, Facts, SalvageError, Summary, cli, stream};
+use crate::api::ReplicationPair;
+use crate::salvage::{Export, Facts, SalvageError, Summary, cli, stream};
 
 /// What `salvage` takes.
 #[derive(clap::Args)]
@@ -169,7 +169,7 @@ fn done(facts: &Facts, summary: &Summary, to: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::plugin::sample;
 
     #[test]
     fn only_what_the_side_itself_calls_diverged_is_taken_for_it() {
@@ -177,7 +177,7 @@ mod tests {
         let id = uuid::Uuid::new_v4();
         pair.status.as_mut().unwrap().pair_id = Some(id.to_string());
         let facts = Facts {
-            pair_id: Some(protocol::units::PairId(id)),
+            pair_id: Some(crate::units::PairId(id)),
             site: Some("west".parse().unwrap()),
             epoch: None,
             diverged: true,
@@ -193,7 +193,7 @@ mod tests {
         };
         assert!(belongs(&calm, &pair, "west").is_err());
         let foreign = Facts {
-            pair_id: Some(protocol::units::PairId(uuid::Uuid::new_v4())),
+            pair_id: Some(crate::units::PairId(uuid::Uuid::new_v4())),
             ..facts
         };
         assert!(belongs(&foreign, &pair, "west").is_err());

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::connect::bounded;
 use super::ended::Ended;
-use api::{ReplicationPair, names};
+use crate::api::{ReplicationPair, names};
 
 /// Where the claim of `--claim` is mounted.
 pub(super) const OUT_PATH: &str = "/salvage";
@@ -293,8 +293,8 @@ async fn said(stream: Option<impl AsyncRead + Unpin>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
-    use api::v1alpha1::MoversStatus;
+    use crate::api::v1alpha1::MoversStatus;
+    use crate::plugin::sample;
 
     #[test]
     fn the_pod_can_only_read_and_has_no_power() {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use api::ReplicationPair;
+use crate::api::ReplicationPair;
 
 /// The moment at which the samples are looked at.
 pub(super) fn now() -> Timestamp {

@@ -12,7 +12,7 @@ use super::connect::{Pairs, Target, bounded};
 use super::output::{self, Output};
 use super::table::{self, Layout};
 use super::{detail, human};
-use api::ReplicationPair;
+use crate::api::ReplicationPair;
 
 /// What `status` takes.
 #[derive(clap::Args)]

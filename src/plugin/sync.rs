@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use super::connect::Target;
 use super::wait::{self, Patience, Stage};
 use super::{detail, order, output};
-use api::{ReplicationPair, ReplicationPairStatus};
+use crate::api::{ReplicationPair, ReplicationPairStatus};
 
 /// What `sync` takes.
 #[derive(clap::Args)]
@@ -89,8 +89,8 @@ fn newest_cut(status: &ReplicationPairStatus) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
-    use api::v1alpha1::UnchangedStatus;
+    use crate::api::v1alpha1::UnchangedStatus;
+    use crate::plugin::sample;
 
     #[test]
     fn a_commit_of_an_older_cut_does_not_end_the_wait() {

@@ -1,12 +1,12 @@
 //! Pairs as a table, the way kubectl writes one: a line a pair, no spaces in a cell.
 
-use api::v1alpha1::{CyclePhase, SwitchStep};
+use crate::api::v1alpha1::{CyclePhase, SwitchStep};
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, Table, Width, presets};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::human::{self, NONE};
-use api::{ReplicationPair, ReplicationPairStatus, conditions};
+use crate::api::{ReplicationPair, ReplicationPairStatus, conditions};
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -249,7 +249,7 @@ fn squeezed(count: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::plugin::sample;
 
     #[test]
     fn an_ordinary_table_is_like_kubectls_and_fits_a_terminal() {

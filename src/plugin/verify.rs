@@ -10,8 +10,8 @@ use super::human;
 use super::order;
 use super::output::{self, Output};
 use super::wait::{self, Patience, Stage};
-use api::ReplicationPair;
-use api::v1alpha1::VerificationStatus;
+use crate::api::ReplicationPair;
+use crate::api::v1alpha1::VerificationStatus;
 
 /// What `verify` takes.
 #[derive(clap::Args)]
@@ -120,8 +120,8 @@ fn found(bytes: i64, ranges: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
-    use api::v1alpha1::RunningVerification;
+    use crate::api::v1alpha1::RunningVerification;
+    use crate::plugin::sample;
 
     #[test]
     fn the_wait_ends_with_the_verification_that_was_asked_for_and_says_what_was_found() {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::connect::Pairs;
 use super::ended::Ended;
-use api::ReplicationPair;
+use crate::api::ReplicationPair;
 
 /// Time between two looks at the pair.
 const PERIOD: Duration = Duration::from_millis(500);

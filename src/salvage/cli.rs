@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::source::Source;
-use crate::{Export, Facts, SalvageError, Summary, stream};
+use crate::salvage::source::Source;
+use crate::salvage::{Export, Facts, SalvageError, Summary, stream};
 
 /// Exports what a diverged volume holds and its peer does not, reading only.
 ///

@@ -1,9 +1,9 @@
 //! Why a salvage does not come to its end.
 
-use storage::journal::JournalError;
-use storage::seam::DiskError;
-use storage::volume::{DeviceError, ReadError};
-use wire::WireError;
+use crate::journal::JournalError;
+use crate::seam::DiskError;
+use crate::volume::{DeviceError, ReadError};
+use crate::wire::WireError;
 
 /// A salvage that failed. What was written so far has another name than the file asked for.
 #[derive(Debug, thiserror::Error)]

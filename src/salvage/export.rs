@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::SalvageError;
-use protocol::changes::BatchData;
-use protocol::units::{Epoch, Extent, PairId, Point, SiteName};
-use storage::seam::{BlockFile, Directory, Disk};
+use crate::salvage::SalvageError;
+use crate::seam::{BlockFile, Directory, Disk};
+use crate::units::{Epoch, Extent, PairId, Point, SiteName};
+use crate::wire::BatchData;
 
 /// The list's format.
 const FORMAT: u32 = 1;

@@ -4,13 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::SalvageError;
-use protocol::changes::{BLOCK_BYTES, BlockDigest};
-use protocol::units::{Extent, Point};
-use storage::journal::{DigestReader, DigestStore, Superblock, SuperblockStore};
-use storage::seam::{BlockFile, Directory, DiskError, SystemClock};
-use storage::volume;
-use storage::volume::{Known, ReadBatch, Reader, ReaderConfig, digest_blocks, open_source};
+use crate::journal::{DigestReader, DigestStore, Superblock, SuperblockStore};
+use crate::salvage::SalvageError;
+use crate::seam::{BlockFile, Directory, DiskError, SystemClock};
+use crate::units::{Extent, Point};
+use crate::volume::{self, Known, ReadBatch, Reader, ReaderConfig, digest_blocks, open_source};
+use crate::wire::{BLOCK_BYTES, BlockDigest};
 
 /// Nothing read for this long ends the salvage with an error.
 const STALL: Duration = Duration::from_secs(60);

@@ -4,19 +4,21 @@
 //! all of it amounts to. So every payload has its checksum and the whole its digest, and a stream that
 //! was cut short is never taken for a whole one.
 
+use std::sync::Arc;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
-use crate::source::Source;
-use crate::{Facts, SalvageError};
-use protocol::changes::{BatchData, CycleDigest, CycleId, RegionKind, blocks_of, hash_blocks};
-use protocol::units::{ImageState, Point, SiteName};
-use storage::journal::Superblock;
-use transport::{FrameReader, FrameWriter};
-use wire::control::{Compression, RefusalKind};
-use wire::{
-    Compressor, CycleEnd, Hello, Message, Refuse, Resume, VersionRange, decode, encode, pack,
-    unpack,
+use crate::journal::Superblock;
+use crate::salvage::source::Source;
+use crate::salvage::{Facts, SalvageError};
+use crate::seam::SystemClock;
+use crate::units::{ImageState, Point, SiteName};
+use crate::wire::control::{Compression, RefusalKind};
+use crate::wire::{
+    BatchData, Compressor, CycleDigest, CycleEnd, CycleId, FrameReader, FrameWriter, Hello,
+    Message, Refuse, RegionKind, Resume, VersionRange, blocks_of, decode, encode, hash_blocks,
+    pack, unpack,
 };
 
 /// Batches of nothing after which a word says how far reading has come, so that nobody between the
@@ -44,7 +46,7 @@ pub fn send(
         from: source.point,
     };
     say(Message::Hello(Box::new(hello(source, superblock))))?;
-    let mut compressor = Compressor::new(Compression::Lz4, || 0);
+    let mut compressor = Compressor::new(Compression::Lz4, Arc::new(SystemClock::new()));
     let mut digest = CycleDigest::new();
     let (mut index, mut silent) = (0, 0);
     source.read(|read| {
@@ -124,7 +126,7 @@ pub async fn receive<T>(
 
 async fn next(frames: &mut FrameReader<impl AsyncRead + Unpin>) -> Result<Message, SalvageError> {
     let frame = frames.next().await?;
-    let frame = frame.ok_or(wire::WireError::Truncated)?;
+    let frame = frame.ok_or(crate::wire::WireError::Truncated)?;
     match decode(frame)? {
         Message::Refuse(refuse) => Err(SalvageError::Refused(refuse.message)),
         message => Ok(message),
@@ -136,7 +138,7 @@ fn strange(message: &Message) -> SalvageError {
     SalvageError::Refused("the pod sent something that is no part of an export".into())
 }
 
-fn add(digest: &mut CycleDigest, batch: &BatchData, digests: &[protocol::changes::BlockDigest]) {
+fn add(digest: &mut CycleDigest, batch: &BatchData, digests: &[crate::wire::BlockDigest]) {
     let mut rest = digests;
     for region in &batch.regions {
         match region.kind {

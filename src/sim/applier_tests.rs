@@ -7,12 +7,12 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::pipeline_tests::Hanging;
-use crate::{Fault, Operation, SimDisk};
-use protocol::changes::{BatchData, Region, RegionKind};
-use protocol::units::{Extent, ExtentSet};
-use storage::seam::{BlockFile, Disk, DiskError};
-use storage::volume::{Applier, ApplyError};
+use crate::seam::{BlockFile, Disk, DiskError};
+use crate::sim::pipeline_tests::Hanging;
+use crate::sim::{Fault, Operation, SimDisk};
+use crate::units::{Extent, ExtentSet};
+use crate::volume::{Applier, ApplyError};
+use crate::wire::{BatchData, Region, RegionKind};
 
 const MIB: usize = 1 << 20;
 const BLOCK: usize = 4096;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use rand::Rng;
 
-use crate::SimDisk;
-use crate::operator::Move;
-use crate::world::World;
-use protocol::pair::Record;
-use protocol::units::{ImageState, Role};
+use crate::pair::Record;
+use crate::sim::SimDisk;
+use crate::sim::operator::Move;
+use crate::sim::world::World;
+use crate::units::{ImageState, Role};
 
 /// A copy of a side.
 pub(super) struct Backup {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::{Fault, Operation, SimDisk};
-use mover::keep::keep;
-use protocol::changes::{BLOCK_BYTES, BlockDigest, CycleId, Region, RegionKind};
-use protocol::units::{Extent, Point, Rung};
-use storage::journal::{DigestLog, DigestLogSpec, DigestStore, JournalError};
-use storage::seam::Disk;
+use crate::journal::{DigestLog, DigestLogSpec, DigestStore, JournalError};
+use crate::mover::core::digest_commit::commit_digests as keep;
+use crate::seam::Disk;
+use crate::sim::{Fault, Operation, SimDisk};
+use crate::units::{Extent, Point, Rung};
+use crate::wire::{BLOCK_BYTES, BlockDigest, CycleId, Region, RegionKind};
 
 /// Three pages and a bit.
 const BLOCKS: u64 = 800;

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::fault::{ENOSPC, Fault, Operation};
-use protocol::units::Extent;
-use storage::seam::{BlockFile, Disk, DiskError, SMALL_FILE_BYTES_MAX};
+use crate::seam::{BlockFile, Disk, DiskError, SMALL_FILE_BYTES_MAX};
+use crate::sim::fault::{ENOSPC, Fault, Operation};
+use crate::units::Extent;
 
 /// What the disk writes as a whole or not at all, in bytes.
 pub const SECTOR_BYTES: u64 = 512;

@@ -2,13 +2,13 @@
 
 use rand::Rng;
 
-use crate::operator::{ATTEMPTS_MAX, Cycle, Phase};
-use crate::rules::Wrong;
-use crate::world::{Device, Given, META_BYTES, World};
-use protocol::pair::side::Order;
-use protocol::pair::{Cause, Outcome, Refused};
-use protocol::units::Point;
-use storage::seam::Disk;
+use crate::pair::side::Order;
+use crate::pair::{Cause, Outcome, Refused};
+use crate::seam::Disk;
+use crate::sim::operator::{ATTEMPTS_MAX, Cycle, Phase};
+use crate::sim::rules::Wrong;
+use crate::sim::world::{Device, Given, META_BYTES, World};
+use crate::units::Point;
 
 impl World {
     pub(super) fn watch_cycle(&mut self, cycle: Cycle) {
@@ -179,8 +179,8 @@ impl World {
 /// How an attempt failed: the target's cause first, for the source sees only that it hung up, or
 /// that a target which has failed meanwhile expects nothing any more.
 fn failed<'a>(
-    source: &'a crate::process::Process,
-    target: &'a crate::process::Process,
+    source: &'a crate::sim::process::Process,
+    target: &'a crate::sim::process::Process,
     point: Point,
 ) -> Option<&'a Refused> {
     fn cause(last: Option<&Outcome>, point: Point) -> Option<&Refused> {

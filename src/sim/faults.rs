@@ -3,18 +3,18 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::SimDisk;
-use crate::backups::Backup;
-use crate::fault::{Fault, Operation};
-use crate::fuse::Death;
-use crate::image::Tag;
-use crate::link::Mishap;
-use crate::operator::{Move, Switch};
-use crate::oracle::blocks;
-use crate::world::{Given, META_BYTES, Site, World};
-use protocol::changes::BLOCK_BYTES;
-use protocol::pair::side::Order;
-use storage::seam::Disk;
+use crate::pair::side::Order;
+use crate::seam::Disk;
+use crate::sim::SimDisk;
+use crate::sim::backups::Backup;
+use crate::sim::fault::{Fault, Operation};
+use crate::sim::fuse::Death;
+use crate::sim::image::Tag;
+use crate::sim::link::Mishap;
+use crate::sim::operator::{Move, Switch};
+use crate::sim::oracle::blocks;
+use crate::sim::world::{Given, META_BYTES, Site, World};
+use crate::wire::BLOCK_BYTES;
 
 /// Effects within which an armed fuse blows.
 const EFFECTS_MAX: u64 = 60;

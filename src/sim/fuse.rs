@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use protocol::units::Extent;
-use storage::seam::{BlockFile, Disk, DiskError};
+use crate::seam::{BlockFile, Disk, DiskError};
+use crate::units::Extent;
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

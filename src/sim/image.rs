@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use protocol::changes::BLOCK_BYTES;
+use crate::wire::BLOCK_BYTES;
 
 /// Bytes of a block.
 pub(super) const BLOCK: usize = BLOCK_BYTES as usize;

@@ -7,8 +7,7 @@ use futures::FutureExt;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use transport::{FrameReader, FrameWriter};
-use wire::{Encoded, Message, decode, encode};
+use crate::wire::{Encoded, FrameReader, FrameWriter, Message, decode, encode};
 
 /// Batches that wait to be sent. Beyond it the source waits.
 pub(super) const BATCHES_MAX: usize = 4;

@@ -1,12 +1,12 @@
 //! A move of the role, step by step, as the operator orders it.
 
-use crate::operator::{Move, Phase, Switch};
-use crate::world::{Device, Given, Site, World};
-use protocol::pair::demote::Demote;
-use protocol::pair::promote::Promote;
-use protocol::pair::side::Order;
-use protocol::pair::{Cause, Record};
-use protocol::units::{Epoch, ImageState, Role};
+use crate::pair::demote::Demote;
+use crate::pair::promote::Promote;
+use crate::pair::side::Order;
+use crate::pair::{Cause, Record};
+use crate::sim::operator::{Move, Phase, Switch};
+use crate::sim::world::{Device, Given, Site, World};
+use crate::units::{Epoch, ImageState, Role};
 
 /// How long a forced move waits for the old primary, in milliseconds.
 const DEMOTE_WAIT_MS: u64 = 5_000;

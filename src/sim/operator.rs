@@ -5,18 +5,18 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use crate::process::ShipOrder;
-use crate::rules::Wrong;
-use crate::ship::Blocks;
-use crate::verify::Verifying;
-use crate::world::{Device, Given, World};
-use protocol::pair::demote::Demote;
-use protocol::pair::record::Init;
-use protocol::pair::resync::List;
-use protocol::pair::side::{Order, Side};
-use protocol::pair::source::Ship;
-use protocol::pair::{Record, Refused};
-use protocol::units::{Epoch, Generation, PairId, Point, Role, Seq};
+use crate::pair::demote::Demote;
+use crate::pair::record::Init;
+use crate::pair::resync::List;
+use crate::pair::side::{Order, Side};
+use crate::pair::source::Ship;
+use crate::pair::{Record, Refused};
+use crate::sim::process::ShipOrder;
+use crate::sim::rules::Wrong;
+use crate::sim::ship::Blocks;
+use crate::sim::verify::Verifying;
+use crate::sim::world::{Device, Given, World};
+use crate::units::{Epoch, Generation, PairId, Point, Role, Seq};
 
 /// How often one cut is tried.
 pub(super) const ATTEMPTS_MAX: u32 = 5;

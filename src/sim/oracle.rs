@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::SimDisk;
-use crate::image::{BLOCK, Image, Tag};
-use crate::resent::Sent;
-use crate::world::{Site, World};
-use mover::convert;
-use protocol::changes::{RegionKind, blocks_of};
-use protocol::pair::Record;
-use protocol::units::{Epoch, Extent, Generation, ImageState, Point, Role};
-use storage::journal::{Staging, StagingOutcome, SuperblockStore};
-use storage::seam::Disk;
+use crate::journal::{Staging, StagingOutcome, SuperblockStore};
+use crate::mover::core::translate;
+use crate::pair::Record;
+use crate::seam::Disk;
+use crate::sim::SimDisk;
+use crate::sim::image::{BLOCK, Image, Tag};
+use crate::sim::resent::Sent;
+use crate::sim::world::{Site, World};
+use crate::units::{Epoch, Extent, Generation, ImageState, Point, Role};
+use crate::wire::{RegionKind, blocks_of};
 
 /// What is known of a side from its storage.
 #[derive(Default)]
@@ -184,7 +184,7 @@ impl World {
                 false => Err(format!("side {at} has no superblock that can be read")),
             };
         };
-        let record = convert::record_of(&superblock);
+        let record = translate::record_of(&superblock);
         let before = self.oracle.seen[at].record.replace(record.clone());
         self.oracle.seen[at].superblock = bytes;
         let rose = record.role == Role::Primary
@@ -375,7 +375,7 @@ impl World {
 
 fn disk_with(name: &str, bytes: &[u8]) -> Result<SimDisk, String> {
     let disk = SimDisk::new(u64::MAX / 4, 0);
-    let write = || -> Result<(), storage::seam::DiskError> {
+    let write = || -> Result<(), crate::seam::DiskError> {
         let file = disk.create(name)?;
         file.write_at(0, bytes)?;
         file.flush()

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use crate::{Fault, Operation, SimDisk};
-use protocol::changes::{
-    BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleId, CycleSum, RegionKind, hash_blocks,
-};
-use protocol::units::{Extent, Point, Rung};
-use storage::journal::{Staging, StagingSpec};
-use storage::seam::{BlockFile, Disk, DiskError, SystemClock};
-use storage::volume::{
+use crate::journal::{Staging, StagingSpec};
+use crate::seam::{BlockFile, Disk, DiskError, SystemClock};
+use crate::sim::{Fault, Operation, SimDisk};
+use crate::units::{Extent, Point, Rung};
+use crate::volume::{
     Applier, Change, Changes, Known, ReadError, Reader, ReaderConfig, SLOT_BYTES, allocated,
     digest_blocks, everything, given,
 };
-use wire::control::Compression;
-use wire::{Compressor, Frame, Message, decode, encode, pack, unpack};
+use crate::wire::control::Compression;
+use crate::wire::{
+    BLOCK_BYTES, BatchData, BlockDigest, Compressor, CycleDigest, CycleId, CycleSum, Frame,
+    Message, RegionKind, decode, encode, hash_blocks, pack, unpack,
+};
 
 const STALL: Duration = Duration::from_secs(20);
 const CONFIG: ReaderConfig = ReaderConfig {
@@ -55,7 +55,7 @@ struct Moved {
 
 /// A batch over the wire: packed, framed, and back again.
 fn over_the_wire(batch: BatchData, index: u64, after: u64, size: u64) -> BatchData {
-    let mut compressor = Compressor::new(Compression::Lz4, || 0);
+    let mut compressor = Compressor::new(Compression::Lz4, clock());
     let packed = pack(Point::new(1, 2), index, batch, &mut compressor);
     let encoded = encode(Message::Batch(packed)).unwrap();
     let frame = Frame {

@@ -5,28 +5,27 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::fuse::Fuse;
-use crate::link::Net;
-use crate::rules::Wrong;
-use crate::ship::{Blocks, Shipment};
-use mover::convert;
-use mover::keep::keep;
-use mover::source::gather::Gathered;
-use mover::target::apply::write_staged;
-use mover::target::in_place::InPlace;
-use mover::target::receive::{Landing, Remains};
-use mover::target::staging::{drop_staged, staging_for};
-use protocol::changes::{CycleDigest, CycleId, CycleSum};
-use protocol::pair::message::{Begin, Hello};
-use protocol::pair::resync::Plan;
-use protocol::pair::side::{Event, Order};
-use protocol::pair::source::Ship;
-use protocol::pair::{Action, Cause, Outcome, Record, Refused, Side, target};
-use protocol::units::{Decision, ImageState, Point, SiteName};
-use storage::journal::{DigestLog, DigestStore, Staging, StagingSpec, Superblock, SuperblockStore};
-use storage::seam::{BlockFile, Disk};
-use storage::volume::Applier;
-use wire::{Batch, DigestRequest};
+use crate::journal::{DigestLog, DigestStore, Staging, StagingSpec, Superblock, SuperblockStore};
+use crate::mover::core::digest_commit::commit_digests as keep;
+use crate::mover::core::receive::apply::write_staged;
+use crate::mover::core::receive::in_place::InPlace;
+use crate::mover::core::receive::open_sink::Sink as Landing;
+use crate::mover::core::receive::staging::{discard, staging_for};
+use crate::mover::core::ship::gather::Gathered;
+use crate::mover::core::translate;
+use crate::pair::message::{Begin, Hello};
+use crate::pair::resync::Plan;
+use crate::pair::side::{Event, Order};
+use crate::pair::source::Ship;
+use crate::pair::{Action, Cause, Outcome, Record, Refused, Side, target};
+use crate::seam::{BlockFile, Disk};
+use crate::sim::fuse::Fuse;
+use crate::sim::link::Net;
+use crate::sim::rules::Wrong;
+use crate::sim::ship::{Blocks, Shipment};
+use crate::units::{Decision, ImageState, Point, SiteName};
+use crate::volume::Applier;
+use crate::wire::{Batch, CycleDigest, CycleId, CycleSum, DigestRequest};
 
 /// What a process is given at its start.
 #[derive(Clone)]
@@ -110,10 +109,10 @@ impl Process {
             Err(error) => (None, None, Some(error.to_string())),
         };
         let digests = DigestStore::open(setup.disk.clone()).ok();
-        let record = superblock.as_ref().map(convert::record_of);
+        let record = superblock.as_ref().map(translate::record_of);
         let (side, mut first) = match record {
             Some(record) if setup.wrong == Some(Wrong::RedoNotFinished) => (
-                Side::open(Some(crate::twist::redo_is_applied(record))).0,
+                Side::open(Some(crate::sim::twist::redo_is_applied(record))).0,
                 Vec::new(),
             ),
             record => Side::open(record),
@@ -199,7 +198,7 @@ impl Process {
         self.needs_device(false)?;
         order.ship.size = self.size();
         order.ship.kept = self.digests.as_ref().and_then(DigestStore::point);
-        crate::twist::ship(self.setup.wrong, &mut order.ship);
+        crate::sim::twist::ship(self.setup.wrong, &mut order.ship);
         let before = self.side.shipping();
         let actions = self.side.order(Order::Ship(order.ship.clone()))?;
         if before.is_none() {
@@ -232,7 +231,7 @@ impl Process {
     /// Notes what has to be done.
     pub(super) fn follow(&mut self, actions: Vec<Action>) {
         self.todo
-            .extend(crate::twist::actions(self.setup.wrong, actions));
+            .extend(crate::sim::twist::actions(self.setup.wrong, actions));
     }
 
     /// Feeds the protocol and notes what follows.
@@ -295,7 +294,7 @@ impl Process {
     fn persist(&mut self, record: &Record) {
         let name = &self.setup.name;
         let superblock =
-            convert::superblock_of(self.superblock.as_ref(), name, record, self.size());
+            translate::superblock_of(self.superblock.as_ref(), name, record, self.size());
         let saved = self.store.as_mut().map(|store| store.save(&superblock));
         // What is on disk is not known: the process ends.
         self.exited = !matches!(saved, Some(Ok(())));
@@ -322,7 +321,7 @@ impl Process {
             .as_ref()
             .and_then(|digests| Some((digests.point()?, digests.reader(size).ok().flatten()?)));
         let rung = plan.rung.rung;
-        let plan = crate::twist::plan(self.setup.wrong, plan, self.decision.as_ref());
+        let plan = crate::sim::twist::plan(self.setup.wrong, plan, self.decision.as_ref());
         let point = kept.as_ref().map(|(point, _)| *point);
         let gathered = Gathered::of(self.setup.disk.clone(), id, &plan, point, size);
         let gathered = match gathered {
@@ -358,9 +357,13 @@ impl Process {
         let (Some(in_place), Some(begin)) = (self.opening.take(), self.begin.clone()) else {
             return;
         };
-        let id = convert::cycle_id(&begin);
+        let id = translate::cycle_id(&begin);
         if self.setup.wrong == Some(Wrong::BeginsAnew) {
-            drop(drop_staged(None, &*self.setup.disk));
+            drop(discard(
+                crate::mover::core::Discard::All,
+                None,
+                &*self.setup.disk,
+            ));
         }
         let landing = match (in_place, self.setup.device.clone()) {
             (true, Some(device)) => InPlace::open(
@@ -370,6 +373,7 @@ impl Process {
                 id,
                 begin.size,
                 begin.rung,
+                &AtomicU64::new(0),
             )
             .map(|in_place| Landing::InPlace(Box::new(in_place))),
             _ => {
@@ -380,7 +384,7 @@ impl Process {
                 };
                 let applied = self.record().and_then(Record::head);
                 let kept = self.digests.as_ref().and_then(DigestStore::point);
-                staging_for(&self.setup.disk, spec, applied, kept)
+                staging_for(&self.setup.disk, spec, applied, kept, &AtomicU64::new(0))
             }
         };
         match landing {
@@ -408,7 +412,7 @@ impl Process {
         let (Some(cycle), Some(device)) = (self.applying.take(), self.setup.device.clone()) else {
             return;
         };
-        let applier = Applier::inline(crate::twist::device(self.setup.wrong, device));
+        let applier = Applier::inline(crate::sim::twist::device(self.setup.wrong, device));
         let staging = self.staging.take();
         let done = AtomicU64::new(0);
         let event = match write_staged(staging, self.setup.disk.clone(), &applier, cycle, &done) {
@@ -424,9 +428,15 @@ impl Process {
 
     /// Takes over what the receiver has written to.
     pub(super) fn take_landing(&mut self) {
-        if let Some(receiving) = self.receiving.take() {
-            let Remains { staging, log } = receiving.landing.end();
-            (self.staging, self.log) = (staging, log);
+        match self.receiving.take().map(|receiving| receiving.landing) {
+            Some(Landing::Staging(staging, log)) => {
+                self.staging = Some(staging);
+                self.log = log.map(|log| *log);
+            }
+            Some(Landing::InPlace(mut in_place)) => {
+                self.log = in_place.take_digests().ok().flatten();
+            }
+            None => {}
         }
     }
 
@@ -442,7 +452,11 @@ impl Process {
         let staging = self.staging.take();
         if self.setup.wrong != Some(Wrong::StagingStays) {
             // A failure is let pass: what stays is of a cut that is known to be applied.
-            drop(drop_staged(staging, &*self.setup.disk));
+            drop(discard(
+                crate::mover::core::Discard::All,
+                staging,
+                &*self.setup.disk,
+            ));
         }
         if report {
             self.feed(Event::Target(target::Event::Dropped));
@@ -457,8 +471,7 @@ impl Process {
             return;
         };
         let applier = Applier::inline(device);
-        let each = &mut |batch: &protocol::changes::BatchData,
-                         _: &[protocol::changes::BlockDigest]| {
+        let each = &mut |batch: &crate::wire::BatchData, _: &[crate::wire::BlockDigest]| {
             drop(applier.push(batch.clone()));
             Ok(())
         };

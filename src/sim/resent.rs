@@ -1,9 +1,9 @@
 //! What is sent again after an attempt that failed: bounded by two windows, however large the cycle is.
 
-use crate::ship::{BATCH_BYTES, WINDOW};
-use crate::world::World;
-use protocol::changes::CycleId;
-use protocol::units::Rung;
+use crate::sim::ship::{BATCH_BYTES, WINDOW};
+use crate::sim::world::World;
+use crate::units::Rung;
+use crate::wire::CycleId;
 
 /// A change set as far as it was sent, over all its attempts.
 pub(super) struct Sent {

@@ -1,8 +1,8 @@
 //! A run: the world that a seed makes, for a while with faults, then without.
 
-use crate::rules::Wrong;
-use crate::story::Story;
-use crate::world::World;
+use crate::sim::rules::Wrong;
+use crate::sim::story::Story;
+use crate::sim::world::World;
 
 /// Steps with faults.
 const STEPS: u32 = 1_500;

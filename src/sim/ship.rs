@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::rules::Wrong;
-use mover::source::gather::Gathered;
-use protocol::changes::{
-    BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleSum, Region, RegionKind, block_count,
+use crate::journal::{DigestLog, DigestReader};
+use crate::mover::core::ship::gather::Gathered;
+use crate::pair::resync::{Candidates, Compare, Plan};
+use crate::pair::{Cause, Refused};
+use crate::seam::BlockFile;
+use crate::sim::rules::Wrong;
+use crate::units::{Extent, Rung};
+use crate::volume::is_zero;
+use crate::wire::{
+    BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleSum, DigestRequest, Digests, Region,
+    RegionKind, block_count,
 };
-use protocol::pair::resync::{Candidates, Compare, Plan};
-use protocol::pair::{Cause, Refused};
-use protocol::units::{Extent, Rung};
-use storage::journal::{DigestLog, DigestReader};
-use storage::seam::BlockFile;
-use storage::volume::is_zero;
-use wire::{DigestRequest, Digests};
 
 /// Blocks of data in a batch.
 const BATCH_BLOCKS: usize = 4;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::fault::ENOSPC;
-use crate::{Fault, Operation, SimDisk};
-use protocol::changes::{
+use crate::journal::{JournalError, Staging, StagingOutcome, StagingSpec};
+use crate::seam::Disk;
+use crate::sim::fault::ENOSPC;
+use crate::sim::{Fault, Operation, SimDisk};
+use crate::units::{Extent, Point, Rung};
+use crate::wire::{
     BLOCK_BYTES, BatchData, BlockDigest, CycleId, CycleSum, Region, RegionKind, hash_blocks,
 };
-use protocol::units::{Extent, Point, Rung};
-use storage::journal::{JournalError, Staging, StagingOutcome, StagingSpec};
-use storage::seam::Disk;
 
 const LIMIT: u64 = 8 << 20;
 const CAPACITY: u64 = 1 << 30;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::{Fault, Operation, SimDisk};
-use protocol::units::{Epoch, Generation, ImageState, Lineage, PairId, Point, Role, Seq};
-use storage::journal::{CommitRecord, JournalError, Superblock, SuperblockStore};
+use crate::journal::{CommitRecord, JournalError, Superblock, SuperblockStore};
+use crate::sim::{Fault, Operation, SimDisk};
+use crate::units::{Epoch, Generation, ImageState, Lineage, PairId, Point, Role, Seq};
 
 fn superblock(epoch: u64) -> Superblock {
     Superblock {
@@ -116,7 +116,7 @@ fn two_damaged_copies_are_damage_and_not_a_blank_site() {
     let error = open(&disk).err().unwrap();
     assert!(error.is_damage(), "{error}");
     let empty = SimDisk::new(1 << 20, 1);
-    storage::seam::Disk::create(&empty, "superblock").unwrap();
+    crate::seam::Disk::create(&empty, "superblock").unwrap();
     assert!(open(&empty).err().unwrap().is_damage());
 }
 
@@ -130,7 +130,7 @@ fn a_newer_format_is_refused_even_in_one_copy() {
     slot[12..16].fill(0);
     let crc = crc32c::crc32c(&slot);
     slot[12..16].copy_from_slice(&crc.to_le_bytes());
-    let file = storage::seam::Disk::open(&disk, "superblock")
+    let file = crate::seam::Disk::open(&disk, "superblock")
         .unwrap()
         .unwrap();
     file.write_at(4096, &slot).unwrap();

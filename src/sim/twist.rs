@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::rules::Wrong;
-use protocol::pair::resync::{Candidates, Compare, Plan};
-use protocol::pair::side::Order;
-use protocol::pair::source::Ship;
-use protocol::pair::{Action, Record};
-use protocol::units::{Decision, Extent, HandshakeRow, ImageState, Role, Rung};
-use storage::seam::{BlockFile, DiskError, DiskErrorKind};
+use crate::pair::resync::{Candidates, Compare, Plan};
+use crate::pair::side::Order;
+use crate::pair::source::Ship;
+use crate::pair::{Action, Record};
+use crate::seam::{BlockFile, DiskError, DiskErrorKind};
+use crate::sim::rules::Wrong;
+use crate::units::{Decision, Extent, HandshakeRow, ImageState, Role, Rung};
 
 /// The actions in the order in which the rule has them.
 pub(super) fn actions(wrong: Option<Wrong>, mut actions: Vec<Action>) -> Vec<Action> {

@@ -3,14 +3,14 @@
 
 use rand::Rng;
 
-use crate::process::ShipOrder;
-use crate::world::{Device, Given, World};
-use protocol::changes::BLOCK_BYTES;
-use protocol::pair::resync::List;
-use protocol::pair::side::Order;
-use protocol::pair::source::Ship;
-use protocol::pair::{Outcome, Refused};
-use protocol::units::{Extent, ImageState, Point, Role};
+use crate::pair::resync::List;
+use crate::pair::side::Order;
+use crate::pair::source::Ship;
+use crate::pair::{Outcome, Refused};
+use crate::sim::process::ShipOrder;
+use crate::sim::world::{Device, Given, World};
+use crate::units::{Extent, ImageState, Point, Role};
+use crate::wire::BLOCK_BYTES;
 
 /// A cycle that is due waits so long at most, in milliseconds.
 const WAIT_MAX_MS: u64 = 30_000;

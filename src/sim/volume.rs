@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::SimDisk;
-use crate::fuse::{Fuse, FusedFile};
-use crate::image::{BLOCK, Tag, fill};
-use protocol::changes::{BLOCK_BYTES, blocks_of};
-use protocol::units::{Extent, Point};
-use storage::seam::{BlockFile, Disk, DiskError};
+use crate::seam::{BlockFile, Disk, DiskError};
+use crate::sim::SimDisk;
+use crate::sim::fuse::{Fuse, FusedFile};
+use crate::sim::image::{BLOCK, Tag, fill};
+use crate::units::{Extent, Point};
+use crate::wire::{BLOCK_BYTES, blocks_of};
 
 const FILE: &str = "volume";
 

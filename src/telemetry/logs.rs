@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// `json` or `text` (the default).
 pub const LOG_FORMAT_VAR: &str = "FERRY_LOG_FORMAT";
-/// Directives such as `info,operator=debug`; `info` when unset.
+/// Directives such as `info,ferry::operator=debug`; `info` when unset.
 pub const LOG_FILTER_VAR: &str = "FERRY_LOG";
 
 /// Why logs can't be set up.
@@ -17,7 +17,7 @@ pub const LOG_FILTER_VAR: &str = "FERRY_LOG";
 pub enum LogError {
     /// The filter can't be read.
     #[error(
-        "failed to read {LOG_FILTER_VAR}={given:?}: {reason}; use directives such as info,operator=debug"
+        "failed to read {LOG_FILTER_VAR}={given:?}: {reason}; use directives such as info,ferry::operator=debug"
     )]
     Filter {
         /// What was given.
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn what_can_not_be_read_is_named() {
         assert!(filter(None).is_ok());
-        assert!(filter(Some("info,operator=debug")).is_ok());
+        assert!(filter(Some("info,ferry::operator=debug")).is_ok());
         let error = filter(Some("ferry=loud")).unwrap_err().to_string();
         assert!(error.contains("ferry=loud"), "{error}");
         assert!(matches!(format(None), Ok(Format::Text)));

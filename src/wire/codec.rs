@@ -4,13 +4,12 @@ use bytes::{Buf, Bytes};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::handshake::{read_frozen, write_frozen};
-use crate::{
-    Batch, Codec, DIGESTS_PER_FRAME_MAX, Encoded, Frame, FrameKind, Hello, Message, VersionRange,
-    WireError, agree_version,
+use crate::units::Point;
+use crate::wire::handshake::{read_frozen, write_frozen};
+use crate::wire::{
+    BATCH_REGIONS_MAX, Batch, Codec, DIGESTS_PER_FRAME_MAX, Encoded, Frame, FrameKind, Hello,
+    Message, Region, VersionRange, WireError, agree_version,
 };
-use protocol::changes::{BATCH_REGIONS_MAX, Region};
-use protocol::units::Point;
 
 /// What of a batch is encoded; its data follows as it is.
 #[derive(Serialize, Deserialize)]
@@ -93,7 +92,7 @@ pub fn decode(frame: Frame) -> Result<Message, WireError> {
         FrameKind::Abort => Message::Abort(whole("abort", &payload)?),
         FrameKind::DigestRequest => Message::DigestRequest(whole("digest request", &payload)?),
         FrameKind::Digests => {
-            let digests: crate::Digests = whole("digests", &payload)?;
+            let digests: crate::wire::Digests = whole("digests", &payload)?;
             at_most(
                 "digests in a frame",
                 digests.digests.len(),

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use protocol::units::{
+use crate::units::{
     Decision, Epoch, Extent, Generation, ImageState, Lineage, PairId, Point, Progress, Role, Rung,
     RungUse, Seq, SiteName,
 };

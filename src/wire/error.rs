@@ -2,9 +2,7 @@
 
 use std::io;
 
-use protocol::changes::InvalidRegions;
-
-use crate::VersionRange;
+use crate::wire::VersionRange;
 
 /// A connection that can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +59,7 @@ pub enum WireError {
 }
 
 impl WireError {
-    /// Bytes of `what` that are no message, and why.
-    pub fn malformed(what: &'static str, reason: impl ToString) -> WireError {
+    pub(super) fn malformed(what: &'static str, reason: impl ToString) -> WireError {
         WireError::Malformed {
             what,
             reason: reason.to_string(),
@@ -73,11 +70,5 @@ impl WireError {
     #[must_use]
     pub fn is_violation(&self) -> bool {
         !matches!(self, WireError::Io { .. } | WireError::Truncated)
-    }
-}
-
-impl From<InvalidRegions> for WireError {
-    fn from(invalid: InvalidRegions) -> WireError {
-        WireError::malformed("batch", invalid)
     }
 }

@@ -4,7 +4,7 @@
 //! u16. These twelve bytes never change, whatever the version. Both sides compute the same answer
 //! from the two hellos, so no further message is needed.
 
-use crate::{Version, VersionRange, WireError};
+use crate::wire::{Version, VersionRange, WireError};
 
 /// The first bytes of a hello, in every version.
 pub const HELLO_MAGIC: [u8; 8] = *b"FERRYHLO";

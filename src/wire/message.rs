@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::{RefusalKind, Request, Response};
-use crate::{Batch, VersionRange};
-use protocol::changes::{BlockDigest, CycleId, CycleSum, LastMaster, LastTransfer};
-use protocol::units::{
-    Decision, Epoch, Extent, ImageState, Lineage, PairId, Point, Role, Rung, SiteName,
+use crate::units::{
+    Decision, Epoch, Extent, Generation, HandshakeMode, ImageState, Lineage, PairId, Point, Role,
+    Rung, SiteName,
 };
+use crate::wire::control::{RefusalKind, Request, Response};
+use crate::wire::{Batch, BlockDigest, CycleSum, VersionRange};
 
 /// One message. Source and target are the movers of a cycle's two ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,41 @@ fn ours() -> VersionRange {
     VersionRange::OURS
 }
 
+/// Who led a transfer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastMaster {
+    /// The primary's site.
+    pub site: SiteName,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// That epoch's identity.
+    pub generation: Generation,
+}
+
+/// How a transfer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastTransfer {
+    /// How the standby caught up.
+    pub mode: HandshakeMode,
+    /// The cut that it counted from; `None` for a full copy.
+    pub from: Option<Point>,
+    /// The cut that it led to.
+    pub to: Point,
+    /// Whether it came to its end.
+    pub complete: bool,
+    /// When it ended or was last heard of, in milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
+}
+
+/// Which change set: from one cut to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CycleId {
+    /// The cut that it leads to.
+    pub cycle: Point,
+    /// The cut that it counts from; `None` for a full copy.
+    pub from: Option<Point>,
+}
+
 /// How a target takes a cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferForm {
@@ -153,7 +188,7 @@ pub struct Applied {
 /// Tell me the digests of your blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigestRequest {
-    /// Which range; it starts at a block. At most [`crate::DIGESTS_PER_FRAME_MAX`] blocks.
+    /// Which range; it starts at a block. At most [`crate::wire::DIGESTS_PER_FRAME_MAX`] blocks.
     pub extent: Extent,
 }
 

@@ -1,8 +1,7 @@
 //! Checksums made right again after a change, so that what lies behind them is tried too.
 
 use bytes::Bytes;
-use protocol::changes::RegionKind;
-use wire::{Batch, Codec, Frame, FrameKind, Message, decode, encode};
+use ferry::wire::{Batch, Codec, Frame, FrameKind, Message, RegionKind, decode, encode};
 
 use super::targets::counted;
 

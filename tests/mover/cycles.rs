@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use demo::shipment::Shipment;
-use protocol::units::Rung;
-use wire::control::{Activity, CycleOutcome, ReceiveOrder, RefusalKind, Request};
+use ferry::demo::shipment::Shipment;
+use ferry::units::Rung;
+use ferry::wire::control::{Activity, CycleOutcome, ReceiveOrder, RefusalKind, Request};
 
 use crate::world::{MIB, World, assert_equal, bytes_at};
 
@@ -185,7 +185,7 @@ async fn a_coarse_list_moves_only_what_really_changed() {
     world.write(5 * MIB, 4096);
     let point = world.point();
     let (cut, _) = world.east.cut(point).unwrap();
-    let whole = vec![protocol::units::Extent::new(4 * MIB, 4 * MIB)];
+    let whole = vec![ferry::units::Extent::new(4 * MIB, 4 * MIB)];
     let (report, _) = world
         .ship(&cut, Shipment::of(point).delta(base, whole))
         .await;

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use demo::shipment::{Shipment, ship_once};
-use demo::site::{RunningMover, Site};
-use protocol::units::{CyclePhase, Epoch, Point};
+use ferry::demo::shipment::{Shipment, ship_once};
+use ferry::demo::site::{RunningMover, Site};
+use ferry::units::{CyclePhase, Epoch, Point};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 

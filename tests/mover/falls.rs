@@ -1,8 +1,8 @@
 //! The ladder of change sources: which rung is taken, and that a fall loses nothing.
 
-use demo::shipment::Shipment;
-use protocol::units::{Extent, ExtentSet, Point, Rung};
-use wire::control::ChangeList;
+use ferry::demo::shipment::Shipment;
+use ferry::units::{Extent, ExtentSet, Point, Rung};
+use ferry::wire::control::ChangeList;
 
 use crate::world::{MIB, World};
 

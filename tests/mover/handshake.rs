@@ -1,10 +1,10 @@
 //! Part H: the handshake, through real movers.
 
-use demo::shipment::{CYCLE_WAIT, Shipment};
-use demo::site::RunningMover;
-use protocol::units::{Epoch, HandshakeMode, HandshakeRow, ImageState};
-use storage::volume::digest::digest;
-use wire::control::{Activity, CycleOutcome, RefusalKind};
+use ferry::demo::shipment::{CYCLE_WAIT, Shipment};
+use ferry::demo::site::RunningMover;
+use ferry::units::{Epoch, HandshakeMode, HandshakeRow, ImageState};
+use ferry::volume::digest::digest;
+use ferry::wire::control::{Activity, CycleOutcome, RefusalKind};
 
 use crate::world::{MIB, World, assert_equal, consistent, demote, superblock};
 
@@ -207,7 +207,7 @@ async fn h_8_a_corrupt_superblock_stops_everything_but_the_questions() {
     );
     for order in [
         crate::world::promotion(&world.west, Epoch(2)),
-        wire::control::Request::Receive(wire::control::ReceiveOrder {
+        ferry::wire::control::Request::Receive(ferry::wire::control::ReceiveOrder {
             cycle: world.point(),
             peer_site: "east".parse().unwrap(),
         }),
@@ -239,9 +239,9 @@ async fn h_8_an_old_primary_with_a_corrupt_superblock_is_held_until_consent() {
     let mut target = world.east.start(&world.east.volume(), false).await.unwrap();
 
     let init = |over_damage| {
-        wire::control::Request::Init(wire::control::InitOrder {
+        ferry::wire::control::Request::Init(ferry::wire::control::InitOrder {
             pair_id: promoted.pair_id,
-            role: protocol::units::Role::Standby,
+            role: ferry::units::Role::Standby,
             epoch: promoted.epoch,
             generation: promoted.lineage.last().unwrap().generation,
             start: promoted.lineage.last().unwrap().start,
@@ -272,7 +272,7 @@ async fn h_8_an_old_primary_with_a_corrupt_superblock_is_held_until_consent() {
     // superblock says is read back.
     source.stop().await.unwrap();
     target.stop().await.unwrap();
-    let (_, status) = demo::shipment::ship_once(&world.west, &cut, &world.east, &shipment)
+    let (_, status) = ferry::demo::shipment::ship_once(&world.west, &cut, &world.east, &shipment)
         .await
         .unwrap();
     assert_eq!(status.decision.unwrap().mode, HandshakeMode::Full);
@@ -297,7 +297,7 @@ async fn a_planned_switch_loses_nothing_and_failback_is_by_difference() {
     let (cut, _) = world.west.cut(point).unwrap();
     // Without a list: the standby of before kept the digests of what it applied.
     let (report, status) =
-        demo::shipment::ship_once(&world.west, &cut, &world.east, &Shipment::of(point))
+        ferry::demo::shipment::ship_once(&world.west, &cut, &world.east, &Shipment::of(point))
             .await
             .unwrap();
     assert_equal(&cut, &world.east.volume());

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use demo::shipment::{CYCLE_WAIT, Shipment};
-use protocol::units::{CyclePhase, Epoch, Point};
+use ferry::demo::shipment::{CYCLE_WAIT, Shipment};
+use ferry::units::{CyclePhase, Epoch, Point};
+use ferry::volume::digest::digest;
+use ferry::wire::control::CycleOutcome;
 use rand::Rng;
-use storage::volume::digest::digest;
-use wire::control::CycleOutcome;
 
 use crate::world::{MIB, World, assert_equal, consistent, promote, superblock};
 

@@ -1,9 +1,9 @@
 //! Orders that must not be followed, and peers that must not be let in.
 
-use demo::certificates::Authority;
-use demo::shipment::Shipment;
-use protocol::units::{Epoch, Role};
-use wire::control::{CycleOutcome, RefusalKind, Request};
+use ferry::demo::certificates::Authority;
+use ferry::demo::shipment::Shipment;
+use ferry::units::{Epoch, Role};
+use ferry::wire::control::{CycleOutcome, RefusalKind, Request};
 
 use crate::world::{MIB, World, promotion, superblock};
 
@@ -136,7 +136,7 @@ async fn a_peer_of_another_name_or_authority_gets_nothing() {
     let mut source = world.east.start(&cut, true).await.unwrap();
     let mut target = world.west.start(&world.west.volume(), false).await.unwrap();
     // The target expects a site that the source is not.
-    let receive = wire::control::ReceiveOrder {
+    let receive = ferry::wire::control::ReceiveOrder {
         cycle: point,
         peer_site: "north".parse().unwrap(),
     };
@@ -204,16 +204,16 @@ async fn a_peer_of_another_name_or_authority_gets_nothing() {
 }
 
 fn ship(shipment: &Shipment, peer: String) -> Request {
-    Request::Ship(wire::control::ShipOrder {
+    Request::Ship(ferry::wire::control::ShipOrder {
         cycle: shipment.cycle,
         peer,
         peer_site: "west".parse().unwrap(),
-        changes: wire::control::ChangeList::Nothing,
+        changes: ferry::wire::control::ChangeList::Nothing,
         changes_reason: String::new(),
         discard_consent: None,
-        transfer: wire::control::Transfer {
+        transfer: ferry::wire::control::Transfer {
             bytes_per_second: None,
-            compression: wire::control::Compression::Off,
+            compression: ferry::wire::control::Compression::Off,
             stall_timeout_ms: 5_000,
         },
     })

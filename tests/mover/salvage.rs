@@ -6,10 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use protocol::units::Point;
-use salvage::export::Range;
-use salvage::{Export, Facts, SalvageError, stream};
-use storage::volume::digest::digest;
+use ferry::salvage::{Export, Facts, SalvageError, export::Range, stream};
+use ferry::units::Point;
+use ferry::volume::digest::digest;
 
 use crate::world::{MIB, World, bytes_at, demote};
 

@@ -4,10 +4,10 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use demo::shipment::CYCLE_WAIT;
-use demo::site::RunningMover;
-use protocol::units::{CyclePhase, Epoch, Extent, Point, Rung};
-use wire::control::{
+use ferry::demo::shipment::CYCLE_WAIT;
+use ferry::demo::site::RunningMover;
+use ferry::units::{CyclePhase, Epoch, Extent, Point, Rung};
+use ferry::wire::control::{
     Activity, Compression, CycleOutcome, MoverStatus, ReceiveOrder, RefusalKind, Request, Transfer,
     VerifyOrder, VerifyReport,
 };

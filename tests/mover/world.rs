@@ -4,17 +4,17 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use demo::certificates::Authority;
-use demo::shipment::{Shipment, ship_once};
-use demo::site::Site;
-use protocol::units::{Epoch, Generation, ImageState, PairId, PairName, Point, Role};
-use rand::rngs::StdRng;
-use rand::{Rng, RngCore, SeedableRng};
-use storage::volume::digest::digest;
-use uuid::Uuid;
-use wire::control::{
+use ferry::demo::certificates::Authority;
+use ferry::demo::shipment::{Shipment, ship_once};
+use ferry::demo::site::Site;
+use ferry::units::{Epoch, Generation, ImageState, PairId, PairName, Point, Role};
+use ferry::volume::digest::digest;
+use ferry::wire::control::{
     CycleReport, DemoteOrder, MoverStatus, PromoteOrder, Request, SuperblockReport,
 };
+use rand::rngs::StdRng;
+use rand::{Rng, RngCore, SeedableRng};
+use uuid::Uuid;
 
 /// One MiB.
 pub const MIB: u64 = 1 << 20;

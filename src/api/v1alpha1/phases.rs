@@ -18,8 +18,8 @@
 //! record is lost begins again at `Demote`. Nothing leads into or out of `Unknown`: a newer version
 //! wrote it, and only that version knows what comes next (K-19).
 
-use crate::text_enum::text_enum;
-use crate::v1alpha1::PromotionKind;
+use crate::api::text_enum::text_enum;
+use crate::api::v1alpha1::PromotionKind;
 
 text_enum! {
 /// Where a running cycle is.

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::v1alpha1::ReplicationPairStatus;
+use crate::api::v1alpha1::ReplicationPairStatus;
 
 /// One volume at two sites: the claim at the primary site is replicated to the other one, and the
 /// primary role can be moved without losing data.

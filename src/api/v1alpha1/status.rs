@@ -5,9 +5,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Reason;
-use crate::v1alpha1::{CyclePhase, QuiesceState, SwitchKind, SwitchStep};
-use protocol::units::Point;
+use crate::api::Reason;
+use crate::api::v1alpha1::{CyclePhase, QuiesceState, SwitchKind, SwitchStep};
+use crate::units::Point;
 
 /// How the pair is doing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]

@@ -1,9 +1,10 @@
 //! Why an action failed.
 
-use crate::ca::CaError;
-use crate::link::MoverLinkError;
-use crate::quiesce::QuiesceError;
-use protocol::units::SiteName;
+use crate::operator::ca::CaError;
+use crate::operator::link::MoverLinkError;
+use crate::operator::quiesce::QuiesceError;
+use crate::operator::rebind::RebindError;
+use crate::units::SiteName;
 
 /// Why an action failed. It is decided on again at the next visit.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ pub enum Error {
     Quiesce(#[from] QuiesceError),
     /// Claims can't be bound as wished without a person.
     #[error(transparent)]
-    Rebind(#[from] cluster::Error),
+    Rebind(#[from] RebindError),
     /// The application's kind is not served.
     #[error("failed to scale the application: {0}")]
     Kind(String),

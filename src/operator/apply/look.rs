@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 
-use crate::apply::Visit;
-use crate::metadata::{ExtentStream, MetadataError, SnapshotName};
-use planner::decide::LookPlan;
+use crate::operator::apply::Visit;
+use crate::operator::decide::LookPlan;
+use crate::operator::metadata::{ExtentStream, MetadataError, SnapshotName};
 
 /// The longest wait for the list. Beyond it the cycle goes the usual way, which waits longer, and
 /// keeps no other pair's visit waiting.

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::apply::Error;
-use api::names;
-use api::snapshots::ALLOW_MODE_CHANGE;
+use crate::api::names;
+use crate::operator::apply::Error;
+use crate::operator::snapshot_api::ALLOW_MODE_CHANGE;
 
 /// Applies `object` in its namespace, as the operator's.
 pub async fn put<K>(client: &Client, object: &K) -> Result<(), Error>

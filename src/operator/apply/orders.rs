@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use crate::apply::Error;
-use crate::context::Context;
-use crate::link::MoverKey;
-use crate::observe::address;
-use planner::observe::Observed;
-use protocol::units::{PairName, SiteName};
-use wire::control::Request;
+use crate::operator::apply::Error;
+use crate::operator::context::Context;
+use crate::operator::link::MoverKey;
+use crate::operator::observe::{Observed, address};
+use crate::units::{PairName, SiteName};
+use crate::wire::control::Request;
 
 /// How long to wait for a mover's report to show an order. Beyond it the visit goes on with the old
 /// report, and the order is repeated, which is harmless.

@@ -7,20 +7,18 @@ use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::apply::{Error, look, objects, orders, ship, verify};
-use crate::build;
-use crate::build::PairRef;
-use crate::ca;
-use crate::context::Context;
-use crate::quiesce;
-use crate::rebind;
-use api::ReplicationPair;
-use api::snapshots::VolumeSnapshot;
-use planner::decide::{Action, Device, Report};
-use planner::observe::Observed;
-use planner::rebind::{Next, RebindWish};
-use protocol::units::{PairName, SiteName};
-use wire::control::Request;
+use crate::api::ReplicationPair;
+use crate::operator::apply::{Error, look, objects, orders, ship, verify};
+use crate::operator::build::{self, PairRef};
+use crate::operator::ca;
+use crate::operator::context::Context;
+use crate::operator::decide::{Action, Device, Report};
+use crate::operator::observe::Observed;
+use crate::operator::quiesce;
+use crate::operator::rebind::{self, Next, RebindError, RebindWish};
+use crate::operator::snapshot_api::VolumeSnapshot;
+use crate::units::{PairName, SiteName};
+use crate::wire::control::Request;
 
 /// The most steps of a re-binding in one visit; the next visit goes on.
 const REBIND_STEPS_MAX: usize = 32;
@@ -82,7 +80,7 @@ async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::AllowModeChange { content } => objects::allow_mode_change(client, &content).await?,
         Action::StartMover { site, device } => start_mover(visit, &site, &device).await?,
         Action::StopMover { site, uid } => {
-            let name = api::names::mover(visit.name.name(), site.as_str());
+            let name = crate::api::names::mover(visit.name.name(), site.as_str());
             objects::delete::<Pod>(client, namespace, &name, Some(&uid)).await?;
         }
         Action::DropCut { name } => {
@@ -200,10 +198,10 @@ pub async fn rebind(
     client: &Client,
     owner: &OwnerReference,
     wish: &RebindWish,
-) -> Result<Report, cluster::Error> {
+) -> Result<Report, RebindError> {
     for _ in 0..REBIND_STEPS_MAX {
-        let view = cluster::rebind_view(client, wish).await?;
-        match planner::rebind::next(&view, wish)? {
+        let view = rebind::observe(client, wish).await?;
+        match rebind::next(&view, wish)? {
             Next::Do(step) => {
                 tracing::info!(pair = %wish.pair, %step, "re-binding");
                 rebind::execute(client, wish, owner, &step).await?;

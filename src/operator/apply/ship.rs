@@ -1,11 +1,10 @@
 //! Ordering a shipment: the best list of changes that is to be had, the order, and the feed.
 
-use crate::apply::{Error, Visit, orders};
-use crate::context::lock;
-use crate::metadata::{ExtentStream, MetadataError, SnapshotName, Trust};
-use planner::decide::ShipPlan;
-use planner::observe::SnapshotFacts;
-use wire::control::{ChangeList, Request, ShipOrder};
+use crate::operator::apply::{Error, Visit, orders};
+use crate::operator::context::lock;
+use crate::operator::decide::ShipPlan;
+use crate::operator::metadata::{ExtentStream, MetadataError, SnapshotFacts, SnapshotName, Trust};
+use crate::wire::control::{ChangeList, Request, ShipOrder};
 
 /// A list that was found, and why it is no better one.
 struct Found {

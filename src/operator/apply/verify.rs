@@ -1,8 +1,8 @@
 //! Ordering one slice of a verification.
 
-use crate::apply::{Error, Visit, orders};
-use planner::decide::VerifyPlan;
-use wire::control::{Request, VerifyOrder};
+use crate::operator::apply::{Error, Visit, orders};
+use crate::operator::decide::VerifyPlan;
+use crate::wire::control::{Request, VerifyOrder};
 
 /// Orders the source to compare the slice with the target, which expects it already.
 pub async fn verify(visit: &Visit<'_>, plan: VerifyPlan) -> Result<(), Error> {

@@ -8,9 +8,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use crate::build::{PairRef, Part};
-use api::names;
-use protocol::units::{Point, SiteName};
+use crate::api::names;
+use crate::operator::build::{PairRef, Part};
+use crate::units::{Point, SiteName};
 
 /// The claim of a site's superblock, staging and digests: a small file system.
 #[must_use]

@@ -14,10 +14,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use crate::build::{PairRef, Part};
-use api::names;
-use planner::decide::Device;
-use protocol::units::SiteName;
+use crate::api::names;
+use crate::operator::build::{PairRef, Part};
+use crate::operator::decide::Device;
+use crate::units::SiteName;
 
 /// The port of a mover's one listener.
 pub const MOVER_PORT: i32 = 7400;

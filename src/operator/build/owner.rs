@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
-use api::{ReplicationPair, names};
-use protocol::units::{Point, SiteName};
+use crate::api::{ReplicationPair, names};
+use crate::units::{Point, SiteName};
 
 /// The pair that objects are built for.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! The VolumeSnapshot of a cut.
 
-use crate::build::{PairRef, Part};
-use api::names;
-use api::snapshots::{VolumeSnapshot, VolumeSnapshotSource, VolumeSnapshotSpec};
-use planner::decide::CutWish;
+use crate::api::names;
+use crate::operator::build::{PairRef, Part};
+use crate::operator::decide::CutWish;
+use crate::operator::snapshot_api::{VolumeSnapshot, VolumeSnapshotSource, VolumeSnapshotSpec};
 
 /// The VolumeSnapshot for `wish`.
 #[must_use]

@@ -10,10 +10,9 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-use crate::ca::CaError;
-use crate::ca::certificate;
-use crate::ca::certificate::Facts;
-use protocol::units::PeerName;
+use crate::operator::ca::CaError;
+use crate::operator::ca::certificate::{self, Facts};
+use crate::units::PeerName;
 
 const DAY_SECONDS: u64 = 24 * 3600;
 

@@ -9,10 +9,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 
-use crate::ca::{Authority, CaError, LeafPem};
-use api::names;
-use protocol::units::{PairName, PeerName, SiteName};
-use transport::TlsDir;
+use crate::api::names;
+use crate::operator::ca::{Authority, CaError, LeafPem};
+use crate::seam::TlsDir;
+use crate::units::{PairName, PeerName, SiteName};
 
 /// The Secret in the operator's namespace that holds the install's authority.
 pub const CA_SECRET: &str = "ferry-ca";

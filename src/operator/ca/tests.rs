@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
-use protocol::units::PeerName;
-use transport::{ALPN, Link, Listener, TlsDir, dial};
+use crate::seam::{ALPN, Link, Listener, TlsDir, dial};
+use crate::units::PeerName;
 
 fn tls(leaf: &LeafPem) -> Arc<TlsDir> {
     Arc::new(TlsDir::in_memory(

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tokio::io::{ReadHalf, WriteHalf};
 
-use crate::link::{MoverKey, MoverLinkError};
-use protocol::units::{Epoch, ImageState, Lineage, PeerName, Role};
-use transport::{FrameReader, FrameWriter};
-use transport::{Link as _, Session, TlsDir, dial};
-use wire::control::{Request, Response};
-use wire::{Hello, Message, VersionRange, WireError, decode, encode};
+use crate::operator::link::{MoverKey, MoverLinkError};
+use crate::seam::{Link as _, Session, TlsDir, dial};
+use crate::units::{Epoch, ImageState, Lineage, PeerName, Role};
+use crate::wire::control::{Request, Response};
+use crate::wire::{
+    FrameReader, FrameWriter, Hello, Message, VersionRange, WireError, decode, encode,
+};
 
 /// The longest that the mover's greeting may take.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);

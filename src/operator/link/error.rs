@@ -1,7 +1,7 @@
 //! What can go wrong between the operator and a mover.
 
-use protocol::units::PeerName;
-use wire::control::Refusal;
+use crate::units::PeerName;
+use crate::wire::control::Refusal;
 
 /// Why an order did not get through or was not taken.
 #[derive(Debug, thiserror::Error)]

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use tokio::time::Instant;
 
-use crate::link::connection::Connection;
-use crate::link::registry::accepted;
-use crate::link::{MoverKey, MoverLinkError, MoverLinks};
-use protocol::units::{Extent, Point};
-use wire::control::{EXTENTS_PER_BATCH_MAX, ExtentBatch, Request};
+use crate::operator::link::connection::Connection;
+use crate::operator::link::registry::accepted;
+use crate::operator::link::{MoverKey, MoverLinkError, MoverLinks};
+use crate::units::{Extent, Point};
+use crate::wire::control::{EXTENTS_PER_BATCH_MAX, ExtentBatch, Request};
 
 /// How long the mover may go without any change of its status while a batch waits to be taken. It
 /// takes a batch when it has room, which under a bandwidth limit may be hours.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::time::Instant;
 
-use crate::link::connection::Connection;
-use crate::link::{
+use crate::operator::link::connection::Connection;
+use crate::operator::link::{
     DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, LinkState, MoverKey, MoverLinkError, MoverLinks,
 };
-use wire::control::{MoverStatus, Request, Response};
+use crate::wire::control::{MoverStatus, Request, Response};
 
 /// How long the mover may hold a poll open, in milliseconds.
 const POLL_WAIT_MS: u32 = 20_000;
@@ -21,7 +21,7 @@ const POLL_PAUSE: Duration = Duration::from_millis(200);
 /// How often a pair is woken when nothing but a cycle's progress has changed.
 const PROGRESS_WAKE: Duration = Duration::from_secs(2);
 
-const _: () = assert!(POLL_WAIT_MS <= wire::control::STATUS_WAIT_MAX_MS);
+const _: () = assert!(POLL_WAIT_MS <= crate::wire::control::STATUS_WAIT_MAX_MS);
 
 /// What the task has learnt.
 #[derive(Debug, Default)]

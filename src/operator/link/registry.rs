@@ -7,13 +7,13 @@ use std::time::Duration;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc;
 
-use crate::link::MoverLinkError;
-use crate::link::connection::Connection;
-use crate::link::poll::{Poller, poll};
-use api::ReplicationPair;
-use protocol::units::{PairName, SiteName};
-use transport::TlsDir;
-use wire::control::{MoverStatus, Request, Response};
+use crate::api::ReplicationPair;
+use crate::operator::link::MoverLinkError;
+use crate::operator::link::connection::Connection;
+use crate::operator::link::poll::{Poller, poll};
+use crate::seam::TlsDir;
+use crate::units::{PairName, SiteName};
+use crate::wire::control::{MoverStatus, Request, Response};
 
 /// The longest that an order may take to be answered.
 pub const ORDER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -10,15 +10,14 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{mpsc, watch};
 
 use super::*;
-use crate::ca::{Authority, operator_identity};
-use api::ReplicationPair;
-use protocol::units::{Extent, PairName, PeerName, Point};
-use transport::{FrameReader, FrameWriter};
-use transport::{Listener, Session, TlsDir};
-use wire::control::{
+use crate::api::ReplicationPair;
+use crate::operator::ca::{Authority, operator_identity};
+use crate::seam::{Listener, Session, TlsDir};
+use crate::units::{Extent, PairName, PeerName, Point};
+use crate::wire::control::{
     Activity, EXTENTS_PER_BATCH_MAX, MoverStatus, Refusal, RefusalKind, Request, Response,
 };
-use wire::{Message, decode, encode};
+use crate::wire::{FrameReader, FrameWriter, Message, decode, encode};
 
 /// What the test's mover does and has seen.
 #[derive(Clone)]

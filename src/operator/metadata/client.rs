@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use kube::Client;
 
-use crate::metadata::error::List;
-use crate::metadata::question::Question;
-use crate::metadata::token::{AccountTokens, Tokens};
-use crate::metadata::{ExtentStream, MetadataError, discovery, prove_delta};
-use planner::observe::SnapshotFacts;
+use crate::operator::metadata::error::List;
+use crate::operator::metadata::question::Question;
+use crate::operator::metadata::token::{AccountTokens, Tokens};
+use crate::operator::metadata::{
+    ExtentStream, MetadataError, SnapshotFacts, discovery, prove_delta,
+};
 
 /// The operator's own ServiceAccount, in whose name tokens are requested.
 #[derive(Clone, Debug, PartialEq, Eq)]

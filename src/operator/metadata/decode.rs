@@ -1,8 +1,8 @@
 //! What the service's messages mean: pure, and suspicious.
 
-use crate::metadata::MetadataError;
-use crate::metadata::proto::{BlockMetadata, BlockMetadataType};
-use protocol::units::Extent;
+use crate::operator::metadata::MetadataError;
+use crate::operator::metadata::proto::{BlockMetadata, BlockMetadataType};
+use crate::units::Extent;
 
 /// One message of either list.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::decode::{Decoder, Part};
 use super::proto::BlockMetadata;
 use super::{MetadataError, Trust};
-use protocol::units::{Extent, ExtentSet};
+use crate::units::{Extent, ExtentSet};
 
 const FIXED: i32 = 1;
 const VARIABLE: i32 = 2;

@@ -5,7 +5,7 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::Value;
 
-use crate::metadata::{MetadataError, Trust};
+use crate::operator::metadata::{MetadataError, Trust};
 
 const GROUP: &str = "cbt.storage.k8s.io";
 const KIND: &str = "SnapshotMetadataService";

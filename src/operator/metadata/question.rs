@@ -7,12 +7,12 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 
-use crate::metadata::decode::Part;
-use crate::metadata::discovery::Service;
-use crate::metadata::error::List;
-use crate::metadata::proto::snapshot_metadata_client::SnapshotMetadataClient;
-use crate::metadata::proto::{GetMetadataAllocatedRequest, GetMetadataDeltaRequest};
-use crate::metadata::{MetadataError, SnapshotName, Trust};
+use crate::operator::metadata::decode::Part;
+use crate::operator::metadata::discovery::Service;
+use crate::operator::metadata::error::List;
+use crate::operator::metadata::proto::snapshot_metadata_client::SnapshotMetadataClient;
+use crate::operator::metadata::proto::{GetMetadataAllocatedRequest, GetMetadataDeltaRequest};
+use crate::operator::metadata::{MetadataError, SnapshotName, Trust};
 
 /// The longest that connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

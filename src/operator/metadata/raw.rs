@@ -2,10 +2,10 @@
 
 use prost::Message as _;
 
-use crate::metadata::decode::{Decoder, Part};
-use crate::metadata::proto::GetMetadataDeltaResponse;
-use crate::metadata::{MetadataError, Trust};
-use protocol::units::Extent;
+use crate::operator::metadata::decode::{Decoder, Part};
+use crate::operator::metadata::proto::GetMetadataDeltaResponse;
+use crate::operator::metadata::{MetadataError, Trust};
+use crate::units::Extent;
 
 /// The extents that `messages` list for a device of `device` bytes whose base had `base` bytes.
 ///

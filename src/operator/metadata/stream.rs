@@ -10,12 +10,12 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 use tonic::{Code, Status};
 
-use crate::metadata::MetadataError;
-use crate::metadata::decode::{Decoder, Part};
-use crate::metadata::error::is_resumable;
-use crate::metadata::question::{Parts, Question, late};
-use crate::metadata::token::Tokens;
-use protocol::units::Extent;
+use crate::operator::metadata::MetadataError;
+use crate::operator::metadata::decode::{Decoder, Part};
+use crate::operator::metadata::error::is_resumable;
+use crate::operator::metadata::question::{Parts, Question, late};
+use crate::operator::metadata::token::Tokens;
+use crate::units::Extent;
 
 /// How often one list is resumed in a row without a single range of progress; then it has broken.
 pub const RESUMES_MAX: u32 = 5;

@@ -23,7 +23,7 @@ use super::proto::{
 use super::question::Question;
 use super::token::Tokens;
 use super::{ExtentStream, MetadataError, RESUMES_MAX, SnapshotName, Trust};
-use protocol::units::Extent;
+use crate::units::Extent;
 
 const CAPACITY: i64 = 1 << 20;
 

@@ -10,7 +10,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::time::Instant;
 
-use crate::metadata::{MetadataError, ServiceAccount, Trust};
+use crate::operator::metadata::{MetadataError, ServiceAccount, Trust};
 
 /// How long a token is asked for, in seconds: the least that the API server grants.
 const TOKEN_SECONDS: i64 = 600;

@@ -8,8 +8,8 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-use api::snapshots::VolumeSnapshotClass;
-use planner::observe::Classes;
+use crate::operator::observe::Classes;
+use crate::operator::snapshot_api::VolumeSnapshotClass;
 
 /// How long what was read is used.
 const KEPT_FOR: Duration = Duration::from_secs(10);

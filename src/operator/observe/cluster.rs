@@ -9,17 +9,17 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Api, Client, ResourceExt};
 use uuid::Uuid;
 
-use crate::build::MOVER_PORT;
-use crate::context::Context;
-use crate::link::MoverKey;
-use api::snapshots::VolumeSnapshot;
-use api::{ReplicationPair, names};
-use planner::observe::{
-    Application, Fresh, Listed, Observed, SiteView, Surroundings, assemble, knows_its_volumes,
-    needs_volume, read,
+use crate::api::{ReplicationPair, names};
+use crate::operator::build::MOVER_PORT;
+use crate::operator::context::Context;
+use crate::operator::link::MoverKey;
+use crate::operator::observe::assemble::{assemble, knows_its_volumes, needs_volume};
+use crate::operator::observe::{
+    Application, Fresh, Listed, Observed, SiteView, Surroundings, read,
 };
-use planner::verify;
-use protocol::units::PairName;
+use crate::operator::snapshot_api::VolumeSnapshot;
+use crate::operator::verify;
+use crate::units::PairName;
 
 /// The cluster could not be read.
 #[derive(Debug, thiserror::Error)]

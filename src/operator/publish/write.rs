@@ -4,11 +4,11 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource};
 use serde_json::json;
 
-use crate::context::Context;
-use api::v1alpha1::ReplicationPairStatus;
-use api::{ReplicationPair, names};
-use planner::publish::turns;
-use protocol::units::PairName;
+use crate::api::v1alpha1::ReplicationPairStatus;
+use crate::api::{ReplicationPair, names};
+use crate::operator::context::Context;
+use crate::operator::publish::turns;
+use crate::units::PairName;
 
 /// The status could not be written.
 #[derive(Debug, thiserror::Error)]

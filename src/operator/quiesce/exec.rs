@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::AttachParams;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use planner::observe::HookTarget;
+use crate::operator::quiesce::HookTarget;
 
 /// The most bytes of a command's output that are kept, of each of its two streams: its end.
 pub const OUTPUT_TAIL_BYTES_MAX: usize = 1024;

@@ -1,5 +1,32 @@
-//! Re-binding claims on the cluster: what [`planner::rebind`] decides is performed here.
+//! Which claim is bound to which volume, changed safely when the primary role moves.
+//!
+//! The caller runs `observe → next → execute` until [`Next::Done`]; every step follows from what is
+//! observed alone, so a crash anywhere resumes. [`plan`] says what is still to be done, for the real
+//! objects, without doing it.
 
 mod apply;
+mod error;
+mod model;
+mod new_volume;
+mod next;
+mod object;
+mod observe;
+mod plan;
+mod record;
+mod step;
+#[cfg(test)]
+mod tests;
+mod view;
+mod wait;
+mod wish;
 
 pub use apply::execute;
+pub use error::RebindError;
+pub use next::{Next, next};
+pub use observe::observe;
+pub use plan::{Plan, PlannedStep, plan};
+pub use record::{ClaimRecord, record_name};
+pub use step::Step;
+pub use view::RebindView;
+pub use wait::Wait;
+pub use wish::{RebindWish, SiteVolume, VolumeKey};

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use protocol::changes::{
-    BatchData, BlockDigest, CycleId, LastTransfer, Region, RegionKind, hash_blocks,
-};
-use protocol::units::{Epoch, Extent, HandshakeMode, ImageState, PairId, Point, Role, Rung};
-use sim::{Fault, Operation, SimDisk};
-use storage::journal::{
+use ferry::journal::{
     CommitRecord, DigestLog, DigestLogSpec, DigestStore, PeerKnowledge, Staging, StagingSpec,
     Superblock, SuperblockStore,
 };
+use ferry::sim::{Fault, Operation, SimDisk};
+use ferry::units::{Epoch, Extent, HandshakeMode, ImageState, PairId, Point, Role, Rung};
+use ferry::wire::{BatchData, BlockDigest, CycleId, LastTransfer, Region, RegionKind, hash_blocks};
 use uuid::Uuid;
 
 use super::wire::{cycle, lineage};

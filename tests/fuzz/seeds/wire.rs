@@ -1,20 +1,20 @@
 //! What movers and operators send.
 
-use futures::executor::block_on;
-use protocol::changes::{
-    BatchData, BlockDigest, CycleDigest, CycleId, LastMaster, LastTransfer, Region, RegionKind,
-};
-use protocol::units::{
+use std::sync::Arc;
+
+use ferry::seam::SystemClock;
+use ferry::units::{
     CyclePhase, Decision, Epoch, Extent, Generation, HandshakeMode, HandshakeRow, ImageState,
     Lineage, PairId, Point, Progress, Role, Rung, RungUse, Seq, SiteName,
 };
-use transport::FrameWriter;
-use uuid::Uuid;
-use wire::control::*;
-use wire::{
-    Applied, Compressor, CycleBegin, CycleEnd, DigestRequest, Digests, FrameKind, Hello, Message,
-    Refuse, Resume, TransferForm, VersionRange, encode, pack,
+use ferry::wire::control::*;
+use ferry::wire::{
+    Applied, BatchData, BlockDigest, Compressor, CycleBegin, CycleDigest, CycleEnd, CycleId,
+    DigestRequest, Digests, FrameKind, FrameWriter, Hello, LastMaster, LastTransfer, Message,
+    Refuse, Region, RegionKind, Resume, TransferForm, VersionRange, encode, pack,
 };
+use futures::executor::block_on;
+use uuid::Uuid;
 
 use crate::targets::VOLUME_BYTES;
 
@@ -105,7 +105,7 @@ fn batch_data() -> BatchData {
 }
 
 fn batch(compression: Compression) -> Message {
-    let mut compressor = Compressor::new(compression, || 0);
+    let mut compressor = Compressor::new(compression, Arc::new(SystemClock::new()));
     Message::Batch(pack(cycle().cycle, 7, batch_data(), &mut compressor))
 }
 

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use protocol::changes::{
+use ferry::journal::{
+    DigestLog, DigestStore, JournalError, Staging, StagingOutcome, SuperblockStore,
+};
+use ferry::seam::Disk as _;
+use ferry::sim::SimDisk;
+use ferry::units::{Extent, Point};
+use ferry::wire::{
     BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, Region, RegionKind, block_count, blocks_of,
     hash_blocks,
 };
-use protocol::units::{Extent, Point};
-use sim::SimDisk;
-use storage::journal::{
-    DigestLog, DigestStore, JournalError, Staging, StagingOutcome, SuperblockStore,
-};
-use storage::seam::Disk as _;
 
 /// The disk that files are read from: what damage makes a decoder write has to end somewhere.
 const CAPACITY: u64 = 512 * 1024;
@@ -75,7 +75,7 @@ fn recover(disk: &SimDisk) -> Result<(StagingOutcome, Vec<BatchData>), JournalEr
 }
 
 /// What `batches` amount to, computed anew.
-fn sum(batches: &[BatchData]) -> protocol::changes::CycleSum {
+fn sum(batches: &[BatchData]) -> ferry::wire::CycleSum {
     let mut digest = CycleDigest::new();
     for batch in batches {
         let mut digests = &hash_blocks(batch)[..];

@@ -1,7 +1,7 @@
 //! What others tell: a driver's list of extents, and names in certificates.
 
-use operator::metadata::decode_messages;
-use protocol::units::{PairName, PeerName, SiteName};
+use ferry::operator::metadata::decode_messages;
+use ferry::units::{PairName, PeerName, SiteName};
 
 use super::journal::counted;
 

@@ -1,13 +1,13 @@
 //! What people apply: the spec of a pair, as JSON or YAML.
 
-use api::ReplicationPair;
-use api::v1alpha1::ReplicationPairSpec;
-use jiff::Timestamp;
-use planner::observe::{
+use ferry::api::ReplicationPair;
+use ferry::api::v1alpha1::ReplicationPairSpec;
+use ferry::operator::observe::{
     Claim, Fresh, Observed, SiteView, SnapshotClasses, StorageClassView, Timeline, Volume,
     VolumeMode,
 };
-use planner::validate::{INTERVAL_MIN, settings, validate};
+use ferry::operator::validate::{INTERVAL_MIN, settings, validate};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 /// A spec. It reads back from JSON as it was; validation names a problem, or the settings that are

@@ -1,11 +1,15 @@
 //! What travels: frames, and the message in each.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use ferry::seam::SystemClock;
+use ferry::wire::control::Compression;
+use ferry::wire::{
+    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, Compressor, Encoded, Frame, FrameKind,
+    FrameReader, FrameWriter, Message, decode, encode, hash_blocks, pack, unpack,
+};
 use futures::executor::block_on;
-use protocol::changes::{BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, hash_blocks};
-use transport::{FrameReader, FrameWriter};
-use wire::control::Compression;
-use wire::{Compressor, Encoded, Frame, FrameKind, Message, decode, encode, pack, unpack};
 
 /// The size of the volume that batches are for: of whole blocks and a bit.
 pub const VOLUME_BYTES: u64 = (1 << 30) + 1000;
@@ -88,7 +92,7 @@ pub fn batch(bytes: &[u8]) -> bool {
     }
     assert!(position <= data.through && data.through <= VOLUME_BYTES);
     assert_eq!(hash_blocks(&data).len(), blocks);
-    let mut compressor = Compressor::new(Compression::Lz4, || 0);
+    let mut compressor = Compressor::new(Compression::Lz4, Arc::new(SystemClock::new()));
     let again = pack(cycle, index, data.clone(), &mut compressor);
     assert_eq!(unpack(again, 0, VOLUME_BYTES).unwrap(), data);
     true

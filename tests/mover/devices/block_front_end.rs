@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use demo::shipment::Shipment;
-use protocol::units::{Extent, Point, Rung};
+use ferry::demo::shipment::Shipment;
+use ferry::units::{Extent, Point, Rung};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 

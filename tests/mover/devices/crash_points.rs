@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use demo::shipment::Shipment;
-use protocol::changes::CycleId;
-use protocol::units::{Extent, Point, Rung};
+use ferry::demo::shipment::Shipment;
+use ferry::journal::{Staging, StagingOutcome, StagingSpec};
+use ferry::seam::{BlockFile, Directory, DiskError, SystemClock};
+use ferry::units::{Extent, Point, Rung};
+use ferry::volume::{Applier, ApplyError, Reader, ReaderConfig, given, open_source, open_target};
+use ferry::wire::CycleId;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use rustix::fs::SeekFrom;
-use storage::journal::{Staging, StagingOutcome, StagingSpec};
-use storage::seam::{BlockFile, Directory, DiskError, SystemClock};
-use storage::volume::{Applier, ApplyError, Reader, ReaderConfig, given, open_source, open_target};
 
 use super::device::Device;
 use super::disks::{Kind, Loop, Mount, Place};

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use protocol::units::Extent;
+use ferry::units::Extent;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use demo::shipment::{CYCLE_WAIT, Shipment};
-use protocol::units::{Extent, Point};
-use wire::control::{CycleOutcome, MoverStatus, RefusalKind};
+use ferry::demo::shipment::{CYCLE_WAIT, Shipment};
+use ferry::units::{Extent, Point};
+use ferry::wire::control::{CycleOutcome, MoverStatus, RefusalKind};
 
 use super::device::{Asked, Device, Op};
 use super::disks::{Loop, Place};

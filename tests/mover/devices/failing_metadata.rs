@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use demo::shipment::Shipment;
-use protocol::units::Point;
-use wire::control::{CycleOutcome, RefusalKind};
+use ferry::demo::shipment::Shipment;
+use ferry::units::Point;
+use ferry::wire::control::{CycleOutcome, RefusalKind};
 
 use super::device::{Device, Op};
 use super::disks::{Kind, Loop, Mount, Place};

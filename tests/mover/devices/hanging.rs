@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use demo::shipment::Shipment;
-use protocol::units::Extent;
-use wire::control::{CycleOutcome, RefusalKind};
+use ferry::demo::shipment::Shipment;
+use ferry::units::Extent;
+use ferry::wire::control::{CycleOutcome, RefusalKind};
 
 use super::device::{Device, Op};
 use super::disks::Place;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use protocol::units::Extent;
+use ferry::units::Extent;
 
 use super::device::zero;
 

@@ -1,0 +1,7 @@
+//! `kubectl ferry`: see [`ferry::plugin`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ferry::plugin::main()
+}

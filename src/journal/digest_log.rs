@@ -1,0 +1,312 @@
+//! What a running cycle will change in the kept digests.
+//!
+//! It is written beside the cycle and becomes part of the digests when the cycle is committed; a
+//! cycle that fails leaves the digests as they were. For a copy in place it also remembers, across a
+//! restart, how far the copy has come and what it amounts to.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::JournalError;
+use crate::journal::record_log::{LogFormat, Opened, Record, RecordLog, RecordScanner};
+use crate::journal::staging::{Checkpoint, add_to_digest, encoding};
+use crate::seam::Disk;
+use crate::units::{Extent, Point, Rung};
+use crate::wire::{
+    BlockDigest, CycleDigest, CycleId, CycleSum, Region, RegionKind, blocks_of, check_regions,
+};
+
+static FORMAT: LogFormat = LogFormat {
+    file: "digests.next",
+    magic: *b"FERRYDGL",
+    format: 1,
+};
+
+const BATCH: u8 = b'B';
+const SEAL: u8 = b'S';
+
+/// Which change set a digest log belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestLogSpec {
+    /// The change set. Without a `from` the log covers the whole volume: what it does not name is
+    /// zero.
+    pub id: CycleId,
+    /// Size of the volume at the cut, in bytes.
+    pub size_bytes: u64,
+    /// The rung that the source began on.
+    pub rung: Rung,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BatchHead {
+    through: u64,
+    regions: Vec<(Extent, bool)>,
+}
+
+/// The changes of one cycle to the kept digests.
+pub struct DigestLog {
+    log: RecordLog,
+    spec: DigestLogSpec,
+    digest: CycleDigest,
+    through: u64,
+    sealed: Option<CycleSum>,
+}
+
+impl DigestLog {
+    /// Starts an empty log, in place of any that is there.
+    ///
+    /// # Errors
+    /// When the disk fails or is full.
+    pub fn create(disk: Arc<dyn Disk>, spec: DigestLogSpec) -> Result<DigestLog, JournalError> {
+        let content = postcard::to_stdvec(&spec).map_err(encoding)?;
+        Ok(DigestLog {
+            log: RecordLog::create(disk, &FORMAT, &content, u64::MAX)?,
+            spec,
+            digest: CycleDigest::new(),
+            through: 0,
+            sealed: None,
+        })
+    }
+
+    /// Which change set the log is of that an earlier process has left; `None` when there is none that
+    /// can be used. What it holds is not read.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn left(disk: Arc<dyn Disk>) -> Result<Option<DigestLogSpec>, JournalError> {
+        Ok(match RecordScanner::open(disk, &FORMAT)? {
+            Opened::Log(scanner) => postcard::from_bytes(scanner.content()).ok(),
+            Opened::Missing | Opened::Damaged(_) | Opened::Newer(_) => None,
+        })
+    }
+
+    /// Opens the log that an earlier process has left, up to its last whole record; `None` when there
+    /// is none that can be used.
+    ///
+    /// # Errors
+    /// When the disk fails, or the log is of a newer format.
+    pub fn recover(disk: Arc<dyn Disk>) -> Result<Option<DigestLog>, JournalError> {
+        let mut scanner = match RecordScanner::open(disk, &FORMAT)? {
+            Opened::Missing | Opened::Damaged(_) => return Ok(None),
+            Opened::Newer(found) => {
+                return Err(JournalError::Newer {
+                    file: FORMAT.file,
+                    found,
+                    known: FORMAT.format,
+                });
+            }
+            Opened::Log(scanner) => scanner,
+        };
+        let Ok(spec) = postcard::from_bytes::<DigestLogSpec>(scanner.content()) else {
+            return Ok(None);
+        };
+        let mut digest = CycleDigest::new();
+        let (mut through, mut sealed) = (0, None);
+        let mut end = scanner.position();
+        while let Some(record) = scanner.next()? {
+            match record.kind {
+                BATCH => {
+                    let Some(batch) = decode(&record, through, spec.size_bytes) else {
+                        break;
+                    };
+                    add_to_digest(&mut digest, &batch.regions, &batch.digests);
+                    through = batch.through;
+                    end = scanner.position();
+                }
+                SEAL => {
+                    sealed = postcard::from_bytes::<CycleSum>(&record.head).ok();
+                    if sealed.is_some_and(|sum| sum != digest.clone().finish()) {
+                        return Ok(None);
+                    }
+                    if sealed.is_some() {
+                        end = scanner.position();
+                    }
+                    break;
+                }
+                _ => break,
+            }
+        }
+        Ok(Some(DigestLog {
+            log: scanner.into_log(end, u64::MAX)?,
+            spec,
+            digest,
+            through,
+            sealed,
+        }))
+    }
+
+    /// Appends what a batch changes; `digests` has one for each block of its data regions.
+    ///
+    /// # Errors
+    /// When the disk fails or is full.
+    pub fn append(
+        &mut self,
+        through: u64,
+        regions: &[Region],
+        digests: &[BlockDigest],
+    ) -> Result<(), JournalError> {
+        if self.sealed.is_some() {
+            return Err(JournalError::OutOfOrder(
+                "the digest log is sealed already".into(),
+            ));
+        }
+        let head = postcard::to_stdvec(&BatchHead {
+            through,
+            regions: regions
+                .iter()
+                .map(|r| (r.extent, matches!(r.kind, RegionKind::Data { .. })))
+                .collect(),
+        })
+        .map_err(encoding)?;
+        let data: Vec<u8> = digests.iter().flat_map(|d| d.0).collect();
+        self.log.append(BATCH, &head, &data)?;
+        add_to_digest(&mut self.digest, regions, digests);
+        self.through = through;
+        Ok(())
+    }
+
+    /// The flush that would make everything appended so far durable.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::new(self.log.file(), self.through)
+    }
+
+    /// Ends the log; durable on return.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn seal(&mut self) -> Result<CycleSum, JournalError> {
+        if let Some(sum) = self.sealed {
+            return Ok(sum);
+        }
+        let sum = self.digest.clone().finish();
+        self.log
+            .append(SEAL, &postcard::to_stdvec(&sum).map_err(encoding)?, &[])?;
+        self.log.file().flush()?;
+        self.sealed = Some(sum);
+        Ok(sum)
+    }
+
+    /// Which change set this is.
+    #[must_use]
+    pub fn spec(&self) -> DigestLogSpec {
+        self.spec
+    }
+
+    /// Everything that changed below this byte of the volume is in the log.
+    #[must_use]
+    pub fn through(&self) -> u64 {
+        self.through
+    }
+
+    /// What everything appended so far amounts to.
+    #[must_use]
+    pub fn sum(&self) -> CycleSum {
+        self.digest.clone().finish()
+    }
+
+    /// What the log amounts to, once it is whole.
+    #[must_use]
+    pub fn sealed(&self) -> Option<CycleSum> {
+        self.sealed
+    }
+
+    /// Removes what lies there unless it is of a cut after `through`: a log that can't be used too, but
+    /// not one of a newer format. Durable on return.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn clear(disk: &Arc<dyn Disk>, through: Point) -> Result<(), JournalError> {
+        let spent = match RecordScanner::open(disk.clone(), &FORMAT)? {
+            Opened::Missing | Opened::Newer(_) => false,
+            Opened::Damaged(_) => true,
+            Opened::Log(scanner) => postcard::from_bytes::<DigestLogSpec>(scanner.content())
+                .map_or(true, |spec| spec.id.cycle <= through),
+        };
+        if spent {
+            disk.remove(FORMAT.file)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the log; durable on return.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn remove(self) -> Result<(), JournalError> {
+        self.log.remove()
+    }
+
+    /// Shows each region in order, with the digests of its blocks (none for zeros).
+    pub(super) fn for_each(
+        &self,
+        each: &mut dyn FnMut(Extent, &[BlockDigest]) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let mut scanner = self.log.scan();
+        let mut through = 0;
+        loop {
+            let record = scanner
+                .next()?
+                .ok_or_else(|| JournalError::damaged(FORMAT.file, "a record is damaged"))?;
+            if record.kind == SEAL {
+                return Ok(());
+            }
+            let batch = decode(&record, through, self.spec.size_bytes)
+                .ok_or_else(|| JournalError::damaged(FORMAT.file, "a record is malformed"))?;
+            through = batch.through;
+            let mut digests = &batch.digests[..];
+            for region in &batch.regions {
+                let own = data_blocks(region);
+                each(region.extent, &digests[..own])?;
+                digests = &digests[own..];
+            }
+        }
+    }
+}
+
+struct Decoded {
+    through: u64,
+    regions: Vec<Region>,
+    digests: Vec<BlockDigest>,
+}
+
+/// The batch of a record; `None` when it is not what may follow `after` in a volume of `size` bytes.
+fn decode(record: &Record, after: u64, size: u64) -> Option<Decoded> {
+    let head: BatchHead = postcard::from_bytes(&record.head).ok()?;
+    let regions: Vec<Region> = head
+        .regions
+        .into_iter()
+        .map(|(extent, data)| Region {
+            extent,
+            // The data's checksum is no business of the digests.
+            kind: if data {
+                RegionKind::Data { crc: 0 }
+            } else {
+                RegionKind::Zero
+            },
+        })
+        .collect();
+    check_regions(&regions, after, head.through, size).ok()?;
+    let digests: Vec<BlockDigest> = record
+        .data
+        .chunks_exact(BlockDigest::BYTES)
+        .filter_map(|chunk| chunk.try_into().ok().map(BlockDigest))
+        .collect();
+    let expected: usize = regions.iter().map(data_blocks).sum();
+    (expected == digests.len()).then_some(Decoded {
+        through: head.through,
+        regions,
+        digests,
+    })
+}
+
+fn data_blocks(region: &Region) -> usize {
+    match region.kind {
+        RegionKind::Zero => 0,
+        RegionKind::Data { .. } => {
+            let blocks = blocks_of(region.extent);
+            usize::try_from(blocks.end - blocks.start).unwrap_or(usize::MAX)
+        }
+    }
+}

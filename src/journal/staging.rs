@@ -1,0 +1,287 @@
+//! The redo log of one cycle: a standby's volume is touched only when the whole change set lies
+//! here, checked and durable (semantics 1.6).
+//!
+//! The log has a record for each batch, ascending by position in the volume, and at its end a seal
+//! with what all of it amounts to. The seal alone makes it whole. What a log is worth after a crash
+//! is said by a decision table ([`crate::journal::RecoveryRow`]).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::JournalError;
+use crate::journal::record_log::{LogFormat, RecordLog, RecordScanner};
+use crate::seam::{BlockFile, Disk};
+use crate::units::Rung;
+use crate::wire::{
+    BatchData, BlockDigest, CycleDigest, CycleId, CycleSum, Region, RegionKind, blocks_of,
+};
+
+pub(super) static FORMAT: LogFormat = LogFormat {
+    file: "staging",
+    magic: *b"FERRYSTG",
+    format: 1,
+};
+
+pub(super) const BATCH: u8 = b'B';
+pub(super) const SEAL: u8 = b'S';
+
+/// Which change set a log holds. A cycle is resumed only from a log of the very same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagingSpec {
+    /// The change set.
+    pub id: CycleId,
+    /// Size of the source's volume at the cut, in bytes.
+    pub size_bytes: u64,
+    /// The rung that the source began on.
+    pub rung: Rung,
+}
+
+/// A batch's record without its data.
+#[derive(Serialize, Deserialize)]
+pub(super) struct BatchHead {
+    pub(super) through: u64,
+    pub(super) regions: Vec<Region>,
+}
+
+/// The redo log while it is written, and afterwards while it is applied.
+pub struct Staging {
+    pub(super) log: RecordLog,
+    pub(super) spec: StagingSpec,
+    pub(super) digest: CycleDigest,
+    pub(super) through: u64,
+    pub(super) sealed: Option<CycleSum>,
+    pub(super) batches_end: (u64, u64),
+}
+
+/// A flush that is due; it may run in another thread while more is appended.
+pub struct Checkpoint {
+    file: Arc<dyn BlockFile>,
+    through: u64,
+}
+
+impl Checkpoint {
+    pub(super) fn new(file: Arc<dyn BlockFile>, through: u64) -> Checkpoint {
+        Checkpoint { file, through }
+    }
+
+    /// Flushes. On return everything below the returned byte of the volume is durable in staging.
+    ///
+    /// # Errors
+    /// When the flush fails; then the log is of no more use and has to be removed.
+    pub fn run(self) -> Result<u64, JournalError> {
+        self.file.flush()?;
+        Ok(self.through)
+    }
+}
+
+impl Staging {
+    /// Starts an empty log of at most `limit` bytes, in place of any that is there.
+    ///
+    /// # Errors
+    /// When the disk fails or is full.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        spec: StagingSpec,
+        limit: u64,
+    ) -> Result<Staging, JournalError> {
+        let content = postcard::to_stdvec(&spec).map_err(encoding)?;
+        let log = RecordLog::create(disk, &FORMAT, &content, limit)?;
+        Ok(Staging {
+            batches_end: log.position(),
+            log,
+            spec,
+            digest: CycleDigest::new(),
+            through: 0,
+            sealed: None,
+        })
+    }
+
+    /// Appends a batch that was unpacked and checked; `digests` has one for each block of its data
+    /// regions, in order. It is durable only after a later [`Checkpoint`].
+    ///
+    /// # Errors
+    /// When it does not follow the batch before, does not fit the limit, or the disk fails.
+    pub fn append(
+        &mut self,
+        batch: &BatchData,
+        digests: &[BlockDigest],
+    ) -> Result<(), JournalError> {
+        if self.sealed.is_some() {
+            return Err(JournalError::OutOfOrder(
+                "the staging is sealed already".into(),
+            ));
+        }
+        let ascending = batch.through >= self.through
+            && batch
+                .regions
+                .first()
+                .is_none_or(|r| r.extent.offset >= self.through);
+        if !ascending {
+            return Err(JournalError::OutOfOrder(
+                "a batch does not follow the one before it".into(),
+            ));
+        }
+        let head = postcard::to_stdvec(&BatchHead {
+            through: batch.through,
+            regions: batch.regions.clone(),
+        })
+        .map_err(encoding)?;
+        self.log.append(BATCH, &head, &batch.data)?;
+        add_to_digest(&mut self.digest, &batch.regions, digests);
+        self.through = batch.through;
+        self.batches_end = self.log.position();
+        Ok(())
+    }
+
+    /// Takes the seal off, so that the cycle can be taken up where it stopped. Only where nobody was
+    /// told yet that the set is whole.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn unseal(&mut self) -> Result<(), JournalError> {
+        if self.sealed.take().is_some() {
+            self.log.cut_back(self.batches_end)?;
+        }
+        Ok(())
+    }
+
+    /// The flush that would make everything appended so far durable.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::new(self.log.file(), self.through)
+    }
+
+    /// Ends the log if it amounts to what the source says; durable on return.
+    ///
+    /// # Errors
+    /// When it amounts to something else, or the disk fails. Then the log is of no use.
+    pub fn seal(&mut self, claimed: CycleSum) -> Result<(), JournalError> {
+        if self.sealed == Some(claimed) {
+            return Ok(());
+        }
+        let sum = self.digest.clone().finish();
+        if sum != claimed {
+            return Err(JournalError::damaged(
+                FORMAT.file,
+                format!("it amounts to {sum:?}, but the source sent {claimed:?}"),
+            ));
+        }
+        let head = postcard::to_stdvec(&sum).map_err(encoding)?;
+        self.log.append(SEAL, &head, &[])?;
+        self.log.file().flush()?;
+        self.sealed = Some(sum);
+        Ok(())
+    }
+
+    /// Which change set this is.
+    #[must_use]
+    pub fn spec(&self) -> StagingSpec {
+        self.spec
+    }
+
+    /// Everything that changed below this byte of the volume is in the log.
+    #[must_use]
+    pub fn through(&self) -> u64 {
+        self.through
+    }
+
+    /// What everything appended so far amounts to.
+    #[must_use]
+    pub fn sum(&self) -> CycleSum {
+        self.digest.clone().finish()
+    }
+
+    /// What the log amounts to, once it is whole.
+    #[must_use]
+    pub fn sealed(&self) -> Option<CycleSum> {
+        self.sealed
+    }
+
+    /// Bytes that the log takes up.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.log.len()
+    }
+
+    /// Reads a whole log from its beginning, in order of position.
+    ///
+    /// # Errors
+    /// When the log is not whole.
+    pub fn read(&self) -> Result<StagingReader, JournalError> {
+        if self.sealed.is_none() {
+            return Err(JournalError::OutOfOrder("the staging is not whole".into()));
+        }
+        Ok(StagingReader {
+            records: self.log.scan(),
+            ended: false,
+        })
+    }
+
+    /// Removes the log; durable on return.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn remove(self) -> Result<(), JournalError> {
+        self.log.remove()
+    }
+}
+
+/// Reads a whole log, checking every byte once more.
+pub struct StagingReader {
+    records: RecordScanner,
+    ended: bool,
+}
+
+impl Iterator for StagingReader {
+    type Item = Result<BatchData, JournalError>;
+
+    fn next(&mut self) -> Option<Result<BatchData, JournalError>> {
+        if self.ended {
+            return None;
+        }
+        let result = self.read_next();
+        self.ended = !matches!(result, Ok(Some(_)));
+        result.transpose()
+    }
+}
+
+impl StagingReader {
+    fn read_next(&mut self) -> Result<Option<BatchData>, JournalError> {
+        let torn = || JournalError::damaged(FORMAT.file, "a record of a whole log is damaged");
+        let record = self.records.next()?.ok_or_else(torn)?;
+        if record.kind == SEAL {
+            return Ok(None);
+        }
+        let head: BatchHead = postcard::from_bytes(&record.head).map_err(|_| torn())?;
+        Ok(Some(BatchData {
+            through: head.through,
+            regions: head.regions,
+            data: record.data,
+        }))
+    }
+}
+
+/// Adds a batch's regions to a cycle's digest.
+pub(super) fn add_to_digest(
+    digest: &mut CycleDigest,
+    regions: &[Region],
+    mut digests: &[BlockDigest],
+) {
+    for region in regions {
+        match region.kind {
+            RegionKind::Zero => digest.zero(region.extent),
+            RegionKind::Data { .. } => {
+                let blocks = blocks_of(region.extent);
+                let count = usize::try_from(blocks.end - blocks.start).unwrap_or(usize::MAX);
+                let (own, rest) = digests.split_at(count.min(digests.len()));
+                digest.data(region.extent, own);
+                digests = rest;
+            }
+        }
+    }
+}
+
+pub(super) fn encoding(e: postcard::Error) -> JournalError {
+    JournalError::OutOfOrder(format!("failed to encode a record: {e}"))
+}

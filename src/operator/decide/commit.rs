@@ -1,0 +1,238 @@
+//! The end of a cycle: the standby's snapshot is really cut, then both sides record the commit.
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::Reason;
+use crate::api::v1alpha1::{CyclePhase, FinishedCycle, PointStatus};
+use crate::operator::decide::progress::{self, int};
+use crate::operator::decide::{Action, CutWish, Device, Draft, movers, ship, sweep};
+use crate::operator::observe::{SiteView, millis_between};
+use crate::operator::switch;
+use crate::units::Point;
+use crate::wire::control::{CycleOutcome, CycleReport, Request};
+
+/// How often to look at a snapshot or a mover that has told us nothing.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+
+/// Commits `point`. Until the last step the point committed before stays the one to promote.
+pub fn commit(d: &mut Draft<'_>, point: Point) {
+    d.line.applied.get_or_insert(d.o.now);
+    let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
+        return;
+    };
+    if let Some(source) = primary.live() {
+        progress::handshake(d, source);
+    }
+    // The source's mover stays for its part of the commit, but is not started again for it.
+    let source_claim = primary
+        .pod
+        .as_ref()
+        .and_then(|pod| pod.device_claim.clone());
+    if let (Some(claim), Some(_)) = (source_claim, primary.live()) {
+        d.want(&primary.name, Device::Cut(claim));
+    }
+    if let Some(replica) = &standby.replica_claim {
+        d.want(&standby.name, Device::Replica(replica.name.clone()));
+    }
+    d.visit_in(LOOK_AGAIN);
+    if went_back(d, standby, point) || !snapshot_is_cut(d, standby, point) {
+        return;
+    }
+    let Some(target) = movers::ready(d, standby) else {
+        return;
+    };
+    if target
+        .superblock
+        .as_ref()
+        .and_then(|report| report.committed)
+        != Some(point)
+    {
+        order(d, standby, point);
+        source_knows(d, primary, point);
+        d.wait(format!(
+            "site {} to record the commit of {point}",
+            standby.name
+        ));
+        return;
+    }
+    if source_knows(d, primary, point) {
+        finish(d, primary, standby, point);
+    }
+}
+
+/// Whether the standby does not hold the cut any more, because somebody put an older copy of it back:
+/// then it is shipped again, and what was cut of the standby meanwhile is no snapshot of it.
+fn went_back(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
+    let report = standby.live().and_then(|mover| mover.superblock.as_ref());
+    if report.is_none() || ship::applied(standby, point) {
+        return false;
+    }
+    if let Some(cut) = standby.cut(point) {
+        if !sweep::settled(standby, cut) {
+            d.wait(format!(
+                "the snapshotter to answer for VolumeSnapshot {}",
+                cut.name
+            ));
+            return true;
+        }
+        d.act(Action::DropCut {
+            name: cut.name.clone(),
+        });
+    }
+    d.phase(CyclePhase::Starting);
+    d.wait(format!(
+        "cut {point} to be shipped again, which site {} does not hold any more",
+        standby.name
+    ));
+    true
+}
+
+fn order(d: &mut Draft<'_>, site: &SiteView, point: Point) {
+    d.act(Action::Order {
+        site: site.name.clone(),
+        request: Request::Commit { cycle: point },
+    });
+}
+
+/// Whether the source has recorded the commit too. A source whose pod is gone learns of it from the
+/// next handshake, or before it is demoted.
+fn source_knows(d: &mut Draft<'_>, primary: &SiteView, point: Point) -> bool {
+    let report = primary.live().and_then(|mover| mover.superblock.as_ref());
+    if report.is_none_or(|report| report.committed == Some(point)) {
+        return true;
+    }
+    order(d, primary, point);
+    d.wait(format!(
+        "site {} to record the commit of {point}",
+        primary.name
+    ));
+    false
+}
+
+/// Whether the standby's snapshot of `point` is cut and usable, or can't be had at this site.
+/// Bound is not cut: a snapshotter that is stopped leaves it bound for ever.
+fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
+    let class = d
+        .set
+        .site(&standby.name)
+        .and_then(|site| site.snapshot_class.clone());
+    let (Some(class), Some(claim)) = (class, &standby.replica_claim) else {
+        return true;
+    };
+    let Some(cut) = standby.cut(point) else {
+        d.act(Action::Cut(CutWish {
+            site: standby.name.clone(),
+            point,
+            claim: claim.name.clone(),
+            class: Some(class),
+        }));
+        d.wait(format!("the snapshot of {point} at site {}", standby.name));
+        return false;
+    };
+    if cut.ready && cut.created.is_some() {
+        return true;
+    }
+    if let Some(error) = &cut.error {
+        d.trouble(
+            Reason::SnapshotFailed,
+            format!(
+                "VolumeSnapshot {} can't be taken: {error}; the snapshotter tries again",
+                cut.name
+            ),
+        );
+    }
+    d.wait(format!(
+        "VolumeSnapshot {} to be cut; the point committed before stays promotable",
+        cut.name
+    ));
+    false
+}
+
+fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Point) {
+    let report = [primary, standby]
+        .into_iter()
+        .find_map(|site| report_of(site, point));
+    let Some(cycle) = d.status.cycle.take() else {
+        return;
+    };
+    let line = d.line.clone();
+    let began = line.began.or(Some(cycle.started_at.0));
+    let held_ms = d
+        .status
+        .quiesce
+        .as_ref()
+        .filter(|q| q.point == cycle.point.label)
+        .map_or(0, |q| q.held_ms);
+    let report = report.unwrap_or_else(|| unreported(point));
+    let known = !report.digest.is_empty();
+    let rung_before = d.status.rung.as_ref().map(|rung| rung.rung.clone());
+    d.status.last_cycle = Some(FinishedCycle {
+        point: cycle.point.label.clone(),
+        rung: if known {
+            format!("{:?}", report.rung)
+        } else {
+            rung_before.unwrap_or_default()
+        },
+        data_bytes: int(report.data_bytes),
+        zero_bytes: int(report.zero_bytes),
+        read_bytes: int(report.read_bytes),
+        wire_bytes: int(report.wire_bytes),
+        total_ms: millis_between(began, Some(d.o.now)),
+        held_ms,
+        snapshot_ms: millis_between(line.asked, line.cut),
+        start_ms: millis_between(line.cut, line.started),
+        handshake_ms: int(report.handshake_ms),
+        ship_ms: int(report.ship_ms),
+        apply_ms: int(report.apply_ms),
+        commit_ms: millis_between(line.applied, Some(d.o.now)),
+        committed_at: Some(Time(d.o.now)),
+    });
+    let cut_at = cycle.point.cut_at.or_else(|| {
+        d.status
+            .committed_point
+            .as_ref()
+            .filter(|p| p.point() == point)
+            .and_then(|p| p.cut_at.clone())
+    });
+    d.status.committed_point = Some(PointStatus::new(point, cut_at));
+    d.status.last_failure = None;
+    if let Some(site) = d
+        .status
+        .sites
+        .iter_mut()
+        .find(|s| s.name == standby.name.as_str())
+    {
+        site.diverged = false;
+    }
+    if d.status.switch.as_ref().is_some_and(switch::unfinished) {
+        // Both movers are needed for what follows the last cut.
+        return;
+    }
+    // What was wanted for the cycle only is let go; the target may linger for the next one.
+    d.wanted.remove(&primary.name);
+    super::cycle::rest(d);
+}
+
+/// What is known of a cycle whose movers were gone before they were asked.
+fn unreported(point: Point) -> CycleReport {
+    CycleReport {
+        cycle: point,
+        rung: crate::units::Rung::FullRead,
+        read_bytes: 0,
+        data_bytes: 0,
+        zero_bytes: 0,
+        wire_bytes: 0,
+        digest: String::new(),
+        handshake_ms: 0,
+        ship_ms: 0,
+        apply_ms: 0,
+    }
+}
+
+fn report_of(site: &SiteView, point: Point) -> Option<CycleReport> {
+    match &site.live()?.last {
+        Some(CycleOutcome::Applied(report)) if report.cycle == point => Some(report.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,67 @@
+//! The application is never held longer than it must be: when and where `post` hooks are due.
+
+use jiff::SignedDuration;
+
+use crate::api::v1alpha1::{CyclePhase, QuiesceState};
+use crate::operator::decide::{Action, Draft};
+use crate::operator::quiesce::HookTarget;
+
+/// The longest that the application is held for one cut. Beyond it the application goes on and the
+/// cut is given up: the application comes first.
+pub const HOLD_MAX: SignedDuration = SignedDuration::from_secs(60);
+
+/// Runs `post` wherever `pre` was tried, as soon as nothing needs the application to be held.
+pub fn release(d: &mut Draft<'_>) {
+    let Some(targets) = held(d) else { return };
+    if due(d) {
+        d.act(Action::Release(targets));
+    }
+}
+
+/// The pods that may be held now.
+fn held(d: &Draft<'_>) -> Option<Vec<HookTarget>> {
+    let quiesce = d
+        .status
+        .quiesce
+        .as_ref()
+        .filter(|q| q.released_at.is_none())?;
+    Some(
+        quiesce
+            .pods
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect(),
+    )
+}
+
+/// Whether pods may be held now.
+#[must_use]
+pub fn holding(d: &Draft<'_>) -> bool {
+    d.status
+        .quiesce
+        .as_ref()
+        .is_some_and(|q| q.released_at.is_none() && !q.pods.is_empty())
+}
+
+fn due(d: &Draft<'_>) -> bool {
+    let (Some(quiesce), Some(cycle)) = (&d.status.quiesce, d.cycle()) else {
+        return true;
+    };
+    if quiesce.state == QuiesceState::Failed || cycle.point.label != quiesce.point {
+        return true;
+    }
+    match &cycle.phase {
+        // Recorded, but not by this process: whether `pre` ran is unknown, so begin again.
+        CyclePhase::Quiescing => !d.line.about_to_hold,
+        CyclePhase::Cutting => {
+            let cut = d.primary().and_then(|site| site.cut(cycle.point.point()));
+            let settled = cut.is_some_and(|cut| cut.created.is_some() || cut.error.is_some());
+            settled || d.o.now.duration_since(quiesce.held_at.0) > HOLD_MAX
+        }
+        CyclePhase::Starting
+        | CyclePhase::Shipping
+        | CyclePhase::Applying
+        | CyclePhase::Committing
+        | CyclePhase::Unknown(_) => true,
+    }
+}

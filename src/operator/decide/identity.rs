@@ -1,0 +1,199 @@
+//! Who the pair is: drawn once, then read from the data.
+//!
+//! The superblocks on the metadata claims are the truth and win over the status. A pair whose status
+//! is empty but whose metadata claims exist is asked for it before anything else is done.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::Reason;
+use crate::api::v1alpha1::{PointStatus, SwitchKind};
+use crate::operator::decide::{Device, Draft};
+use crate::operator::observe::SiteView;
+use crate::operator::switch;
+use crate::units::{Epoch, Point, Role};
+use crate::wire::control::SuperblockReport;
+
+/// Whether the pair's identity is known and may be acted on.
+pub fn settle(d: &mut Draft<'_>) -> bool {
+    if d.status.pair_id.is_some() && d.status.epoch.is_some() && d.status.primary.is_some() {
+        return adopt(d);
+    }
+    if d.o.sites.iter().all(|site| site.metadata_claim.is_none()) {
+        return draw(d);
+    }
+    recover(d)
+}
+
+/// A new pair: draws its identity. It is recorded before any object is made from it.
+fn draw(d: &mut Draft<'_>) -> bool {
+    if d.problem.is_some() {
+        return false;
+    }
+    d.status.pair_id = Some(d.o.fresh.pair_id.to_string());
+    d.status.generation = Some(d.o.fresh.generation.to_string());
+    d.status.epoch = Some(1);
+    d.status.primary = Some(d.o.pair.spec.primary.clone());
+    d.status.honoured_primary = Some(d.o.pair.spec.primary.clone());
+    true
+}
+
+/// The status is lost: asks both metadata volumes.
+fn recover(d: &mut Draft<'_>) -> bool {
+    if d.o.sites.iter().any(|site| !site.known) {
+        return false;
+    }
+    let present: Vec<&SiteView> =
+        d.o.sites
+            .iter()
+            .filter(|s| s.metadata_claim.is_some())
+            .collect();
+    for site in &present {
+        d.want(&site.name, Device::None);
+    }
+    if present.iter().any(|site| site.live().is_none()) {
+        d.wait(
+            "the movers to read what the metadata volumes say, because the status is empty".into(),
+        );
+        return false;
+    }
+    if present.iter().all(|s| {
+        s.mover
+            .as_ref()
+            .is_some_and(|m| m.superblock.is_none() && m.superblock_error.is_none())
+    }) {
+        return draw(d);
+    }
+    if !adopt(d) {
+        return false;
+    }
+    // Snapshots that nothing needs now are deleted before the next cut is made, and with them goes the
+    // knowledge of their numbers.
+    d.status.last_seq = i64::try_from(d.highest_seq().0).ok();
+    if d.epoch() > Epoch::FIRST {
+        switch::resume_after_loss(d);
+    }
+    true
+}
+
+/// Takes over what the superblocks of the movers that run now say.
+fn adopt(d: &mut Draft<'_>) -> bool {
+    let reports: Vec<(&SiteView, &SuperblockReport)> =
+        d.o.sites
+            .iter()
+            .filter_map(|site| Some((site, site.live()?.superblock.as_ref()?)))
+            .collect();
+    let Some((_, newest)) = reports.iter().max_by_key(|(_, report)| report.epoch) else {
+        return d.status.pair_id.is_some();
+    };
+    if reports
+        .iter()
+        .any(|(_, report)| report.pair_id != newest.pair_id)
+    {
+        d.trouble(
+            Reason::CycleFailed,
+            "the metadata volumes of the two sites belong to different pairs: nothing is touched. Delete the \
+             pair and the metadata claim that is not its own, then create the pair again"
+                .into(),
+        );
+        return false;
+    }
+    d.status.pair_id = Some(newest.pair_id.to_string());
+    if d.epoch() > newest.epoch && reports.len() < 2 {
+        return true;
+    }
+    let leaders: Vec<_> = reports
+        .iter()
+        .filter(|(_, r)| r.epoch == newest.epoch && r.role == Role::Primary)
+        .collect();
+    if leaders.len() > 1 {
+        d.trouble(
+            Reason::Diverged,
+            format!(
+                "both sites call themselves primary of epoch {}: nothing is touched. Decide which one is right \
+                 and promote it with `kubectl ferry promote --force`",
+                newest.epoch
+            ),
+        );
+        return false;
+    }
+    take_over(d, &reports, newest, leaders.first().map(|(site, _)| *site));
+    true
+}
+
+fn take_over(
+    d: &mut Draft<'_>,
+    reports: &[(&SiteView, &SuperblockReport)],
+    newest: &SuperblockReport,
+    leader: Option<&SiteView>,
+) {
+    let switching = d.status.switch.as_ref().is_some_and(switch::unfinished);
+    let known = d.status.primary.is_some();
+    if let Some(leader) = leader {
+        d.status.primary = Some(leader.name.to_string());
+        // One that leads again, because the other was put back to an older copy, has missed nothing.
+        mark_diverged(d, leader, false);
+    } else if let Some((standby, _)) = reports.iter().find(|(_, r)| r.epoch == newest.epoch) {
+        let other = d.o.other(&standby.name).filter(|_| !switching || !known);
+        if let Some(other) = other {
+            d.status.primary = Some(other.name.to_string());
+        }
+    }
+    d.status.epoch = i64::try_from(newest.epoch.0).ok();
+    if let Some(entry) = newest.lineage.last() {
+        d.status.generation = Some(entry.generation.0.to_string());
+    }
+    if d.status.honoured_primary.is_none() {
+        d.status.honoured_primary = Some(newest.wish.to_string());
+    }
+    let standby = reports
+        .iter()
+        .find(|(site, _)| Some(site.name.as_str()) != d.status.primary.as_deref());
+    if let Some((site, report)) = standby {
+        let diverged = report.diverged || missed_the_move(d, report);
+        committed_point(d, report.committed.filter(|_| !diverged));
+        mark_diverged(d, site, diverged);
+    }
+}
+
+/// Whether this is an old primary that has not heard of its demotion: it may have writes of its own.
+/// One that a planned move is about to demote has none.
+fn missed_the_move(d: &Draft<'_>, report: &SuperblockReport) -> bool {
+    let switch = d.status.switch.as_ref();
+    let planned = switch.is_some_and(|s| switch::unfinished(s) && s.kind == SwitchKind::Planned);
+    report.role == Role::Primary && report.epoch < d.epoch() && !planned
+}
+
+fn committed_point(d: &mut Draft<'_>, told: Option<Point>) {
+    let known = d.committed();
+    if told == known {
+        return;
+    }
+    d.status.committed_point = told.map(|point| PointStatus::new(point, cut_time(d, point)));
+}
+
+/// When a point was cut, from any snapshot or record of it.
+fn cut_time(d: &Draft<'_>, point: Point) -> Option<Time> {
+    let primary = d.primary();
+    let seen: Option<Timestamp> = primary
+        .and_then(|site| site.cut(point))
+        .and_then(|cut| cut.created);
+    let recorded = d
+        .status
+        .last_cut
+        .as_ref()
+        .filter(|cut| cut.point() == point);
+    seen.map(Time)
+        .or_else(|| recorded.and_then(|cut| cut.cut_at.clone()))
+}
+
+fn mark_diverged(d: &mut Draft<'_>, site: &SiteView, diverged: bool) {
+    if let Some(status) = d
+        .status
+        .sites
+        .iter_mut()
+        .find(|s| s.name == site.name.as_str())
+    {
+        status.diverged = diverged;
+    }
+}

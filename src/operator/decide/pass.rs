@@ -1,0 +1,37 @@
+//! One pass over a pair: every decision, in the order in which they depend on each other.
+
+use jiff::SignedDuration;
+
+use super::{Decision, Draft, cycle, hold, identity, movers, newer, setup, sweep};
+use crate::operator::observe::Observed;
+use crate::operator::validate::{Problem, Settings};
+use crate::operator::{demote, switch};
+
+/// How often to look whether a problem has been put right: no watch tells of classes.
+const PROBLEM_LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// What to do next.
+#[must_use]
+pub fn decide(observed: &Observed, settings: &Settings, problem: Option<&Problem>) -> Decision {
+    let mut draft = Draft::new(observed, settings, problem);
+    hold::release(&mut draft);
+    if let Some(what) = newer::unknown(&draft.status) {
+        newer::hold(&mut draft, &what);
+        draft.visit_in(PROBLEM_LOOK_AGAIN);
+        return draft.finish();
+    }
+    if observed.sites.len() == 2 && identity::settle(&mut draft) {
+        setup::ensure(&mut draft);
+        switch::consider(&mut draft);
+        if !demote::recall(&mut draft) {
+            cycle::run(&mut draft);
+            switch::note_last_cut(&mut draft);
+            sweep::sweep(&mut draft);
+        }
+    }
+    movers::settle(&mut draft);
+    if problem.is_some() {
+        draft.visit_in(PROBLEM_LOOK_AGAIN);
+    }
+    draft.finish()
+}

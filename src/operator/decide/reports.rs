@@ -1,0 +1,158 @@
+//! What came of the actions, worked into the status.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::v1alpha1::{
+    CyclePhase, QuiesceState, QuiesceStatus, ReplicationPairStatus, SwitchStep,
+};
+use crate::operator::observe::{Timeline, millis_between};
+use crate::operator::quiesce::{HookReport, HookTarget};
+use crate::units::Point;
+
+/// What came of an action, where it matters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// The pods that hooks have to run in.
+    Selected(Vec<HookTarget>),
+    /// The `pre` hooks have run, from the first time to the second.
+    Held(HookReport, Timestamp),
+    /// The `post` hooks have run.
+    Released(HookReport, Timestamp),
+    /// The driver was asked whether nothing has changed up to this cut.
+    Looked(Point, bool),
+    /// The source was ordered to ship; a list of changes is being fed or none is needed.
+    Fed(Point),
+    /// The source was told the bandwidth limit.
+    Paced(Option<u64>),
+    /// Every claim is bound as wished.
+    Rebound,
+    /// The re-binding waits for this.
+    RebindWaits(String),
+}
+
+/// Works `report` into the status and the marks of time.
+pub fn absorb(
+    status: &mut ReplicationPairStatus,
+    line: &mut Timeline,
+    report: Report,
+    now: Timestamp,
+) {
+    match report {
+        Report::Selected(targets) => selected(status, line, &targets, now),
+        Report::Held(outcome, at) => held(status, line, &outcome, at),
+        Report::Released(outcome, at) => released(status, line, &outcome, at),
+        Report::Looked(point, unchanged) if line.point == Some(point) => {
+            line.unchanged = Some(unchanged);
+        }
+        Report::Looked(..) => {}
+        Report::Fed(point) => line.fed = Some(point),
+        Report::Paced(limit) => line.pace = Some(limit),
+        Report::Rebound => {
+            if let Some(switch) = status
+                .switch
+                .as_mut()
+                .filter(|s| s.step == SwitchStep::Rebind)
+            {
+                switch.step = SwitchStep::Release;
+            }
+        }
+        Report::RebindWaits(what) => {
+            let since = Time(now);
+            let same = status
+                .waiting
+                .as_ref()
+                .is_some_and(|wait| wait.what == what);
+            if !same {
+                status.waiting = Some(crate::api::v1alpha1::WaitStatus { what, since });
+            }
+        }
+    }
+}
+
+fn selected(
+    status: &mut ReplicationPairStatus,
+    line: &mut Timeline,
+    targets: &[HookTarget],
+    now: Timestamp,
+) {
+    let Some(cycle) = status
+        .cycle
+        .as_mut()
+        .filter(|cycle| cycle.phase == CyclePhase::Quiescing)
+    else {
+        return;
+    };
+    if targets.is_empty() {
+        cycle.phase = CyclePhase::Cutting;
+        return;
+    }
+    status.quiesce = Some(QuiesceStatus {
+        point: cycle.point.label.clone(),
+        held_at: Time(now),
+        released_at: None,
+        held_ms: 0,
+        state: QuiesceState::Held,
+        message: None,
+        pods: targets.iter().map(ToString::to_string).collect(),
+    });
+    line.about_to_hold = true;
+    line.held = Some(now);
+}
+
+fn held(
+    status: &mut ReplicationPairStatus,
+    line: &mut Timeline,
+    outcome: &HookReport,
+    at: Timestamp,
+) {
+    let Some(quiesce) = status.quiesce.as_mut() else {
+        return;
+    };
+    quiesce.message = failures(outcome);
+    if outcome.abort {
+        quiesce.state = QuiesceState::Failed;
+        return;
+    }
+    if let Some(cycle) = status.cycle.as_mut() {
+        cycle.phase = CyclePhase::Cutting;
+        line.phase_since(&CyclePhase::Cutting, at);
+    }
+}
+
+fn released(
+    status: &mut ReplicationPairStatus,
+    line: &Timeline,
+    outcome: &HookReport,
+    at: Timestamp,
+) {
+    let Some(quiesce) = status.quiesce.as_mut() else {
+        return;
+    };
+    quiesce.released_at = Some(Time(at));
+    quiesce.held_ms = millis_between(line.held.or(Some(quiesce.held_at.0)), Some(at));
+    if quiesce.state == QuiesceState::Held {
+        quiesce.state = QuiesceState::Released;
+    }
+    if let Some(failure) = failures(outcome) {
+        quiesce.message = Some(match quiesce.message.take() {
+            Some(before) => format!("{before}; {failure}"),
+            None => failure,
+        });
+    }
+}
+
+fn failures(outcome: &HookReport) -> Option<String> {
+    let failed: Vec<String> = outcome
+        .outcomes
+        .iter()
+        .filter_map(|one| {
+            Some(format!(
+                "in pod {}: {}",
+                one.target.pod,
+                one.failure.as_ref()?
+            ))
+        })
+        .collect();
+    (!failed.is_empty()).then(|| failed.join("; "))
+}

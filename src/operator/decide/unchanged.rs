@@ -1,0 +1,130 @@
+//! A cut in which nothing has changed since the committed point. It is given up, and its number with
+//! it: the committed point stays what it is, and no mover is started to learn that there is no work.
+//!
+//! Only the driver's own list of changes proves it, and only when it ends whole and empty. Whatever
+//! falls short of that goes the usual way.
+
+use jiff::SignedDuration;
+
+use crate::api::v1alpha1::UnchangedStatus;
+use crate::operator::decide::{Action, Device, Draft, LookPlan, cycle, is_diverged};
+use crate::operator::metadata::SnapshotFacts;
+use crate::operator::observe::{Cut, MoverPod, SiteView, millis_between};
+use crate::operator::{switch, verify};
+use crate::units::{ImageState, Point};
+use crate::wire::control::Activity;
+
+/// How long the movers need not have met. Beyond it a cycle goes the usual way although nothing may
+/// have changed, for that also proves that the standby is there and holds what it committed.
+const UNSEEN_MAX: SignedDuration = SignedDuration::from_hours(1);
+
+/// Whether the running cycle may end without movers, as far as the pair's own state goes.
+#[must_use]
+pub fn may(d: &Draft<'_>) -> bool {
+    let status = &d.status;
+    let (Some(committed), Some(primary), Some(standby)) = (d.committed(), d.primary(), d.standby())
+    else {
+        return false;
+    };
+    let moving = status.switch.as_ref().is_some_and(switch::unfinished);
+    let verifying = verify::running(status.verification.as_ref()).is_some();
+    let diverged = d.o.sites.iter().any(|s| is_diverged(d, s.name.as_str()));
+    let first_attempt = d.cycle().is_some_and(|cycle| cycle.attempt == 1);
+    let met = status
+        .last_cycle
+        .as_ref()
+        .filter(|last| last.point == committed.to_string() && last.rung == "Delta");
+    let met = met.and_then(|last| last.committed_at.as_ref());
+    let seen = met.is_some_and(|at| d.o.now.duration_since(at.0) < UNSEEN_MAX);
+    committed.epoch == d.epoch()
+        && !moving
+        && !verifying
+        && !diverged
+        && first_attempt
+        && status.last_failure.is_none()
+        && seen
+        && staying(primary).is_none()
+        && rests(standby, committed)
+}
+
+/// The site's mover, unless it is on its way out.
+pub fn staying(site: &SiteView) -> Option<&MoverPod> {
+    site.pod.as_ref().filter(|pod| !pod.deleting)
+}
+
+/// Whether the standby's mover is gone, or says itself that it holds `committed` and is at nothing.
+fn rests(standby: &SiteView, committed: Point) -> bool {
+    if staying(standby).is_none() {
+        return true;
+    }
+    let Some(mover) = standby.live() else {
+        return false;
+    };
+    let holds = mover.superblock.as_ref().is_some_and(|report| {
+        report.committed == Some(committed)
+            && report.image == ImageState::Consistent(committed)
+            && !report.diverged
+    });
+    holds && mover.activity == Activity::Idle
+}
+
+/// Asks the driver whether anything has changed up to `cut`, and ends the cycle when it has named
+/// nothing. False when the cycle has to go the usual way.
+pub fn settle(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> bool {
+    let begun = primary
+        .source_claims
+        .iter()
+        .any(|claim| claim.point == cut.point);
+    if d.line.unchanged == Some(false) || begun || !may(d) {
+        return false;
+    }
+    let Some(plan) = plan(d, primary, standby, cut) else {
+        return false;
+    };
+    if let (Some(replica), true) = (&standby.replica_claim, staying(standby).is_some()) {
+        d.want(&standby.name, Device::Replica(replica.name.clone()));
+    }
+    if d.line.unchanged.is_none() {
+        d.act(Action::Look(Box::new(plan)));
+    } else {
+        end(d);
+    }
+    true
+}
+
+/// The question, when both sides have their snapshot of the committed point and the volume has kept
+/// its size.
+fn plan(d: &Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> Option<LookPlan> {
+    let committed = d.committed()?;
+    let base = primary.cut(committed).filter(|cut| cut.ready)?;
+    let kept = standby.cut(committed).filter(|cut| cut.ready)?;
+    let (facts, base) = (cut.facts.clone()?, base.facts.clone()?);
+    let volume = d.app_claim()?.volume.as_ref()?.handle.as_deref()?;
+    let of_volume = |facts: &SnapshotFacts| facts.volume_handle.as_deref() == Some(volume);
+    let bytes = facts.size_bytes?;
+    let sizes = [base.size_bytes, kept.facts.as_ref()?.size_bytes];
+    let same_size = sizes.iter().all(|size| *size == Some(bytes));
+    (of_volume(&facts) && of_volume(&base) && same_size).then_some(LookPlan {
+        cycle: cut.point,
+        snapshot: cut.name.clone(),
+        facts,
+        base,
+        bytes,
+    })
+}
+
+/// Gives the cut up. Its snapshot is swept like that of any cut that nothing needs.
+fn end(d: &mut Draft<'_>) {
+    let (Some(cycle), Some(committed)) = (d.status.cycle.take(), &d.status.committed_point) else {
+        return;
+    };
+    let point = cycle.point.point();
+    d.status.unchanged = Some(UnchangedStatus {
+        since: committed.label.clone(),
+        total_ms: millis_between(d.line.began, Some(d.o.now)),
+        snapshot_ms: millis_between(d.line.asked, d.line.cut),
+        point: cycle.point,
+    });
+    d.keep.retain(|(_, kept)| *kept != point);
+    cycle::rest(d);
+}

@@ -1,0 +1,136 @@
+//! Demotion, at the operator: the old primary's mover learns that its epoch is over.
+
+use jiff::SignedDuration;
+
+use crate::api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
+use crate::operator::decide::{Action, Draft, mover_ready};
+use crate::operator::observe::SiteView;
+use crate::operator::switch;
+use crate::units::{Epoch, Point, Role, SiteName};
+use crate::wire::control::{DemoteOrder, Request, SuperblockReport};
+
+/// The longest that a forced move waits for the old primary's mover. Beyond it the move goes on; the
+/// old side learns of the new epoch when it comes back, before anything is shipped to it.
+pub const DEMOTE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(5);
+
+/// Orders the demotion, and goes on when the superblock says so.
+pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
+    let (Ok(from), Ok(to)) = (
+        switch.from.parse::<SiteName>(),
+        switch.to.parse::<SiteName>(),
+    ) else {
+        return;
+    };
+    let (Some(old), Some(new)) = (d.o.site(&from), d.o.site(&to)) else {
+        return;
+    };
+    let epoch = Epoch(u64::try_from(switch.epoch).unwrap_or(0));
+    // Only superblocks are of interest here, whatever the movers' devices are.
+    d.want_as_is(old);
+    d.want_as_is(new);
+    if let Some(mover) = mover_ready(d, old)
+        && let Some(report) = &mover.superblock
+    {
+        if report.role == Role::Standby && report.epoch >= epoch {
+            mark(d, &from, report.diverged);
+            done(d);
+            return;
+        }
+        let last = switch.promoted_point.as_ref().map(PointStatus::point);
+        if let Some(last) = last
+            .filter(|last| switch.kind == SwitchKind::Planned && report.committed != Some(*last))
+        {
+            // Only a side that knows its last cut to be committed at the peer leaves cleanly.
+            d.act(Action::Order {
+                site: from.clone(),
+                request: Request::Commit { cycle: last },
+            });
+            d.wait(format!("site {from} to record the commit of {last}"));
+            return;
+        }
+        let clean_at = last.filter(|_| switch.kind == SwitchKind::Planned);
+        order(d, clean_at, old.name.clone(), new, epoch);
+        return;
+    }
+    let waited = switch::in_step(d, &SwitchStep::Demote);
+    if switch.kind == SwitchKind::Forced && waited > DEMOTE_WAIT_MAX {
+        mark(d, &from, true);
+        done(d);
+        return;
+    }
+    d.visit_in(SignedDuration::from_secs(5));
+}
+
+/// Tells an old primary that was away while the role moved, as soon as it answers and before anything
+/// is shipped to it. Whether nothing else can be done now.
+pub fn recall(d: &mut Draft<'_>) -> bool {
+    // Up to the last cut the standby is the one that is to be promoted: an old primary there was put
+    // back to an older copy of itself, and nothing can be shipped to it before it is told.
+    let promoting = |s: &SwitchStatus| switch::unfinished(s) && !switch::before_promotion(s);
+    let moving = d.status.switch.as_ref().is_some_and(promoting);
+    let (Some(new), Some(old)) = (d.primary(), d.standby()) else {
+        return false;
+    };
+    let report = old.live().and_then(|mover| mover.superblock.as_ref());
+    let epoch = d.epoch();
+    let missed = report.is_some_and(|r| r.role == Role::Primary && r.epoch < epoch);
+    if moving || !missed {
+        return false;
+    }
+    d.want_as_is(old);
+    d.want_as_is(new);
+    order(d, None, old.name.clone(), new, epoch);
+    true
+}
+
+/// Tells a standby that was put back to a copy from before the role moved which epoch was the last
+/// one, `next` being the one that it is to start: what it missed it may not start anew. Its image
+/// stays what it is.
+pub fn tell_epoch(d: &mut Draft<'_>, site: &SiteName, report: &SuperblockReport, next: Epoch) {
+    let epoch = Epoch(next.0.saturating_sub(1));
+    d.act(Action::Order {
+        site: site.clone(),
+        request: Request::Demote(DemoteOrder {
+            epoch,
+            lineage: report.lineage.clone(),
+            clean_at: None,
+            wish: report.wish.clone(),
+        }),
+    });
+    d.wait(format!("site {site} to record that epoch {epoch} is over"));
+}
+
+fn order(d: &mut Draft<'_>, clean_at: Option<Point>, from: SiteName, new: &SiteView, epoch: Epoch) {
+    let Some(report) = mover_ready(d, new).and_then(|mover| mover.superblock.as_ref()) else {
+        return;
+    };
+    let wish = report.wish.clone();
+    d.act(Action::Order {
+        site: from.clone(),
+        request: Request::Demote(DemoteOrder {
+            epoch,
+            lineage: report.lineage.clone(),
+            clean_at,
+            wish,
+        }),
+    });
+    d.wait(format!(
+        "site {from} to record that it is standby in epoch {epoch}"
+    ));
+}
+
+fn mark(d: &mut Draft<'_>, site: &SiteName, diverged: bool) {
+    if let Some(status) = d.status.sites.iter_mut().find(|s| s.name == site.as_str()) {
+        status.diverged = diverged;
+    }
+    if diverged {
+        // What the standby holds is no committed point of this epoch.
+        d.status.committed_point = None;
+    }
+}
+
+fn done(d: &mut Draft<'_>) {
+    // No mover is wanted while claims are re-bound.
+    d.wanted.clear();
+    switch::step(d, SwitchStep::Rebind);
+}

@@ -1,0 +1,31 @@
+//! Observe → validate → decide → build → apply → publish, one file a step.
+//!
+//! A visit of a pair ([`reconcile`]) always starts at the beginning and checks everything. The
+//! middle steps are pure: they see plain data and a given time, and are tested without a cluster.
+
+pub mod admin;
+pub mod apply;
+pub mod backoff;
+pub mod build;
+pub mod ca;
+pub mod cli;
+pub mod context;
+pub mod decide;
+pub mod demote;
+pub mod events;
+pub mod lease;
+pub mod link;
+pub mod metadata;
+pub mod metrics;
+pub mod observe;
+pub mod promote;
+pub mod publish;
+pub mod quiesce;
+pub mod rebind;
+pub mod reconcile;
+pub mod run;
+pub mod snapshot_api;
+pub mod switch;
+pub mod teardown;
+pub mod validate;
+pub mod verify;

@@ -1,0 +1,189 @@
+//! What is known of a pair, from the objects that were read. Pure: whoever reads them, the operator
+//! from an API server or the simulator from its own, sees the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::ResourceExt;
+
+use crate::api::{ReplicationPair, names};
+use crate::operator::observe::{
+    Application, Claim, Classes, Fresh, Observed, PodUse, SiteView, Timeline, read,
+};
+use crate::operator::snapshot_api::VolumeSnapshot;
+use crate::units::{PairName, SiteName};
+
+/// Everything of one pair that was listed.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// The claim that the application mounts.
+    pub app_claim: Option<PersistentVolumeClaim>,
+    /// The pair's own claims, by label, and its replica claims by name.
+    pub claims: Vec<PersistentVolumeClaim>,
+    /// The volumes of those claims that [`needs_volume`] names, by name.
+    pub volumes: BTreeMap<String, PersistentVolume>,
+    /// All pods of the namespace.
+    pub pods: Vec<Pod>,
+    /// The pair's snapshots.
+    pub snapshots: Vec<VolumeSnapshot>,
+    /// The contents of those snapshots, by name.
+    pub contents: BTreeMap<String, serde_json::Value>,
+    /// The cluster's classes.
+    pub classes: Classes,
+    /// The workload of `spec.application`.
+    pub application: Option<Application>,
+    /// Volumes with the pair's labels, read unless [`knows_its_volumes`].
+    pub labelled: Vec<PersistentVolume>,
+}
+
+/// What no object of the cluster says.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The one clock reading.
+    pub now: Timestamp,
+    /// Random identities.
+    pub fresh: Fresh,
+    /// The sites that this operator was installed for.
+    pub local_sites: BTreeSet<String>,
+    /// Another, older pair with the same claim.
+    pub rival: Option<String>,
+    /// Whether a cycle may begin.
+    pub slot: bool,
+    /// Whether a verification may go on.
+    pub verify_slot: bool,
+    /// What is kept in memory only.
+    pub timeline: Timeline,
+}
+
+/// Whether the status says which volume is whose, so that labels are of no interest.
+#[must_use]
+pub fn knows_its_volumes(pair: &ReplicationPair) -> bool {
+    let status = pair.status.as_ref();
+    status.is_some_and(|status| {
+        status.sites.len() == 2 && status.sites.iter().all(|site| site.handle.is_some())
+    })
+}
+
+/// Whether the volume behind a claim is of interest.
+#[must_use]
+pub fn needs_volume(claim: &PersistentVolumeClaim) -> bool {
+    let part = claim.labels().get(names::PART_LABEL).map(String::as_str);
+    !matches!(part, Some("source" | "metadata"))
+}
+
+/// The pair as it is observed; what the movers report is not in it yet.
+#[must_use]
+pub fn assemble(
+    pair: &ReplicationPair,
+    name: &PairName,
+    listed: &Listed,
+    surroundings: Surroundings,
+) -> Observed {
+    let users = |claim: &str| -> Vec<PodUse> {
+        listed
+            .pods
+            .iter()
+            .filter(|pod| {
+                !read::ended(pod)
+                    && pod
+                        .labels()
+                        .get(names::PART_LABEL)
+                        .is_none_or(|part| part != "mover")
+            })
+            .filter(|pod| read::claims_of(pod).any(|(_, used)| used == claim))
+            .map(read::pod_use)
+            .collect()
+    };
+    let sites: Vec<SiteView> = pair
+        .spec
+        .sites
+        .iter()
+        .filter_map(|site| {
+            let site_name: SiteName = site.name.parse().ok()?;
+            let mut view = site_view(name, &site_name, listed);
+            view.known = surroundings.local_sites.contains(&site.name);
+            view.storage_class = listed.classes.storage_class(site);
+            view.snapshot_classes = listed.classes.snapshot_classes(
+                site.volume_snapshot_class_name.as_ref(),
+                pair.spec.snapshot.volume_snapshot_class_name.as_ref(),
+            );
+            view.immediate_classes = listed.classes.immediate.clone();
+            view.snapshots_served = listed.classes.snapshots_served;
+            view.app_users = users(&pair.spec.claim_name);
+            view.application = listed.application.clone();
+            view.replica_users = users(&names::replica_claim(name.name(), &site.name));
+            Some(view)
+        })
+        .collect();
+    Observed {
+        now: surroundings.now,
+        fresh: surroundings.fresh,
+        pair: pair.clone(),
+        sites,
+        rival: surroundings.rival,
+        slot: surroundings.slot,
+        verify_slot: surroundings.verify_slot,
+        timeline: surroundings.timeline,
+    }
+}
+
+fn model_claim(claim: &PersistentVolumeClaim, listed: &Listed) -> Claim {
+    let volume = read::volume_name(claim).and_then(|name| listed.volumes.get(&name));
+    read::claim(claim, volume)
+}
+
+fn site_view(name: &PairName, site: &SiteName, listed: &Listed) -> SiteView {
+    let claim = |wanted: String| {
+        listed
+            .claims
+            .iter()
+            .find(|claim| claim.name_any() == wanted)
+            .map(|claim| model_claim(claim, listed))
+    };
+    let mut cuts: Vec<_> = listed
+        .snapshots
+        .iter()
+        .filter(|snapshot| read::is_part(*snapshot, site, "cut"))
+        .filter_map(|snapshot| {
+            let content = snapshot
+                .status
+                .as_ref()
+                .and_then(|s| s.bound_volume_snapshot_content_name.as_ref());
+            read::cut(
+                snapshot,
+                content.and_then(|content| listed.contents.get(content)),
+            )
+        })
+        .collect();
+    cuts.sort_by_key(|cut| cut.point);
+    let pod_name = names::mover(name.name(), site.as_str());
+    SiteView {
+        app_claim: listed
+            .app_claim
+            .as_ref()
+            .map(|claim| model_claim(claim, listed)),
+        replica_claim: claim(names::replica_claim(name.name(), site.as_str())),
+        metadata_claim: claim(names::metadata_claim(name.name(), site.as_str())),
+        labelled_volume: listed
+            .labelled
+            .iter()
+            .find(|volume| {
+                volume.labels().get(names::SITE_LABEL).map(String::as_str) == Some(site.as_str())
+            })
+            .map(read::volume),
+        cuts,
+        source_claims: listed
+            .claims
+            .iter()
+            .filter(|claim| read::is_part(*claim, site, "source"))
+            .filter_map(read::source_claim)
+            .collect(),
+        pod: listed
+            .pods
+            .iter()
+            .find(|pod| pod.name_any() == pod_name)
+            .map(read::mover_pod),
+        ..SiteView::empty(site.clone())
+    }
+}

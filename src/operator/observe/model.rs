@@ -1,0 +1,325 @@
+//! What a visit sees of a pair: plain data, so that the steps after `observe` need no cluster.
+//!
+//! Everything about a site stands in its [`SiteView`]. In one cluster the operator fills both from
+//! its own API server; for a site in another cluster the peer's operator will supply the view.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::api::ReplicationPair;
+use crate::operator::metadata::SnapshotFacts;
+use crate::operator::observe::Timeline;
+use crate::units::{Point, SiteName};
+use crate::wire::control::MoverStatus;
+
+/// All that one visit knows.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The visit's one clock reading; no later step reads a clock.
+    pub now: Timestamp,
+    /// Random identities, used only where a new one is needed: `decide` draws nothing itself.
+    pub fresh: Fresh,
+    /// The pair's object.
+    pub pair: ReplicationPair,
+    /// The two sites, in the order of the spec.
+    pub sites: Vec<SiteView>,
+    /// Another, older pair of this namespace that has the same claim.
+    pub rival: Option<String>,
+    /// Whether a cycle may begin, as to how many pairs are at work already.
+    pub slot: bool,
+    /// Whether its verification may go on, as to how many pairs are being verified.
+    pub verify_slot: bool,
+    /// Millisecond marks of the running cycle, kept in memory only.
+    pub timeline: Timeline,
+}
+
+/// Identities drawn for this visit.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh {
+    /// For a new pair.
+    pub pair_id: Uuid,
+    /// For a new epoch.
+    pub generation: Uuid,
+}
+
+/// One site of the pair.
+#[derive(Clone, Debug)]
+pub struct SiteView {
+    /// The site.
+    pub name: SiteName,
+    /// Whether this operator was installed for the site.
+    pub known: bool,
+    /// The storage class for volumes made here: the named one or the cluster's default.
+    pub storage_class: Option<StorageClassView>,
+    /// The snapshot classes that could serve this site, see [`SnapshotClasses`].
+    pub snapshot_classes: SnapshotClasses,
+    /// Storage classes whose claims are bound without a pod.
+    pub immediate_classes: BTreeSet<String>,
+    /// Whether VolumeSnapshots are served here at all.
+    pub snapshots_served: bool,
+    /// The claim that the application mounts, as it is here. In one cluster both sites see the same.
+    pub app_claim: Option<Claim>,
+    /// Pods that use the application's claim here and are not Ferry's.
+    pub app_users: Vec<PodUse>,
+    /// The workload of `spec.application` here, when one is named.
+    pub application: Option<Application>,
+    /// The claim that holds the volume while the site is standby.
+    pub replica_claim: Option<Claim>,
+    /// The claim of the superblock, staging and digests.
+    pub metadata_claim: Option<Claim>,
+    /// The site's volume by the labels that a re-binding left on it. Read only when the status does
+    /// not know it.
+    pub labelled_volume: Option<Volume>,
+    /// Pods that use the replica claim and are not Ferry's.
+    pub replica_users: Vec<PodUse>,
+    /// Snapshots of this pair at this site, oldest point first.
+    pub cuts: Vec<Cut>,
+    /// Claims made from those snapshots.
+    pub source_claims: Vec<SourceClaim>,
+    /// The mover's pod.
+    pub pod: Option<MoverPod>,
+    /// What the mover in `pod` reported last; `None` while it can't be reached.
+    pub mover: Option<MoverStatus>,
+}
+
+/// A storage class, as far as it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageClassView {
+    /// Its name.
+    pub name: String,
+    /// Its CSI driver.
+    pub driver: String,
+    /// Whether claims of it can grow.
+    pub expandable: bool,
+}
+
+/// The snapshot classes that the spec names for a site, or that its driver has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotClasses {
+    /// The class named for this very site, and its driver if it exists.
+    pub named_here: Option<(String, Option<String>)>,
+    /// The class named for both sites, and its driver if it exists.
+    pub named_for_both: Option<(String, Option<String>)>,
+    /// Every class there is, as (name, driver, default of its driver).
+    pub all: Vec<(String, String, bool)>,
+}
+
+/// How a claim presents its volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VolumeMode {
+    /// A mounted file system.
+    Filesystem,
+    /// A raw block device.
+    Block,
+}
+
+/// A claim and, when it is bound, its volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Bytes asked for.
+    pub requested_bytes: u64,
+    /// Bytes there are; 0 while it is not bound.
+    pub capacity_bytes: u64,
+    /// Whether it has a volume.
+    pub bound: bool,
+    /// How it presents the volume.
+    pub mode: VolumeMode,
+    /// Its storage class.
+    pub storage_class: Option<String>,
+    /// Its volume, once bound.
+    pub volume: Option<Volume>,
+}
+
+/// A PersistentVolume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// Its CSI driver; `None` for volumes that are not CSI's.
+    pub driver: Option<String>,
+    /// Its handle at the driver.
+    pub handle: Option<String>,
+}
+
+/// A pod that uses a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodUse {
+    /// The pod.
+    pub name: String,
+    /// Its first container.
+    pub container: String,
+    /// Whether it runs, so that a hook can be run in it.
+    pub running: bool,
+    /// Its labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+}
+
+/// A VolumeSnapshot of a cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The VolumeSnapshot.
+    pub name: String,
+    /// The cut.
+    pub point: Point,
+    /// When the storage made it; the application may go on from then.
+    pub created: Option<Timestamp>,
+    /// Whether it can be restored from.
+    pub ready: bool,
+    /// What the snapshotter says is wrong.
+    pub error: Option<String>,
+    /// Its VolumeSnapshotContent.
+    pub content: Option<String>,
+    /// Whether the driver was asked for it and has not answered for good.
+    pub being_created: bool,
+    /// What its content says; a list of changes can be asked for only with this.
+    pub facts: Option<SnapshotFacts>,
+    /// Whether a claim of another volume mode may be made from it.
+    pub mode_change_allowed: bool,
+    /// Bytes that a claim made from it needs.
+    pub restore_bytes: Option<u64>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+/// A claim that was made from a cut, for the source mover to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceClaim {
+    /// Its name.
+    pub name: String,
+    /// The cut that it was made from.
+    pub point: Point,
+    /// Its storage class.
+    pub storage_class: Option<String>,
+    /// Whether it has a volume.
+    pub bound: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+/// A mover's pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoverPod {
+    /// Its name.
+    pub name: String,
+    /// Its UID; another UID is another mover.
+    pub uid: String,
+    /// Its address.
+    pub ip: Option<String>,
+    /// The claim whose volume is its device.
+    pub device_claim: Option<String>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether it has ended, well or badly.
+    pub ended: bool,
+    /// Why it does not start, when Kubernetes says so.
+    pub problem: Option<String>,
+}
+
+/// The workload that uses the claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Application {
+    /// Its scale.
+    Found {
+        /// Replicas wanted.
+        wanted: i64,
+        /// Replicas there are.
+        present: i64,
+    },
+    /// It does not exist or can't be scaled, with the reason.
+    Missing(String),
+}
+
+impl Observed {
+    /// The view of the site called `name`.
+    #[must_use]
+    pub fn site(&self, name: &SiteName) -> Option<&SiteView> {
+        self.sites.iter().find(|site| &site.name == name)
+    }
+
+    /// The other site than `name`.
+    #[must_use]
+    pub fn other(&self, name: &SiteName) -> Option<&SiteView> {
+        self.sites.iter().find(|site| &site.name != name)
+    }
+
+    /// The site that is primary now: what the data says, and for a new pair what the spec says.
+    #[must_use]
+    pub fn primary_site(&self) -> Option<SiteName> {
+        let status = self.pair.status.as_ref();
+        status
+            .and_then(|status| status.primary.clone())
+            .unwrap_or_else(|| self.pair.spec.primary.clone())
+            .parse()
+            .ok()
+    }
+
+    /// The claim that the application mounts, where it belongs: at the primary.
+    #[must_use]
+    pub fn app_claim(&self) -> Option<&Claim> {
+        self.site(&self.primary_site()?)?.app_claim.as_ref()
+    }
+
+    /// The pair's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.pair.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the pair is being deleted.
+    #[must_use]
+    pub fn deleting(&self) -> bool {
+        self.pair.metadata.deletion_timestamp.is_some()
+    }
+}
+
+impl SiteView {
+    /// A site at which there is nothing.
+    #[must_use]
+    pub fn empty(name: SiteName) -> SiteView {
+        SiteView {
+            name,
+            known: false,
+            storage_class: None,
+            snapshot_classes: SnapshotClasses::default(),
+            immediate_classes: BTreeSet::new(),
+            snapshots_served: false,
+            app_claim: None,
+            app_users: Vec::new(),
+            application: None,
+            replica_claim: None,
+            metadata_claim: None,
+            labelled_volume: None,
+            replica_users: Vec::new(),
+            cuts: Vec::new(),
+            source_claims: Vec::new(),
+            pod: None,
+            mover: None,
+        }
+    }
+
+    /// The snapshot of the cut `point` that is not being deleted.
+    #[must_use]
+    pub fn cut(&self, point: Point) -> Option<&Cut> {
+        self.cuts
+            .iter()
+            .find(|cut| cut.point == point && !cut.deleting)
+    }
+
+    /// The mover's report, if its pod is up and not on its way out.
+    #[must_use]
+    pub fn live(&self) -> Option<&MoverStatus> {
+        let up = self
+            .pod
+            .as_ref()
+            .is_some_and(|pod| !pod.deleting && !pod.ended);
+        self.mover.as_ref().filter(|_| up)
+    }
+}

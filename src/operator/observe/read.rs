@@ -1,0 +1,178 @@
+//! API objects, read into the model. Pure.
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::ResourceExt;
+
+use crate::api::names;
+use crate::operator::metadata::SnapshotFacts;
+use crate::operator::observe::{Claim, Cut, MoverPod, PodUse, SourceClaim, Volume, VolumeMode};
+use crate::operator::snapshot_api::{ALLOW_MODE_CHANGE, BEING_CREATED, VolumeSnapshot};
+use crate::operator::validate::quantity_bytes;
+use crate::units::{Point, SiteName};
+
+/// A claim, with its volume if that was read.
+pub fn claim(claim: &PersistentVolumeClaim, volume: Option<&PersistentVolume>) -> Claim {
+    let spec = claim.spec.as_ref();
+    let status = claim.status.as_ref();
+    let requests = spec.and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
+    let capacity = status.and_then(|status| status.capacity.as_ref()?.get("storage"));
+    Claim {
+        name: claim.name_any(),
+        uid: claim.uid().unwrap_or_default(),
+        deleting: claim.metadata.deletion_timestamp.is_some(),
+        requested_bytes: requests.and_then(quantity_bytes).unwrap_or(0),
+        capacity_bytes: capacity.and_then(quantity_bytes).unwrap_or(0),
+        bound: is_bound(claim),
+        mode: match spec.and_then(|spec| spec.volume_mode.as_deref()) {
+            Some("Block") => VolumeMode::Block,
+            _ => VolumeMode::Filesystem,
+        },
+        storage_class: spec.and_then(|spec| spec.storage_class_name.clone()),
+        volume: volume.filter(|_| is_bound(claim)).map(self::volume),
+    }
+}
+
+/// A PersistentVolume.
+pub fn volume(volume: &PersistentVolume) -> Volume {
+    let csi = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());
+    Volume {
+        name: volume.name_any(),
+        driver: csi.map(|csi| csi.driver.clone()),
+        handle: csi.map(|csi| csi.volume_handle.clone()),
+    }
+}
+
+fn is_bound(claim: &PersistentVolumeClaim) -> bool {
+    let status = claim.status.as_ref();
+    status.and_then(|status| status.phase.as_deref()) == Some("Bound")
+}
+
+/// The name of the volume that a claim is bound to.
+pub fn volume_name(claim: &PersistentVolumeClaim) -> Option<String> {
+    claim
+        .spec
+        .as_ref()?
+        .volume_name
+        .clone()
+        .filter(|name| !name.is_empty())
+}
+
+/// The cut that an object's label names.
+pub fn point<K: ResourceExt>(object: &K) -> Option<Point> {
+    let (epoch, seq) = object.labels().get(names::POINT_LABEL)?.split_once('.')?;
+    Some(Point::new(epoch.parse().ok()?, seq.parse().ok()?))
+}
+
+/// Whether an object belongs to `site` and is this `part`.
+pub fn is_part<K: ResourceExt>(object: &K, site: &SiteName, part: &str) -> bool {
+    let label = |key: &str| object.labels().get(key).map(String::as_str);
+    label(names::SITE_LABEL) == Some(site.as_str()) && label(names::PART_LABEL) == Some(part)
+}
+
+/// A claim made from a cut.
+pub fn source_claim(claim: &PersistentVolumeClaim) -> Option<SourceClaim> {
+    Some(SourceClaim {
+        name: claim.name_any(),
+        point: point(claim)?,
+        storage_class: claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.storage_class_name.clone()),
+        bound: is_bound(claim),
+        deleting: claim.metadata.deletion_timestamp.is_some(),
+    })
+}
+
+/// A snapshot of a cut, with its content if there is one.
+pub fn cut(snapshot: &VolumeSnapshot, content: Option<&serde_json::Value>) -> Option<Cut> {
+    let status = snapshot.status.clone().unwrap_or_default();
+    let annotations = content.and_then(|content| content.pointer("/metadata/annotations"));
+    let annotation = |key: &str| annotations.and_then(|all| all.get(key)?.as_str());
+    Some(Cut {
+        name: snapshot.name_any(),
+        point: point(snapshot)?,
+        created: status.creation_time.map(|time| time.0),
+        ready: status.ready_to_use == Some(true),
+        error: status
+            .error
+            .map(|error| error.message.unwrap_or_else(|| "no message".into())),
+        content: status.bound_volume_snapshot_content_name,
+        facts: content.and_then(|content| SnapshotFacts::of_content(content).ok()),
+        being_created: annotation(BEING_CREATED).is_some(),
+        mode_change_allowed: annotation(ALLOW_MODE_CHANGE) == Some("true"),
+        restore_bytes: status.restore_size.as_ref().and_then(quantity_bytes),
+        deleting: snapshot.metadata.deletion_timestamp.is_some(),
+    })
+}
+
+/// Claims that a pod uses.
+pub fn claims_of(pod: &Pod) -> impl Iterator<Item = (&str, &str)> {
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+    volumes.into_iter().flatten().filter_map(|volume| {
+        let source = volume.persistent_volume_claim.as_ref()?;
+        Some((volume.name.as_str(), source.claim_name.as_str()))
+    })
+}
+
+/// Whether a pod has ended: it uses nothing any more.
+pub fn ended(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// A pod that uses a claim.
+pub fn pod_use(pod: &Pod) -> PodUse {
+    let containers = pod.spec.as_ref().map(|spec| &spec.containers);
+    PodUse {
+        name: pod.name_any(),
+        container: containers
+            .and_then(|all| all.first())
+            .map(|c| c.name.clone())
+            .unwrap_or_default(),
+        running: pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running"),
+        labels: pod.labels().clone(),
+    }
+}
+
+/// A mover's pod.
+pub fn mover_pod(pod: &Pod) -> MoverPod {
+    let status = pod.status.as_ref();
+    let running = status.and_then(|s| s.phase.as_deref()) == Some("Running");
+    MoverPod {
+        name: pod.name_any(),
+        uid: pod.uid().unwrap_or_default(),
+        ip: status
+            .filter(|_| running)
+            .and_then(|s| s.pod_ip.clone())
+            .filter(|ip| !ip.is_empty()),
+        device_claim: claims_of(pod)
+            .find(|(volume, _)| *volume == "volume")
+            .map(|(_, claim)| claim.into()),
+        deleting: pod.metadata.deletion_timestamp.is_some(),
+        ended: ended(pod),
+        problem: problem(pod),
+    }
+}
+
+/// Why a pod does not start, from what the scheduler and the kubelet say.
+fn problem(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let containers = status.container_statuses.iter().flatten();
+    let waiting = containers
+        .filter_map(|c| c.state.as_ref()?.waiting.as_ref())
+        .find_map(|waiting| {
+            let reason = waiting.reason.clone()?;
+            let harmless = matches!(reason.as_str(), "ContainerCreating" | "PodInitializing");
+            (!harmless)
+                .then(|| format!("{reason}: {}", waiting.message.clone().unwrap_or_default()))
+        });
+    waiting.or_else(|| {
+        let conditions = status.conditions.iter().flatten();
+        conditions
+            .filter(|c| c.type_ == "PodScheduled" && c.status == "False")
+            .find_map(|c| c.message.clone())
+    })
+}

@@ -1,0 +1,95 @@
+//! Millisecond marks of the running cycle.
+//!
+//! Kubernetes rounds times to seconds, too coarse to see where a cycle's time goes. These marks
+//! live in memory; an operator that was restarted in a cycle reports 0 for the parts it missed.
+
+use jiff::Timestamp;
+
+use crate::api::v1alpha1::{CyclePhase, SwitchStep};
+use crate::units::Point;
+
+/// When the steps of a cycle were seen to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Timeline {
+    /// The cycle that the marks belong to.
+    pub point: Option<Point>,
+    /// The cycle began.
+    pub began: Option<Timestamp>,
+    /// The application began to be held.
+    pub held: Option<Timestamp>,
+    /// The snapshot was asked for.
+    pub asked: Option<Timestamp>,
+    /// The snapshot could be read.
+    pub cut: Option<Timestamp>,
+    /// Both movers answered.
+    pub started: Option<Timestamp>,
+    /// The target had applied the cut.
+    pub applied: Option<Timestamp>,
+    /// The cycle whose list of changes this process feeds, or has fed whole.
+    pub fed: Option<Point>,
+    /// The bandwidth limit that the source of this cycle was told last.
+    pub pace: Option<Option<u64>>,
+    /// The step of a move of the role, and since when it was seen.
+    pub switch_step: Option<(SwitchStep, Timestamp)>,
+    /// Whether the driver has named nothing that changed since the committed cut; `None` before it
+    /// was asked.
+    pub unchanged: Option<bool>,
+    /// The next attempt is not made before this.
+    pub retry_at: Option<Timestamp>,
+    /// The phase that the cycle is in now, and since when: what bounded waits count from.
+    pub phase: Option<(CyclePhase, Timestamp)>,
+    /// This very process is about to run the `pre` hooks.
+    pub about_to_hold: bool,
+    /// The slice of a verification that was ordered.
+    pub verify: Option<VerifyMark>,
+}
+
+/// A slice of a verification that was ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyMark {
+    /// The first byte.
+    pub position: u64,
+    /// The source's report when it was ordered.
+    pub version: u64,
+    /// When that was.
+    pub since: Timestamp,
+    /// It failed and is not tried again before this.
+    pub retry_at: Option<Timestamp>,
+}
+
+impl Timeline {
+    /// The marks of cycle `point`: these, or none if these are of another cycle.
+    #[must_use]
+    pub fn of(&self, point: Point) -> Timeline {
+        if self.point == Some(point) {
+            return self.clone();
+        }
+        Timeline {
+            point: Some(point),
+            switch_step: self.switch_step.clone(),
+            ..Timeline::default()
+        }
+    }
+
+    /// When `phase` was entered, marking it now if it is new.
+    pub fn phase_since(&mut self, phase: &CyclePhase, now: Timestamp) -> Timestamp {
+        match &self.phase {
+            Some((name, since)) if name == phase => *since,
+            _ => {
+                self.phase = Some((phase.clone(), now));
+                now
+            }
+        }
+    }
+}
+
+/// Milliseconds from `from` to `to`; 0 when either was not seen.
+#[must_use]
+pub fn millis_between(from: Option<Timestamp>, to: Option<Timestamp>) -> i64 {
+    match (from, to) {
+        (Some(from), Some(to)) => i64::try_from(to.duration_since(from).as_millis())
+            .unwrap_or(0)
+            .max(0),
+        _ => 0,
+    }
+}

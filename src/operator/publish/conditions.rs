@@ -1,0 +1,317 @@
+//! The conditions, from the status. Pure; every type is set from the first visit on.
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::v1alpha1::ReplicationPairStatus;
+use crate::api::{Reason, conditions as kinds};
+use crate::operator::decide::Decision;
+use crate::operator::observe::Observed;
+use crate::operator::validate::{Problem, Settings};
+use crate::operator::{switch, verify};
+
+type Verdict = (bool, Reason, String);
+
+/// Sets every condition of `decision.status`.
+pub fn conditions(
+    observed: &Observed,
+    settings: &Settings,
+    problem: Option<&Problem>,
+    decision: &mut Decision,
+) {
+    let now = Time(observed.now);
+    let generation = observed.pair.metadata.generation;
+    let verdicts = {
+        let degraded = degraded(decision);
+        let diverged = diverged(&decision.status);
+        let switching = switching(decision);
+        let replicating = replicating(problem, &decision.status, diverged.0, switching.0);
+        let in_sync = in_sync(observed, settings, &decision.status);
+        let validated = validated(problem);
+        let ready = ready(
+            &validated,
+            &replicating,
+            &degraded,
+            &diverged,
+            &decision.status,
+        );
+        [
+            (kinds::READY, ready),
+            (kinds::VALIDATED, validated),
+            (kinds::REPLICATING, replicating),
+            (kinds::IN_SYNC, in_sync),
+            (kinds::DEGRADED, degraded),
+            (kinds::SWITCHING, switching),
+            (kinds::DIVERGED, diverged),
+            (kinds::PRIMARY_DISAGREES, disagrees(observed, decision)),
+            (kinds::VERIFIED, verified(&decision.status)),
+        ]
+    };
+    for (kind, (status, reason, message)) in verdicts {
+        kinds::set(
+            &mut decision.status.conditions,
+            generation,
+            &now,
+            (kind, status, reason.as_str(), &message),
+        );
+    }
+}
+
+fn validated(problem: Option<&Problem>) -> Verdict {
+    match problem {
+        Some(problem) => (false, problem.reason.clone(), problem.message.clone()),
+        None => (
+            true,
+            Reason::AllGood,
+            "the spec and everything it names fit together".into(),
+        ),
+    }
+}
+
+fn degraded(decision: &Decision) -> Verdict {
+    if let Some(trouble) = &decision.trouble {
+        return (true, trouble.reason.clone(), trouble.message.clone());
+    }
+    match &decision.status.last_failure {
+        Some(failure) => (
+            true,
+            failure.reason.clone(),
+            format!(
+                "cycle {} failed ({} in a row): {}",
+                failure.point, failure.attempts, failure.message
+            ),
+        ),
+        None => (false, Reason::AllGood, "nothing fails".into()),
+    }
+}
+
+/// Whether the last comparison found nothing, and what it found.
+pub(super) fn verified(status: &ReplicationPairStatus) -> Verdict {
+    let known = status.verification.as_ref();
+    let under_way = verify::running(known).filter(|running| running.differing_bytes > 0);
+    if let Some(running) = under_way {
+        return (
+            false,
+            Reason::DifferenceFound,
+            format!(
+                "{} bytes in differing blocks so far, repaired as they are found, first {}",
+                running.differing_bytes,
+                running.differences.join(", ")
+            ),
+        );
+    }
+    let Some((last, time)) = known.and_then(|known| Some((known, known.last_time.as_ref()?)))
+    else {
+        return (
+            false,
+            Reason::NotVerified,
+            "the standby's image was never compared with the primary's".into(),
+        );
+    };
+    let point = last.point.as_deref().unwrap_or_default();
+    let compared = format!(
+        "{} bytes were compared at {point}, at {}",
+        last.compared_bytes, time.0
+    );
+    if last.differing_bytes == 0 {
+        return (true, Reason::NoDifference, format!("{compared}: all equal"));
+    }
+    (
+        false,
+        Reason::DifferenceRepaired,
+        format!(
+            "{compared}: {} bytes in differing blocks, {} of them repaired, first {}. The standby's storage \
+             lost or changed what was written to it",
+            last.differing_bytes,
+            last.repaired_bytes,
+            last.differences.join(", ")
+        ),
+    )
+}
+
+fn diverged(status: &ReplicationPairStatus) -> Verdict {
+    match status.sites.iter().find(|site| site.diverged) {
+        Some(site) => (
+            true,
+            Reason::Diverged,
+            format!(
+                "site {} may hold writes that nobody else has. Save what may be needed with kubectl ferry \
+                 salvage, then allow to discard the rest: set spec.resolution to discardSite {} and epoch {}. Only the difference is copied",
+                site.name,
+                site.name,
+                status.epoch.unwrap_or(0)
+            ),
+        ),
+        None => (
+            false,
+            Reason::NotDiverged,
+            "no site holds writes that nobody else has".into(),
+        ),
+    }
+}
+
+fn switching(decision: &Decision) -> Verdict {
+    if let Some(switch) = decision
+        .status
+        .switch
+        .as_ref()
+        .filter(|s| switch::unfinished(s))
+    {
+        let waits = decision
+            .status
+            .waiting
+            .as_ref()
+            .map_or(String::new(), |w| format!("; waits for {}", w.what));
+        return (
+            true,
+            Reason::SwitchInProgress,
+            format!(
+                "moving the primary role from {} to {}: step {}{waits}",
+                switch.from, switch.to, switch.step
+            ),
+        );
+    }
+    match &decision.refused {
+        Some(refused) => (false, refused.reason.clone(), refused.message.clone()),
+        None => (
+            false,
+            Reason::NoSwitch,
+            "the primary role stays where it is".into(),
+        ),
+    }
+}
+
+fn replicating(
+    problem: Option<&Problem>,
+    status: &ReplicationPairStatus,
+    diverged: bool,
+    switching: bool,
+) -> Verdict {
+    if let Some(problem) = problem {
+        return (
+            false,
+            problem.reason.clone(),
+            format!("no new cycle is begun: {}", problem.message),
+        );
+    }
+    if switching {
+        return (
+            false,
+            Reason::SwitchInProgress,
+            "cycles go on when the primary role has been moved".into(),
+        );
+    }
+    if diverged && status.cycle.is_none() {
+        return (
+            false,
+            Reason::Diverged,
+            "no cycle is begun before the divergence is resolved".into(),
+        );
+    }
+    if status.committed_point.is_none() {
+        return (
+            true,
+            Reason::Baseline,
+            "the first copy is being made".into(),
+        );
+    }
+    (true, Reason::AllGood, "cycles are being made".into())
+}
+
+fn in_sync(observed: &Observed, settings: &Settings, status: &ReplicationPairStatus) -> Verdict {
+    let Some(point) = &status.committed_point else {
+        return (
+            false,
+            Reason::NoCommittedPoint,
+            "nothing is committed yet".into(),
+        );
+    };
+    let age = status
+        .standby_as_of()
+        .map(|cut| observed.now.duration_since(cut.0));
+    let limit: SignedDuration = settings.interval.saturating_mul(2);
+    if age.is_some_and(|age| age < limit) {
+        return (
+            true,
+            Reason::AllGood,
+            "what the standby holds is younger than twice the interval".into(),
+        );
+    }
+    (
+        false,
+        Reason::Behind,
+        format!(
+            "the committed point {} is older than twice the interval",
+            point.label
+        ),
+    )
+}
+
+fn ready(
+    validated: &Verdict,
+    replicating: &Verdict,
+    degraded: &Verdict,
+    diverged: &Verdict,
+    status: &ReplicationPairStatus,
+) -> Verdict {
+    let first_bad = [
+        (!validated.0).then_some(validated),
+        diverged.0.then_some(diverged),
+        degraded.0.then_some(degraded),
+    ]
+    .into_iter()
+    .flatten()
+    .next();
+    if let Some((_, reason, message)) = first_bad {
+        return (false, reason.clone(), message.clone());
+    }
+    let Some(point) = &status.committed_point else {
+        return (
+            false,
+            Reason::Baseline,
+            "the first copy is still being made; there is nothing to promote yet".into(),
+        );
+    };
+    if !replicating.0 {
+        return (false, replicating.1.clone(), replicating.2.clone());
+    }
+    (
+        true,
+        Reason::AllGood,
+        format!(
+            "point {} can be promoted, and cycles are being made",
+            point.label
+        ),
+    )
+}
+
+fn disagrees(observed: &Observed, decision: &Decision) -> Verdict {
+    let (status, wish) = (&decision.status, &observed.pair.spec.primary);
+    let moving = status.switch.as_ref().is_some_and(switch::unfinished);
+    let Some(primary) = status
+        .primary
+        .as_ref()
+        .filter(|primary| *primary != wish && !moving)
+    else {
+        return (
+            false,
+            Reason::ManifestAgrees,
+            "the manifest and the data name the same primary".into(),
+        );
+    };
+    if status.honoured_primary.as_ref() != Some(wish) {
+        return (
+            false,
+            Reason::ManifestAgrees,
+            format!("the wish for {wish} is new and is being considered"),
+        );
+    }
+    (
+        true,
+        Reason::ManifestIsStale,
+        format!(
+            "spec.primary says {wish}, but {primary} is primary and that wish was honoured before: nothing is \
+             moved. Set spec.primary to {primary}; to move the role, change it after that"
+        ),
+    )
+}

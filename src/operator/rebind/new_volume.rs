@@ -1,0 +1,181 @@
+//! The PersistentVolume object and the replica claim that a re-binding makes. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+    VolumeResourceRequirements,
+};
+use kube::api::ObjectMeta;
+
+use crate::api::names;
+use crate::operator::rebind::object::BOUND_BY_CONTROLLER;
+use crate::operator::rebind::{ClaimRecord, RebindView, RebindWish, SiteVolume, VolumeKey};
+use crate::units::{PairName, SiteName};
+
+/// Digits of a volume's hash in the names of its objects.
+const HASH_DIGITS: usize = 10;
+
+/// The labels by which a PersistentVolume is found again.
+pub(super) fn labels(pair: &PairName, site: &SiteName) -> BTreeMap<String, String> {
+    let label = |key: &str, value: &str| (key.to_string(), value.to_string());
+    BTreeMap::from([
+        label(names::PAIR_LABEL, pair.name()),
+        label(names::PAIR_NAMESPACE_LABEL, pair.namespace()),
+        label(names::SITE_LABEL, site.as_str()),
+    ])
+}
+
+/// A reference to `claim` by name alone: the next claim of that name gets the volume.
+pub(super) fn reservation(pair: &PairName, claim: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("PersistentVolumeClaim".into()),
+        namespace: Some(pair.namespace().into()),
+        name: Some(claim.into()),
+        ..ObjectReference::default()
+    }
+}
+
+/// Another object for the volume of `like`, for the application's claim as it was recorded.
+pub(super) fn for_app(
+    view: &RebindView,
+    wish: &RebindWish,
+    site: &SiteVolume,
+    like: &PersistentVolume,
+    record: &ClaimRecord,
+) -> PersistentVolume {
+    let block = record
+        .claim
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.volume_mode.as_deref() == Some("Block"));
+    let mut volume = another(view, wish, site, like, block, &wish.app_claim);
+    let Some(spec) = &mut volume.spec else {
+        return volume;
+    };
+    if let Some(modes) = record
+        .claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.access_modes.clone())
+    {
+        spec.access_modes = Some(modes);
+    }
+    if !block {
+        // The file system came with the data, from the volume that the claim was bound to.
+        if let (Some(csi), Some(fs_type)) = (&mut spec.csi, &record.fs_type) {
+            csi.fs_type = Some(fs_type.clone());
+        }
+        if spec.mount_options.as_ref().is_none_or(Vec::is_empty) && !record.mount_options.is_empty()
+        {
+            spec.mount_options = Some(record.mount_options.clone());
+        }
+    }
+    volume
+}
+
+/// Another object for the volume of `like`, as a block device for the site's replica claim.
+pub(super) fn for_replica(
+    view: &RebindView,
+    wish: &RebindWish,
+    site: &SiteVolume,
+    like: &PersistentVolume,
+) -> PersistentVolume {
+    another(
+        view,
+        wish,
+        site,
+        like,
+        true,
+        &wish.replica_claim(&site.site),
+    )
+}
+
+fn another(
+    view: &RebindView,
+    wish: &RebindWish,
+    site: &SiteVolume,
+    like: &PersistentVolume,
+    block: bool,
+    claim: &str,
+) -> PersistentVolume {
+    let mut all_labels = like.metadata.labels.clone().unwrap_or_default();
+    all_labels.extend(labels(&wish.pair, &site.site));
+    let mut annotations = like.metadata.annotations.clone().unwrap_or_default();
+    annotations.remove(BOUND_BY_CONTROLLER);
+    annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    let mut spec = like.spec.clone();
+    if let Some(spec) = &mut spec {
+        spec.volume_mode = Some(if block { "Block" } else { "Filesystem" }.into());
+        spec.persistent_volume_reclaim_policy = Some("Retain".into());
+        spec.claim_ref = Some(reservation(&wish.pair, claim));
+    }
+    PersistentVolume {
+        metadata: ObjectMeta {
+            name: Some(free_name(view, wish, &site.volume, block)),
+            labels: Some(all_labels),
+            annotations: (!annotations.is_empty()).then_some(annotations),
+            ..ObjectMeta::default()
+        },
+        spec,
+        status: None,
+    }
+}
+
+/// The same name after a crash, and another one where an object of that name is in the way.
+fn free_name(view: &RebindView, wish: &RebindWish, key: &VolumeKey, block: bool) -> String {
+    let hash = blake3::hash(format!("{}\0{}", key.driver, key.handle).as_bytes());
+    let hash = &hash.to_hex()[..HASH_DIGITS];
+    let mode = if block { "block" } else { "fs" };
+    let first = format!("ferry-{hash}-{}-{mode}", wish.epoch);
+    let mut name = first.clone();
+    let mut n = 1;
+    while view.volumes.contains_key(&name) {
+        n += 1;
+        name = format!("{first}-{n}");
+    }
+    name
+}
+
+/// The claim by which Ferry holds the standby's `volume`.
+pub(super) fn replica_claim(
+    wish: &RebindWish,
+    site: &SiteName,
+    volume: &PersistentVolume,
+) -> PersistentVolumeClaim {
+    let label = |key: &str, value: &str| (key.to_string(), value.to_string());
+    let spec = volume.spec.clone().unwrap_or_default();
+    let storage = spec
+        .capacity
+        .as_ref()
+        .and_then(|capacity| capacity.get("storage"))
+        .cloned();
+    let requests = storage.map(|size| BTreeMap::from([("storage".to_string(), size)]));
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(wish.replica_claim(site)),
+            namespace: Some(wish.pair.namespace().into()),
+            labels: Some(BTreeMap::from([
+                label(names::MANAGED_BY_LABEL, names::MANAGED_BY),
+                label(names::PAIR_LABEL, wish.pair.name()),
+                label(names::SITE_LABEL, site.as_str()),
+                label(names::PART_LABEL, "replica"),
+            ])),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: spec.access_modes,
+            resources: Some(VolumeResourceRequirements {
+                requests,
+                ..VolumeResourceRequirements::default()
+            }),
+            // Left out, the default class would be filled in, which the volume is not of.
+            storage_class_name: Some(spec.storage_class_name.unwrap_or_default()),
+            volume_mode: Some("Block".into()),
+            volume_name: volume.metadata.name.clone(),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    }
+}

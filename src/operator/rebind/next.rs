@@ -1,0 +1,456 @@
+//! The next step, from what is there and what is wished. Pure.
+//!
+//! ```text
+//! retain and label every object of both volumes
+//!  → create what PersistentVolume objects will be needed, reserved for their claims by name
+//!  → the application's claim is unused → release the new primary's replica claim
+//!  → keep a copy of the application's claim → delete it → create it again → it is bound
+//!  → create the old primary's replica claim → it is bound
+//!  → delete superseded PersistentVolume objects → delete the copy
+//! ```
+//! - Everything that may be refused is done before anything is deleted.
+//! - The application's claim is deleted only when a volume is reserved for its name: whoever creates
+//!   a claim of that name in between, such as a GitOps tool, gets that volume, never an empty one.
+//! - A volume always has an object that is not being deleted, and every one of its objects is
+//!   retained before any claim is deleted.
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::ResourceExt as _;
+
+use crate::operator::rebind::object::{
+    ClaimExt as _, PROVISIONER_FINALIZER, SNAPSHOT_PROTECTION, VolumeExt as _, foreign_finalizers,
+};
+use crate::operator::rebind::{
+    ClaimRecord, RebindError, RebindView, RebindWish, SiteVolume, Step, VolumeKey, Wait, new_volume,
+};
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Do this, then observe again.
+    Do(Step),
+    /// Observe again later; nothing can be done now.
+    Wait(Wait),
+    /// Everything is as wished.
+    Done,
+}
+
+/// The next step towards `wish`.
+///
+/// # Errors
+/// When a person has to act first; the message says how.
+pub fn next(view: &RebindView, wish: &RebindWish) -> Result<Next, RebindError> {
+    let planner = Planner { view, wish };
+    let stages: [fn(&Planner<'_>) -> Stage; 9] = [
+        |p| p.check(),
+        |p| p.retain(),
+        |p| p.prepare(),
+        |p| p.gate(),
+        |p| p.release_replicas(),
+        |p| p.app_claim(),
+        |p| p.standby_claim(),
+        |p| p.superseded(),
+        |p| p.forget(),
+    ];
+    for stage in stages {
+        if let Some(next) = stage(&planner)? {
+            return Ok(next);
+        }
+    }
+    Ok(Next::Done)
+}
+
+/// `None` when there is nothing to do at this stage.
+type Stage = Result<Option<Next>, RebindError>;
+
+struct Planner<'a> {
+    view: &'a RebindView,
+    wish: &'a RebindWish,
+}
+
+/// A volume's object for a claim, as far as there is one.
+enum Seat<'a> {
+    /// It is reserved for the claim, or bound to it.
+    Ready(&'a PersistentVolume),
+    /// Nobody has it, or a claim that is gone.
+    Free(&'a PersistentVolume),
+    /// Another claim has it.
+    Taken(&'a PersistentVolume),
+    /// There is none of the right mode.
+    Missing(&'a PersistentVolume),
+}
+
+impl<'a> Planner<'a> {
+    /// Nothing is there that only people can judge.
+    fn check(&self) -> Stage {
+        for site in self.wish.sites() {
+            self.like(&site.volume)?;
+        }
+        let mut claims = vec![self.wish.app_claim.clone()];
+        let replicas = self.wish.sites().map(|s| self.wish.replica_claim(&s.site));
+        claims.extend(replicas);
+        for claim in claims.iter().filter_map(|name| self.view.claims.get(name)) {
+            let Some(volume) = self.view.volumes.get(claim.volume_name()) else {
+                continue;
+            };
+            let key = VolumeKey::of(volume);
+            if !self
+                .wish
+                .sites()
+                .any(|site| Some(&site.volume) == key.as_ref())
+            {
+                return Err(RebindError::ForeignVolume {
+                    claim: claim.name_any(),
+                    volume: volume.name_any(),
+                });
+            }
+        }
+        for volume in self
+            .wish
+            .sites()
+            .flat_map(|s| self.view.volumes_of(&s.volume))
+        {
+            let holder = volume.claim_ref().filter(|_| {
+                !claims
+                    .iter()
+                    .any(|claim| volume.is_for(&self.wish.pair, claim))
+            });
+            if let Some(holder) = holder {
+                return Err(RebindError::VolumeTaken {
+                    volume: volume.name_any(),
+                    claim: format!(
+                        "{}/{}",
+                        holder.namespace.as_deref().unwrap_or_default(),
+                        holder.name.as_deref().unwrap_or_default()
+                    ),
+                });
+            }
+        }
+        Ok(None)
+    }
+
+    fn retain(&self) -> Stage {
+        for site in self.wish.sites() {
+            let wanted = new_volume::labels(&self.wish.pair, &site.site);
+            for volume in self.view.volumes_of(&site.volume) {
+                let labels = volume.labels();
+                let labelled = wanted
+                    .iter()
+                    .all(|(key, value)| labels.get(key) == Some(value));
+                if volume.is_retained() && labelled {
+                    continue;
+                }
+                return act(Step::Retain {
+                    volume: volume.name_any(),
+                    site: site.site.clone(),
+                    before: (!volume.is_retained()).then(|| volume.policy().to_string()),
+                });
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every object that will be needed is there, reserved as far as that can be done now.
+    fn prepare(&self) -> Stage {
+        if let Some(site) = &self.wish.primary {
+            let record = self.app_record(site)?;
+            match self.app_seat(site, &record)? {
+                Seat::Missing(like) => {
+                    let volume = new_volume::for_app(self.view, self.wish, site, like, &record);
+                    return act(Step::CreateVolume(Box::new(volume)));
+                }
+                Seat::Free(volume) => return self.reserve(volume, &self.wish.app_claim),
+                Seat::Ready(_) | Seat::Taken(_) => {}
+            }
+        }
+        if let Some(site) = &self.wish.standby
+            && let Seat::Missing(like) = self.replica_seat(site)?
+        {
+            let volume = new_volume::for_replica(self.view, self.wish, site, like);
+            return act(Step::CreateVolume(Box::new(volume)));
+        }
+        Ok(None)
+    }
+
+    /// Nothing is released while the application still runs on the old primary's volume.
+    fn gate(&self) -> Stage {
+        match self.app_to_delete()? {
+            Some(claim) => Ok(self.in_use(claim)),
+            None => Ok(None),
+        }
+    }
+
+    /// The new primary's replica claim lets go of its volume.
+    fn release_replicas(&self) -> Stage {
+        for site in self.wish.sites() {
+            let name = self.wish.replica_claim(&site.site);
+            let Some(claim) = self.view.claims.get(&name) else {
+                continue;
+            };
+            let kept = self.wish.standby.as_ref() == Some(site);
+            if !kept || claim.is_going() || self.is_astray(claim, site, true) {
+                return self.delete(claim).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The application's claim is bound to the new primary's volume.
+    fn app_claim(&self) -> Stage {
+        if let Some(claim) = self.app_to_delete()? {
+            let record = self.record_of(claim);
+            if self.view.record.as_ref() != Some(&record) {
+                return act(Step::Record(Box::new(record)));
+            }
+            // The volume's object may have been taken by the replica claim until now.
+            if let Some(site) = &self.wish.primary
+                && let Seat::Taken(volume) = self.app_seat(site, &record)?
+            {
+                return Err(RebindError::VolumeTaken {
+                    volume: volume.name_any(),
+                    claim: "another claim of this pair".into(),
+                });
+            }
+            return self.delete(claim).map(Some);
+        }
+        let Some(site) = &self.wish.primary else {
+            return Ok(None);
+        };
+        let record = self.app_record(site)?;
+        let (Seat::Ready(volume)
+        | Seat::Free(volume)
+        | Seat::Taken(volume)
+        | Seat::Missing(volume)) = self.app_seat(site, &record)?;
+        match self.view.claims.get(&self.wish.app_claim) {
+            Some(claim) => Ok(bound(claim, volume)),
+            None => act(Step::CreateClaim(Box::new(
+                record.bound_to(&volume.name_any()),
+            ))),
+        }
+    }
+
+    /// The standby's volume is bound to its replica claim.
+    fn standby_claim(&self) -> Stage {
+        let Some(site) = &self.wish.standby else {
+            return Ok(None);
+        };
+        let name = self.wish.replica_claim(&site.site);
+        let volume = match self.replica_seat(site)? {
+            Seat::Free(volume) => return self.reserve(volume, &name),
+            Seat::Ready(volume) | Seat::Taken(volume) | Seat::Missing(volume) => volume,
+        };
+        match self.view.claims.get(&name) {
+            Some(claim) => Ok(bound(claim, volume)),
+            None => {
+                let claim = new_volume::replica_claim(self.wish, &site.site, volume);
+                act(Step::CreateClaim(Box::new(claim)))
+            }
+        }
+    }
+
+    /// One object a volume: that which its claim is bound to.
+    fn superseded(&self) -> Stage {
+        for site in self.wish.sites() {
+            let bound = self
+                .view
+                .volumes_of(&site.volume)
+                .find(|v| self.holder(v).is_some());
+            // The others are all there is when the bound one goes with its claim.
+            let Some(bound) = bound.filter(|bound| !bound.is_going()) else {
+                continue;
+            };
+            let others = self
+                .view
+                .volumes_of(&site.volume)
+                .filter(|v| v.metadata.name != bound.metadata.name);
+            for volume in others {
+                let resource_version = volume.resource_version().unwrap_or_default();
+                if !volume.is_going() {
+                    return act(Step::DeleteVolume {
+                        volume: volume.name_any(),
+                        uid: volume.uid().unwrap_or_default(),
+                        resource_version,
+                    });
+                }
+                // Its provisioner would do the same, if it runs: the policy is Retain. Whatever else
+                // holds the object, such as a detach, ends by itself and is in nobody's way.
+                let mut keep = volume.finalizers().to_vec();
+                keep.retain(|name| name != PROVISIONER_FINALIZER);
+                if keep.len() < volume.finalizers().len() {
+                    return act(Step::LetGo {
+                        volume: volume.name_any(),
+                        keep,
+                        resource_version,
+                    });
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The copy is kept as long as the application's claim is not here.
+    fn forget(&self) -> Stage {
+        if self.wish.primary.is_some() && self.view.record.is_some() {
+            return act(Step::Forget);
+        }
+        Ok(None)
+    }
+
+    /// The application's claim, when it has to be deleted.
+    fn app_to_delete(&self) -> Result<Option<&'a PersistentVolumeClaim>, RebindError> {
+        let Some(claim) = self.view.claims.get(&self.wish.app_claim) else {
+            return Ok(None);
+        };
+        let astray = match &self.wish.primary {
+            Some(site) => self.is_astray(claim, site, claim.is_block()),
+            None => true,
+        };
+        Ok((astray || claim.is_going()).then_some(claim))
+    }
+
+    /// Whether a claim has chosen another object than one of `site`'s volume in the right mode.
+    fn is_astray(&self, claim: &PersistentVolumeClaim, site: &SiteVolume, block: bool) -> bool {
+        if claim.volume_name().is_empty() {
+            return false;
+        }
+        let volume = self.view.volumes.get(claim.volume_name());
+        !volume.is_some_and(|volume| {
+            VolumeKey::of(volume).as_ref() == Some(&site.volume) && volume.is_block() == block
+        })
+    }
+
+    /// What the application's claim is, or was.
+    fn app_record(&self, site: &SiteVolume) -> Result<ClaimRecord, RebindError> {
+        match (
+            self.view.claims.get(&self.wish.app_claim),
+            &self.view.record,
+        ) {
+            (Some(claim), _) => Ok(self.record_of(claim)),
+            (None, Some(record)) => Ok(record.clone()),
+            (None, None) => Err(RebindError::ClaimMissing {
+                claim: self.wish.app_claim.clone(),
+                volume: self.like(&site.volume)?.name_any(),
+            }),
+        }
+    }
+
+    fn record_of(&self, claim: &PersistentVolumeClaim) -> ClaimRecord {
+        let volume = self.view.volumes.get(claim.volume_name());
+        let mut record = ClaimRecord::of(claim, volume);
+        // A claim without its volume's object can't say what file system was on it.
+        if let (None, Some(kept)) = (volume, &self.view.record) {
+            record.fs_type.clone_from(&kept.fs_type);
+            record.mount_options.clone_from(&kept.mount_options);
+        }
+        record
+    }
+
+    fn app_seat(&self, site: &SiteVolume, record: &ClaimRecord) -> Result<Seat<'a>, RebindError> {
+        self.seat(&site.volume, &self.wish.app_claim, record.claim.is_block())
+    }
+
+    fn replica_seat(&self, site: &SiteVolume) -> Result<Seat<'a>, RebindError> {
+        self.seat(&site.volume, &self.wish.replica_claim(&site.site), true)
+    }
+
+    /// The object of `key` for `claim`: the best there is.
+    fn seat(&self, key: &VolumeKey, claim: &str, block: bool) -> Result<Seat<'a>, RebindError> {
+        let like = self.like(key)?;
+        let fit = self
+            .view
+            .volumes_of(key)
+            .filter(|volume| volume.is_block() == block);
+        let seats = fit.filter_map(|volume| {
+            let holder = self.holder(volume).map(|holder| holder.name_any());
+            match holder {
+                // While it is bound, even an object that is being deleted stays.
+                Some(holder) if holder == claim => Some((0, Seat::Ready(volume))),
+                _ if volume.is_going() => None,
+                Some(_) => Some((3, Seat::Taken(volume))),
+                None if volume.is_for(&self.wish.pair, claim) && volume.is_reserved() => {
+                    Some((1, Seat::Ready(volume)))
+                }
+                None => Some((2, Seat::Free(volume))),
+            }
+        });
+        let best = seats.min_by_key(|(rank, _)| *rank);
+        Ok(best.map_or(Seat::Missing(like), |(_, seat)| seat))
+    }
+
+    /// The claim that a volume's object is bound to, if it still exists.
+    fn holder(&self, volume: &PersistentVolume) -> Option<&'a PersistentVolumeClaim> {
+        self.view
+            .claims
+            .values()
+            .find(|claim| volume.is_bound_to(claim))
+    }
+
+    /// The object to copy from: one that is not being deleted, if possible.
+    fn like(&self, key: &VolumeKey) -> Result<&'a PersistentVolume, RebindError> {
+        self.view
+            .volumes_of(key)
+            .min_by_key(|volume| volume.is_going())
+            .ok_or_else(|| RebindError::VolumeMissing {
+                driver: key.driver.clone(),
+                handle: key.handle.clone(),
+            })
+    }
+
+    fn reserve(&self, volume: &PersistentVolume, claim: &str) -> Stage {
+        act(Step::Reserve {
+            volume: volume.name_any(),
+            claim: claim.into(),
+            resource_version: volume.resource_version().unwrap_or_default(),
+        })
+    }
+
+    fn in_use(&self, claim: &PersistentVolumeClaim) -> Option<Next> {
+        let claim = claim.name_any();
+        let pods = self.view.users_of(&claim).to_vec();
+        (!pods.is_empty()).then_some(Next::Wait(Wait::InUse { claim, pods }))
+    }
+
+    /// Deletes a claim once nothing uses it.
+    fn delete(&self, claim: &PersistentVolumeClaim) -> Result<Next, RebindError> {
+        if let Some(wait) = self.in_use(claim) {
+            return Ok(wait);
+        }
+        if claim.is_going() {
+            // A snapshot that a stopped snapshotter never finishes would hold the claim, and with it
+            // a failover, for ever. The volume is retained, and the snapshot's content names it.
+            let mut keep = claim.finalizers().to_vec();
+            keep.retain(|name| name != SNAPSHOT_PROTECTION);
+            if keep.len() < claim.finalizers().len() {
+                return Ok(Next::Do(Step::Unprotect {
+                    claim: claim.name_any(),
+                    keep,
+                    resource_version: claim.resource_version().unwrap_or_default(),
+                }));
+            }
+            return Ok(Next::Wait(Wait::ClaimGone {
+                claim: claim.name_any(),
+                finalizers: foreign_finalizers(claim),
+            }));
+        }
+        Ok(Next::Do(Step::DeleteClaim {
+            claim: claim.name_any(),
+            uid: claim.uid().unwrap_or_default(),
+            resource_version: claim.resource_version().unwrap_or_default(),
+        }))
+    }
+}
+
+fn act(step: Step) -> Stage {
+    Ok(Some(Next::Do(step)))
+}
+
+/// Waits until both sides of the binding say so.
+fn bound(claim: &PersistentVolumeClaim, volume: &PersistentVolume) -> Option<Next> {
+    if claim.is_bound() && volume.is_bound_to(claim) {
+        return None;
+    }
+    Some(Next::Wait(Wait::Bound {
+        claim: claim.name_any(),
+        volume: volume.name_any(),
+    }))
+}

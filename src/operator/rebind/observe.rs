@@ -1,0 +1,180 @@
+//! Reading what is there, live from the API.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt as _};
+
+use crate::api::names;
+use crate::operator::rebind::object::ClaimExt;
+use crate::operator::rebind::record::{RECORD_KEY, record_name};
+use crate::operator::rebind::{ClaimRecord, RebindError, RebindView, RebindWish, VolumeKey};
+
+/// How many objects are read at a time where all of a kind have to be looked at.
+const PAGE: u32 = 500;
+
+/// Reads what is there, past any cache.
+///
+/// # Errors
+/// When the API server refuses, or the kept claim can't be read.
+pub async fn observe(client: &Client, wish: &RebindWish) -> Result<RebindView, RebindError> {
+    let claims = claims(client, wish).await?;
+    let volumes = volumes(client, wish, &claims).await?;
+    Ok(RebindView {
+        users: users(client, wish, &claims).await?,
+        record: record(client, wish).await?,
+        claims,
+        volumes,
+    })
+}
+
+async fn claims(
+    client: &Client,
+    wish: &RebindWish,
+) -> Result<BTreeMap<String, PersistentVolumeClaim>, RebindError> {
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), wish.pair.namespace());
+    let mut names = vec![wish.app_claim.clone()];
+    names.extend(wish.sites().map(|site| wish.replica_claim(&site.site)));
+    let mut claims = BTreeMap::new();
+    for name in names {
+        let found = api.get_opt(&name).await;
+        let found = found.map_err(failed(|| format!("read claim {name}")))?;
+        claims.extend(found.map(|claim| (name, claim)));
+    }
+    Ok(claims)
+}
+
+async fn volumes(
+    client: &Client,
+    wish: &RebindWish,
+    claims: &BTreeMap<String, PersistentVolumeClaim>,
+) -> Result<BTreeMap<String, PersistentVolume>, RebindError> {
+    let api: Api<PersistentVolume> = Api::all(client.clone());
+    let labelled = format!(
+        "{}={},{}={}",
+        names::PAIR_LABEL,
+        wish.pair.name(),
+        names::PAIR_NAMESPACE_LABEL,
+        wish.pair.namespace()
+    );
+    let mut volumes = list(&api, ListParams::default().labels(&labelled), |_| true).await?;
+    for name in claims.values().map(ClaimExt::volume_name) {
+        if name.is_empty() || volumes.contains_key(name) {
+            continue;
+        }
+        let found = api.get_opt(name).await;
+        let found = found.map_err(failed(|| format!("read PersistentVolume {name}")))?;
+        volumes.extend(found.map(|volume| (volume.name_any(), volume)));
+    }
+    // A volume without a claim and without our label: somebody made its object by hand.
+    let known = |key: &VolumeKey| {
+        volumes
+            .values()
+            .any(|v| VolumeKey::of(v).as_ref() == Some(key))
+    };
+    let unknown: Vec<&VolumeKey> = wish
+        .sites()
+        .map(|site| &site.volume)
+        .filter(|key| !known(key))
+        .collect();
+    if !unknown.is_empty() {
+        let is_wanted = |volume: &PersistentVolume| {
+            VolumeKey::of(volume).is_some_and(|key| unknown.contains(&&key))
+        };
+        let found = list(&api, ListParams::default(), is_wanted).await?;
+        volumes.extend(found);
+    }
+    Ok(volumes)
+}
+
+async fn list(
+    api: &Api<PersistentVolume>,
+    params: ListParams,
+    wanted: impl Fn(&PersistentVolume) -> bool,
+) -> Result<BTreeMap<String, PersistentVolume>, RebindError> {
+    let mut found = BTreeMap::new();
+    let mut params = params.limit(PAGE);
+    loop {
+        let page = api.list(&params).await;
+        let page = page.map_err(failed(|| "list PersistentVolumes".into()))?;
+        let wanted = page.items.into_iter().filter(&wanted);
+        found.extend(wanted.map(|volume| (volume.name_any(), volume)));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Pods that have not ended, by the claim that they use.
+async fn users(
+    client: &Client,
+    wish: &RebindWish,
+    claims: &BTreeMap<String, PersistentVolumeClaim>,
+) -> Result<BTreeMap<String, Vec<String>>, RebindError> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), wish.pair.namespace());
+    let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await;
+        let page = page.map_err(failed(|| "list the pods that use the claims".into()))?;
+        for pod in page.items.iter().filter(|pod| !has_ended(pod)) {
+            for claim in claims_of(pod).filter(|claim| claims.contains_key(*claim)) {
+                users.entry(claim.into()).or_default().push(pod.name_any());
+            }
+        }
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(users),
+        }
+    }
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+fn claims_of(pod: &Pod) -> impl Iterator<Item = &str> {
+    let volumes = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.filter_map(|volume| {
+        let source = volume.persistent_volume_claim.as_ref()?;
+        Some(source.claim_name.as_str())
+    })
+}
+
+async fn record(client: &Client, wish: &RebindWish) -> Result<Option<ClaimRecord>, RebindError> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), wish.pair.namespace());
+    let name = record_name(wish.pair.name());
+    let found = api.get_opt(&name).await;
+    let Some(map) = found.map_err(failed(|| format!("read ConfigMap {name}")))? else {
+        return Ok(None);
+    };
+    if map.labels().get(names::PAIR_LABEL).map(String::as_str) != Some(wish.pair.name()) {
+        return Err(RebindError::NameTaken {
+            object: format!("ConfigMap {name}"),
+        });
+    }
+    let unreadable = |reason: String| RebindError::RecordUnreadable {
+        name: name.clone(),
+        reason,
+    };
+    let text = map.data.as_ref().and_then(|data| data.get(RECORD_KEY));
+    let text = text.ok_or_else(|| unreadable(format!("it has no {RECORD_KEY}")))?;
+    let record: ClaimRecord = serde_json::from_str(text).map_err(|e| unreadable(e.to_string()))?;
+    Ok((record.claim.metadata.name.as_ref() == Some(&wish.app_claim)).then_some(record))
+}
+
+pub(super) fn failed(action: impl FnOnce() -> String) -> impl FnOnce(kube::Error) -> RebindError {
+    move |source| RebindError::Api {
+        action: action(),
+        source: Box::new(source),
+    }
+}

@@ -1,0 +1,174 @@
+//! What one of the applier's threads does with the batches that it has taken: it checks them, joins
+//! what lies side by side, and writes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::seam::{AlignedBuf, BlockFile, DIRECT_ALIGN, DiskError};
+use crate::units::Extent;
+use crate::volume::apply::{ApplyError, ApplyReport};
+use crate::volume::isolate::{Budget, FAILURES_MAX, Stop, errno_of_a_range, isolate};
+use crate::volume::run::Run;
+use crate::wire::{BatchData, RegionKind};
+
+/// Ranges that could not be written, each with its error number and the failure.
+pub(super) type Failed = Vec<(Extent, i32, DiskError)>;
+
+/// The volume, and what was written to it.
+pub(super) struct Writer {
+    device: Arc<dyn BlockFile>,
+    bypass_cache: AtomicBool,
+    budget: Budget,
+    data_bytes: AtomicU64,
+    zero_bytes: AtomicU64,
+    writes: AtomicU64,
+}
+
+impl Writer {
+    /// Nothing is written yet.
+    pub(super) fn new(device: Arc<dyn BlockFile>) -> Writer {
+        Writer {
+            device,
+            bypass_cache: AtomicBool::new(false),
+            budget: Budget::new(FAILURES_MAX),
+            data_bytes: AtomicU64::new(0),
+            zero_bytes: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn bypass_cache(&self) {
+        self.bypass_cache.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn report(&self) -> ApplyReport {
+        ApplyReport {
+            data_bytes: self.data_bytes.load(Ordering::Relaxed),
+            zero_bytes: self.zero_bytes.load(Ordering::Relaxed),
+            writes: self.writes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Makes everything written so far durable.
+    pub(super) fn flush(&self) -> Result<(), Stop> {
+        Ok(self.device.flush()?)
+    }
+
+    /// Writes the batches; `buf` is where what lies side by side is joined. `failed` gets the ranges
+    /// that can't be written.
+    ///
+    /// # Errors
+    /// When a batch is damaged, or when nothing more can be written.
+    pub(super) fn write(
+        &self,
+        batches: &[BatchData],
+        buf: &mut AlignedBuf,
+        failed: &mut Failed,
+    ) -> Result<(), Stop> {
+        // All checks come before the first write.
+        batches.iter().try_for_each(check)?;
+        let mut run = Run::new(buf, self.bypass_cache.load(Ordering::Relaxed));
+        for (region, data) in batches.iter().flat_map(BatchData::iter) {
+            match region.kind {
+                RegionKind::Zero => self.zero(region.extent, failed)?,
+                RegionKind::Data { .. } => {
+                    if !run.join(region.extent.offset, data) {
+                        self.data(&mut run, failed)?;
+                        run.join(region.extent.offset, data);
+                    }
+                }
+            }
+        }
+        self.data(&mut run, failed)
+    }
+
+    fn zero(&self, extent: Extent, failed: &mut Failed) -> Result<(), Stop> {
+        let mut write = |piece| self.device.zero(piece);
+        let bad = match write(extent) {
+            Ok(()) => 0,
+            Err(error) => self.repeat(extent, error, &mut write, failed)?,
+        };
+        self.zero_bytes
+            .fetch_add(extent.len - bad, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn data(&self, run: &mut Run<'_, '_>, failed: &mut Failed) -> Result<(), Stop> {
+        let (offset, data) = run.finish();
+        if data.is_empty() {
+            return Ok(());
+        }
+        let (head, tail) = data.split_at(data.len() / DIRECT_ALIGN * DIRECT_ALIGN);
+        let mut bad = 0;
+        for (at, part) in [(offset, head), (offset + head.len() as u64, tail)] {
+            if !part.is_empty()
+                && let Err(error) = self.attempt(at, part)
+            {
+                bad += self.repeat_data(at, part, error, failed)?;
+            }
+        }
+        self.data_bytes
+            .fetch_add(data.len() as u64 - bad, Ordering::Relaxed);
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn attempt(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        if self.bypass_cache.load(Ordering::Relaxed) {
+            self.device.write_through(offset, data)
+        } else {
+            self.device.write_at(offset, data)
+        }
+    }
+
+    /// Writes again, in pieces, what has failed with `error`. Past the cache: a flush would not say
+    /// which piece it was.
+    fn repeat_data(
+        &self,
+        offset: u64,
+        data: &[u8],
+        error: DiskError,
+        failed: &mut Failed,
+    ) -> Result<u64, Stop> {
+        let mut copy = AlignedBuf::zeroed(data.len());
+        copy.copy_from_slice(data);
+        let index = |at: u64| usize::try_from(at - offset).unwrap_or(usize::MAX);
+        let mut write = |piece: Extent| {
+            let bytes = &copy[index(piece.offset)..index(piece.end())];
+            self.device.write_through(piece.offset, bytes)
+        };
+        let extent = Extent::new(offset, data.len() as u64);
+        self.repeat(extent, error, &mut write, failed)
+    }
+
+    /// Does again, in pieces, what has failed with `error`; how many bytes could not be written.
+    fn repeat(
+        &self,
+        extent: Extent,
+        error: DiskError,
+        write: &mut dyn FnMut(Extent) -> Result<(), DiskError>,
+        failed: &mut Failed,
+    ) -> Result<u64, Stop> {
+        if errno_of_a_range(&error).is_none() {
+            return Err(error.into());
+        }
+        let mut bad = 0;
+        isolate(extent, &self.budget, write, &mut |piece, errno, error| {
+            bad += piece.len;
+            failed.push((piece, errno, error));
+        })?;
+        Ok(bad)
+    }
+}
+
+/// Checks that the data of a batch is what its checksums say.
+fn check(batch: &BatchData) -> Result<(), Stop> {
+    for (region, data) in batch.iter() {
+        if let RegionKind::Data { crc } = region.kind
+            && (crc32c::crc32c(data) != crc || data.len() as u64 != region.extent.len)
+        {
+            return Err(Stop::Error(ApplyError::Checksum(region.extent.offset)));
+        }
+    }
+    Ok(())
+}
