@@ -39,7 +39,7 @@ test: ## Run every test there is; the last line is the count
 	@e2e/run-tests
 
 unit: ## Run the tests that need no cluster; without root, without those that need a device
-	cargo test $(if $(filter-out 0,$(shell id -u)),-- --skip devices::)
+	cargo test --workspace $(if $(filter-out 0,$(shell id -u)),-- --skip devices::)
 	@[ "$$(id -u)" = 0 ] || echo "left out, for want of root: tests/mover/devices (loop devices and FUSE)"
 
 devices: ## Run the mover's tests on real devices and file systems; needs root
@@ -71,12 +71,12 @@ bench: ## Measure Ferry beside its peers (ROUNDS=n LINES=a,b ONLY=a,b PROGRAM=fi
 
 lint: ## Check format, lints, chart and scripts
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets -- -D warnings
 	@e2e/lint
 
 ##@ Build it
 build: ## Build the static programs
-	$(STATIC) --bins --example e2e --example sim
+	$(STATIC) --workspace --bins --example e2e --example sim
 
 image: build ## Make the image archive target/image/ferry.tar, without docker
 	@! ldd $(RELEASE)/ferry 2>/dev/null | grep -q '=>' || { echo "$(RELEASE)/ferry is not static" >&2; exit 1; }

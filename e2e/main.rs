@@ -37,8 +37,8 @@ enum Verb {
 async fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Stories(args) => stories::runner::run(args).await,
-        Verb::Demo => demo::show::show().await.map(|()| true),
-        Verb::Measure => demo::measure::measure().await.map(|()| true),
+        Verb::Demo => crate::demo::show::show().await.map(|()| true),
+        Verb::Measure => crate::demo::measure::measure().await.map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

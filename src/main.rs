@@ -1,5 +1,7 @@
 //! `ferry`: the operator, the mover and the tools round them. Only wiring; each layer has a `cli`.
 
+mod telemetry;
+
 use clap::{Parser, Subcommand};
 
 /// Replicates Kubernetes volumes between two sites and fails over between them.
@@ -35,7 +37,7 @@ enum Verb {
 fn main() -> anyhow::Result<std::process::ExitCode> {
     match Cli::parse().verb {
         Verb::Mover(args) => {
-            crate::telemetry::init()?;
+            telemetry::init()?;
             if let Err(error) = mover::run(args) {
                 tracing::error!(%error, "the mover ends");
                 return Ok(error.exit_code().into());
@@ -45,7 +47,7 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         Verb::Demo(args) => return demo::run(&args),
         Verb::Crd => print!("{}", api::crd::replication_pair_yaml()?),
         Verb::Operator(args) => {
-            crate::telemetry::init()?;
+            telemetry::init()?;
             operator::cli::run(*args)?;
         }
         Verb::Selfcheck(args) => plugin::selfcheck::run(&args)?,

@@ -11,9 +11,9 @@ use anyhow::Result;
 use futures::FutureExt;
 
 use super::Story;
+use crate::demo::life::{AMOUNTS, Life};
+use crate::demo::teller::Teller;
 use crate::harness::Scene;
-use demo::life::{AMOUNTS, Life};
-use demo::teller::Teller;
 
 /// The story.
 #[must_use]

@@ -4,6 +4,7 @@ pub mod conditions;
 pub mod crd;
 pub mod names;
 pub mod reasons;
+pub mod snapshots;
 mod text_enum;
 pub mod v1alpha1;
 pub mod yaml;

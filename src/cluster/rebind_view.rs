@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeCl
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
+use crate::{Error, failed};
 use api::names;
 use planner::rebind::object::ClaimExt;
 use planner::rebind::record::{RECORD_KEY, record_name};
@@ -18,7 +19,7 @@ const PAGE: u32 = 500;
 ///
 /// # Errors
 /// When the API server refuses, or the kept claim can't be read.
-pub async fn observe(client: &Client, wish: &RebindWish) -> Result<RebindView, RebindError> {
+pub async fn rebind_view(client: &Client, wish: &RebindWish) -> Result<RebindView, Error> {
     let claims = claims(client, wish).await?;
     let volumes = volumes(client, wish, &claims).await?;
     Ok(RebindView {
@@ -32,7 +33,7 @@ pub async fn observe(client: &Client, wish: &RebindWish) -> Result<RebindView, R
 async fn claims(
     client: &Client,
     wish: &RebindWish,
-) -> Result<BTreeMap<String, PersistentVolumeClaim>, RebindError> {
+) -> Result<BTreeMap<String, PersistentVolumeClaim>, Error> {
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), wish.pair.namespace());
     let mut names = vec![wish.app_claim.clone()];
     names.extend(wish.sites().map(|site| wish.replica_claim(&site.site)));
@@ -49,7 +50,7 @@ async fn volumes(
     client: &Client,
     wish: &RebindWish,
     claims: &BTreeMap<String, PersistentVolumeClaim>,
-) -> Result<BTreeMap<String, PersistentVolume>, RebindError> {
+) -> Result<BTreeMap<String, PersistentVolume>, Error> {
     let api: Api<PersistentVolume> = Api::all(client.clone());
     let labelled = format!(
         "{}={},{}={}",
@@ -92,7 +93,7 @@ async fn list(
     api: &Api<PersistentVolume>,
     params: ListParams,
     wanted: impl Fn(&PersistentVolume) -> bool,
-) -> Result<BTreeMap<String, PersistentVolume>, RebindError> {
+) -> Result<BTreeMap<String, PersistentVolume>, Error> {
     let mut found = BTreeMap::new();
     let mut params = params.limit(PAGE);
     loop {
@@ -112,7 +113,7 @@ async fn users(
     client: &Client,
     wish: &RebindWish,
     claims: &BTreeMap<String, PersistentVolumeClaim>,
-) -> Result<BTreeMap<String, Vec<String>>, RebindError> {
+) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), wish.pair.namespace());
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut params = ListParams::default().limit(PAGE);
@@ -150,7 +151,7 @@ fn claims_of(pod: &Pod) -> impl Iterator<Item = &str> {
     })
 }
 
-async fn record(client: &Client, wish: &RebindWish) -> Result<Option<ClaimRecord>, RebindError> {
+async fn record(client: &Client, wish: &RebindWish) -> Result<Option<ClaimRecord>, Error> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), wish.pair.namespace());
     let name = record_name(wish.pair.name());
     let found = api.get_opt(&name).await;
@@ -160,7 +161,8 @@ async fn record(client: &Client, wish: &RebindWish) -> Result<Option<ClaimRecord
     if map.labels().get(names::PAIR_LABEL).map(String::as_str) != Some(wish.pair.name()) {
         return Err(RebindError::NameTaken {
             object: format!("ConfigMap {name}"),
-        });
+        }
+        .into());
     }
     let unreadable = |reason: String| RebindError::RecordUnreadable {
         name: name.clone(),
@@ -170,11 +172,4 @@ async fn record(client: &Client, wish: &RebindWish) -> Result<Option<ClaimRecord
     let text = text.ok_or_else(|| unreadable(format!("it has no {RECORD_KEY}")))?;
     let record: ClaimRecord = serde_json::from_str(text).map_err(|e| unreadable(e.to_string()))?;
     Ok((record.claim.metadata.name.as_ref() == Some(&wish.app_claim)).then_some(record))
-}
-
-pub(super) fn failed(action: impl FnOnce() -> String) -> impl FnOnce(kube::Error) -> RebindError {
-    move |source| RebindError::Api {
-        action: action(),
-        source: Box::new(source),
-    }
 }

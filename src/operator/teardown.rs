@@ -21,7 +21,7 @@ use api::snapshots::VolumeSnapshot;
 use api::v1alpha1::DeletionPolicy;
 use api::{ReplicationPair, names};
 use planner::decide::Report;
-use planner::rebind::{RebindError, record_name};
+use planner::rebind::record_name;
 use planner::switch;
 use protocol::units::PairName;
 
@@ -164,8 +164,8 @@ async fn role_has_moved(
             }
             Ok(_) => {}
             // A namespace that is being deleted takes no new claims, and needs none.
-            Err(RebindError::Api { source, .. }) if is_forbidden(&source) => {}
-            Err(error @ RebindError::Api { .. }) => return Err(apply::Error::from(error).into()),
+            Err(cluster::Error::Api { source, .. }) if is_forbidden(&source) => {}
+            Err(error @ cluster::Error::Api { .. }) => return Err(apply::Error::from(error).into()),
             Err(error) => {
                 tracing::warn!(pair = %name, %error, "the claims are left as they are");
             }

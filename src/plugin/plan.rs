@@ -26,7 +26,7 @@ pub(super) async fn text(
     let wish = wish(pair, roles).context(
         "the pair's status does not name both volumes yet; wait until the first cycle has begun",
     )?;
-    let view = bounded(async { Ok(rebind::observe(pairs.client(), &wish).await?) })
+    let view = bounded(async { Ok(cluster::rebind_view(pairs.client(), &wish).await?) })
         .await
         .context("failed to read the claims and volumes")?;
     let plan = rebind::plan(&view, &wish)?;

@@ -4,8 +4,6 @@
 //! all of it amounts to. So every payload has its checksum and the whole its digest, and a stream that
 //! was cut short is never taken for a whole one.
 
-use std::sync::Arc;
-
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
@@ -14,7 +12,6 @@ use crate::{Facts, SalvageError};
 use protocol::changes::{BatchData, CycleDigest, CycleId, RegionKind, blocks_of, hash_blocks};
 use protocol::units::{ImageState, Point, SiteName};
 use storage::journal::Superblock;
-use storage::seam::SystemClock;
 use transport::{FrameReader, FrameWriter};
 use wire::control::{Compression, RefusalKind};
 use wire::{
@@ -47,7 +44,7 @@ pub fn send(
         from: source.point,
     };
     say(Message::Hello(Box::new(hello(source, superblock))))?;
-    let mut compressor = Compressor::new(Compression::Lz4, Arc::new(SystemClock::new()));
+    let mut compressor = Compressor::new(Compression::Lz4, || 0);
     let mut digest = CycleDigest::new();
     let (mut index, mut silent) = (0, 0);
     source.read(|read| {

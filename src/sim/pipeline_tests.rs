@@ -55,7 +55,7 @@ struct Moved {
 
 /// A batch over the wire: packed, framed, and back again.
 fn over_the_wire(batch: BatchData, index: u64, after: u64, size: u64) -> BatchData {
-    let mut compressor = Compressor::new(Compression::Lz4, clock());
+    let mut compressor = Compressor::new(Compression::Lz4, || 0);
     let packed = pack(Point::new(1, 2), index, batch, &mut compressor);
     let encoded = encode(Message::Batch(packed)).unwrap();
     let frame = Frame {

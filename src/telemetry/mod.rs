@@ -1,5 +1,5 @@
-//! Logs. Importable from anywhere above `units`; imports nothing of ours but `units`.
+//! Logs. Set up once, by each program.
 
 mod logs;
 
-pub use logs::{LOG_FILTER_VAR, LOG_FORMAT_VAR, LogError, init};
+pub use logs::init;

@@ -1,45 +1,13 @@
 //! Many regions in one frame.
 
 use bytes::Bytes;
+use protocol::changes::{
+    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BatchData, Region, RegionKind, check_regions,
+};
+use protocol::units::Point;
 use serde::{Deserialize, Serialize};
 
 use crate::{Compressor, WireError};
-use protocol::changes::{
-    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BlockDigest, BlockHasher,
-};
-use protocol::units::{Extent, Point};
-
-/// What a region holds now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RegionKind {
-    /// Data, with the CRC-32C of its bytes. It is checked on receipt and again before it is applied.
-    Data {
-        /// CRC-32C of the region's bytes, uncompressed.
-        crc: u32,
-    },
-    /// Zeros. They are applied like data: what was there before must disappear.
-    Zero,
-}
-
-/// A changed range of the volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Region {
-    /// Where; starts at a block, and ends at one or at the end of the volume.
-    pub extent: Extent,
-    /// What is there now.
-    pub kind: RegionKind,
-}
-
-impl Region {
-    /// Bytes of this region in a batch's data.
-    #[must_use]
-    pub fn data_len(&self) -> u64 {
-        match self.kind {
-            RegionKind::Data { .. } => self.extent.len,
-            RegionKind::Zero => 0,
-        }
-    }
-}
 
 /// How a batch's data is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,30 +51,6 @@ impl Batch {
         }
         let why = format!("it is number {} where {before} has to come", self.index);
         Err(WireError::malformed("batch", why))
-    }
-}
-
-/// A batch's regions with their data at hand.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BatchData {
-    /// Everything that changed below this byte of the volume is covered with this batch.
-    pub through: u64,
-    /// The regions, ascending and disjoint.
-    pub regions: Vec<Region>,
-    /// The data of the data regions, in order and without gaps.
-    pub data: Bytes,
-}
-
-impl BatchData {
-    /// Each region with its data; zero regions have none.
-    pub fn iter(&self) -> impl Iterator<Item = (&Region, &[u8])> {
-        let mut rest = &self.data[..];
-        self.regions.iter().map(move |region| {
-            let len = usize::try_from(region.data_len()).unwrap_or(usize::MAX);
-            let (data, after) = rest.split_at(len.min(rest.len()));
-            rest = after;
-            (region, data)
-        })
     }
 }
 
@@ -179,40 +123,6 @@ fn check_batch(batch: &Batch, after: u64, size: u64) -> Result<(), WireError> {
     Ok(())
 }
 
-/// Checks the regions of a batch for a volume of `size` bytes: from `after` to `through`, ascending,
-/// disjoint, none empty, each of whole blocks. The answer is how many bytes of data they have.
-///
-/// # Errors
-/// When they are anything else.
-pub fn check_regions(
-    regions: &[Region],
-    after: u64,
-    through: u64,
-    size: u64,
-) -> Result<u64, WireError> {
-    let wrong = |reason: &str| Err(WireError::malformed("batch", reason));
-    let mut position = after;
-    let mut data = 0_u64;
-    for region in regions {
-        let Extent { offset, len } = region.extent;
-        let Some(end) = offset.checked_add(len).filter(|end| *end <= size) else {
-            return wrong("a region ends past the end of the volume");
-        };
-        if len == 0 || offset < position {
-            return wrong("its regions are not ascending");
-        }
-        if offset % BLOCK_BYTES != 0 || (end % BLOCK_BYTES != 0 && end != size) {
-            return wrong("a region is not made of whole blocks");
-        }
-        position = end;
-        data += region.data_len();
-    }
-    if through < position || through > size {
-        return wrong("its end is not where its regions end");
-    }
-    Ok(data)
-}
-
 fn decompress(codec: Codec, packed: Bytes, len: usize) -> Result<Bytes, WireError> {
     let unpacked = match codec {
         Codec::Plain => packed,
@@ -234,16 +144,4 @@ fn decompress(codec: Codec, packed: Bytes, len: usize) -> Result<Bytes, WireErro
         ));
     }
     Ok(unpacked)
-}
-
-/// The digests of all blocks of the batch's data regions, in order.
-#[must_use]
-pub fn hash_blocks(batch: &BatchData) -> Vec<BlockDigest> {
-    let mut hasher = BlockHasher::new(batch.data.len().div_ceil(BLOCK_BYTES as usize));
-    for (_, data) in batch.iter() {
-        for block in data.chunks(BLOCK_BYTES as usize) {
-            hasher.data(block);
-        }
-    }
-    hasher.finish()
 }

@@ -1,10 +1,7 @@
 //! Whether and how payloads are compressed.
 
-use std::sync::Arc;
-
 use crate::Codec;
 use crate::control::Compression;
-use storage::seam::Clock;
 
 /// In `auto`, one batch in this many is compressed only to learn what it would bring.
 const SAMPLE_EVERY: u64 = 64;
@@ -28,7 +25,7 @@ const MARGIN_TENTHS: u64 = 11;
 /// and this very wire.
 pub struct Compressor {
     mode: Compression,
-    clock: Arc<dyn Clock>,
+    now_us: Box<dyn Fn() -> u64 + Send>,
     batches: u64,
     wire: Rate,
     lz4: Gain,
@@ -76,12 +73,13 @@ impl Gain {
 }
 
 impl Compressor {
-    /// A compressor that works as `mode` says and measures with `clock`.
+    /// A compressor that works as `mode` says and measures with a clock that never goes
+    /// back, in microseconds.
     #[must_use]
-    pub fn new(mode: Compression, clock: Arc<dyn Clock>) -> Compressor {
+    pub fn new(mode: Compression, now_us: impl Fn() -> u64 + Send + 'static) -> Compressor {
         Compressor {
             mode,
-            clock,
+            now_us: Box::new(now_us),
             batches: 0,
             wire: Rate::default(),
             lz4: Gain::default(),
@@ -128,14 +126,14 @@ impl Compressor {
     }
 
     fn run(&mut self, codec: Codec, data: &[u8]) -> Option<Vec<u8>> {
-        let started = self.clock.monotonic_us();
+        let started = (self.now_us)();
         let (packed, gain) = match codec {
             Codec::Plain => return None,
             Codec::Lz4 => (lz4_flex::block::compress(data), &mut self.lz4),
             // zstd fails only without memory; then the data goes as it is.
             Codec::Zstd => (zstd::bulk::compress(data, ZSTD_LEVEL).ok()?, &mut self.zstd),
         };
-        let us = self.clock.monotonic_us().saturating_sub(started);
+        let us = (self.now_us)().saturating_sub(started);
         gain.add(data.len() as u64, packed.len() as u64, us);
         Some(packed)
     }
@@ -147,28 +145,14 @@ mod tests {
 
     use super::*;
 
-    /// A clock on which each look costs `step` microseconds.
-    struct Steps {
-        now: AtomicU64,
-        step: u64,
-    }
-
-    impl Clock for Steps {
-        fn monotonic_us(&self) -> u64 {
-            self.now.fetch_add(self.step, Ordering::Relaxed)
-        }
-
-        fn wall_ms(&self) -> u64 {
-            0
-        }
+    /// A clock on which each reading costs `step` microseconds.
+    fn steps(step: u64) -> impl Fn() -> u64 + Send + 'static {
+        let now = AtomicU64::new(0);
+        move || now.fetch_add(step, Ordering::Relaxed)
     }
 
     fn auto(step: u64) -> Compressor {
-        let clock = Arc::new(Steps {
-            now: AtomicU64::new(0),
-            step,
-        });
-        Compressor::new(Compression::Auto, clock)
+        Compressor::new(Compression::Auto, steps(step))
     }
 
     /// How many of 640 batches are compressed when a megabyte takes `wire_us` to send and
@@ -207,13 +191,9 @@ mod tests {
 
     #[test]
     fn off_never_and_lz4_always_unless_it_grows() {
-        let clock = Arc::new(Steps {
-            now: AtomicU64::new(0),
-            step: 1,
-        });
-        let mut off = Compressor::new(Compression::Off, clock.clone());
+        let mut off = Compressor::new(Compression::Off, steps(1));
         assert!(off.compress(&[7; 4096]).is_none());
-        let mut lz4 = Compressor::new(Compression::Lz4, clock);
+        let mut lz4 = Compressor::new(Compression::Lz4, steps(1));
         assert!(lz4.compress(&[7; 4096]).is_some());
         assert!(lz4.compress(&[7; 100]).is_none());
     }

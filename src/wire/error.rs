@@ -2,6 +2,8 @@
 
 use std::io;
 
+use protocol::changes::InvalidRegions;
+
 use crate::VersionRange;
 
 /// A connection that can't go on.
@@ -59,7 +61,8 @@ pub enum WireError {
 }
 
 impl WireError {
-    pub(super) fn malformed(what: &'static str, reason: impl ToString) -> WireError {
+    /// Bytes of `what` that are no message, and why.
+    pub fn malformed(what: &'static str, reason: impl ToString) -> WireError {
         WireError::Malformed {
             what,
             reason: reason.to_string(),
@@ -70,5 +73,11 @@ impl WireError {
     #[must_use]
     pub fn is_violation(&self) -> bool {
         !matches!(self, WireError::Io { .. } | WireError::Truncated)
+    }
+}
+
+impl From<InvalidRegions> for WireError {
+    fn from(invalid: InvalidRegions) -> WireError {
+        WireError::malformed("batch", invalid)
     }
 }

@@ -1,6 +1,6 @@
 //! The limits of the wire, all in one place.
 
-use protocol::changes::BLOCK_BYTES;
+use protocol::changes::BATCH_BYTES_MAX;
 
 /// The longest payload of any frame, in bytes. A longer one is refused unread, and the connection
 /// ends.
@@ -9,13 +9,6 @@ pub const FRAME_BYTES_MAX: usize = 4 << 20;
 /// The longest hello, in bytes; anything longer ends the connection. It holds a lineage of more
 /// epochs than a superblock keeps.
 pub const HELLO_BYTES_MAX: usize = 64 * 1024;
-
-/// The most uncompressed data in one batch, in bytes; more goes into the next batch.
-pub const BATCH_BYTES_MAX: usize = 1 << 20;
-
-/// The most regions in one batch; more go into the next batch. As many as blocks fit, and as many
-/// zero runs between them.
-pub const BATCH_REGIONS_MAX: usize = 2 * BATCH_BYTES_MAX / BLOCK_BYTES as usize;
 
 /// The most block digests in one frame; more are asked for in the next request.
 pub const DIGESTS_PER_FRAME_MAX: usize = 64 * 1024;
@@ -32,7 +25,6 @@ pub const WINDOW_BYTES: u64 = 32 << 20;
 /// waits at the limit. So a resumed cycle sends again less than this.
 pub const WINDOWS_IN_FLIGHT_MAX: u64 = 2;
 
-const _: () = assert!(BATCH_BYTES_MAX.is_multiple_of(BLOCK_BYTES as usize));
 const _: () = assert!(2 * BATCH_BYTES_MAX <= FRAME_BYTES_MAX);
 const _: () = assert!(DIGESTS_PER_FRAME_MAX * 16 + 1024 <= FRAME_BYTES_MAX);
 const _: () = assert!(WINDOW_BYTES > BATCH_BYTES_MAX as u64);

@@ -4,10 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::{RefusalKind, Request, Response};
 use crate::{Batch, VersionRange};
-use protocol::changes::{BlockDigest, CycleSum};
+use protocol::changes::{BlockDigest, CycleId, CycleSum, LastMaster, LastTransfer};
 use protocol::units::{
-    Decision, Epoch, Extent, Generation, HandshakeMode, ImageState, Lineage, PairId, Point, Role,
-    Rung, SiteName,
+    Decision, Epoch, Extent, ImageState, Lineage, PairId, Point, Role, Rung, SiteName,
 };
 
 /// One message. Source and target are the movers of a cycle's two ends.
@@ -95,41 +94,6 @@ pub struct Hello {
 
 fn ours() -> VersionRange {
     VersionRange::OURS
-}
-
-/// Who led a transfer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastMaster {
-    /// The primary's site.
-    pub site: SiteName,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// That epoch's identity.
-    pub generation: Generation,
-}
-
-/// How a transfer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastTransfer {
-    /// How the standby caught up.
-    pub mode: HandshakeMode,
-    /// The cut that it counted from; `None` for a full copy.
-    pub from: Option<Point>,
-    /// The cut that it led to.
-    pub to: Point,
-    /// Whether it came to its end.
-    pub complete: bool,
-    /// When it ended or was last heard of, in milliseconds since 1970-01-01 UTC.
-    pub at_ms: u64,
-}
-
-/// Which change set: from one cut to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct CycleId {
-    /// The cut that it leads to.
-    pub cycle: Point,
-    /// The cut that it counts from; `None` for a full copy.
-    pub from: Option<Point>,
 }
 
 /// How a target takes a cycle.

@@ -1,194 +1,213 @@
-//! Lower layers never import upper ones, and nothing imports sideways.
+//! The crates depend downwards only, and the pure ones stay pure. The compiler keeps a crate to what
+//! its `Cargo.toml` names; this keeps the `Cargo.toml`, and what the compiler can't see.
 
 use super::tree::{self, Source, report};
 
-/// The layers, lowest first; those in one row don't know each other.
-const LAYERS: [&[&str]; 6] = [
-    &["units"],
-    &["seam"],
-    &["pair", "wire"],
-    &["api", "journal", "volume"],
-    &["mover", "salvage", "operator"],
-    &["plugin", "demo"],
-];
-
-/// May be imported from anywhere above `units`, and imports nothing else of ours.
-const TELEMETRY: &str = "telemetry";
-
-/// May import everything below the operator.
-const SIM: &str = "sim";
-
-/// Crates that a layer must not name, so that it stays what it is.
-const STRANGERS: [(&[&str], &[&str]); 4] = [
-    (&["units"], &["kube", "k8s_openapi", "tokio", "rustls"]),
+/// Each crate's folder and the crates of ours that it may depend on, lowest first.
+const CRATES: [(&str, &[&str]); 14] = [
+    ("buffers", &[]),
+    ("protocol", &[]),
+    ("storage", &["buffers", "protocol"]),
+    ("wire", &["protocol"]),
+    ("transport", &["buffers", "protocol", "wire"]),
+    ("api", &["protocol"]),
+    ("planner", &["api", "protocol", "wire"]),
+    ("cluster", &["api", "planner", "protocol"]),
+    ("mover", &["protocol", "storage", "transport", "wire"]),
+    ("salvage", &["protocol", "storage", "transport", "wire"]),
     (
-        &["pair"],
+        "operator",
+        &["api", "cluster", "planner", "protocol", "transport", "wire"],
+    ),
+    (
+        "plugin",
+        &["api", "cluster", "planner", "protocol", "salvage"],
+    ),
+    (
+        "demo",
+        &["mover", "protocol", "storage", "transport", "wire"],
+    ),
+    (
+        "sim",
         &[
-            "kube",
-            "k8s_openapi",
-            "tokio",
-            "rustls",
-            "std::fs",
-            "std::net",
-            "std::time",
+            "api",
+            "mover",
+            "planner",
+            "protocol",
+            "storage",
+            "transport",
+            "wire",
         ],
     ),
+];
+
+/// What a crate must not depend on, beside what [`CRATES`] leaves out.
+const STRANGERS: [(&[&str], &[&str]); 2] = [
     (
-        &["seam", "wire", "journal", "volume", "mover", "salvage"],
-        &["kube", "k8s_openapi"],
+        &["protocol", "storage", "wire", "api", "planner"],
+        &["tokio", "rustls", "rand_core"],
     ),
     (
-        &["units", "wire", "journal", "api"],
-        &["std::net", "tokio::net", "std::time::SystemTime"],
+        &[
+            "protocol",
+            "storage",
+            "wire",
+            "transport",
+            "mover",
+            "salvage",
+        ],
+        &["kube", "k8s-openapi"],
     ),
 ];
 
-fn rank(layer: &str) -> Option<usize> {
-    LAYERS.iter().position(|row| row.contains(&layer))
-}
+/// What a pure crate must not name: the world comes in as arguments.
+const WORLD: [&str; 6] = [
+    "std::fs",
+    "std::net",
+    "std::thread",
+    "std::time::SystemTime",
+    "std::time::Instant",
+    "std::process",
+];
 
-fn may_import(from: &str, to: &str) -> bool {
-    let below_operator =
-        |to: &str| rank(to).is_some_and(|r| r < rank("mover").unwrap()) || to == "mover";
-    match (rank(from), rank(to)) {
-        _ if from == to => true,
-        (Some(from), Some(to)) => to < from,
-        (Some(from), None) => to == TELEMETRY && from > 0,
-        (None, _) if from == TELEMETRY => to == "units",
-        (None, _) if from == SIM => to == TELEMETRY || below_operator(to),
-        (None, _) => false,
+/// The crates that are pure.
+const PURE: [&str; 4] = ["protocol", "wire", "planner", "api"];
+
+/// The names under `[dependencies]`, with what follows them on their line.
+fn dependencies(manifest: &str) -> Vec<(&str, &str)> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in manifest.lines() {
+        if let Some(section) = line.strip_prefix('[') {
+            inside = section == "dependencies]";
+        } else if inside && let Some(end) = line.find(['.', ' ']) {
+            found.push((&line[..end], &line[end..]));
+        }
     }
+    found
 }
 
-/// The layer that a file belongs to: its folder under `src`.
-fn layer(path: &str) -> Option<&str> {
-    let inside = path.strip_prefix("src/")?;
-    let (folder, _) = inside.split_once('/')?;
-    (folder != "bin").then_some(folder)
+/// The crate that a file belongs to: its folder under `src`.
+fn crate_of(path: &str) -> Option<&str> {
+    let (folder, _) = path.strip_prefix("src/")?.split_once('/')?;
+    Some(folder)
 }
 
 /// Lines of code, with their numbers; comments are left out.
 fn code(source: &Source) -> impl Iterator<Item = (usize, &str)> {
-    let lines = source
-        .text
-        .lines()
-        .enumerate()
-        .map(|(i, line)| (i + 1, line));
+    let lines = source.text.lines().enumerate();
+    let lines = lines.map(|(i, line)| (i + 1, line));
     lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
-/// The names that follow `crate::` in a line, also inside braces.
-fn imports(line: &str) -> Vec<&str> {
-    let ident = |text: &'static str, line: &str| -> Vec<(usize, usize)> {
-        let mut spans = Vec::new();
-        for (at, _) in line.match_indices(text) {
-            let start = at + text.len();
-            let end = line[start..]
-                .find(|c: char| !c.is_alphanumeric() && c != '_')
-                .map_or(line.len(), |n| start + n);
-            spans.push((start, end));
-        }
-        spans
+/// What is wrong with the dependencies of the crate in this folder.
+fn wrong_dependencies(folder: &str, manifest: &str) -> Vec<String> {
+    let Some((_, allowed)) = CRATES.iter().find(|(name, _)| *name == folder) else {
+        return vec![format!("src/{folder}: no layer is known; give it one here")];
     };
-    let mut found: Vec<&str> = ident("crate::", line)
-        .into_iter()
-        .map(|(a, b)| &line[a..b])
-        .collect();
-    if let Some(at) = line.find("crate::{") {
-        let inside = &line[at + "crate::{".len()..];
-        for part in inside.trim_end_matches(['}', ';']).split(',') {
-            found.push(part.trim().split("::").next().unwrap_or_default());
+    let mut findings = Vec::new();
+    for (name, rest) in dependencies(manifest) {
+        let ours = CRATES.iter().any(|(own, _)| *own == name);
+        let strange = STRANGERS
+            .iter()
+            .any(|(crates, names)| crates.contains(&folder) && names.contains(&name));
+        if (ours && !allowed.contains(&name)) || strange {
+            findings.push(format!("src/{folder} must not depend on {name}"));
+        }
+        if name == "kube" && PURE.contains(&folder) && rest.contains("client") {
+            findings.push(format!("src/{folder} must not have a kube client"));
         }
     }
-    found.retain(|name| !name.is_empty());
-    found
+    findings
 }
 
-#[test]
-fn lower_layers_never_import_upper_ones() {
-    let known = |name: &str| rank(name).is_some() || name == TELEMETRY || name == SIM;
+/// What a pure crate's file names of the world, and the ways past a layer in any file.
+fn wrong_lines(source: &Source) -> Vec<String> {
+    let pure = crate_of(&source.path).is_some_and(|folder| PURE.contains(&folder));
     let mut findings = Vec::new();
-    for source in tree::rust() {
-        let Some(from) = layer(&source.path) else {
-            continue;
-        };
-        assert!(
-            known(from),
-            "{}: the folder {from} is in no layer; give it one here",
-            source.path
-        );
-        for (number, line) in code(&source) {
-            assert!(
-                !line.trim_end().ends_with("use crate::{"),
-                "{}:{number}: write one `use crate::…` a layer, so that this test can read it",
+    for (number, line) in code(source) {
+        if line.contains("super::super") {
+            findings.push(format!(
+                "{}:{number}: write crate::…, so that the way is seen",
                 source.path
-            );
-            for to in imports(line).into_iter().filter(|to| known(to)) {
-                if !may_import(from, to) {
-                    findings.push(format!(
-                        "{}:{number}: {from} must not import {to}",
-                        source.path
-                    ));
-                }
-            }
+            ));
+        }
+        for name in WORLD.iter().filter(|name| pure && line.contains(*name)) {
+            findings.push(format!(
+                "{}:{number}: a pure crate names {name}",
+                source.path
+            ));
         }
     }
-    report("layers point downwards", &findings);
+    findings
 }
 
 #[test]
-fn layers_stay_free_of_what_is_not_theirs() {
+fn crates_depend_downwards() {
     let mut findings = Vec::new();
-    for source in tree::rust() {
-        let Some(from) = layer(&source.path) else {
-            continue;
-        };
-        for (layers, strangers) in STRANGERS {
-            if !layers.contains(&from) {
-                continue;
-            }
-            for (number, line) in code(&source) {
-                for stranger in strangers {
-                    let named = [format!("{stranger}::"), format!("use {stranger};")];
-                    let hit = named.iter().any(|name| {
-                        line.match_indices(name.as_str()).any(|(at, _)| {
-                            !line[..at]
-                                .ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-                        })
-                    });
-                    if hit {
-                        findings.push(format!(
-                            "{}:{number}: {from} must not name {stranger}",
-                            source.path
-                        ));
-                    }
-                }
-            }
+    for entry in std::fs::read_dir(tree::root().join("src")).unwrap() {
+        let folder = entry.unwrap().file_name().to_string_lossy().into_owned();
+        let path = format!("src/{folder}/Cargo.toml");
+        if tree::root().join(&path).exists() {
+            findings.extend(wrong_dependencies(&folder, &tree::read(&path)));
         }
     }
-    report("layers keep to their own libraries", &findings);
+    report("crates depend downwards", &findings);
 }
 
 #[test]
-fn the_rule_itself_is_right() {
-    assert!(
-        may_import("wire", "units")
-            && may_import("operator", "pair")
-            && may_import("plugin", "operator")
-    );
-    assert!(
-        !may_import("units", "seam")
-            && !may_import("wire", "pair")
-            && !may_import("mover", "operator")
-    );
-    assert!(may_import("mover", "telemetry") && !may_import("units", "telemetry"));
-    assert!(
-        may_import("sim", "mover") && !may_import("sim", "operator") && !may_import("pair", "sim")
-    );
-    assert_eq!(imports("use protocol::units::{Point, Seq};"), ["units"]);
+fn pure_crates_name_nothing_of_the_world() {
+    let findings: Vec<String> = tree::rust()
+        .iter()
+        .filter(|source| source.path.starts_with("src/"))
+        .flat_map(wrong_lines)
+        .collect();
+    report("pure crates stay pure", &findings);
+}
+
+#[test]
+fn the_layers_are_listed_lowest_first() {
+    for (at, (name, allowed)) in CRATES.iter().enumerate() {
+        for lower in *allowed {
+            let below = CRATES[..at].iter().any(|(known, _)| known == lower);
+            assert!(below, "{name} depends on {lower}, which is not below it");
+        }
+    }
+}
+
+#[test]
+fn a_violation_is_caught() {
+    let manifest = |line: &str| {
+        format!("[package]\n\n[dependencies]\n{line}\n\n[dev-dependencies]\nkube = 5\n")
+    };
+    let bad = [
+        ("protocol", "wire.workspace = true"),
+        ("planner", "tokio.workspace = true"),
+        (
+            "planner",
+            "kube = { workspace = true, features = [\"client\"] }",
+        ),
+        ("mover", "k8s-openapi.workspace = true"),
+        ("plugin", "operator.workspace = true"),
+        ("cellar", "bytes.workspace = true"),
+    ];
+    for (folder, line) in bad {
+        assert!(
+            !wrong_dependencies(folder, &manifest(line)).is_empty(),
+            "{folder}: {line}"
+        );
+    }
+    assert!(wrong_dependencies("planner", &manifest("wire.workspace = true")).is_empty());
+    let source = |path: &str, text: &str| Source {
+        path: path.into(),
+        text: text.into(),
+    };
+    let way = concat!("use super::", "super::operator;");
     assert_eq!(
-        imports("use crate::{units, wire::limits};"),
-        ["units", "wire"]
+        wrong_lines(&source("src/mover/target/keep.rs", way)).len(),
+        1
     );
-    assert_eq!(imports("    operator::run(x, api::Y)"), ["operator", "api"]);
+    let clock = "let now = std::time::Instant::now();";
+    assert_eq!(wrong_lines(&source("src/planner/x.rs", clock)).len(), 1);
+    assert!(wrong_lines(&source("src/mover/x.rs", clock)).is_empty());
 }

@@ -10,8 +10,20 @@ pub struct Source {
     pub text: String,
 }
 
-/// What holds what is built or fetched, never what is written.
-const NOT_OURS: [&str; 4] = ["target", ".git", "node_modules", "artifacts"];
+/// Folders, from the top of the repository, that hold what is built, never what is written. A folder
+/// of that name further down is ours.
+const NOT_OURS: [&str; 5] = [
+    "target",
+    ".git",
+    "e2e/cluster/bin",
+    "fuzz/target",
+    "fuzz/artifacts",
+];
+
+/// Whether a folder holds what is built.
+fn is_built(path: &str) -> bool {
+    NOT_OURS.contains(&path)
+}
 
 /// The top of the repository.
 pub fn root() -> &'static Path {
@@ -24,26 +36,22 @@ pub fn all() -> Vec<Source> {
     let mut folders: Vec<PathBuf> = vec![root().to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_symlink() || NOT_OURS.contains(&name.as_str()) {
+            let full = entry.unwrap().path();
+            let path = full.strip_prefix(root()).unwrap();
+            let path = path.to_string_lossy().into_owned();
+            if full.is_symlink() || is_built(&path) {
                 continue;
             }
-            if path.is_dir() {
-                folders.push(path);
-            } else if let Ok(text) = std::fs::read_to_string(&path) {
-                let path = path
-                    .strip_prefix(root())
-                    .unwrap()
-                    .to_string_lossy()
-                    .into_owned();
+            if full.is_dir() {
+                folders.push(full);
+            } else if let Ok(text) = std::fs::read_to_string(&full) {
                 found.push(Source { path, text });
             }
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     assert!(
-        found.iter().any(|s| s.path == "src/lib.rs"),
+        found.iter().any(|s| s.path == "src/main.rs"),
         "the sources were not found"
     );
     found
@@ -69,4 +77,10 @@ pub fn report(rule: &str, findings: &[String]) {
         "{rule}:\n  {}\n",
         findings.join("\n  ")
     );
+}
+
+#[test]
+fn only_what_is_built_is_left_out() {
+    assert!(is_built("target") && is_built("fuzz/target"));
+    assert!(!is_built("src/mover/target") && !is_built("src/operator/build"));
 }

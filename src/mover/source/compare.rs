@@ -171,7 +171,7 @@ impl StandbyDigests {
     /// Asks for a window and those after it that are likely to be needed next. Windows are asked for
     /// in any order, because several threads read.
     fn ask_ahead(&mut self, window: u64, stopped: &AtomicBool) -> io::Result<()> {
-        let end = wire::block_count(self.size);
+        let end = protocol::changes::block_count(self.size);
         // With a limit the answers are never what is waited for.
         let windows = if self.pace.is_some() { 1 } else { REQUESTS_MAX };
         for ahead in 0..windows {

@@ -34,7 +34,8 @@ impl Packer {
     /// When the link has ended or the cycle was stopped.
     pub fn run(self, batches: Receiver<BatchData>) -> Result<(), Refused> {
         let ended = || Refused::new(Cause::PeerUnreachable, "the connection to the target ended");
-        let mut compressor = Compressor::new(self.compression, self.clock.clone());
+        let clock = self.clock.clone();
+        let mut compressor = Compressor::new(self.compression, move || clock.monotonic_us());
         for (index, batch) in (0..).zip(batches) {
             if !self.window.wait() {
                 return Err(Refused::new(Cause::Aborted, "the cycle was stopped"));

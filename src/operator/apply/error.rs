@@ -3,7 +3,6 @@
 use crate::ca::CaError;
 use crate::link::MoverLinkError;
 use crate::quiesce::QuiesceError;
-use planner::rebind::RebindError;
 use protocol::units::SiteName;
 
 /// Why an action failed. It is decided on again at the next visit.
@@ -41,7 +40,7 @@ pub enum Error {
     Quiesce(#[from] QuiesceError),
     /// Claims can't be bound as wished without a person.
     #[error(transparent)]
-    Rebind(#[from] RebindError),
+    Rebind(#[from] cluster::Error),
     /// The application's kind is not served.
     #[error("failed to scale the application: {0}")]
     Kind(String),

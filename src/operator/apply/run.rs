@@ -13,12 +13,12 @@ use crate::build::PairRef;
 use crate::ca;
 use crate::context::Context;
 use crate::quiesce;
+use crate::rebind;
 use api::ReplicationPair;
 use api::snapshots::VolumeSnapshot;
 use planner::decide::{Action, Device, Report};
 use planner::observe::Observed;
-use planner::rebind;
-use planner::rebind::{Next, RebindError, RebindWish};
+use planner::rebind::{Next, RebindWish};
 use protocol::units::{PairName, SiteName};
 use wire::control::Request;
 
@@ -200,10 +200,10 @@ pub async fn rebind(
     client: &Client,
     owner: &OwnerReference,
     wish: &RebindWish,
-) -> Result<Report, RebindError> {
+) -> Result<Report, cluster::Error> {
     for _ in 0..REBIND_STEPS_MAX {
-        let view = rebind::observe(client, wish).await?;
-        match rebind::next(&view, wish)? {
+        let view = cluster::rebind_view(client, wish).await?;
+        match planner::rebind::next(&view, wish)? {
             Next::Do(step) => {
                 tracing::info!(pair = %wish.pair, %step, "re-binding");
                 rebind::execute(client, wish, owner, &step).await?;

@@ -27,7 +27,7 @@ mod token;
 
 pub use client::{MetadataClient, ServiceAccount, SnapshotName};
 pub use error::{MetadataError, Trust};
-pub use proof::{SnapshotFacts, prove_delta};
+pub use proof::prove_delta;
 #[doc(hidden)]
 pub use raw::decode_messages;
 pub use stream::{ExtentStream, RESUMES_MAX};

@@ -14,8 +14,10 @@ use crate::context::Context;
 use crate::link::MoverKey;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
-use planner::observe::assemble::{assemble, knows_its_volumes, needs_volume};
-use planner::observe::{Application, Fresh, Listed, Observed, SiteView, Surroundings, read};
+use planner::observe::{
+    Application, Fresh, Listed, Observed, SiteView, Surroundings, assemble, knows_its_volumes,
+    needs_volume, read,
+};
 use planner::verify;
 use protocol::units::PairName;
 

@@ -1,9 +1,6 @@
-//! Record (client required to write), before a decision is performed and after: the status, and Events where something has turned.
+//! Record (client required to write), before a decision is performed and after: the status, and
+//! Events where something has turned.
 
-mod conditions;
-mod turns;
 mod write;
 
-pub use conditions::conditions;
-pub use turns::{Turn, turns};
 pub use write::{Error, publish};

@@ -11,5 +11,5 @@ mod run;
 mod target;
 
 pub use exec::OUTPUT_TAIL_BYTES_MAX;
-pub use run::{HookOutcome, HookReport, POST_TRIES, run_post, run_pre};
-pub use target::{HookTarget, InvalidHookTarget, QuiesceError, TARGETS_MAX, targets};
+pub use run::{POST_TRIES, run_post, run_pre};
+pub use target::{QuiesceError, TARGETS_MAX, targets};

@@ -8,53 +8,12 @@ use tokio::time::Instant;
 
 use crate::quiesce::exec::exec;
 use api::v1alpha1::{HookFailure, HookSpec};
-use planner::observe::HookTarget;
+use planner::observe::{HookOutcome, HookReport, HookTarget};
 
 /// How often `post` is tried in one pod: an application that stays held is the worst outcome.
 pub const POST_TRIES: u32 = 3;
 /// The pause between two tries.
 const POST_PAUSE: Duration = Duration::from_secs(1);
-
-/// How one command ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HookOutcome {
-    /// Where it ran.
-    pub target: HookTarget,
-    /// How long it took, with all tries.
-    pub took: Duration,
-    /// `None` when it ended with exit code 0; else what to tell people, with the output's end.
-    pub failure: Option<String>,
-}
-
-/// How a round of hooks ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HookReport {
-    /// Each command that was started, in order.
-    pub outcomes: Vec<HookOutcome>,
-    /// Whether the cut must not be taken: a hook with `onFailure: Abort` has failed.
-    pub abort: bool,
-}
-
-impl HookReport {
-    /// Every failure in one sentence; `None` when there is none.
-    #[must_use]
-    pub fn failures(&self) -> Option<String> {
-        let failures: Vec<String> = self
-            .outcomes
-            .iter()
-            .filter_map(|outcome| {
-                let HookTarget {
-                    hook,
-                    pod,
-                    container,
-                } = &outcome.target;
-                let failure = outcome.failure.as_ref()?;
-                Some(format!("hook {hook} in pod {pod} ({container}): {failure}"))
-            })
-            .collect();
-        (!failures.is_empty()).then(|| failures.join("; "))
-    }
-}
 
 /// Runs `pre` of each target in order. Stops at the first failure of a hook whose `onFailure` is
 /// `Abort`. Never fails as a whole: the report says what happened. Takes at most the sum of the

@@ -7,20 +7,10 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 
 use api::v1alpha1::HookSpec;
+use planner::observe::HookTarget;
 
 /// The most commands that are run for one cut; hooks that select more pods are refused.
 pub const TARGETS_MAX: usize = 64;
-
-/// One pod in which one hook is run.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HookTarget {
-    /// Index in `spec.quiesce.hooks`.
-    pub hook: usize,
-    /// The pod's name.
-    pub pod: String,
-    /// The container; never empty.
-    pub container: String,
-}
 
 /// Hooks can't be run.
 #[derive(Debug, thiserror::Error)]
@@ -132,33 +122,6 @@ fn container(hook: &HookSpec, pod: &Pod) -> Option<String> {
     Some(first.name.clone())
 }
 
-impl std::fmt::Display for HookTarget {
-    /// `HOOK/POD/CONTAINER`, as kept in `status.quiesce.pods`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}/{}", self.hook, self.pod, self.container)
-    }
-}
-
-/// Text that is no [`HookTarget`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not HOOK/POD/CONTAINER")]
-pub struct InvalidHookTarget(pub String);
-
-impl std::str::FromStr for HookTarget {
-    type Err = InvalidHookTarget;
-
-    fn from_str(text: &str) -> Result<HookTarget, InvalidHookTarget> {
-        let invalid = || InvalidHookTarget(text.into());
-        let mut parts = text.splitn(3, '/');
-        let mut next = || parts.next().filter(|p| !p.is_empty()).ok_or_else(invalid);
-        Ok(HookTarget {
-            hook: next()?.parse().map_err(|_| invalid())?,
-            pod: next()?.into(),
-            container: next()?.into(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -218,12 +181,5 @@ mod tests {
             .collect();
         let error = select("data", &[hook(&[], None)], &pods).unwrap_err();
         assert!(error.to_string().contains("65 commands"), "{error}");
-    }
-
-    #[test]
-    fn what_is_no_target_is_named() {
-        for bad in ["", "0", "0/", "0/a", "0/a/", "x/a/b", "/a/b", "0//b"] {
-            assert!(bad.parse::<HookTarget>().is_err(), "{bad:?} was taken");
-        }
     }
 }

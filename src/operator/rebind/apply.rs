@@ -8,8 +8,8 @@ use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Precon
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
-use crate::rebind::observe::failed;
 use api::names;
+use cluster::{Error, failed};
 use planner::rebind::object::BOUND_BY_CONTROLLER;
 use planner::rebind::record::{RECORD_KEY, record_name};
 use planner::rebind::{ClaimRecord, RebindError, RebindWish, Step, VolumeKey, new_volume};
@@ -25,7 +25,7 @@ pub async fn execute(
     wish: &RebindWish,
     owner: &OwnerReference,
     step: &Step,
-) -> Result<(), RebindError> {
+) -> Result<(), Error> {
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), wish.pair.namespace());
     let done = match step {
@@ -115,7 +115,7 @@ async fn retain(
 async fn create_volume(
     volumes: &Api<PersistentVolume>,
     volume: &PersistentVolume,
-) -> Result<(), RebindError> {
+) -> Result<(), Error> {
     let name = volume.name_any();
     match volumes.create(&PostParams::default(), volume).await {
         Ok(_) => Ok(()),
@@ -126,7 +126,8 @@ async fn create_volume(
                 None => Ok(()),
                 Some(_) => Err(RebindError::NameTaken {
                     object: format!("PersistentVolume {name}"),
-                }),
+                }
+                .into()),
             }
         }
         Err(source) => Err(failed(|| format!("create PersistentVolume {name}"))(source)),
@@ -160,7 +161,7 @@ async fn keep(
     wish: &RebindWish,
     owner: &OwnerReference,
     record: &ClaimRecord,
-) -> Result<(), RebindError> {
+) -> Result<(), Error> {
     let name = record_name(wish.pair.name());
     let text = serde_json::to_string(record).map_err(|e| RebindError::RecordUnreadable {
         name: name.clone(),

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::Draft;
-use api::v1alpha1 as api;
+use api::v1alpha1 as reported;
 use api::v1alpha1::{HandshakeStatus, RungStatus};
 use protocol::units::{CyclePhase, Progress};
 use wire::control::MoverStatus;
@@ -25,9 +25,9 @@ pub fn report(d: &mut Draft<'_>, source: &MoverStatus, target: &MoverStatus) {
     };
     let phase = match applying.map(|p| p.phase) {
         Some(CyclePhase::Staged | CyclePhase::Applying | CyclePhase::Applied) => {
-            api::CyclePhase::Applying
+            reported::CyclePhase::Applying
         }
-        _ => api::CyclePhase::Shipping,
+        _ => reported::CyclePhase::Shipping,
     };
     let Some(cycle) = d.status.cycle.as_mut() else {
         return;

@@ -52,15 +52,6 @@ pub enum RebindError {
         /// Kind and name.
         object: String,
     },
-    /// The API server refused.
-    #[error("failed to {action}: {source}")]
-    Api {
-        /// What was tried, with the object's name.
-        action: String,
-        /// What the API server said.
-        #[source]
-        source: Box<kube::Error>,
-    },
     /// What was kept of the application's claim can't be read.
     #[error(
         "failed to read ConfigMap {name}: {reason}; it holds the application's claim: repair it"

@@ -4,15 +4,13 @@
 //! observed alone, so a crash anywhere resumes. [`plan`] says what is still to be done, for the real
 //! objects, without doing it.
 
-mod apply;
 mod error;
 mod model;
-mod new_volume;
+pub mod new_volume;
 mod next;
-mod object;
-mod observe;
+pub mod object;
 mod plan;
-mod record;
+pub mod record;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -20,10 +18,8 @@ mod view;
 mod wait;
 mod wish;
 
-pub use apply::execute;
 pub use error::RebindError;
 pub use next::{Next, next};
-pub use observe::observe;
 pub use plan::{Plan, PlannedStep, plan};
 pub use record::{ClaimRecord, record_name};
 pub use step::Step;

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{
     ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec,
     VolumeResourceRequirements,
 };
-use kube::api::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::rebind::object::BOUND_BY_CONTROLLER;
 use crate::rebind::{ClaimRecord, RebindView, RebindWish, SiteVolume, VolumeKey};
@@ -17,7 +17,7 @@ use protocol::units::{PairName, SiteName};
 const HASH_DIGITS: usize = 10;
 
 /// The labels by which a PersistentVolume is found again.
-pub(super) fn labels(pair: &PairName, site: &SiteName) -> BTreeMap<String, String> {
+pub fn labels(pair: &PairName, site: &SiteName) -> BTreeMap<String, String> {
     let label = |key: &str, value: &str| (key.to_string(), value.to_string());
     BTreeMap::from([
         label(names::PAIR_LABEL, pair.name()),
@@ -27,7 +27,7 @@ pub(super) fn labels(pair: &PairName, site: &SiteName) -> BTreeMap<String, Strin
 }
 
 /// A reference to `claim` by name alone: the next claim of that name gets the volume.
-pub(super) fn reservation(pair: &PairName, claim: &str) -> ObjectReference {
+pub fn reservation(pair: &PairName, claim: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".into()),
         kind: Some("PersistentVolumeClaim".into()),
@@ -38,7 +38,7 @@ pub(super) fn reservation(pair: &PairName, claim: &str) -> ObjectReference {
 }
 
 /// Another object for the volume of `like`, for the application's claim as it was recorded.
-pub(super) fn for_app(
+pub fn for_app(
     view: &RebindView,
     wish: &RebindWish,
     site: &SiteVolume,
@@ -76,7 +76,7 @@ pub(super) fn for_app(
 }
 
 /// Another object for the volume of `like`, as a block device for the site's replica claim.
-pub(super) fn for_replica(
+pub fn for_replica(
     view: &RebindView,
     wish: &RebindWish,
     site: &SiteVolume,
@@ -139,7 +139,7 @@ fn free_name(view: &RebindView, wish: &RebindWish, key: &VolumeKey, block: bool)
 }
 
 /// The claim by which Ferry holds the standby's `volume`.
-pub(super) fn replica_claim(
+pub fn replica_claim(
     wish: &RebindWish,
     site: &SiteName,
     volume: &PersistentVolume,

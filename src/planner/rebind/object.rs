@@ -7,22 +7,20 @@ use protocol::units::PairName;
 
 /// The finalizer by which external-provisioner keeps a PersistentVolume until its storage is
 /// deleted, or kept on purpose.
-pub(super) const PROVISIONER_FINALIZER: &str =
-    "external-provisioner.volume.kubernetes.io/finalizer";
+pub const PROVISIONER_FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
 /// The finalizer that keeps a claim while a pod uses it.
-pub(super) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+pub const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
 /// The finalizer by which the snapshot controller keeps a claim while a snapshot of it is not ready.
-pub(super) const SNAPSHOT_PROTECTION: &str =
-    "snapshot.storage.kubernetes.io/pvc-as-source-protection";
+pub const SNAPSHOT_PROTECTION: &str = "snapshot.storage.kubernetes.io/pvc-as-source-protection";
 /// The finalizer that keeps a PersistentVolume while it is bound.
-pub(super) const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
+pub const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
 /// The mark of a binding that the volume controller chose by itself, and may undo by itself.
-pub(super) const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
+pub const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
 
 const RETAIN: &str = "Retain";
 
 /// Shorthands for a PersistentVolume.
-pub(super) trait VolumeExt {
+pub trait VolumeExt {
     /// The reclaim policy; empty when there is none.
     fn policy(&self) -> &str;
     /// Whether the policy keeps the storage.
@@ -84,7 +82,7 @@ impl VolumeExt for PersistentVolume {
 }
 
 /// Shorthands for a claim.
-pub(super) trait ClaimExt {
+pub trait ClaimExt {
     /// The PersistentVolume that it names; empty when it names none.
     fn volume_name(&self) -> &str;
     /// Whether it presents the storage as a raw block device.
@@ -118,7 +116,7 @@ impl ClaimExt for PersistentVolumeClaim {
 }
 
 /// The finalizers of a claim that somebody else than Kubernetes itself holds.
-pub(super) fn foreign_finalizers(claim: &PersistentVolumeClaim) -> Vec<String> {
+pub fn foreign_finalizers(claim: &PersistentVolumeClaim) -> Vec<String> {
     let all = claim.finalizers().iter();
     all.filter(|name| *name != CLAIM_PROTECTION)
         .cloned()

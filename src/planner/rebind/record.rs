@@ -1,7 +1,7 @@
 //! What is kept of the application's claim while it is deleted and made again.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::api::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use crate::rebind::object::foreign_finalizers;
@@ -21,7 +21,7 @@ pub struct ClaimRecord {
 }
 
 /// The key in the ConfigMap.
-pub(super) const RECORD_KEY: &str = "claim.json";
+pub const RECORD_KEY: &str = "claim.json";
 
 /// The ConfigMap's name.
 #[must_use]

@@ -1,18 +1,18 @@
 //! Every message there and back, the bytes that may never change, and whatever else may arrive.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::control::{Compression, RefusalKind, Request, Response};
-use crate::*;
+use protocol::changes::*;
+use wire::control::{Compression, RefusalKind, Request, Response};
+use wire::*;
+
+use crate::{FrameReader, FrameWriter};
 use protocol::units::{
     Decision, Epoch, Extent, Generation, HandshakeMode, HandshakeRow, ImageState, Lineage, PairId,
     Point, Role, Rung, Seq,
 };
-use storage::seam::SystemClock;
 
 const SIZE: u64 = 1 << 30;
 
@@ -91,7 +91,7 @@ fn data_batch() -> BatchData {
 }
 
 fn compressor(mode: Compression) -> Compressor {
-    Compressor::new(mode, Arc::new(SystemClock::new()))
+    Compressor::new(mode, || 0)
 }
 
 fn messages() -> Vec<Message> {

@@ -1,0 +1,7 @@
+//! What the operator and the plugin both read from an API server.
+
+mod error;
+mod rebind_view;
+
+pub use error::{Error, failed};
+pub use rebind_view::rebind_view;

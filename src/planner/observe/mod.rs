@@ -1,0 +1,19 @@
+//! What a reconcile knows: plain data, made from the objects that the operator has read.
+
+mod assemble;
+mod classes;
+mod hooks;
+mod model;
+pub mod read;
+mod snapshot_facts;
+mod timeline;
+
+pub use assemble::{Listed, Surroundings, assemble, knows_its_volumes, needs_volume};
+pub use classes::Classes;
+pub use hooks::{HookOutcome, HookReport, HookTarget, InvalidHookTarget};
+pub use model::{
+    Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SiteView, SnapshotClasses,
+    SourceClaim, StorageClassView, Volume, VolumeMode,
+};
+pub use snapshot_facts::{IncompleteSnapshot, SnapshotFacts};
+pub use timeline::{Timeline, VerifyMark, millis_between};
