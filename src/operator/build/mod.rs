@@ -1,4 +1,4 @@
-//! Step 4, build (no client required): the objects to apply, from what was decided.
+//! Build (no client required): the objects that performing a decision applies.
 
 mod claims;
 mod mover;
