@@ -56,7 +56,7 @@ impl Process {
                     PeerSuperblock::Known(record) => Some(record.as_ref()),
                     PeerSuperblock::Blank | PeerSuperblock::Unreadable => None,
                 };
-                hello(record, greeting.size, record.and_then(|r| r.applied))
+                hello(record, greeting.size, None)
             }
             Word::Begin(begin) => {
                 let image = self.target_image.unwrap_or(ImageState::None);
@@ -69,7 +69,6 @@ impl Process {
                     size_bytes: begin.size,
                     form,
                     rung: begin.rung,
-                    planned_bytes: 0,
                     consent: begin.consent,
                 })
             }

@@ -104,8 +104,7 @@ impl Core {
                     PeerSuperblock::Known(record) => Some(record.as_ref()),
                     PeerSuperblock::Blank | PeerSuperblock::Unreadable => None,
                 };
-                let last_write = record.and_then(|record| record.applied);
-                let hello = translate::wire_hello(site, record, greeting.size, last_write);
+                let hello = translate::wire_hello(site, record, greeting.size, None);
                 Message::Hello(Box::new(hello))
             }
             Word::Begin(begin) => {
@@ -116,7 +115,6 @@ impl Core {
                     size_bytes: begin.size,
                     form: self.form_of(&begin),
                     rung: begin.rung,
-                    planned_bytes: 0,
                     consent: begin.consent,
                 })
             }

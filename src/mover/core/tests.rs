@@ -111,7 +111,6 @@ fn receiving(core: &mut Core, link: u64, cycle: Point) -> Option<u64> {
             size_bytes: SIZE,
             form: TransferForm::InPlace,
             rung: protocol::units::Rung::FullRead,
-            planned_bytes: 0,
             consent: None,
         }),
     ] {

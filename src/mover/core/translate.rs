@@ -198,8 +198,8 @@ pub fn record_of(superblock: &Superblock) -> Record {
     }
 }
 
-/// What is saved of a record: with `old`, the superblock before, for what the protocol does not
-/// read. `size` is that of the volume in bytes, 0 without one.
+/// What is saved of a record. `size` is that of the volume in bytes, 0 without one: then the one in
+/// `old`, the superblock before, stays.
 #[must_use]
 pub fn superblock_of(
     old: Option<&Superblock>,
@@ -215,7 +215,6 @@ pub fn superblock_of(
         lineage: record.lineage.clone(),
         committed: record.committed,
         applied: record.applied,
-        last_write: record.applied.or(record.committed),
         image: record.image,
         size_bytes: if size > 0 {
             size
@@ -223,14 +222,8 @@ pub fn superblock_of(
             old.map_or(0, |old| old.size_bytes)
         },
         never_writable: record.never_writable,
-        clean: record.role == Role::Standby && !record.diverged,
         diverged: record.diverged,
         wish: record.wish.clone(),
-        last_master: old.and_then(|old| old.last_master.clone()),
-        last_transfer: old.and_then(|old| old.last_transfer),
-        dirty_base: None,
-        peer: old.and_then(|old| old.peer.clone()),
-        history: old.map_or_else(Vec::new, |old| old.history.clone()),
     }
 }
 
@@ -250,13 +243,13 @@ pub fn report_of(record: &Record) -> SuperblockReport {
     }
 }
 
-/// What a side says first. A source names the cut that it wants to ship as its last write.
+/// What a side says first. A source names the cut that it wants to ship.
 #[must_use]
 pub fn wire_hello(
     site: &SiteName,
     record: Option<&Record>,
     size: u64,
-    last_write: Option<Point>,
+    cut: Option<Point>,
 ) -> wire::Hello {
     wire::Hello {
         versions: VersionRange::OURS,
@@ -268,16 +261,12 @@ pub fn wire_hello(
         lineage: record.map_or_else(Lineage::default, |r| r.lineage.clone()),
         committed: record.and_then(|r| r.committed),
         applied: record.and_then(|r| r.applied),
-        last_write,
+        cut,
         image: record.map_or(ImageState::None, |r| r.image),
         size_bytes: size,
         diverged: record.is_some_and(|r| r.diverged),
         never_writable: record.is_some_and(|r| r.never_writable),
-        last_master: None,
-        last_transfer: None,
-        dirty_base: None,
         digests_of: None,
-        staged: None,
     }
 }
 
@@ -288,7 +277,7 @@ pub fn hello_of(hello: &wire::Hello) -> Option<Hello> {
         pair_id: hello.pair_id?,
         epoch: hello.epoch,
         lineage: hello.lineage.clone(),
-        cycle: hello.last_write?,
+        cycle: hello.cut?,
         size: hello.size_bytes,
     })
 }

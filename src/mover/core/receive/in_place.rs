@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Deserialize, Serialize};
-
 use crate::receive::apply;
 use crate::receive::checkpoint::Flush;
 use crate::ship::gather::Gathered;
@@ -16,23 +14,9 @@ use protocol::changes::{
 };
 use protocol::pair::{Cause, Refused};
 use protocol::units::{Extent, Rung};
-use storage::journal::{DigestLog, DigestLogSpec};
+use storage::journal::{DigestLog, DigestLogSpec, InPlaceMark, JournalError};
 use storage::seam::{BlockFile, Disk};
 use storage::volume::{Applier, digest_blocks};
-
-/// The file's name on the metadata volume.
-const FILE: &str = "in-place";
-
-/// The first bytes of the file: its magic and its format.
-const MAGIC: [u8; 8] = *b"FERRYIP\x01";
-
-/// How far a copy in place has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Mark {
-    id: CycleId,
-    size: u64,
-    through: u64,
-}
 
 /// A copy in place under way.
 pub struct InPlace {
@@ -79,12 +63,12 @@ impl InPlace {
             through: 0,
             digest: CycleDigest::new(),
         };
-        match copy.read_mark()? {
-            Some(mark) if mark.id == id && mark.size == size && mark.through <= size => {
+        match InPlaceMark::read(&*copy.disk).map_err(on_metadata)? {
+            Some(mark) if mark.id == id && mark.size_bytes == size && mark.through <= size => {
                 copy.read_back(mark.through, read_back)?;
                 copy.through = mark.through;
             }
-            _ => copy.mark().write(&*copy.disk)?,
+            _ => copy.mark().write(&*copy.disk).map_err(on_metadata)?,
         }
         Ok(copy)
     }
@@ -94,7 +78,7 @@ impl InPlace {
     /// # Errors
     /// When the metadata volume fails.
     pub fn forget(disk: &dyn Disk) -> Result<(), Refused> {
-        disk.remove(FILE).map_err(on_metadata)
+        InPlaceMark::remove(disk).map_err(on_metadata)
     }
 
     /// Everything below this byte of the volume is written.
@@ -132,7 +116,7 @@ impl InPlace {
         let (written, disk, mark) = (self.applier.so_far(), self.disk.clone(), self.mark());
         Flush::new(move || {
             written.flush().map_err(apply::failed)?;
-            mark.write(&*disk)?;
+            mark.write(&*disk).map_err(on_metadata)?;
             Ok(mark.through)
         })
     }
@@ -203,36 +187,15 @@ impl InPlace {
         Ok(())
     }
 
-    fn read_mark(&self) -> Result<Option<Mark>, Refused> {
-        let content = self.disk.read_small(FILE).map_err(on_metadata)?;
-        // A mark that can't be read only means that the copy begins again.
-        Ok(content.and_then(|bytes| {
-            let (checksum, body) = bytes.strip_prefix(&MAGIC)?.split_first_chunk::<4>()?;
-            let whole = u32::from_le_bytes(*checksum) == crc32c::crc32c(body);
-            whole.then(|| postcard::from_bytes(body).ok()).flatten()
-        }))
-    }
-
-    fn mark(&self) -> Mark {
-        Mark {
+    fn mark(&self) -> InPlaceMark {
+        InPlaceMark {
             id: self.id,
-            size: self.size,
+            size_bytes: self.size,
             through: self.through,
         }
     }
 }
 
-impl Mark {
-    fn write(&self, disk: &dyn Disk) -> Result<(), Refused> {
-        let body = postcard::to_stdvec(self)
-            .map_err(|error| Refused::new(Cause::Internal, error.to_string()))?;
-        let mut content = MAGIC.to_vec();
-        content.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
-        content.extend_from_slice(&body);
-        disk.replace_small(FILE, &content).map_err(on_metadata)
-    }
-}
-
-fn on_metadata(error: storage::seam::DiskError) -> Refused {
-    translate::journal_failed(&error.into())
+fn on_metadata(error: JournalError) -> Refused {
+    translate::journal_failed(&error)
 }
