@@ -13,15 +13,14 @@
 //! ```
 
 use crate::pair::action::{Action, Outcome};
-use crate::pair::admit::admits;
+use crate::pair::begin_check::admits;
 use crate::pair::handshake::Superblock;
 use crate::pair::message::{Begin, Greeting, Hello, Message, goes_in_place};
-use crate::pair::promote;
-use crate::pair::promote::{Before, Promote};
+use crate::pair::promote::{self, Before, Promote};
 use crate::pair::source::word;
 use crate::pair::target_state::{Incoming, Name, State, may_follow};
 use crate::pair::{Cause, Record, Refused, fence, verify};
-use crate::units::{CyclePhase, Epoch, ImageState, Point, Role, Rung};
+use crate::units::{ChangeSource, CyclePhase, Epoch, ImageState, Point, Role};
 
 /// What can happen to a receiving side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -305,7 +304,8 @@ impl Target {
             };
             actions.push(Action::Persist(Box::new(fenced)));
         }
-        if record.applied == Some(cycle) && !record.diverged && begin.rung != Rung::Verify {
+        let verifies = begin.change_source == ChangeSource::Verify;
+        if record.applied == Some(cycle) && !record.diverged && !verifies {
             self.go(State::Idle);
             actions.extend([
                 Action::Send(Message::Applied),
@@ -323,12 +323,12 @@ impl Target {
                 ..record.clone()
             })));
         }
-        let boxed = Box::new(begin.clone());
-        actions.push(if in_place {
-            Action::OpenInPlace(boxed)
+        let open = if in_place {
+            Action::OpenInPlace
         } else {
-            Action::OpenStaging(boxed)
-        });
+            Action::OpenStaging
+        };
+        actions.push(open(Box::new(begin.clone())));
         self.go(State::Opening(Incoming { begin, in_place }));
         actions
     }
@@ -475,7 +475,7 @@ impl Target {
         }
         actions.extend([Action::StopReceiving, Action::Hangup]);
         if spoiled {
-            // Never to be whole again, and perhaps on the volume in part: what differs is sent anew.
+            // Never to be whole again, and perhaps on the volume in part: what differs is sent again.
             let torn = Action::Persist(Box::new(record.torn()));
             actions.extend([torn, Action::DropStaging { report: false }]);
         }
