@@ -9,7 +9,7 @@ use api::names;
 use futures::FutureExt;
 
 use super::Story;
-use crate::harness::{Pair, Scene, Wish, content, leftovers, writer};
+use crate::harness::{Pair, PairOptions, Scene, content, leftovers, writer};
 
 /// Blocks of 4 KiB that are damaged.
 const DAMAGED: [u64; 2] = [300, 9000];
@@ -34,7 +34,7 @@ async fn run(scene: &Scene) -> Result<()> {
     )
     .await?;
     scene.delete_pod(writer::NAME, 0).await?;
-    let pair = Pair::apply(scene, &Wish::orders()).await?;
+    let pair = Pair::apply(scene, &PairOptions::orders()).await?;
     let first = pair.baseline().await?;
     content::same_at(&pair, &first.point).await?;
     let said = pair.ferry_ok("verify", &["--wait"]).await?;

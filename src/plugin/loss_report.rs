@@ -1,4 +1,4 @@
-//! What a forced promotion gives up, as exactly as it can be known, and what can't be known.
+//! What a forced promotion loses, as exactly as it can be known, and what can't be known.
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -132,7 +132,7 @@ fn not_shipped(status: &ReplicationPairStatus, point: &PointStatus) -> Vec<Strin
     }
     if let Some(cycle) = &status.cycle {
         words.push(format!(
-            "The cycle {} is under way ({}, {} sent); unless it lies whole in staging when the \
+            "The cycle {} is under way ({}, {} sent); unless it is fully staged when the \
              order arrives, it is dropped.",
             cycle.point.label,
             cycle.phase,
@@ -164,7 +164,7 @@ mod tests {
               - Everything written at east after that is LOST from the live copy: 192
                 seconds of writes until now.
               - 1 cut after it, 3.43, was taken but is not whole at the standby.
-              - The cycle 3.43 is under way (Shipping, 115.1 MiB sent); unless it lies whole
+              - The cycle 3.43 is under way (Shipping, 115.1 MiB sent); unless it is fully staged
                 in staging when the order arrives, it is dropped.
               - How many writes that is can't be said: in Snapshot mode writes are not
                 numbered, only cuts are.

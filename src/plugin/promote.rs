@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// The site to promote; the present standby when left out.
     #[arg(long, value_name = "SITE")]
     to: Option<String>,
-    /// Promote the committed point as it is, giving up what was written after it. Shows the loss
+    /// Promote the committed point as it is, discarding what was written after it. Shows the loss
     /// and asks for consent, which holds for the present epoch only.
     #[arg(long)]
     force: bool,
@@ -249,7 +249,7 @@ fn done(pair: &ReplicationPair, switch: &SwitchStatus) -> String {
         words.push_str(&format!(", point {}", point.label));
     }
     if let Some(loss) = &switch.loss {
-        words.push_str(&format!(", given up: {loss}"));
+        words.push_str(&format!(", lost: {loss}"));
     }
     words
 }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_epoch_is_told_from_a_refused_object() {
+    fn a_moved_epoch_differs_from_a_refused_object() {
         assert!(is_moved(
             422,
             "the server rejected our request due to an error in our request"

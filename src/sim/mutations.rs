@@ -32,7 +32,7 @@ pub(super) fn plan(wrong: Option<Wrong>, mut plan: Plan, decision: Option<&Decis
         plan.compare = Compare::Kept;
     }
     if wrong == Some(Wrong::VerifiedByKeptDigests)
-        && plan.change_source.change_source == ChangeSource::Verify
+        && plan.change_source.source == ChangeSource::Verify
     {
         plan.compare = Compare::Kept;
     }

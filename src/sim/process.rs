@@ -321,7 +321,7 @@ impl Process {
             .digests
             .as_ref()
             .and_then(|digests| Some((digests.point()?, digests.reader(size).ok().flatten()?)));
-        let change_source = plan.change_source.change_source;
+        let change_source = plan.change_source.source;
         let plan = crate::mutations::plan(self.setup.wrong, plan, self.decision.as_ref());
         let point = kept.as_ref().map(|(point, _)| *point);
         let gathered = Gathered::of(self.setup.disk.clone(), id, &plan, point, size);

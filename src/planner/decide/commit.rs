@@ -171,7 +171,7 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
         .status
         .change_source
         .as_ref()
-        .map(|change_source| change_source.change_source.clone());
+        .map(|change_source| change_source.source.clone());
     d.status.last_cycle = Some(FinishedCycle {
         point: cycle.point.label.clone(),
         change_source: if known {

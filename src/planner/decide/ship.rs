@@ -325,7 +325,7 @@ fn lost(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView) {
     );
 }
 
-/// Whether the standby's volume holds `point` wholly.
+/// Whether the standby's volume holds `point` completely.
 pub fn applied(standby: &SiteView, point: Point) -> bool {
     let report = standby.live().and_then(|mover| mover.superblock.as_ref());
     report.is_some_and(|report| report.applied == Some(point) || report.committed == Some(point))

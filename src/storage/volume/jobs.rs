@@ -12,7 +12,7 @@ const JOB_CHANGES_MAX: usize = BATCH_REGIONS_MAX / 2;
 /// after it wait, while the device could read for several jobs at once.
 const JOB_READS_MAX: usize = 64;
 
-/// The most bytes of known zeros in one job, where each block has to be looked up.
+/// The most bytes of known zeros in one job, where each block's digest is read.
 const JOB_ZERO_BYTES_MAX: u64 = 1 << 30;
 
 /// Ranges that make up one batch.

@@ -217,7 +217,7 @@ fn the_committed_cut_is_the_oldest_that_is_shipped() {
     }
 }
 
-/// A full copy replaces everything: it counts from nothing, even where the standby has a whole image.
+/// A full copy replaces everything: it counts from nothing, even where the standby has a complete image.
 #[test]
 fn a_full_copy_counts_from_nothing() {
     let foreign = Record {
