@@ -3,9 +3,9 @@
 use futures::future::BoxFuture;
 
 use super::{
-    bad_input, block_mode, claim_grown, commit_interrupted, deleted_in_switch, installed, io_error,
-    life, mover_killed, namespace_deleted, operator_killed, quiesce, salvage, snapshot_fails,
-    staging_small, stale_manifest, status_wiped, verified,
+    bad_input, block_mode, change_sources, claim_grown, commit_interrupted, deleted_in_switch,
+    installed, io_error, life, mover_killed, namespace_deleted, operator_killed, quiesce, salvage,
+    snapshot_fails, staging_small, stale_manifest, status_wiped, verified,
 };
 use crate::harness::Scene;
 

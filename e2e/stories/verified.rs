@@ -1,5 +1,5 @@
-//! *Disks rot. I want to ask whether the copy still is the copy, and I want what is wrong with it put
-//! right without another copy of everything.*
+//! *Disks rot. I want to ask whether the copy still is the copy, and I want what is wrong with it
+//! repaired without another copy of everything.*
 //!
 //! Two places of the standby's volume are overwritten behind Ferry's back. `kubectl ferry verify`
 //! compares both images at the committed point, says how much differs, and repairs just that.
