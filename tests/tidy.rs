@@ -9,5 +9,7 @@ mod layers;
 mod sources;
 #[path = "tidy/tree.rs"]
 mod tree;
+#[path = "tidy/unused.rs"]
+mod unused;
 #[path = "tidy/words.rs"]
 mod words;

@@ -8,11 +8,16 @@ use super::tree::{self, Source, report};
 const PAGE: &str = "docs/words.md";
 
 /// Parts of the repository that hold other people's text, history, or the list itself.
-const LEFT_OUT: [&str; 4] = [PAGE, "CHANGELOG.md", "LICENSE", "fuzz/corpus/"];
+const LEFT_OUT: [&str; 5] = [
+    PAGE,
+    "CHANGELOG.md",
+    "LICENSE",
+    "fuzz/corpus/",
+    "tests/tidy/words.rs",
+];
 
 /// Folders whose words are not done yet. This list only shrinks.
-const NOT_YET: [&str; 5] = [
-    "docs/architecture.md",
+const NOT_YET: [&str; 4] = [
     "src/mover/",
     "src/planner/",
     "src/sim/",
