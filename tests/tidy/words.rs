@@ -17,12 +17,7 @@ const LEFT_OUT: [&str; 5] = [
 ];
 
 /// Folders whose words are not done yet. This list only shrinks.
-const NOT_YET: [&str; 4] = [
-    "src/mover/",
-    "src/planner/",
-    "src/sim/",
-    "tests/mover/",
-];
+const NOT_YET: [&str; 4] = ["src/mover/", "src/planner/", "src/sim/", "tests/mover/"];
 
 /// A word of a text, in lower case.
 struct Word {

@@ -133,7 +133,7 @@ impl Decoder {
             return Err(broken("is empty"));
         }
         if offset < self.attempt_end {
-            return Err(broken("does not follow the one before it"));
+            return Err(broken("is not behind the one before it"));
         }
         // Both numbers are at most i64::MAX, so that their sum fits.
         let end = offset + len;
