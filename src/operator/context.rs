@@ -9,7 +9,6 @@ use kube::{Api, Client, ResourceExt};
 use tokio::task::AbortHandle;
 
 use crate::backoff::Backoffs;
-use crate::build::MoverSettings;
 use crate::ca::Authority;
 use crate::events::Events;
 use crate::link::MoverLinks;
@@ -18,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::observe::ClassCache;
 use api::ReplicationPair;
 use api::v1alpha1::ApplicationRef;
+use planner::build::MoverSettings;
 use planner::observe::Timeline;
 use protocol::units::PairName;
 

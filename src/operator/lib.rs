@@ -6,7 +6,6 @@
 pub mod admin;
 pub mod apply;
 pub mod backoff;
-pub mod build;
 pub mod ca;
 pub mod cli;
 pub mod context;

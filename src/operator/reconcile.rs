@@ -10,7 +10,6 @@ use kube::{Api, ResourceExt};
 
 use crate::apply;
 use crate::apply::{Visit, apply};
-use crate::build::PairRef;
 use crate::context::Context;
 use crate::metrics::{PairGauges, Verified};
 use crate::observe;
@@ -20,6 +19,7 @@ use crate::publish::publish;
 use crate::teardown;
 use api::v1alpha1::{MoversStatus, VerificationStatus};
 use api::{ReplicationPair, names};
+use planner::build::PairRef;
 use planner::decide;
 use planner::decide::{Decision, absorb, decide};
 use planner::observe::Observed;

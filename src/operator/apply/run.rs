@@ -8,14 +8,14 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::apply::{Error, look, objects, orders, ship, verify};
-use crate::build;
-use crate::build::PairRef;
 use crate::ca;
 use crate::context::Context;
 use crate::quiesce;
 use crate::rebind;
 use api::ReplicationPair;
 use api::snapshots::VolumeSnapshot;
+use planner::build;
+use planner::build::PairRef;
 use planner::decide::{Action, Device, Report};
 use planner::observe::Observed;
 use planner::rebind::{Next, RebindWish};

@@ -9,11 +9,11 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Api, Client, ResourceExt};
 use uuid::Uuid;
 
-use crate::build::MOVER_PORT;
 use crate::context::Context;
 use crate::link::MoverKey;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
+use planner::build::MOVER_PORT;
 use planner::observe::{
     Application, Fresh, Listed, Observed, SiteView, Surroundings, assemble, knows_its_volumes,
     needs_volume, read,

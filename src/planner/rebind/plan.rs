@@ -1,7 +1,10 @@
 //! All that is still to be done, for people. Pure.
 
-use crate::rebind::model::Model;
-use crate::rebind::{Next, RebindError, RebindView, RebindWish, next};
+use std::collections::BTreeMap;
+
+use crate::rebind::{
+    Next, Objects, RebindError, RebindView, RebindWish, Wait, binder, next, protection,
+};
 
 /// The most steps of a plan; a re-binding takes far fewer. A longer one is cut there, which a test
 /// rules out.
@@ -10,7 +13,7 @@ const STEPS_MAX: usize = 64;
 /// All that is still to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The steps, in order; empty when everything is as wished.
+    /// The steps, in order; empty when everything is as desired.
     pub steps: Vec<PlannedStep>,
 }
 
@@ -23,28 +26,78 @@ pub struct PlannedStep {
     pub wait: bool,
 }
 
-/// All that is still to be done to get from `view` to `wish`, found by playing it through on a model
-/// of the API. Waits that only people can end, such as pods in use, are listed and assumed to end.
+/// All that is still to be done to get from `view` to `wish`, found by playing it through on a copy of
+/// the objects. Waits that only people can end, such as pods in use, are listed and assumed to end.
 ///
 /// # Errors
 /// As [`super::next`].
 pub fn plan(view: &RebindView, wish: &RebindWish) -> Result<Plan, RebindError> {
-    let mut model = Model::new(view.clone(), &wish.pair);
+    let mut objects = Objects::of(view);
+    let mut users = view.users.clone();
     let mut steps = Vec::new();
     while steps.len() < STEPS_MAX {
-        let (sentence, wait) = match next(&model.view, wish)? {
+        match next(&view_of(&objects, &users), wish)? {
             Next::Do(step) => {
-                model.execute(wish, &step);
-                model.settle();
-                (step.to_string(), false)
+                objects.perform(wish, &step)?;
+                steps.push(PlannedStep {
+                    sentence: step.to_string(),
+                    wait: false,
+                });
             }
             Next::Wait(wait) => {
-                model.grant(&wait);
-                (format!("wait for {wait}"), true)
+                grant(&mut objects, &mut users, &wait);
+                steps.push(PlannedStep {
+                    sentence: format!("wait for {wait}"),
+                    wait: true,
+                });
             }
             Next::Done => break,
-        };
-        steps.push(PlannedStep { sentence, wait });
+        }
+        settle(&mut objects, &users);
     }
     Ok(Plan { steps })
+}
+
+/// Assumes that what is waited for has come.
+fn grant(objects: &mut Objects, users: &mut BTreeMap<String, Vec<String>>, wait: &Wait) {
+    match wait {
+        Wait::InUse { claim, .. } => {
+            users.remove(claim);
+        }
+        Wait::ClaimGone { claim, .. } => {
+            objects.change_claim(claim, None, |claim| claim.metadata.finalizers = None);
+            objects.collect();
+        }
+        Wait::Bound { .. } => {}
+    }
+}
+
+fn view_of(objects: &Objects, users: &BTreeMap<String, Vec<String>>) -> RebindView {
+    RebindView {
+        claims: objects.claims.clone(),
+        volumes: objects.volumes.clone(),
+        users: users.clone(),
+        record: objects.record.clone(),
+    }
+}
+
+/// Lets the controllers of Kubernetes do their part until nothing changes.
+fn settle(objects: &mut Objects, users: &BTreeMap<String, Vec<String>>) {
+    let used = |claim: &str| users.get(claim).is_some_and(|pods| !pods.is_empty());
+    loop {
+        let mut changed = protection::release_claims(objects, &used);
+        let claims: Vec<String> = objects.claims.keys().cloned().collect();
+        for name in claims {
+            let verdict = binder::sync_claim(objects, None, &name, &|_| None);
+            changed |= verdict == binder::Verdict::Changed;
+        }
+        let volumes: Vec<String> = objects.volumes.keys().cloned().collect();
+        for name in volumes {
+            changed |= binder::sync_volume(objects, &name);
+        }
+        changed |= protection::release_volumes(objects);
+        if !changed {
+            return;
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Step 4, build (no client required): the objects to apply, from what was decided.
+//! The objects to apply, from what was decided. Pure.
 
 mod claims;
 mod mover;

@@ -15,8 +15,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::build::{PairRef, Part};
+use crate::decide::Device;
 use api::names;
-use planner::decide::Device;
 use protocol::units::SiteName;
 
 /// The port of a mover's one listener.

@@ -1,9 +1,9 @@
 //! The VolumeSnapshot of a cut.
 
 use crate::build::{PairRef, Part};
+use crate::decide::CutWish;
 use api::names;
 use api::snapshots::{VolumeSnapshot, VolumeSnapshotSource, VolumeSnapshotSpec};
-use planner::decide::CutWish;
 
 /// The VolumeSnapshot for `wish`.
 #[must_use]

@@ -1,0 +1,5 @@
+//! The simulated cluster does what Kubernetes does, and the planner's re-binding on it ends as desired.
+
+mod controllers;
+mod rebind;
+mod seeds;
