@@ -83,6 +83,8 @@ Reason {
     DifferenceRepaired,
     /// Comparing the images failed.
     VerifyFailed,
+    /// No new cycle begins, because `spec.paused` is set.
+    Paused,
     /// A newer version of Ferry has recorded what this one does not know.
     WrittenByNewerVersion,
     /// The role was moved.

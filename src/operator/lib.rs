@@ -1,4 +1,4 @@
-//! Observe → validate → decide → build → apply → publish, one file a step.
+//! Observe once → validate → decide → record → perform → record.
 //!
 //! A visit of a pair ([`reconcile`]) always starts at the beginning and checks everything. The
 //! middle steps are pure: they see plain data and a given time, and are tested without a cluster.

@@ -1,5 +1,5 @@
-//! One visit of a pair: observe → validate → decide → publish → apply, in rounds, until nothing is
-//! left to do but wait.
+//! One reconcile of a pair, in rounds until nothing is left to do but wait: observe once, validate,
+//! decide, record the decision, perform its actions, record what came of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +24,6 @@ use planner::decide;
 use planner::decide::{Decision, absorb, decide};
 use planner::observe::Observed;
 use planner::publish::conditions;
-use planner::validate;
 use planner::validate::{Settings, validate};
 use planner::{switch, verify};
 use protocol::units::{InvalidName, PairName};
@@ -144,20 +143,13 @@ async fn round(
     pair: &mut ReplicationPair,
 ) -> Result<Option<Requeue>, Error> {
     let observed = observe(ctx, Arc::new(pair.clone()), name).await?;
-    let settings = validate::settings(&observed);
-    // While claims are re-bound the application's claim may be gone for a moment: no problem then.
-    let rebinding = pair
-        .status
-        .as_ref()
-        .and_then(|s| s.switch.as_ref())
-        .is_some_and(switch::rebinding);
-    let problem = if rebinding { None } else { validate(&observed) };
-    let mut decision = decide(&observed, &settings, problem.as_ref());
+    let validated = validate(&observed);
+    let mut decision = decide(&observed, &validated);
     decision.status.movers = Some(MoversStatus {
         image: ctx.movers.image.clone(),
         pull_secrets: ctx.movers.image_pull_secrets.clone(),
     });
-    conditions(&observed, &settings, problem.as_ref(), &mut decision);
+    conditions(&observed, &validated, &mut decision);
     note_commit(ctx, name, &observed, &decision);
     ctx.keep_timeline(name, decision.timeline.clone());
     let moving = decision
@@ -173,7 +165,7 @@ async fn round(
     }
     publish(ctx, name, pair, decision.status.clone()).await?;
     if decision.actions.is_empty() {
-        gauges(ctx, name, &observed, &settings, &decision);
+        gauges(ctx, name, &observed, validated.carry_on_with(), &decision);
         return Ok(
             Some(requeue(&decision, Timestamp::now())).filter(|_| !again(&decision, observed.now))
         );

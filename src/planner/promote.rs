@@ -35,7 +35,12 @@ pub fn wanted(d: &mut Draft<'_>) -> Option<SwitchStatus> {
         }
         (spec.primary.clone(), PromotionKind::Planned)
     };
-    if d.problem.is_some() || !d.o.sites.iter().any(|site| site.name.as_str() == to) {
+    if !d.o.sites.iter().any(|site| site.name.as_str() == to) {
+        return None;
+    }
+    let barring =
+        |problem: &&Problem| kind == PromotionKind::Planned || problem.bars_forced_promotion();
+    if d.validated.problem().filter(barring).is_some() {
         return None;
     }
     if let Some(refused) = refusal(d, &to) {

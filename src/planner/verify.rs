@@ -8,7 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::{
-    Action, Device, Draft, VerifyPlan, is_diverged, mover_ready, receive, source_claim,
+    Action, Device, Draft, VerifyPlan, barred, is_diverged, mover_ready, receive, source_claim,
 };
 use crate::observe::{SiteView, VerifyMark};
 use crate::switch;
@@ -95,7 +95,7 @@ fn may(d: &Draft<'_>) -> bool {
         .standby()
         .is_some_and(|site| is_diverged(d, site.name.as_str()));
     let moving = d.status.switch.as_ref().is_some_and(switch::unfinished);
-    d.problem.is_none() && d.cycles_allowed && !moving && !diverged
+    barred(d).is_none() && !moving && !diverged
 }
 
 fn begin_if_due(d: &mut Draft<'_>) {

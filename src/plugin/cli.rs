@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::connect::Target;
-use super::{completion, demote, ended, promote, resync, salvage, status, sync, verify};
+use super::{completion, demote, ended, pause, promote, resync, salvage, status, sync, verify};
 
 /// Shows and steers replication pairs: volumes that Ferry keeps at two sites.
 #[derive(Parser)]
@@ -36,6 +36,10 @@ enum Verb {
     Salvage(salvage::Args),
     /// Consent to discarding what only one site holds, so that it can follow again.
     Resync(resync::Args),
+    /// Begin no new cycle until the pair is resumed. The role can still be moved.
+    Pause(pause::Args),
+    /// Let cycles begin again.
+    Resume(pause::Args),
     /// Start a cycle now.
     Sync(sync::Args),
     /// Compare the standby's image with the primary's now, and repair what differs.
@@ -71,6 +75,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Demote(args) => demote::run(target, args).await,
         Verb::Salvage(args) => salvage::run(target, args).await,
         Verb::Resync(args) => resync::run(target, args).await,
+        Verb::Pause(args) => pause::pause(target, args).await,
+        Verb::Resume(args) => pause::resume(target, args).await,
         Verb::Sync(args) => sync::run(target, args).await,
         Verb::Verify(args) => verify::run(target, args).await,
         Verb::Version => {

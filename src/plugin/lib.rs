@@ -14,6 +14,7 @@ mod human;
 mod loss;
 mod order;
 mod output;
+mod pause;
 mod plan;
 mod promote;
 mod resync;

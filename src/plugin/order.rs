@@ -80,6 +80,11 @@ pub(super) fn verify_patch(trigger: &str) -> Value {
     json!([{"op": "add", "path": "/spec/verifyTrigger", "value": trigger}])
 }
 
+/// The patch that has new cycles begin or not.
+pub(super) fn paused_patch(paused: bool) -> Value {
+    json!([{"op": "add", "path": "/spec/paused", "value": paused}])
+}
+
 /// The patch that asks for a cycle now.
 pub(super) fn sync_patch(trigger: &str) -> Value {
     json!([{"op": "add", "path": "/spec/syncTrigger", "value": trigger}])

@@ -148,6 +148,11 @@ pub struct ReplicationPairSpec {
     #[schemars(length(max = 128))]
     pub verify_trigger: Option<String>,
 
+    /// Begin no new cycle and no verification. The cycle that runs is finished, and the primary role
+    /// can still be moved. `kubectl ferry pause` and `kubectl ferry resume` write it.
+    #[serde(default)]
+    pub paused: bool,
+
     /// What becomes of the standby's volume when the pair is deleted. The application's volume is
     /// never touched.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! Step 5, apply (client required): carries out what was decided, in order, and says what came of it.
+//! Perform (client required): carries out what was decided, in order, and reports what came of it.
 //!
 //! The first action that fails ends the visit: those after it may rest on it. All are idempotent,
 //! so the next visit simply decides again.

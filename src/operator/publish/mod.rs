@@ -1,4 +1,5 @@
-//! Step 6, publish (client required to write): the status, and Events where something has turned.
+//! Record (client required to write), before a decision is performed and after: the status, and
+//! Events where something has turned.
 
 mod write;
 

@@ -1,4 +1,4 @@
-//! The objects to apply, from what was decided. Pure.
+//! The objects that performing a decision applies. Pure.
 
 mod claims;
 mod mover;

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use crate::decide::draft::after;
-use crate::decide::{Device, Draft, commit, cut, schedule, ship};
+use crate::decide::{Device, Draft, admission, commit, cut, schedule, ship};
 use crate::{switch, verify};
 use api::v1alpha1::{CyclePhase, CycleStatus, PointStatus};
 use protocol::units::Point;
@@ -52,11 +52,7 @@ pub fn run(d: &mut Draft<'_>) {
 }
 
 fn begin_if_due(d: &mut Draft<'_>) -> bool {
-    let diverged = d
-        .standby()
-        .is_some_and(|site| is_diverged(d, site.name.as_str()));
-    let held = diverged && consent(d).is_none();
-    if d.problem.is_some() || !d.cycles_allowed || held || d.app_claim().is_none() {
+    if admission::barred(d).is_some() {
         return false;
     }
     let due = if d.cycle_now && d.status.last_failure.is_none() {
@@ -121,7 +117,7 @@ pub fn rest(d: &mut Draft<'_>) {
 /// Keeps a target mover that is there already when the next cycle is near.
 fn linger(d: &mut Draft<'_>) {
     let Some(standby) = d.standby() else { return };
-    let near = d.set.interval <= LINGER_MAX && d.cycles_allowed && d.problem.is_none();
+    let near = d.set.interval <= LINGER_MAX && admission::barred(d).is_none();
     let device = standby
         .replica_claim
         .as_ref()

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::decide::admission;
+use crate::decide::admission::Barred;
 use crate::decide::{Action, Device};
 use crate::observe::{Claim, Observed, SiteView, Timeline};
-use crate::validate::{Problem, Settings};
+use crate::validate::{Problem, Settings, Validated};
 use api::Reason;
 use api::v1alpha1::{CyclePhase, CycleStatus, ReplicationPairStatus, WaitStatus};
 use protocol::units::{Epoch, Point, Seq, SiteName};
@@ -28,16 +30,18 @@ pub struct Decision {
     pub trouble: Option<Problem>,
     /// Why a wish to move the role is not followed.
     pub refused: Option<Problem>,
+    /// Why no cycle may begin, if so.
+    pub barred: Option<Barred>,
 }
 
 /// A decision in the making.
 pub struct Draft<'a> {
     /// What was observed.
     pub o: &'a Observed,
-    /// What to go by.
+    /// What came of the spec.
+    pub validated: &'a Validated,
+    /// What to go by, for what runs already.
     pub set: &'a Settings,
-    /// Why nothing new is begun, if so.
-    pub problem: Option<&'a Problem>,
     /// The status, as it will be recorded.
     pub status: ReplicationPairStatus,
     /// The marks of time.
@@ -62,11 +66,11 @@ pub struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// The status as it was, nothing to do yet.
     #[must_use]
-    pub fn new(o: &'a Observed, set: &'a Settings, problem: Option<&'a Problem>) -> Draft<'a> {
+    pub fn new(o: &'a Observed, validated: &'a Validated) -> Draft<'a> {
         Draft {
             o,
-            set,
-            problem,
+            validated,
+            set: validated.carry_on_with(),
             status: o.pair.status.clone().unwrap_or_default(),
             line: o.timeline.clone(),
             trouble: None,
@@ -261,6 +265,7 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn finish(mut self) -> Decision {
         let now = self.now();
+        let barred = admission::barred(&self);
         self.status.waiting = self
             .waiting
             .take()
@@ -276,6 +281,7 @@ impl<'a> Draft<'a> {
             due: self.due,
             trouble: self.trouble,
             refused: self.refused,
+            barred,
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn settle(d: &mut Draft<'_>) -> bool {
 
 /// A new pair: draws its identity. It is recorded before any object is made from it.
 fn draw(d: &mut Draft<'_>) -> bool {
-    if d.problem.is_some() {
+    if d.validated.usable().is_none() {
         return false;
     }
     d.status.pair_id = Some(d.o.fresh.pair_id.to_string());

@@ -1,10 +1,11 @@
-//! Step 3, decide (no client required): from what was observed, the status to record and what to do.
+//! Decide (no client required): from what was observed, the status to record and what to do.
 //!
 //! The status is written before the actions are carried out: whatever an action needs to be found
 //! again (a point, an epoch, the pods that are held) is recorded before it is used. Every visit
 //! starts from the beginning; nothing is remembered but marks of time.
 
 mod action;
+mod admission;
 mod attempt;
 mod commit;
 mod cut;
@@ -27,6 +28,7 @@ pub(crate) mod tests;
 mod unchanged;
 
 pub use action::{Action, CutWish, Device, LookPlan, ShipPlan, VerifyPlan};
+pub use admission::{Barred, barred};
 pub use attempt::ATTEMPTS_MAX;
 pub use cycle::{consent, is_diverged};
 pub use draft::{Decision, Draft};

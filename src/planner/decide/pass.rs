@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{Decision, Draft, cycle, hold, identity, movers, newer, setup, sweep};
 use crate::observe::Observed;
-use crate::validate::{Problem, Settings};
+use crate::validate::Validated;
 use crate::{demote, switch};
 
 /// How often to look whether a problem has been put right: no watch tells of classes.
@@ -12,8 +12,8 @@ const PROBLEM_LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// What to do next.
 #[must_use]
-pub fn decide(observed: &Observed, settings: &Settings, problem: Option<&Problem>) -> Decision {
-    let mut draft = Draft::new(observed, settings, problem);
+pub fn decide(observed: &Observed, validated: &Validated) -> Decision {
+    let mut draft = Draft::new(observed, validated);
     hold::release(&mut draft);
     if let Some(what) = newer::unknown(&draft.status) {
         newer::hold(&mut draft, &what);
@@ -30,7 +30,7 @@ pub fn decide(observed: &Observed, settings: &Settings, problem: Option<&Problem
         }
     }
     movers::settle(&mut draft);
-    if problem.is_some() {
+    if validated.problem().is_some() {
         draft.visit_in(PROBLEM_LOOK_AGAIN);
     }
     draft.finish()

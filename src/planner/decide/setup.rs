@@ -3,6 +3,7 @@
 use crate::decide::{Action, Draft};
 use crate::observe::{Claim, SiteView};
 use crate::switch;
+use crate::validate::Settings;
 use api::names;
 use api::v1alpha1::SiteStatus;
 
@@ -14,26 +15,28 @@ const METADATA_PART: u64 = 10;
 /// Asks for what is missing, and reports what each site has.
 pub fn ensure(d: &mut Draft<'_>) {
     let moving = d.status.switch.as_ref().is_some_and(switch::rebinding);
-    if d.problem.is_none() && !moving {
-        claims(d);
+    if let (Some(settings), false) = (d.validated.usable(), moving) {
+        claims(d, settings);
     }
     if !moving {
         report_sites(d);
     }
 }
 
-fn claims(d: &mut Draft<'_>) {
+fn claims(d: &mut Draft<'_>, settings: &Settings) {
     let Some(app) = d.app_claim().filter(|claim| claim.volume.is_some()) else {
         return;
     };
-    let bytes = d.set.metadata_bytes.unwrap_or_else(|| {
+    let bytes = settings.metadata_bytes.unwrap_or_else(|| {
         let part = app.capacity_bytes / METADATA_PART;
         part.max(METADATA_BYTES_MIN).next_multiple_of(1 << 20)
     });
     for site in &d.o.sites {
         match &site.metadata_claim {
             None => {
-                let class = d.set.site(&site.name).and_then(|s| s.storage_class.clone());
+                let class = settings
+                    .site(&site.name)
+                    .and_then(|s| s.storage_class.clone());
                 d.act(Action::MakeMetadataClaim {
                     site: site.name.clone(),
                     class,
@@ -41,14 +44,13 @@ fn claims(d: &mut Draft<'_>) {
                 });
             }
             // Only as far as was asked for: not every class lets its claims grow.
-            Some(claim) => grow(d, claim, d.set.metadata_bytes.unwrap_or(0)),
+            Some(claim) => grow(d, claim, settings.metadata_bytes.unwrap_or(0)),
         }
     }
     let Some(standby) = d.standby() else { return };
     match &standby.replica_claim {
         None => {
-            let class = d
-                .set
+            let class = settings
                 .site(&standby.name)
                 .and_then(|s| s.storage_class.clone());
             let bytes = app.capacity_bytes.max(app.requested_bytes);

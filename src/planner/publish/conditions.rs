@@ -3,9 +3,9 @@
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::decide::Decision;
+use crate::decide::{Barred, Decision};
 use crate::observe::Observed;
-use crate::validate::{Problem, Settings};
+use crate::validate::{Problem, Settings, Validated};
 use crate::{switch, verify};
 use api::v1alpha1::ReplicationPairStatus;
 use api::{Reason, conditions as kinds};
@@ -13,21 +13,17 @@ use api::{Reason, conditions as kinds};
 type Verdict = (bool, Reason, String);
 
 /// Sets every condition of `decision.status`.
-pub fn conditions(
-    observed: &Observed,
-    settings: &Settings,
-    problem: Option<&Problem>,
-    decision: &mut Decision,
-) {
+pub fn conditions(observed: &Observed, validated: &Validated, decision: &mut Decision) {
     let now = Time(observed.now);
     let generation = observed.pair.metadata.generation;
+    let (settings, problem) = (validated.carry_on_with(), validated.problem());
     let verdicts = {
         let degraded = degraded(decision);
         let diverged = diverged(&decision.status);
         let switching = switching(decision);
-        let replicating = replicating(problem, &decision.status, diverged.0, switching.0);
+        let replicating = replicating(problem, decision, switching.0);
         let in_sync = in_sync(observed, settings, &decision.status);
-        let validated = validated(problem);
+        let validated = fits(problem);
         let ready = ready(
             &validated,
             &replicating,
@@ -57,7 +53,7 @@ pub fn conditions(
     }
 }
 
-fn validated(problem: Option<&Problem>) -> Verdict {
+fn fits(problem: Option<&Problem>) -> Verdict {
     match problem {
         Some(problem) => (false, problem.reason.clone(), problem.message.clone()),
         None => (
@@ -181,12 +177,8 @@ fn switching(decision: &Decision) -> Verdict {
     }
 }
 
-fn replicating(
-    problem: Option<&Problem>,
-    status: &ReplicationPairStatus,
-    diverged: bool,
-    switching: bool,
-) -> Verdict {
+fn replicating(problem: Option<&Problem>, decision: &Decision, switching: bool) -> Verdict {
+    let status = &decision.status;
     if let Some(problem) = problem {
         return (
             false,
@@ -201,7 +193,19 @@ fn replicating(
             "cycles go on when the primary role has been moved".into(),
         );
     }
-    if diverged && status.cycle.is_none() {
+    if decision.barred == Some(Barred::Paused) {
+        let last = status.cycle.as_ref().map_or(String::new(), |cycle| {
+            format!("; cycle {} is finished first", cycle.point.label)
+        });
+        return (
+            false,
+            Reason::Paused,
+            format!(
+                "spec.paused is set: no new cycle begins, and the primary role can still be moved{last}"
+            ),
+        );
+    }
+    if decision.barred == Some(Barred::Diverged) && status.cycle.is_none() {
         return (
             false,
             Reason::Diverged,

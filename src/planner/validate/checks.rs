@@ -23,11 +23,25 @@ impl Problem {
     pub fn new(reason: Reason, message: String) -> Problem {
         Problem { reason, message }
     }
+
+    /// Whether it bars a forced promotion too. What a disaster takes away, such as the primary's
+    /// claim or class, never does: the surviving site needs none of it (K-7). What is wrong with the
+    /// pair itself does.
+    #[must_use]
+    pub fn bars_forced_promotion(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::NameTooLong
+                | Reason::SitesInvalid
+                | Reason::ModeNotSupported
+                | Reason::ClaimInTwoPairs
+        )
+    }
 }
 
 /// The first problem, if there is any.
 #[must_use]
-pub fn validate(observed: &Observed) -> Option<Problem> {
+pub(super) fn first_problem(observed: &Observed) -> Option<Problem> {
     name(observed)
         .or_else(|| sites(observed))
         .or_else(|| mode(observed))

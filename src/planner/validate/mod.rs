@@ -1,14 +1,16 @@
-//! Step 2, validate (no client required): does the spec make sense together with what it names?
+//! Validate (no client required): does the spec make sense together with what it names?
 //!
 //! A problem stops what has not begun: no new cycle, no new move of the role. What runs goes on,
 //! and nothing is deleted.
 
 mod bandwidth;
 mod checks;
+mod outcome;
 mod settings;
 mod snapshot_class;
 
-pub use checks::{Problem, validate};
-pub use settings::{INTERVAL_MIN, Settings, SiteSettings, Verification, quantity_bytes, settings};
+pub use checks::Problem;
+pub use outcome::{Validated, validate};
+pub use settings::{INTERVAL_MIN, Settings, SiteSettings, Verification, quantity_bytes};
 #[cfg(test)]
 mod tests;

@@ -67,10 +67,10 @@ impl Settings {
     }
 }
 
-/// The settings of `observed`, with fall-backs where the spec can't be read; what could not be
-/// read is a problem of its own, found by [`crate::validate::validate`].
+/// The settings of `observed`, with fall-backs where the spec can't be read; that is a problem of its
+/// own, found by the checks.
 #[must_use]
-pub fn settings(observed: &Observed) -> Settings {
+pub(super) fn settings(observed: &Observed) -> Settings {
     let spec = &observed.pair.spec;
     let limit = bandwidth::limit(&spec.transfer, observed.now);
     Settings {

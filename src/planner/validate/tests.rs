@@ -15,18 +15,19 @@ fn good() -> Observed {
 fn reason_of(break_it: impl FnOnce(&mut Observed)) -> Reason {
     let mut observed = good();
     break_it(&mut observed);
-    let problem = validate(&observed).expect("bad input was taken");
+    let validated = validate(&observed);
+    let problem = validated.problem().expect("bad input was taken");
     assert!(
         problem.message.len() > 40,
         "says too little: {}",
         problem.message
     );
-    problem.reason
+    problem.reason.clone()
 }
 
 #[test]
 fn a_good_pair_has_no_problem() {
-    assert_eq!(validate(&good()), None);
+    assert_eq!(validate(&good()).problem(), None);
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn drivers_and_classes_must_fit() {
     // does without, or uses its driver's own.
     let mut observed = good();
     observed.sites[1].snapshot_classes.named_for_both = named;
-    assert_eq!(validate(&observed), None);
+    assert_eq!(validate(&observed).problem(), None);
 }
 
 #[test]
@@ -171,5 +172,5 @@ fn the_standbys_volume_must_be_ours_and_large_enough() {
     // Where the standby can grow, a grown source is no problem.
     let mut observed = good();
     grown(&mut observed);
-    assert_eq!(validate(&observed), None);
+    assert_eq!(validate(&observed).problem(), None);
 }

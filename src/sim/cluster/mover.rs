@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
-use mover::convert;
+use mover_core::translate;
 use protocol::pair::demote::Demote;
 use protocol::pair::message::Message;
 use protocol::pair::promote::Promote;
@@ -192,7 +192,7 @@ impl Mover {
             Outcome::Failed(cycle, refused) => CycleOutcome::Failed {
                 cycle,
                 retryable: refused.cause.is_retryable(),
-                cause: convert::refusal(&refused),
+                cause: translate::refusal(&refused),
             },
         });
         self.list = None;
@@ -244,7 +244,7 @@ impl Mover {
         MoverStatus {
             version: self.version,
             site: self.site.clone(),
-            superblock: self.durable.as_ref().map(convert::report_of),
+            superblock: self.durable.as_ref().map(translate::report_of),
             superblock_error: None,
             device_bytes: self.device.as_ref().map(|_| bytes),
             activity,

@@ -375,7 +375,10 @@ impl World {
                 let phase = status.and_then(|status| status.phase.clone());
                 (volume.name_any(), claim, phase, volume.policy())
             });
-            return Err(format!("at the end there are the volumes {:?}", extra.collect::<Vec<_>>()));
+            return Err(format!(
+                "at the end there are the volumes {:?}",
+                extra.collect::<Vec<_>>()
+            ));
         }
         for (at, site) in (0..).zip(SITES) {
             let cuts = self.storage_cuts(at).len();

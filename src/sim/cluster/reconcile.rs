@@ -13,7 +13,7 @@ use planner::decide::{Action, Report, absorb, decide};
 use planner::observe::Timeline;
 use planner::publish::conditions;
 use planner::switch;
-use planner::validate::{settings, validate};
+use planner::validate::validate;
 use protocol::units::PairName;
 
 /// A pair with nothing due is looked at this often all the same.
@@ -89,17 +89,9 @@ impl World {
             return;
         };
         let observed = self.observe(&pair, &name, operator.timeline.clone());
-        let settings = settings(&observed);
-        let moving = pair
-            .status
-            .as_ref()
-            .and_then(|status| status.switch.as_ref());
-        let problem = match moving.is_some_and(switch::rebinding) {
-            true => None,
-            false => validate(&observed),
-        };
-        let mut decision = decide(&observed, &settings, problem.as_ref());
-        conditions(&observed, &settings, problem.as_ref(), &mut decision);
+        let validated = validate(&observed);
+        let mut decision = decide(&observed, &validated);
+        conditions(&observed, &validated, &mut decision);
         operator.timeline = decision.timeline.clone();
         if !self.record(&mut pair, &decision.status) {
             operator.due = self.server.now() + CONFLICT;

@@ -7,7 +7,7 @@ use planner::observe::{
     Claim, Fresh, Observed, SiteView, SnapshotClasses, StorageClassView, Timeline, Volume,
     VolumeMode,
 };
-use planner::validate::{INTERVAL_MIN, settings, validate};
+use planner::validate::{INTERVAL_MIN, validate};
 use uuid::Uuid;
 
 /// A spec. It reads back from JSON as it was; validation names a problem, or the settings that are
@@ -26,11 +26,12 @@ pub fn spec(bytes: &[u8]) -> bool {
         spec
     );
     let observed = observed(spec);
-    let used = settings(&observed);
+    let validated = validate(&observed);
+    let used = validated.carry_on_with();
     assert!((5_000..=3_600_000).contains(&used.transfer.stall_timeout_ms));
     assert_ne!(used.transfer.bytes_per_second, Some(0));
     assert_ne!(used.metadata_bytes, Some(0));
-    if let Some(problem) = validate(&observed) {
+    if let Some(problem) = validated.problem() {
         assert!(!problem.message.is_empty());
         return false;
     }

@@ -5,6 +5,7 @@ mod cycles;
 mod movers;
 mod newer;
 mod pace;
+mod pause;
 mod roles;
 mod unchanged;
 mod verify;

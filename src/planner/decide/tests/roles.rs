@@ -153,6 +153,36 @@ fn an_order_for_another_epoch_is_void() {
     );
 }
 
+/// K-7: what the disaster takes away bars a planned change, and never a forced promotion.
+#[test]
+fn k_7_a_lost_claim_or_class_bars_no_forced_promotion() {
+    let breaks: [fn(&mut World); 2] = [
+        |world| world.app = None,
+        |world| world.pair.spec.snapshot.interval = "soon".into(),
+    ];
+    for break_it in breaks {
+        let mut world = baseline();
+        world.replicas = None;
+        break_it(&mut world);
+        world.pair.spec.promotion = order("west", 1, PromotionKind::Planned);
+        world.settle();
+        assert_eq!(epoch(&world), Epoch(1), "a planned change has begun");
+        world.pair.spec.promotion = order("west", 1, PromotionKind::Forced);
+        world.settle();
+        assert_eq!(world.status().primary.as_deref(), Some("west"));
+        assert_eq!(handle(&world), "west-volume");
+    }
+    let mut world = baseline();
+    world.pair.spec.mode = api::v1alpha1::Mode::Journal;
+    world.pair.spec.promotion = order("west", 1, PromotionKind::Forced);
+    world.settle();
+    assert_eq!(
+        epoch(&world),
+        Epoch(1),
+        "what is wrong with the pair itself bars it"
+    );
+}
+
 #[test]
 fn a_site_without_a_committed_point_is_never_promoted() {
     let mut world = World::new(SPEC);

@@ -143,11 +143,9 @@ fn a_forced_promotion_loses_only_what_was_written_after_nothing_had_changed() {
     let equal = world.status().unchanged_cut().unwrap().clone();
     let decision = world.think();
     let status = &decision.status;
-    let (observed, settings) = (
-        world.observed(),
-        crate::validate::settings(&world.observed()),
-    );
-    let draft = crate::decide::Draft::new(&observed, &settings, None);
+    let observed = world.observed();
+    let validated = crate::validate::validate(&observed);
+    let draft = crate::decide::Draft::new(&observed, &validated);
     let loss = crate::promote::loss(&draft, N, status.committed_point.as_ref());
     assert!(loss.contains("after 1.3 was cut"), "{loss}");
     assert!(

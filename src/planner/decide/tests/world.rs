@@ -16,7 +16,7 @@ use crate::observe::{
 };
 use crate::observe::{HookReport, HookTarget};
 use crate::rebind::RebindWish;
-use crate::validate::{settings, validate};
+use crate::validate::validate;
 use api::ReplicationPair;
 use protocol::units::{Epoch, Extent, Point, SiteName};
 use wire::control::{Activity, CycleOutcome, SuperblockReport};
@@ -203,14 +203,7 @@ impl World {
     /// Decides once and records the status, without doing anything.
     pub fn think(&mut self) -> Decision {
         let observed = self.observed();
-        let settings = settings(&observed);
-        let rebinding = self
-            .status()
-            .switch
-            .as_ref()
-            .is_some_and(crate::switch::rebinding);
-        let problem = if rebinding { None } else { validate(&observed) };
-        let decision = decide(&observed, &settings, problem.as_ref());
+        let decision = decide(&observed, &validate(&observed));
         self.pair.status = Some(decision.status.clone());
         self.timeline = decision.timeline.clone();
         decision
