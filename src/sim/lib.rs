@@ -18,7 +18,7 @@
 #[cfg(test)]
 mod applier_tests;
 mod backups;
-mod cluster;
+pub mod cluster;
 #[cfg(test)]
 mod digest_faults;
 mod disk;
@@ -53,7 +53,7 @@ mod verify;
 mod volume;
 mod world;
 
-pub use cluster::{ClusterFigures, ClusterRun, run_cluster};
+pub use cluster::{ClusterFault, ClusterFigures, ClusterOptions, ClusterRun, LATER, run_cluster};
 pub use disk::{SECTOR_BYTES, SimDisk};
 pub use fault::{Fault, Operation};
 pub use rules::Wrong;

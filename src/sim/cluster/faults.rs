@@ -16,13 +16,13 @@ use api::names;
 
 /// Which faults a run has, and how often.
 pub(crate) struct Faults {
-    kinds: Vec<Kind>,
+    kinds: Vec<ClusterFault>,
     one_in: u32,
 }
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum ClusterFault {
     /// A mover's pod is evicted.
     MoverDies,
     /// Nobody reaches anybody for a while.
@@ -84,50 +84,55 @@ pub(crate) enum Kind {
 }
 
 /// All that are mixed in.
-const ALL: [Kind; 24] = [
-    Kind::MoverDies,
-    Kind::NetworkDown,
-    Kind::OperatorDies,
-    Kind::SecondLeader,
-    Kind::StatusWiped,
-    Kind::PairTouched,
-    Kind::SnapshotterStopped,
-    Kind::SnapshotFails,
-    Kind::ProvisionerStopped,
-    Kind::CacheLags,
-    Kind::Quota,
-    Kind::PodsRefused,
-    Kind::WebhookDown,
-    Kind::NodeDead,
-    Kind::DetachStopped,
-    Kind::Clock,
-    Kind::Planned,
-    Kind::Forced,
-    Kind::Withdrawn,
-    Kind::Consent,
-    Kind::AppRestarts,
-    Kind::Reapplied,
-    Kind::ClaimReapplied,
-    Kind::Heal,
+const ALL: [ClusterFault; 24] = [
+    ClusterFault::MoverDies,
+    ClusterFault::NetworkDown,
+    ClusterFault::OperatorDies,
+    ClusterFault::SecondLeader,
+    ClusterFault::StatusWiped,
+    ClusterFault::PairTouched,
+    ClusterFault::SnapshotterStopped,
+    ClusterFault::SnapshotFails,
+    ClusterFault::ProvisionerStopped,
+    ClusterFault::CacheLags,
+    ClusterFault::Quota,
+    ClusterFault::PodsRefused,
+    ClusterFault::WebhookDown,
+    ClusterFault::NodeDead,
+    ClusterFault::DetachStopped,
+    ClusterFault::Clock,
+    ClusterFault::Planned,
+    ClusterFault::Forced,
+    ClusterFault::Withdrawn,
+    ClusterFault::Consent,
+    ClusterFault::AppRestarts,
+    ClusterFault::Reapplied,
+    ClusterFault::ClaimReapplied,
+    ClusterFault::Heal,
 ];
 
-/// Those that the next issue makes the planner live through.
-pub(crate) const LATER: [Kind; 5] = [
-    Kind::ScaledUpMeanwhile,
-    Kind::ClaimDeleted,
-    Kind::StatusWipedMeanwhile,
-    Kind::ReadyFlaps,
-    Kind::ClaimsGoWhenScaled,
+/// Those that the planner does not live through yet, each with the statement that it belongs to.
+pub const LATER: [ClusterFault; 5] = [
+    ClusterFault::ScaledUpMeanwhile,
+    ClusterFault::ClaimDeleted,
+    ClusterFault::StatusWipedMeanwhile,
+    ClusterFault::ReadyFlaps,
+    ClusterFault::ClaimsGoWhenScaled,
 ];
 
 impl Faults {
     /// Those of a run, and one of those that are for later if it is asked for.
-    pub(crate) fn drawn(random: &mut StdRng, also: Option<Kind>) -> Faults {
-        let mut kinds: Vec<Kind> = ALL
+    pub(crate) fn drawn(random: &mut StdRng, also: Option<ClusterFault>) -> Faults {
+        let mut kinds: Vec<ClusterFault> = ALL
             .into_iter()
             .filter(|_| random.random_range(0..5) < 3)
             .collect();
-        kinds.extend([Kind::Heal, Kind::Heal, Kind::Planned, Kind::Consent]);
+        kinds.extend([
+            ClusterFault::Heal,
+            ClusterFault::Heal,
+            ClusterFault::Planned,
+            ClusterFault::Consent,
+        ]);
         kinds.extend(also);
         Faults {
             kinds,
@@ -149,70 +154,70 @@ impl World {
         self.server.changed();
     }
 
-    fn happen(&mut self, kind: Kind) {
+    fn happen(&mut self, kind: ClusterFault) {
         let at = self.random.random_range(0..2);
         match kind {
-            Kind::MoverDies => self.server.delete_pod(&names::mover(PAIR, SITES[at]), None),
-            Kind::NetworkDown => {
+            ClusterFault::MoverDies => self.server.delete_pod(&names::mover(PAIR, SITES[at]), None),
+            ClusterFault::NetworkDown => {
                 let ms = self.random.random_range(0..30_000);
                 self.net_down_until = self.server.now() + SignedDuration::from_millis(ms);
             }
-            Kind::OperatorDies => self.operators[0] = Operator::default(),
-            Kind::SecondLeader => match self.operators.len() {
+            ClusterFault::OperatorDies => self.operators[0] = Operator::default(),
+            ClusterFault::SecondLeader => match self.operators.len() {
                 1 => self.operators.push(Operator::default()),
                 _ => self.operators.truncate(1),
             },
-            Kind::StatusWiped if self.is_moving() || !self.has_begun() => {}
-            Kind::StatusWiped | Kind::StatusWipedMeanwhile => self.wipe_status(),
-            Kind::PairTouched => self.edit(|_| {}),
-            Kind::Clock => {
+            ClusterFault::StatusWiped if self.is_moving() || !self.has_begun() => {}
+            ClusterFault::StatusWiped | ClusterFault::StatusWipedMeanwhile => self.wipe_status(),
+            ClusterFault::PairTouched => self.edit(|_| {}),
+            ClusterFault::Clock => {
                 let seconds = self.random.random_range(1..600);
                 self.pass(SignedDuration::from_secs(seconds));
             }
-            Kind::Planned | Kind::Forced => {
+            ClusterFault::Planned | ClusterFault::Forced => {
                 if !self.is_moving() {
-                    self.want_role_moved(kind == Kind::Forced);
+                    self.want_role_moved(kind == ClusterFault::Forced);
                 }
             }
-            Kind::Withdrawn => self.withdraw(),
-            Kind::Consent => self.consent_now(),
-            Kind::AppRestarts => self.server.delete_pod(APP_POD, None),
-            Kind::Reapplied => self.edit(|spec| {
+            ClusterFault::Withdrawn => self.withdraw(),
+            ClusterFault::Consent => self.consent_now(),
+            ClusterFault::AppRestarts => self.server.delete_pod(APP_POD, None),
+            ClusterFault::Reapplied => self.edit(|spec| {
                 spec.primary = SITES[0].into();
                 spec.promotion = None;
             }),
-            Kind::ClaimReapplied => self.reapply_claim(),
-            Kind::Heal => self.heal(),
-            Kind::ScaledUpMeanwhile => self.server.set_scale(1),
-            Kind::ClaimDeleted => self.server.objects.delete_claim(APP_CLAIM),
+            ClusterFault::ClaimReapplied => self.reapply_claim(),
+            ClusterFault::Heal => self.heal(),
+            ClusterFault::ScaledUpMeanwhile => self.server.set_scale(1),
+            ClusterFault::ClaimDeleted => self.server.objects.delete_claim(APP_CLAIM),
             _ => self.break_something(kind, at),
         }
     }
 
-    fn break_something(&mut self, kind: Kind, at: usize) {
+    fn break_something(&mut self, kind: ClusterFault, at: usize) {
         let health = &mut self.server.health;
         let admission = &mut self.server.admission;
         match kind {
-            Kind::SnapshotterStopped => {
+            ClusterFault::SnapshotterStopped => {
                 health
                     .snapshotter_stopped
                     .insert(format!("{}.csi", SITES[at]));
             }
-            Kind::SnapshotFails => health.snapshot_error = Some("no space".into()),
-            Kind::ProvisionerStopped => health.provisioner_stopped = true,
-            Kind::CacheLags => {
+            ClusterFault::SnapshotFails => health.snapshot_error = Some("no space".into()),
+            ClusterFault::ProvisionerStopped => health.provisioner_stopped = true,
+            ClusterFault::CacheLags => {
                 health.cache_lags = true;
                 self.server.catch_up();
             }
-            Kind::Quota => admission.refused.push(Refused::Claim),
-            Kind::PodsRefused => admission.refused.push(Refused::Pod),
-            Kind::WebhookDown => admission.refused.push(Refused::Snapshot),
-            Kind::NodeDead => {
+            ClusterFault::Quota => admission.refused.push(Refused::Claim),
+            ClusterFault::PodsRefused => admission.refused.push(Refused::Pod),
+            ClusterFault::WebhookDown => admission.refused.push(Refused::Snapshot),
+            ClusterFault::NodeDead => {
                 health.dead_nodes.insert(NODES[at].into());
             }
-            Kind::DetachStopped => health.detach_stopped = true,
-            Kind::ReadyFlaps => health.ready_flaps = true,
-            Kind::ClaimsGoWhenScaled => {
+            ClusterFault::DetachStopped => health.detach_stopped = true,
+            ClusterFault::ReadyFlaps => health.ready_flaps = true,
+            ClusterFault::ClaimsGoWhenScaled => {
                 if let Some(workload) = &mut self.server.workload {
                     workload.claims_go_when_scaled = true;
                 }

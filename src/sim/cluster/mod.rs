@@ -18,11 +18,13 @@
 //! | What does the application find? | `app` |
 //! | What must hold? | `oracle` |
 //! | What goes wrong, and what do people do? | `faults`, `people` |
+//! | What has been applied before? | `manifests` |
 //! | What happens next? | `world`, `run` |
 
 mod admission;
 mod app;
 mod faults;
+mod manifests;
 mod mover;
 mod observe;
 mod oracle;
@@ -43,4 +45,5 @@ mod volumes;
 mod workload;
 mod world;
 
-pub use run::{ClusterFigures, ClusterRun, run_cluster};
+pub use faults::{ClusterFault, LATER};
+pub use run::{ClusterFigures, ClusterOptions, ClusterRun, run_cluster};

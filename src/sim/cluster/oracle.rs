@@ -146,9 +146,8 @@ impl World {
     pub(crate) fn check(&mut self) -> Result<(), String> {
         self.learn_volumes();
         self.note_cuts()?;
-        for at in 0..2 {
+        for (at, name) in (0..).zip(SITES) {
             let record = self.superblock(at);
-            let name = SITES[at];
             self.check_site(at, record.as_ref())
                 .map_err(|why| format!("{name}: {why}"))?;
             self.oracle.seen[at] = record;

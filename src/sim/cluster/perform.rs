@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::admission::ApiRefusal;
 use crate::cluster::mover::Changes;
+use crate::cluster::server::Server;
 use crate::cluster::world::{PAIR, SITES, World};
 use api::snapshots::ALLOW_MODE_CHANGE;
 use api::{ReplicationPair, names};
@@ -40,72 +41,37 @@ impl World {
     }
 
     fn one(&mut self, pair: &PairRef, action: &Action) -> Result<Performed, String> {
-        let refused = |refusal: ApiRefusal| format!("{}: {}", refusal.code, refusal.message);
-        let server = &mut self.server;
-        let mut report = None;
-        match action.clone() {
-            Action::MakeMetadataClaim { site, class, bytes } => server
-                .put_claim(&build::metadata_claim(pair, &site, class, bytes))
-                .map_err(refused)?,
-            Action::MakeReplicaClaim { site, class, bytes } => server
-                .put_claim(&build::replica_claim(pair, &site, class, bytes))
-                .map_err(refused)?,
-            Action::MakeSourceClaim {
-                site,
-                point,
-                class,
-                bytes,
-            } => server
-                .put_claim(&build::source_claim(pair, &site, point, class, bytes))
-                .map_err(refused)?,
-            Action::Grow { claim, bytes } => server.grow_claim(&claim, bytes).map_err(refused)?,
-            Action::Cut(request) => {
-                self.oracle
-                    .cut_requested(self.server.pair.as_ref(), &request);
-                self.server
-                    .put_snapshot(build::snapshot(pair, &request))
-                    .map_err(refused)?;
+        let report = match action {
+            Action::Order { site, request } => {
+                self.request(site, request.clone())?;
+                None
             }
-            Action::AllowModeChange { content } => {
-                if let Some(content) = server.contents.get_mut(&content) {
-                    content["metadata"]["annotations"][ALLOW_MODE_CHANGE] = "true".into();
-                    server.changed();
-                }
-            }
-            Action::StartMover { site, device } => server
-                .put_pod(build::mover_pod(pair, &site, &device, &mover_settings()))
-                .map_err(refused)?,
-            Action::StopMover { site, uid } => {
-                server.delete_pod(&names::mover(PAIR, site.as_str()), Some(&uid));
-            }
-            Action::DropCut { name } => server.delete_snapshot(&name),
-            Action::DropSourceClaim { name } => {
-                server.objects.delete_claim(&name);
-                server.changed();
-            }
-            Action::Order { site, request } => self.request(&site, request)?,
             Action::Pace {
                 bytes_per_second, ..
-            } => report = Some(Report::Paced(bytes_per_second)),
-            Action::Look(plan) => {
-                let unchanged = self.look(&plan);
-                report = Some(Report::Looked(plan.cycle, unchanged));
-            }
+            } => Some(Report::Paced(*bytes_per_second)),
+            Action::Look(plan) => Some(Report::Looked(plan.cycle, self.look(plan))),
             Action::Ship(plan) => {
-                self.ship(&plan)?;
-                report = Some(Report::Fed(plan.cycle));
+                self.ship(plan)?;
+                Some(Report::Fed(plan.cycle))
             }
-            Action::Verify(plan) => self.verify(&plan)?,
-            Action::Scale { replicas } => server.set_scale(replicas),
-            Action::SelectPods => report = Some(Report::Selected(Vec::new())),
-            Action::Hold(_) => {
-                report = Some(Report::Held(HookReport::default(), self.server.now()));
+            Action::Verify(plan) => {
+                self.verify(plan)?;
+                None
             }
-            Action::Release(_) => {
-                report = Some(Report::Released(HookReport::default(), self.server.now()));
+            Action::SelectPods => Some(Report::Selected(Vec::new())),
+            Action::Hold(_) => Some(Report::Held(HookReport::default(), self.server.now())),
+            Action::Release(_) => Some(Report::Released(HookReport::default(), self.server.now())),
+            Action::Rebind(desired) => return self.rebind(desired),
+            write => {
+                if let Action::Cut(request) = write {
+                    self.oracle
+                        .cut_requested(self.server.pair.as_ref(), request);
+                }
+                write_object(&mut self.server, pair, write)
+                    .map_err(|refusal| format!("{}: {}", refusal.code, refusal.message))?;
+                None
             }
-            Action::Rebind(desired) => return self.rebind(&desired),
-        }
+        };
         Ok(Performed::Done(report))
     }
 
@@ -208,6 +174,52 @@ impl World {
         let list = self.delta(&plan.base, &plan.facts);
         list.is_some_and(|list| list.is_empty())
     }
+}
+
+/// The actions that are one write to the API server.
+fn write_object(server: &mut Server, pair: &PairRef, action: &Action) -> Result<(), ApiRefusal> {
+    match action.clone() {
+        Action::MakeMetadataClaim { site, class, bytes } => {
+            server.put_claim(&build::metadata_claim(pair, &site, class, bytes))
+        }
+        Action::MakeReplicaClaim { site, class, bytes } => {
+            server.put_claim(&build::replica_claim(pair, &site, class, bytes))
+        }
+        Action::MakeSourceClaim {
+            site,
+            point,
+            class,
+            bytes,
+        } => server.put_claim(&build::source_claim(pair, &site, point, class, bytes)),
+        Action::Grow { claim, bytes } => server.grow_claim(&claim, bytes),
+        Action::Cut(request) => server.put_snapshot(build::snapshot(pair, &request)),
+        Action::StartMover { site, device } => {
+            server.put_pod(build::mover_pod(pair, &site, &device, &mover_settings()))
+        }
+        other => {
+            change_object(server, other);
+            Ok(())
+        }
+    }
+}
+
+/// Those that are never refused.
+fn change_object(server: &mut Server, action: Action) {
+    match action {
+        Action::AllowModeChange { content } => {
+            if let Some(content) = server.contents.get_mut(&content) {
+                content["metadata"]["annotations"][ALLOW_MODE_CHANGE] = "true".into();
+            }
+        }
+        Action::StopMover { site, uid } => {
+            server.delete_pod(&names::mover(PAIR, site.as_str()), Some(&uid));
+        }
+        Action::DropCut { name } => server.delete_snapshot(&name),
+        Action::DropSourceClaim { name } => server.objects.delete_claim(&name),
+        Action::Scale { replicas } => server.set_scale(replicas),
+        _ => {}
+    }
+    server.changed();
 }
 
 fn mover_settings() -> MoverSettings {

@@ -12,7 +12,6 @@ use api::{ReplicationPair, names};
 use planner::decide::{Action, Report, absorb, decide};
 use planner::observe::Timeline;
 use planner::publish::conditions;
-use planner::switch;
 use planner::validate::validate;
 use protocol::units::PairName;
 
@@ -50,11 +49,6 @@ impl Operator {
     /// Whether there is anything for it to do now.
     pub(crate) fn is_due(&self, now: Timestamp, changes: u64) -> bool {
         self.acting.is_some() || self.due <= now || self.seen != changes
-    }
-
-    /// Whether it is in the middle of something.
-    pub(crate) fn is_acting(&self) -> bool {
-        self.acting.is_some()
     }
 }
 

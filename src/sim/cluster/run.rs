@@ -1,6 +1,6 @@
 //! A run: the cluster that a seed makes, for a while with faults, then without.
 
-use crate::cluster::faults::Kind;
+use crate::cluster::faults::ClusterFault;
 use crate::cluster::world::World;
 use crate::story::Story;
 
@@ -32,15 +32,19 @@ pub struct ClusterRun {
     pub story: Vec<String>,
 }
 
-/// Runs a seed on a simulated cluster.
-#[must_use]
-pub fn run_cluster(seed: u64, told: bool) -> ClusterRun {
-    with(seed, None, told)
+/// How a seed is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClusterOptions {
+    /// Whether the story is told.
+    pub told: bool,
+    /// One more kind of faults, which the planner does not live through yet.
+    pub later: Option<ClusterFault>,
 }
 
-/// Runs a seed, with one more kind of faults.
-pub(crate) fn with(seed: u64, also: Option<Kind>, told: bool) -> ClusterRun {
-    let mut world = match World::new(seed, also, Story::new(told)) {
+/// Runs a seed on a simulated cluster.
+#[must_use]
+pub fn run_cluster(seed: u64, options: ClusterOptions) -> ClusterRun {
+    let mut world = match World::new(seed, options.later, Story::new(options.told)) {
         Ok(world) => world,
         Err(error) => {
             return ClusterRun {

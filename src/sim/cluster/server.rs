@@ -20,7 +20,6 @@ use api::ReplicationPair;
 use api::snapshots::{VolumeSnapshot, VolumeSnapshotClass};
 use planner::observe::read;
 use planner::rebind::Objects;
-use planner::rebind::binder::BindingMode;
 use planner::rebind::object::ClaimExt as _;
 
 /// The namespace that everything is in.
@@ -206,16 +205,6 @@ impl Server {
                 .get_or_insert(Time(now));
             self.changed();
         }
-    }
-
-    /// When the volumes of a class are bound; `None` where there is no such class.
-    pub(crate) fn binding_mode(&self, class: &str) -> Option<BindingMode> {
-        let mut classes = self.storage_classes.iter();
-        let class = classes.find(|known| known.name_any() == class)?;
-        Some(match class.volume_binding_mode.as_deref() {
-            Some("WaitForFirstConsumer") => BindingMode::WaitForFirstConsumer,
-            _ => BindingMode::Immediate,
-        })
     }
 
     /// Pods that use a claim and have not ended.

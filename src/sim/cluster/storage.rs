@@ -34,8 +34,6 @@ pub(crate) struct Volume {
 pub(crate) struct Snapshot {
     /// The volume that was cut.
     pub(crate) volume: String,
-    /// Its driver.
-    pub(crate) driver: String,
     /// Its size then, in bytes.
     pub(crate) bytes: u64,
     /// What it held.
@@ -82,7 +80,6 @@ impl Storage {
         let volume = self.volumes.get(handle)?;
         let snapshot = Snapshot {
             volume: handle.into(),
-            driver: volume.driver.clone(),
             bytes: volume.bytes,
             blocks: volume.blocks.clone(),
         };

@@ -125,11 +125,6 @@ impl Server {
         });
     }
 
-    /// Everything that happens to claims and volumes by itself, until nothing does.
-    pub(crate) fn settle_volumes(&mut self) {
-        while self.bind() | self.unprotect() | self.reclaim() | self.provision() {}
-    }
-
     /// A claim that waits for its first consumer learns which node that is on.
     pub(crate) fn select_node(&mut self, claim: &str, node: &str) -> bool {
         let found = self.objects.claims.get(claim);

@@ -4,10 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::json;
 
 use crate::cluster::app::App;
-use crate::cluster::faults::{Faults, Kind};
+use crate::cluster::faults::{ClusterFault, Faults};
+use crate::cluster::manifests::Manifests;
 use crate::cluster::mover::Mover;
 use crate::cluster::oracle::Oracle;
 use crate::cluster::reconcile::Operator;
@@ -15,7 +15,6 @@ use crate::cluster::scheduler::NODES;
 use crate::cluster::server::{Server, is_going};
 use crate::cluster::workload::Workload;
 use crate::story::Story;
-use api::ReplicationPair;
 use planner::observe::Classes;
 use planner::rebind::object::VolumeExt as _;
 use protocol::units::SiteName;
@@ -75,56 +74,20 @@ impl World {
     ///
     /// # Errors
     /// When its objects can't be made, which is a defect of ours.
-    pub(crate) fn new(seed: u64, also: Option<Kind>, story: Story) -> Result<World, String> {
+    pub(crate) fn new(
+        seed: u64,
+        also: Option<ClusterFault>,
+        story: Story,
+    ) -> Result<World, String> {
         let mut random = StdRng::seed_from_u64(seed);
         let mode = ["Immediate", "WaitForFirstConsumer"][random.random_range(0..2)];
         let interval = ["10s", "30s", "5m"][random.random_range(0..3)];
         let faults = Faults::drawn(&mut random, also);
-        let made = |error: serde_json::Error| error.to_string();
-        let [east, west] = SITES;
-        let class = |name: &str, site: &str| {
-            serde_json::from_value(json!({
-                "metadata": {"name": name}, "provisioner": format!("{site}.csi"),
-                "reclaimPolicy": "Delete", "volumeBindingMode": mode, "allowVolumeExpansion": true,
-            }))
-        };
-        let snapshots = |site: &str| {
-            serde_json::from_value(json!({
-                "metadata": {"name": format!("snap-{site}")}, "driver": format!("{site}.csi"),
-                "deletionPolicy": "Delete",
-            }))
-        };
-        let manifest: PersistentVolumeClaim = serde_json::from_value(json!({
-            "metadata": {"name": APP_CLAIM, "namespace": "shop"},
-            "spec": {
-                "accessModes": ["ReadWriteOnce"], "storageClassName": "fast",
-                "resources": {"requests": {"storage": "1Gi"}},
-            },
-        }))
-        .map_err(made)?;
-        let mut pair: ReplicationPair = serde_json::from_value(json!({
-            "apiVersion": "ferry.dev/v1alpha1", "kind": "ReplicationPair",
-            "metadata": {"name": PAIR, "namespace": "shop", "generation": 1, "uid": "pair"},
-            "spec": {
-                "claimName": APP_CLAIM, "primary": east,
-                "sites": [
-                    {"name": east, "storageClassName": "fast"},
-                    {"name": west, "storageClassName": "fast-west"},
-                ],
-                "snapshot": {"interval": interval},
-                "application": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db"},
-            },
-        }))
-        .map_err(made)?;
+        let manifests = Manifests::new(mode, interval).map_err(|error| error.to_string())?;
         let mut server = Server {
-            storage_classes: vec![
-                class("fast", east).map_err(made)?,
-                class("fast-west", west).map_err(made)?,
-            ],
-            snapshot_classes: vec![
-                snapshots(east).map_err(made)?,
-                snapshots(west).map_err(made)?,
-            ],
+            storage_classes: manifests.storage_classes,
+            snapshot_classes: manifests.snapshot_classes,
+            pair: Some(manifests.pair),
             workload: Some(Workload {
                 pod: APP_POD.into(),
                 claim: APP_CLAIM.into(),
@@ -134,8 +97,11 @@ impl World {
             ..Server::default()
         };
         server.objects.now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);
-        pair.metadata.resource_version = Some(server.objects.stamp());
-        drop(server.put_claim(&manifest));
+        let stamp = server.objects.stamp();
+        if let Some(pair) = &mut server.pair {
+            pair.metadata.resource_version = Some(stamp);
+        }
+        drop(server.put_claim(&manifests.claim));
         let site = |name: &str| name.parse().map_err(|_| "no site".to_string());
         Ok(World {
             random,
@@ -143,10 +109,7 @@ impl World {
                 server.storage_classes.clone(),
                 Some(server.snapshot_classes.clone()),
             ),
-            server: Server {
-                pair: Some(pair),
-                ..server
-            },
+            server,
             operators: vec![Operator::default()],
             movers: [None, None],
             app: App::default(),
@@ -155,9 +118,9 @@ impl World {
             story,
             net_down_until: Timestamp::UNIX_EPOCH,
             volumes: [None, None],
-            manifest,
+            manifest: manifests.claim,
             told: None,
-            sites: [site(east)?, site(west)?],
+            sites: [site(SITES[0])?, site(SITES[1])?],
         })
     }
 
