@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::run;
 use crate::run::RunError;
-use planner::build::MoverSettings;
+use planner::render::MoverSettings;
 use planner::validate::quantity_bytes;
 use protocol::units::SiteName;
 

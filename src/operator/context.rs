@@ -10,15 +10,15 @@ use tokio::task::AbortHandle;
 
 use crate::backoff::Backoffs;
 use crate::ca::Authority;
+use crate::changed_blocks::MetadataClient;
 use crate::events::Events;
 use crate::link::MoverLinks;
-use crate::metadata::MetadataClient;
 use crate::metrics::Metrics;
 use crate::observe::ClassCache;
 use api::ReplicationPair;
 use api::v1alpha1::ApplicationRef;
-use planner::build::MoverSettings;
 use planner::observe::Timeline;
+use planner::render::MoverSettings;
 use protocol::units::PairName;
 
 /// What every visit shares.

@@ -19,11 +19,11 @@ use crate::publish::publish;
 use crate::teardown;
 use api::v1alpha1::{MoversStatus, VerificationStatus};
 use api::{ReplicationPair, names};
-use planner::build::PairRef;
 use planner::decide;
 use planner::decide::{Decision, absorb, decide};
 use planner::observe::Observed;
 use planner::publish::conditions;
+use planner::render::PairRef;
 use planner::validate::{Settings, validate};
 use planner::{switch, verify};
 use protocol::units::{InvalidName, PairName};
@@ -232,7 +232,7 @@ fn note_commit(ctx: &Context, name: &PairName, observed: &Observed, decision: &D
             count(cycle.wire_bytes),
         );
         tracing::info!(
-            pair = %name, point = cycle.point, rung = cycle.rung, total_ms = cycle.total_ms, snapshot_ms = cycle.snapshot_ms,
+            pair = %name, point = cycle.point, change_source = cycle.change_source, total_ms = cycle.total_ms, snapshot_ms = cycle.snapshot_ms,
             start_ms = cycle.start_ms, ship_ms = cycle.ship_ms, apply_ms = cycle.apply_ms, commit_ms = cycle.commit_ms,
             wire_bytes = cycle.wire_bytes, "committed"
         );

@@ -7,7 +7,7 @@ use crate::observe::SiteView;
 use crate::switch;
 use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Point, Role, SiteName};
-use wire::control::{DemoteOrder, Request, SuperblockReport};
+use wire::control::{DemoteRequest, Request, SuperblockReport};
 
 /// The longest that a forced move waits for the old primary's mover. Beyond it the move goes on; the
 /// old side learns of the new epoch when it comes back, before anything is shipped to it.
@@ -41,7 +41,7 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
             .filter(|last| switch.kind == SwitchKind::Planned && report.committed != Some(*last))
         {
             // Only a side that knows its last cut to be committed at the peer leaves cleanly.
-            d.act(Action::Order {
+            d.act(Action::Command {
                 site: from.clone(),
                 request: Request::Commit { cycle: last },
             });
@@ -84,17 +84,17 @@ pub fn recall(d: &mut Draft<'_>) -> bool {
 }
 
 /// Tells a standby that was put back to a copy from before the role moved which epoch was the last
-/// one, `next` being the one that it is to start: what it missed it may not start anew. Its image
+/// one, `next` being the one that it is to start: what it missed it may not start again. Its image
 /// stays what it is.
 pub fn tell_epoch(d: &mut Draft<'_>, site: &SiteName, report: &SuperblockReport, next: Epoch) {
     let epoch = Epoch(next.0.saturating_sub(1));
-    d.act(Action::Order {
+    d.act(Action::Command {
         site: site.clone(),
-        request: Request::Demote(DemoteOrder {
+        request: Request::Demote(DemoteRequest {
             epoch,
             lineage: report.lineage.clone(),
             clean_at: None,
-            wish: report.wish.clone(),
+            requested_primary: report.requested_primary.clone(),
         }),
     });
     d.wait(format!("site {site} to record that epoch {epoch} is over"));
@@ -104,14 +104,14 @@ fn order(d: &mut Draft<'_>, clean_at: Option<Point>, from: SiteName, new: &SiteV
     let Some(report) = mover_ready(d, new).and_then(|mover| mover.superblock.as_ref()) else {
         return;
     };
-    let wish = report.wish.clone();
-    d.act(Action::Order {
+    let requested_primary = report.requested_primary.clone();
+    d.act(Action::Command {
         site: from.clone(),
-        request: Request::Demote(DemoteOrder {
+        request: Request::Demote(DemoteRequest {
             epoch,
             lineage: report.lineage.clone(),
             clean_at,
-            wish,
+            requested_primary,
         }),
     });
     d.wait(format!(

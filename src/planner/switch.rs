@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 
 use crate::decide::{Action, Device, Draft};
 use crate::observe::{Application, Claim, SiteView, Volume};
-use crate::rebind::{RebindWish, SiteVolume, VolumeKey};
+use crate::rebind::{DesiredBinding, SiteVolume, VolumeKey};
 use crate::{demote, promote};
 use api::v1alpha1::{
     PointStatus, ReplicationPairStatus, SiteStatus, SwitchKind, SwitchStatus, SwitchStep,
@@ -21,9 +21,9 @@ use api::{Reason, ReplicationPair};
 use protocol::units::{Epoch, ImageState, PairName, SiteName};
 
 /// How often to look again at what nobody tells us of, such as pods that come and go.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(300);
+const RECHECK_AFTER: SignedDuration = SignedDuration::from_millis(300);
 
-/// Goes on with a move of the role, or begins one that is wished for.
+/// Goes on with a move of the role, or begins one that is asked for.
 pub fn consider(d: &mut Draft<'_>) {
     if d.status
         .switch
@@ -156,7 +156,7 @@ fn stop(d: &mut Draft<'_>, switch: &SwitchStatus) {
 
 /// Whether nothing uses the claim any more.
 fn stop_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
     let Some(from) = d.site_called(&switch.from) else {
         return false;
     };
@@ -243,13 +243,13 @@ fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
         // taken back and given again it would wake the operator over and over.
         d.wait(wait.what);
     }
-    match wish(&d.o.pair, &d.status, switch) {
-        Some(wish) => {
-            if has_volume_of(d.app_claim(), wish.primary.as_ref()) {
+    match desired_binding(&d.o.pair, &d.status, switch) {
+        Some(desired) => {
+            if has_volume_of(d.app_claim(), desired.primary.as_ref()) {
                 // What is left to do is the standby's.
                 start_application(d, switch);
             }
-            d.act(Action::Rebind(Box::new(wish)));
+            d.act(Action::Rebind(Box::new(desired)));
         }
         None => {
             d.trouble(
@@ -260,16 +260,16 @@ fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
             );
         }
     }
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
 }
 
 /// Which volume belongs behind which claim once `switch` is done; `None` while a handle is unknown.
 #[must_use]
-pub fn wish(
+pub fn desired_binding(
     pair: &ReplicationPair,
     status: &ReplicationPairStatus,
     switch: &SwitchStatus,
-) -> Option<RebindWish> {
+) -> Option<DesiredBinding> {
     let meta = &pair.metadata;
     let volume = |site: &str| {
         let known = status.sites.iter().find(|s| s.name == site)?;
@@ -281,7 +281,7 @@ pub fn wish(
             },
         })
     };
-    Some(RebindWish {
+    Some(DesiredBinding {
         pair: PairName::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?,
         epoch: Epoch(u64::try_from(status.epoch?).ok()?),
         app_claim: pair.spec.claim_name.clone(),

@@ -35,7 +35,7 @@ const SLICE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(20);
 const RETRY: SignedDuration = SignedDuration::from_mins(1);
 
 /// How often to look at movers that have told us nothing.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// How often one that waits for its turn looks for it.
 const TURN: SignedDuration = SignedDuration::from_secs(5);
@@ -150,7 +150,7 @@ fn slice(d: &mut Draft<'_>, point: Point) -> bool {
     if let Some(replica) = &standby.replica_claim {
         d.want(&standby.name, Device::Replica(replica.name.clone()));
     }
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
     let ready = [primary, standby].map(|site| mover_ready(d, site));
     let [Some(source), Some(target)] = ready else {
         return true;
@@ -272,7 +272,7 @@ fn order(
     point: Point,
 ) {
     if source.activity != Activity::Idle {
-        d.act(Action::Order {
+        d.act(Action::Command {
             site: primary.name.clone(),
             request: Request::Abort {
                 reason: "the operator verifies the committed image".into(),

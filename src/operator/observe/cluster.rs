@@ -13,11 +13,11 @@ use crate::context::Context;
 use crate::link::MoverKey;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
-use planner::build::MOVER_PORT;
 use planner::observe::{
     Application, Fresh, Listed, Observed, SiteView, Surroundings, assemble, knows_its_volumes,
     needs_volume, read,
 };
+use planner::render::MOVER_PORT;
 use planner::verify;
 use protocol::units::PairName;
 

@@ -14,13 +14,13 @@ use protocol::units::{Point, SiteName};
 
 /// The claim of a site's superblock, staging and digests: a small file system.
 #[must_use]
-pub fn metadata_claim(
+pub fn state_claim(
     pair: &PairRef,
     site: &SiteName,
     class: Option<String>,
     bytes: u64,
 ) -> PersistentVolumeClaim {
-    let name = names::metadata_claim(&pair.name, site.as_str());
+    let name = names::state_claim(&pair.name, site.as_str());
     PersistentVolumeClaim {
         metadata: pair.meta(name, site, Part::Metadata, None),
         spec: Some(spec("Filesystem", class, bytes)),

@@ -1,7 +1,7 @@
 //! A mover's pod: bare, without a Kubernetes token, without capabilities, on a read-only root.
 //!
 //! It runs as uid 0 because the node of a raw block volume is owned by uid 0 with mode 0600; with
-//! every capability dropped that uid can do nothing else. The metadata volume's root directory
+//! every capability dropped that uid can do nothing else. The state volume's root directory
 //! belongs to uid 0 as well, so no fsGroup, and no recursive chown at each start, is needed.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use protocol::units::SiteName;
 pub const MOVER_PORT: i32 = 7400;
 /// Where the volume is in the pod.
 const DEVICE_PATH: &str = "/dev/ferry/volume";
-/// Where the metadata volume is mounted.
+/// Where the state volume is mounted.
 const META_PATH: &str = "/var/lib/ferry";
 /// Where the certificate is mounted.
 const TLS_PATH: &str = "/etc/ferry/tls";
@@ -177,11 +177,7 @@ fn volumes(pair: &PairRef, site: &SiteName, device: &Device, secret: &str) -> Ve
         ..Volume::default()
     };
     let mut volumes = vec![
-        claim(
-            "meta",
-            names::metadata_claim(&pair.name, site.as_str()),
-            false,
-        ),
+        claim("meta", names::state_claim(&pair.name, site.as_str()), false),
         Volume {
             name: "tls".into(),
             secret: Some(SecretVolumeSource {

@@ -1,22 +1,22 @@
 //! The VolumeSnapshot of a cut.
 
 use crate::build::{PairRef, Part};
-use crate::decide::CutWish;
+use crate::decide::SnapshotRequest;
 use api::names;
 use api::snapshots::{VolumeSnapshot, VolumeSnapshotSource, VolumeSnapshotSpec};
 
-/// The VolumeSnapshot for `wish`.
+/// The VolumeSnapshot for `requested_primary`.
 #[must_use]
-pub fn snapshot(pair: &PairRef, wish: &CutWish) -> VolumeSnapshot {
-    let name = names::snapshot(&pair.name, wish.site.as_str(), wish.point);
+pub fn snapshot(pair: &PairRef, requested_primary: &SnapshotRequest) -> VolumeSnapshot {
+    let name = names::snapshot(&pair.name, request.site.as_str(), request.point);
     VolumeSnapshot {
-        metadata: pair.meta(name, &wish.site, Part::Cut, Some(wish.point)),
+        metadata: pair.meta(name, &request.site, Part::Cut, Some(request.point)),
         spec: VolumeSnapshotSpec {
             source: VolumeSnapshotSource {
-                persistent_volume_claim_name: Some(wish.claim.clone()),
+                persistent_volume_claim_name: Some(request.claim.clone()),
                 volume_snapshot_content_name: None,
             },
-            volume_snapshot_class_name: wish.class.clone(),
+            volume_snapshot_class_name: request.class.clone(),
         },
         status: None,
     }

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::progress;
 use crate::decide::progress::int;
-use crate::decide::{Action, CutWish, Device, Draft, movers, ship, sweep};
+use crate::decide::{Action, Device, Draft, SnapshotRequest, movers, ship, sweep};
 use crate::observe::{SiteView, millis_between};
 use crate::switch;
 use api::Reason;
@@ -14,7 +14,7 @@ use protocol::units::Point;
 use wire::control::{CycleOutcome, CycleReport, Request};
 
 /// How often to look at a snapshot or a mover that has told us nothing.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// Commits `point`. Until the last step the point committed before stays the one to promote.
 pub fn commit(d: &mut Draft<'_>, point: Point) {
@@ -36,7 +36,7 @@ pub fn commit(d: &mut Draft<'_>, point: Point) {
     if let Some(replica) = &standby.replica_claim {
         d.want(&standby.name, Device::Replica(replica.name.clone()));
     }
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
     if went_back(d, standby, point) || !snapshot_is_cut(d, standby, point) {
         return;
     }
@@ -90,7 +90,7 @@ fn went_back(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
 }
 
 fn order(d: &mut Draft<'_>, site: &SiteView, point: Point) {
-    d.act(Action::Order {
+    d.act(Action::Command {
         site: site.name.clone(),
         request: Request::Commit { cycle: point },
     });
@@ -111,7 +111,7 @@ fn source_knows(d: &mut Draft<'_>, primary: &SiteView, point: Point) -> bool {
     false
 }
 
-/// Whether the standby's snapshot of `point` is cut and usable, or can't be had at this site.
+/// Whether the standby's snapshot of `point` is cut and usable, or is unavailable at this site.
 /// Bound is not cut: a snapshotter that is stopped leaves it bound for ever.
 fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
     let class = d
@@ -122,7 +122,7 @@ fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool 
         return true;
     };
     let Some(cut) = standby.cut(point) else {
-        d.act(Action::Cut(CutWish {
+        d.act(Action::Cut(SnapshotRequest {
             site: standby.name.clone(),
             point,
             claim: claim.name.clone(),
@@ -167,13 +167,17 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
         .map_or(0, |q| q.held_ms);
     let report = report.unwrap_or_else(|| unreported(point));
     let known = !report.digest.is_empty();
-    let rung_before = d.status.rung.as_ref().map(|rung| rung.rung.clone());
+    let source_before = d
+        .status
+        .change_source
+        .as_ref()
+        .map(|change_source| change_source.change_source.clone());
     d.status.last_cycle = Some(FinishedCycle {
         point: cycle.point.label.clone(),
-        rung: if known {
-            format!("{:?}", report.rung)
+        change_source: if known {
+            format!("{:?}", report.change_source)
         } else {
-            rung_before.unwrap_or_default()
+            source_before.unwrap_or_default()
         },
         data_bytes: int(report.data_bytes),
         zero_bytes: int(report.zero_bytes),
@@ -219,7 +223,7 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
 fn unreported(point: Point) -> CycleReport {
     CycleReport {
         cycle: point,
-        rung: protocol::units::Rung::FullRead,
+        change_source: protocol::units::ChangeSource::FullRead,
         read_bytes: 0,
         data_bytes: 0,
         zero_bytes: 0,

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::decide::{Action, CutWish, Device, Draft, attempt, hold, ship, unchanged};
+use crate::decide::{Action, Device, Draft, SnapshotRequest, attempt, hold, ship, unchanged};
 use crate::observe::Cut;
 use api::Reason;
 use api::v1alpha1::{CyclePhase, PointStatus, QuiesceState};
@@ -14,7 +14,7 @@ use protocol::units::Point;
 pub const SNAPSHOT_WAIT_MAX: SignedDuration = SignedDuration::from_mins(10);
 
 /// How often to look at a snapshot of which no watch has told us anything.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(20);
+const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(20);
 
 /// Finds the pods, records them, and holds the application.
 pub fn hold(d: &mut Draft<'_>, point: Point) {
@@ -72,7 +72,7 @@ pub fn cut(d: &mut Draft<'_>, point: Point) {
             return;
         }
         d.line.asked.get_or_insert(d.o.now);
-        d.act(Action::Cut(CutWish {
+        d.act(Action::Cut(SnapshotRequest {
             site: primary.name.clone(),
             point,
             claim: app.name.clone(),
@@ -137,7 +137,7 @@ fn record(d: &mut Draft<'_>, point: Point, cut: &Cut) {
 }
 
 fn pending(d: &mut Draft<'_>, point: Point, cut: &Cut) {
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
     if let Some(error) = &cut.error {
         d.trouble(
             Reason::SnapshotFailed,

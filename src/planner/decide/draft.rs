@@ -28,7 +28,7 @@ pub struct Decision {
     pub due: Option<Timestamp>,
     /// What fails at present, though it will be tried again.
     pub trouble: Option<Problem>,
-    /// Why a wish to move the role is not followed.
+    /// Why a request to move the role is not followed.
     pub refused: Option<Problem>,
     /// Why no cycle may begin, if so.
     pub barred: Option<Barred>,
@@ -48,7 +48,7 @@ pub struct Draft<'a> {
     pub line: Timeline,
     /// What fails at present.
     pub trouble: Option<Problem>,
-    /// Why a wish to move the role is not followed.
+    /// Why a request to move the role is not followed.
     pub refused: Option<Problem>,
     /// Points whose snapshots and claims stay, by site.
     pub keep: BTreeSet<(SiteName, Point)>,

@@ -7,6 +7,7 @@
 mod action;
 mod admission;
 mod attempt;
+mod change_source;
 mod commit;
 mod cut;
 mod cycle;
@@ -18,7 +19,6 @@ mod newer;
 mod pass;
 mod progress;
 mod reports;
-mod rungs;
 mod schedule;
 mod setup;
 mod ship;
@@ -27,7 +27,7 @@ mod sweep;
 pub(crate) mod tests;
 mod unchanged;
 
-pub use action::{Action, CutWish, Device, LookPlan, ShipPlan, VerifyPlan};
+pub use action::{Action, Device, ProbePlan, ShipPlan, SnapshotRequest, VerifyPlan};
 pub use admission::{Barred, barred};
 pub use attempt::ATTEMPTS_MAX;
 pub use cycle::{consent, is_diverged};

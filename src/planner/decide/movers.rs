@@ -8,7 +8,7 @@ use crate::decide::{Action, Device, Draft};
 use crate::observe::{Claim, SiteView};
 use api::Reason;
 use protocol::units::{Epoch, Generation, PairId, Role, Seq};
-use wire::control::{InitOrder, MoverStatus, Refusal, Request};
+use wire::control::{InitRequest, MoverStatus, Refusal, Request};
 
 /// A pod that waits for its volumes or its turn is no trouble before this.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
@@ -46,13 +46,13 @@ fn unreadable(d: &mut Draft<'_>, site: &SiteView, error: &Refusal) {
         }
     }
     d.trouble(
-        Reason::MetadataUnreadable,
+        Reason::StateVolumeUnreadable,
         format!(
-            "the metadata volume at site {name} can't be used: {}",
+            "the state volume at site {name} can't be used: {}",
             error.message
         ),
     );
-    d.wait(format!("the metadata volume at site {name}"));
+    d.wait(format!("the state volume at site {name}"));
 }
 
 /// What a mover that does not answer is waited for.
@@ -81,8 +81,10 @@ fn init(d: &mut Draft<'_>, site: &SiteView, over_damage: bool) {
     else {
         return;
     };
-    let wish = status.honoured_primary.as_ref().or(status.primary.as_ref());
-    let Some(wish) = wish.and_then(|wish| wish.parse().ok()) else {
+    let requested_primary = status.handled_primary.as_ref().or(status.primary.as_ref());
+    let Some(requested_primary) =
+        requested_primary.and_then(|requested_primary| requested_primary.parse().ok())
+    else {
         return;
     };
     let primary = status.primary.as_deref() == Some(site.name.as_str());
@@ -93,9 +95,9 @@ fn init(d: &mut Draft<'_>, site: &SiteView, over_damage: bool) {
         .and_then(|report| report.lineage.last())
         .map_or(Seq(1), |entry| entry.start);
     let epoch = d.epoch();
-    d.act(Action::Order {
+    d.act(Action::Command {
         site: site.name.clone(),
-        request: Request::Init(InitOrder {
+        request: Request::Init(InitRequest {
             pair_id: PairId(pair_id),
             role: if primary {
                 Role::Primary
@@ -106,7 +108,7 @@ fn init(d: &mut Draft<'_>, site: &SiteView, over_damage: bool) {
             generation: Generation(generation),
             start,
             never_writable: !primary && epoch == Epoch::FIRST,
-            wish,
+            requested_primary,
             over_damage,
         }),
     });
@@ -136,7 +138,7 @@ fn bindable(site: &SiteView, device: &Device) -> bool {
                 .as_ref()
                 .is_some_and(|class| site.immediate_classes.contains(class))
     };
-    let claims = [site.metadata_claim.as_ref(), site.replica_claim.as_ref()];
+    let claims = [site.state_claim.as_ref(), site.replica_claim.as_ref()];
     let needed = [true, matches!(device, Device::Replica(_))];
     let ready = |claim: Option<&Claim>| claim.is_some_and(|c| !waits(&c.storage_class, c.bound));
     let others = claims

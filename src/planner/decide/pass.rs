@@ -7,8 +7,8 @@ use crate::observe::Observed;
 use crate::validate::Validated;
 use crate::{demote, switch};
 
-/// How often to look whether a problem has been put right: no watch tells of classes.
-const PROBLEM_LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+/// How often to look whether a problem has been repaired: no watch tells of classes.
+const PROBLEM_RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// What to do next.
 #[must_use]
@@ -17,7 +17,7 @@ pub fn decide(observed: &Observed, validated: &Validated) -> Decision {
     hold::release(&mut draft);
     if let Some(what) = newer::unknown(&draft.status) {
         newer::hold(&mut draft, &what);
-        draft.visit_in(PROBLEM_LOOK_AGAIN);
+        draft.visit_in(PROBLEM_RECHECK_AFTER);
         return draft.finish();
     }
     if observed.sites.len() == 2 && identity::settle(&mut draft) {
@@ -31,7 +31,7 @@ pub fn decide(observed: &Observed, validated: &Validated) -> Decision {
     }
     movers::settle(&mut draft);
     if validated.problem().is_some() {
-        draft.visit_in(PROBLEM_LOOK_AGAIN);
+        draft.visit_in(PROBLEM_RECHECK_AFTER);
     }
     draft.finish()
 }

@@ -1,4 +1,4 @@
-//! What every pair has: a metadata claim at each site, and the standby's volume.
+//! What every pair has: a state claim at each site, and the standby's volume.
 
 use crate::decide::{Action, Draft};
 use crate::observe::{Claim, SiteView};
@@ -7,10 +7,10 @@ use crate::validate::Settings;
 use api::names;
 use api::v1alpha1::SiteStatus;
 
-/// The smallest metadata claim: room for the superblock, digests, and the staging of a small volume.
-const METADATA_BYTES_MIN: u64 = 512 << 20;
-/// A metadata claim is this part of its volume when the spec does not say: one tenth.
-const METADATA_PART: u64 = 10;
+/// The smallest state claim: room for the superblock, digests, and the staging of a small volume.
+const STATE_BYTES_MIN: u64 = 512 << 20;
+/// A state claim is this part of its volume when the spec does not say: one tenth.
+const STATE_PART: u64 = 10;
 
 /// Asks for what is missing, and reports what each site has.
 pub fn ensure(d: &mut Draft<'_>) {
@@ -27,24 +27,24 @@ fn claims(d: &mut Draft<'_>, settings: &Settings) {
     let Some(app) = d.app_claim().filter(|claim| claim.volume.is_some()) else {
         return;
     };
-    let bytes = settings.metadata_bytes.unwrap_or_else(|| {
-        let part = app.capacity_bytes / METADATA_PART;
-        part.max(METADATA_BYTES_MIN).next_multiple_of(1 << 20)
+    let bytes = settings.state_volume_bytes.unwrap_or_else(|| {
+        let part = app.capacity_bytes / STATE_PART;
+        part.max(STATE_BYTES_MIN).next_multiple_of(1 << 20)
     });
     for site in &d.o.sites {
-        match &site.metadata_claim {
+        match &site.state_claim {
             None => {
                 let class = settings
                     .site(&site.name)
                     .and_then(|s| s.storage_class.clone());
-                d.act(Action::MakeMetadataClaim {
+                d.act(Action::MakeStateClaim {
                     site: site.name.clone(),
                     class,
                     bytes,
                 });
             }
             // Only as far as was asked for: not every class lets its claims grow.
-            Some(claim) => grow(d, claim, settings.metadata_bytes.unwrap_or(0)),
+            Some(claim) => grow(d, claim, settings.state_volume_bytes.unwrap_or(0)),
         }
     }
     let Some(standby) = d.standby() else { return };
@@ -100,10 +100,10 @@ fn report(d: &Draft<'_>, site: &SiteView) -> SiteStatus {
         volume: kept(volume.map(|v| v.name.clone()), |s| &s.volume),
         driver: kept(volume.and_then(|v| v.driver.clone()), |s| &s.driver),
         handle: kept(volume.and_then(|v| v.handle.clone()), |s| &s.handle),
-        metadata_claim: site
-            .metadata_claim
+        state_claim: site
+            .state_claim
             .as_ref()
-            .map(|_| names::metadata_claim(d.o.name(), site.name.as_str())),
+            .map(|_| names::state_claim(d.o.name(), site.name.as_str())),
         snapshots: site
             .cuts
             .iter()

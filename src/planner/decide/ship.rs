@@ -2,21 +2,23 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::{Action, Device, Draft, attempt, commit, movers, progress, rungs, unchanged};
+use crate::decide::{
+    Action, Device, Draft, attempt, change_source, commit, movers, progress, unchanged,
+};
 use crate::observe::{Claim, Cut, SiteView, VolumeMode};
 use api::Reason;
 use api::names;
 use api::v1alpha1::CyclePhase;
 use protocol::units::Point;
 use wire::control::{
-    Activity, CycleOutcome, MoverStatus, ReceiveOrder, Refusal, RefusalKind, Request,
+    Activity, CycleOutcome, MoverStatus, ReceiveRequest, Refusal, RefusalKind, Request,
 };
 
 /// The longest wait for both movers. Beyond it the attempt counts as failed.
 pub const START_WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 /// How often to look at movers that have told us nothing.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// Makes the source's claim, starts both movers, and gives the orders when both answer.
 pub fn start(d: &mut Draft<'_>, point: Point) {
@@ -28,7 +30,7 @@ pub fn start(d: &mut Draft<'_>, point: Point) {
             d,
             Reason::SnapshotFailed,
             format!(
-                "the snapshot of cut {point} at site {} was deleted; the next cycle cuts anew",
+                "the snapshot of cut {point} at site {} was deleted; the next cycle cuts again",
                 primary.name
             ),
         );
@@ -109,7 +111,7 @@ fn both_ready<'a>(
 ) -> Option<(&'a MoverStatus, &'a MoverStatus)> {
     let ready = [primary, standby].map(|site| movers::ready(d, site));
     let [Some(source), Some(target)] = ready else {
-        d.visit_in(LOOK_AGAIN);
+        d.visit_in(RECHECK_AFTER);
         if d.in_phase(&CyclePhase::Starting) > START_WAIT_MAX {
             restart_unreadable(d, [primary, standby]);
             let stuck = movers::stuck(d);
@@ -136,7 +138,7 @@ fn both_ready<'a>(
     Some((source, target))
 }
 
-/// A mover looks at its superblock once, when it starts: one that could not read it is started anew.
+/// A mover looks at its superblock once, when it starts: one that could not read it is started again.
 fn restart_unreadable(d: &mut Draft<'_>, sites: [&SiteView; 2]) {
     for site in sites {
         let unreadable = site
@@ -173,7 +175,7 @@ fn grow_target(d: &mut Draft<'_>, standby: &SiteView, have: u64, need: u64) {
         "claim {} to grow from {have} to {need} bytes",
         replica.name
     ));
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
 }
 
 fn order(
@@ -189,15 +191,15 @@ fn order(
     if source.activity != Activity::Idle && source.activity != Activity::Shipping(point)
         || lost_feed(d, source, point)
     {
-        d.act(Action::Order {
+        d.act(Action::Command {
             site: primary.name.clone(),
             request: Request::Abort {
-                reason: "the operator begins this attempt anew".into(),
+                reason: "the operator begins this attempt again".into(),
             },
         });
     }
     receive(d, primary, standby, target, point);
-    let plan = rungs::plan(d, primary, standby, source, target, cut);
+    let plan = change_source::plan(d, primary, standby, source, target, cut);
     d.act(Action::Ship(Box::new(plan)));
     // The order carries the limit that is in force now.
     d.line.pace = Some(d.set.transfer.bytes_per_second);
@@ -218,16 +220,16 @@ pub fn receive(
         return;
     }
     if target.activity != Activity::Idle {
-        d.act(Action::Order {
+        d.act(Action::Command {
             site: standby.name.clone(),
             request: Request::Abort {
                 reason: format!("cut {point} comes instead"),
             },
         });
     }
-    d.act(Action::Order {
+    d.act(Action::Command {
         site: standby.name.clone(),
-        request: Request::Receive(ReceiveOrder {
+        request: Request::Receive(ReceiveRequest {
             cycle: point,
             peer_site: primary.name.clone(),
         }),
@@ -256,7 +258,7 @@ pub fn watch(d: &mut Draft<'_>, point: Point) {
         commit::commit(d, point);
         return;
     }
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
     let (Some(source), Some(target)) = (d.mover(&primary.name), d.mover(&standby.name)) else {
         lost(d, primary, standby);
         return;
@@ -378,7 +380,7 @@ fn give_up_or_retry(d: &mut Draft<'_>, standby: &SiteView, cause: &Refusal, retr
 fn reason_of(kind: RefusalKind) -> Reason {
     match kind {
         RefusalKind::StagingTooSmall => Reason::StagingTooSmall,
-        RefusalKind::MetadataFull => Reason::MetadataFull,
+        RefusalKind::StateVolumeFull => Reason::StateVolumeFull,
         RefusalKind::TargetTooSmall => Reason::ReplicaTooSmall,
         _ => Reason::CycleFailed,
     }

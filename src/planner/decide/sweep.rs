@@ -62,7 +62,7 @@ fn cuts(d: &mut Draft<'_>, site: &SiteView) {
 
 /// Whether a snapshot goes away when it is deleted. One that is deleted while the driver makes it is
 /// forgotten by the snapshotter until that is restarted (kubernetes-csi/external-snapshotter issue 1388,
-/// mended in 8.6), and one from which a claim is being made until the snapshot controller next looks at
+/// fixed in 8.6), and one from which a claim is being made until the snapshot controller next looks at
 /// everything it has, in a quarter of an hour.
 pub fn settled(site: &SiteView, cut: &Cut) -> bool {
     let mut claims = site.source_claims.iter();

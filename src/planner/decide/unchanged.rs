@@ -6,7 +6,7 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::{Action, Device, Draft, LookPlan, cycle, is_diverged};
+use crate::decide::{Action, Device, Draft, ProbePlan, cycle, is_diverged};
 use crate::observe::SnapshotFacts;
 use crate::observe::{Cut, MoverPod, SiteView, millis_between};
 use crate::{switch, verify};
@@ -33,7 +33,7 @@ pub fn may(d: &Draft<'_>) -> bool {
     let met = status
         .last_cycle
         .as_ref()
-        .filter(|last| last.point == committed.to_string() && last.rung == "Delta");
+        .filter(|last| last.point == committed.to_string() && last.change_source == "Delta");
     let met = met.and_then(|last| last.committed_at.as_ref());
     let seen = met.is_some_and(|at| d.o.now.duration_since(at.0) < UNSEEN_MAX);
     committed.epoch == d.epoch()
@@ -85,7 +85,7 @@ pub fn settle(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &C
         d.want(&standby.name, Device::Replica(replica.name.clone()));
     }
     if d.line.unchanged.is_none() {
-        d.act(Action::Look(Box::new(plan)));
+        d.act(Action::Probe(Box::new(plan)));
     } else {
         end(d);
     }
@@ -94,7 +94,7 @@ pub fn settle(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &C
 
 /// The question, when both sides have their snapshot of the committed point and the volume has kept
 /// its size.
-fn plan(d: &Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> Option<LookPlan> {
+fn plan(d: &Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> Option<ProbePlan> {
     let committed = d.committed()?;
     let base = primary.cut(committed).filter(|cut| cut.ready)?;
     let kept = standby.cut(committed).filter(|cut| cut.ready)?;
@@ -104,7 +104,7 @@ fn plan(d: &Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> Opt
     let bytes = facts.size_bytes?;
     let sizes = [base.size_bytes, kept.facts.as_ref()?.size_bytes];
     let same_size = sizes.iter().all(|size| *size == Some(bytes));
-    (of_volume(&facts) && of_volume(&base) && same_size).then_some(LookPlan {
+    (of_volume(&facts) && of_volume(&base) && same_size).then_some(ProbePlan {
         cycle: cut.point,
         snapshot: cut.name.clone(),
         facts,

@@ -5,6 +5,7 @@
 //! objects, without doing it.
 
 pub mod binder;
+mod desired;
 mod error;
 pub mod new_volume;
 mod next;
@@ -16,8 +17,8 @@ pub mod record;
 mod step;
 mod view;
 mod wait;
-mod wish;
 
+pub use desired::{DesiredBinding, SiteVolume, VolumeKey};
 pub use error::RebindError;
 pub use new_volume::labels;
 pub use next::{Next, next};
@@ -27,4 +28,3 @@ pub use record::{ClaimRecord, record_name};
 pub use step::Step;
 pub use view::RebindView;
 pub use wait::Wait;
-pub use wish::{RebindWish, SiteVolume, VolumeKey};

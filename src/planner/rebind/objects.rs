@@ -13,7 +13,7 @@ use kube::{Resource, ResourceExt as _};
 
 use crate::rebind::object::{BOUND_BY_CONTROLLER, CLAIM_PROTECTION, VOLUME_PROTECTION};
 use crate::rebind::{
-    ClaimRecord, RebindError, RebindView, RebindWish, Step, VolumeKey, new_volume,
+    ClaimRecord, DesiredBinding, RebindError, RebindView, Step, VolumeKey, new_volume,
 };
 use api::names;
 
@@ -54,7 +54,7 @@ impl Objects {
     ///
     /// # Errors
     /// [`RebindError::NameTaken`] when an object of the name stands for another volume.
-    pub fn perform(&mut self, wish: &RebindWish, step: &Step) -> Result<(), RebindError> {
+    pub fn perform(&mut self, desired: &DesiredBinding, step: &Step) -> Result<(), RebindError> {
         match step {
             Step::Retain {
                 volume,
@@ -63,7 +63,7 @@ impl Objects {
             } => self.change_volume(volume, None, |volume| {
                 volume
                     .labels_mut()
-                    .extend(new_volume::labels(&wish.pair, site));
+                    .extend(new_volume::labels(&desired.pair, site));
                 if let Some(before) = before {
                     let key = names::RECLAIM_POLICY_ANNOTATION.to_string();
                     volume.annotations_mut().insert(key, before.clone());
@@ -79,7 +79,7 @@ impl Objects {
             } => self.change_volume(volume, Some(resource_version), |volume| {
                 volume.annotations_mut().remove(BOUND_BY_CONTROLLER);
                 let spec = volume.spec.get_or_insert_default();
-                spec.claim_ref = Some(new_volume::reservation(&wish.pair, claim));
+                spec.claim_ref = Some(new_volume::reservation(&desired.pair, claim));
             }),
             Step::Record(record) => self.record = Some((**record).clone()),
             Step::DeleteClaim {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::rebind::{
-    Next, Objects, RebindError, RebindView, RebindWish, Wait, binder, next, protection,
+    DesiredBinding, Next, Objects, RebindError, RebindView, Wait, binder, next, protection,
 };
 
 /// The most steps of a plan; a re-binding takes far fewer. A longer one is cut there, which a test
@@ -26,19 +26,19 @@ pub struct PlannedStep {
     pub wait: bool,
 }
 
-/// All that is still to be done to get from `view` to `wish`, found by playing it through on a copy of
+/// All that is still to be done to get from `view` to `desired`, found by playing it through on a copy of
 /// the objects. Waits that only people can end, such as pods in use, are listed and assumed to end.
 ///
 /// # Errors
 /// As [`super::next`].
-pub fn plan(view: &RebindView, wish: &RebindWish) -> Result<Plan, RebindError> {
+pub fn plan(view: &RebindView, desired: &DesiredBinding) -> Result<Plan, RebindError> {
     let mut objects = Objects::of(view);
     let mut users = view.users.clone();
     let mut steps = Vec::new();
     while steps.len() < STEPS_MAX {
-        match next(&view_of(&objects, &users), wish)? {
+        match next(&view_of(&objects, &users), desired)? {
             Next::Do(step) => {
-                objects.perform(wish, &step)?;
+                objects.perform(desired, &step)?;
                 steps.push(PlannedStep {
                     sentence: step.to_string(),
                     wait: false,

@@ -9,15 +9,15 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 
 use mover_core::translate;
+use protocol::pair::change_plan::List;
 use protocol::pair::demote::Demote;
 use protocol::pair::message::Message;
 use protocol::pair::promote::Promote;
 use protocol::pair::record::Init;
-use protocol::pair::resync::List;
-use protocol::pair::side::{Event, Order};
+use protocol::pair::side::{Command, Event};
 use protocol::pair::source::Ship;
 use protocol::pair::{Action, Cause, Outcome, Record, Refused, Side};
-use protocol::units::{Extent, Point, Rung, SiteName};
+use protocol::units::{ChangeSource, Extent, Point, SiteName};
 use wire::control::{
     Activity, ChangeList, CycleOutcome, CycleReport, MoverStatus, Request, VerifyReport,
 };
@@ -105,18 +105,18 @@ impl Mover {
     /// What the protocol refuses.
     pub(crate) fn take(&mut self, request: Request, bytes: u64) -> Result<(), Refused> {
         let order = match request {
-            Request::Init(init) => Order::Init(Init {
+            Request::Init(init) => Command::Init(Init {
                 pair_id: init.pair_id,
                 role: init.role,
                 epoch: init.epoch,
                 generation: init.generation,
                 start: init.start,
                 never_writable: init.never_writable,
-                wish: init.wish,
+                requested_primary: init.requested_primary,
             }),
             Request::Receive(order) => {
                 self.needs_device()?;
-                Order::Receive(order.cycle)
+                Command::Receive(order.cycle)
             }
             Request::Ship(order) => {
                 self.needs_device()?;
@@ -133,19 +133,19 @@ impl Mover {
                 self.verifying = Some(order.range);
                 ship(order.cycle, bytes, List::Nothing, None, Some(order.range))
             }
-            Request::Commit { cycle } => Order::Commit(cycle),
-            Request::Abort { reason } => Order::Abort(reason),
-            Request::Promote(order) => Order::Promote(Promote {
+            Request::Commit { cycle } => Command::Commit(cycle),
+            Request::Abort { reason } => Command::Abort(reason),
+            Request::Promote(order) => Command::Promote(Promote {
                 epoch: order.epoch,
                 generation: order.generation,
                 peer_head: order.peer_head,
-                wish: order.wish,
+                requested_primary: order.requested_primary,
             }),
-            Request::Demote(order) => Order::Demote(Demote {
+            Request::Demote(order) => Command::Demote(Demote {
                 epoch: order.epoch,
                 lineage: order.lineage,
                 clean_at: order.clean_at,
-                wish: order.wish,
+                requested_primary: order.requested_primary,
             }),
             // Nothing of these shows in what a planner decides on.
             Request::Status { .. }
@@ -201,10 +201,10 @@ impl Mover {
     fn applied(&mut self, cycle: Point) -> CycleOutcome {
         let report = CycleReport {
             cycle,
-            rung: if self.list.is_some() {
-                Rung::Delta
+            change_source: if self.list.is_some() {
+                ChangeSource::Delta
             } else {
-                Rung::FullRead
+                ChangeSource::FullRead
             },
             read_bytes: 1,
             data_bytes: 1,
@@ -221,7 +221,7 @@ impl Mover {
                 range,
                 differing: Vec::new(),
                 cycle: CycleReport {
-                    rung: Rung::Verify,
+                    change_source: ChangeSource::Verify,
                     data_bytes: 0,
                     ..report
                 },
@@ -250,7 +250,7 @@ impl Mover {
             activity,
             progress: None,
             decision: None,
-            rung: None,
+            change_source: None,
             last: self.last.clone(),
         }
     }
@@ -262,8 +262,8 @@ fn ship(
     list: List,
     consent: Option<protocol::units::Epoch>,
     verify: Option<Extent>,
-) -> Order {
-    Order::Ship(Ship {
+) -> Command {
+    Command::Ship(Ship {
         cycle,
         size,
         list,

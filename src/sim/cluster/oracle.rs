@@ -10,7 +10,7 @@ use crate::cluster::storage::Blocks;
 use crate::cluster::world::{APP_CLAIM, PAIR, SITES, World};
 use api::v1alpha1::{ReplicationPairStatus, SwitchKind, SwitchStep};
 use api::{ReplicationPair, names};
-use planner::decide::CutWish;
+use planner::decide::SnapshotRequest;
 use planner::observe::read;
 use planner::rebind::object::{ClaimExt as _, VolumeExt as _};
 use protocol::pair::Record;
@@ -43,7 +43,11 @@ impl Oracle {
     }
 
     /// A cut is asked for: its number is recorded first.
-    pub(crate) fn cut_requested(&mut self, pair: Option<&ReplicationPair>, request: &CutWish) {
+    pub(crate) fn cut_requested(
+        &mut self,
+        pair: Option<&ReplicationPair>,
+        request: &SnapshotRequest,
+    ) {
         let status = pair.and_then(|pair| pair.status.as_ref());
         let cycle = status.and_then(|status| status.cycle.as_ref());
         let recorded = cycle.is_some_and(|cycle| cycle.point.point() == request.point);
@@ -134,7 +138,7 @@ impl Oracle {
 impl World {
     /// The superblock of a site, as its storage has it.
     pub(crate) fn superblock(&self, at: usize) -> Option<Record> {
-        let claim = names::metadata_claim(PAIR, SITES[at]);
+        let claim = names::state_claim(PAIR, SITES[at]);
         let handle = self.server.handle_of_claim(&claim)?;
         self.server.storage.volumes.get(&handle)?.superblock.clone()
     }
@@ -346,7 +350,7 @@ impl World {
         let primary = status.primary.unwrap_or_default();
         let standby = SITES.iter().find(|site| **site != primary).copied();
         let replica = names::replica_claim(PAIR, standby.unwrap_or_default());
-        let state = SITES.map(|site| names::metadata_claim(PAIR, site));
+        let state = SITES.map(|site| names::state_claim(PAIR, site));
         let wanted: BTreeSet<String> = [APP_CLAIM.to_string(), replica]
             .into_iter()
             .chain(state)

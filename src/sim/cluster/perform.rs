@@ -11,12 +11,12 @@ use api::snapshots::ALLOW_MODE_CHANGE;
 use api::{ReplicationPair, names};
 use planner::build;
 use planner::build::{MoverSettings, PairRef};
-use planner::decide::{Action, LookPlan, Report, ShipPlan, VerifyPlan};
+use planner::decide::{Action, ProbePlan, Report, ShipPlan, VerifyPlan};
 use planner::observe::HookReport;
 use planner::observe::SnapshotFacts;
-use planner::rebind::{Next, RebindWish};
+use planner::rebind::{DesiredBinding, Next};
 use protocol::units::SiteName;
-use wire::control::{ChangeList, Request, ShipOrder, VerifyOrder};
+use wire::control::{ChangeList, Request, ShipRequest, VerifyRequest};
 
 /// How far an action has come.
 pub(crate) enum Performed {
@@ -42,14 +42,14 @@ impl World {
 
     fn one(&mut self, pair: &PairRef, action: &Action) -> Result<Performed, String> {
         let report = match action {
-            Action::Order { site, request } => {
+            Action::Command { site, request } => {
                 self.request(site, request.clone())?;
                 None
             }
             Action::Pace {
                 bytes_per_second, ..
             } => Some(Report::Paced(*bytes_per_second)),
-            Action::Look(plan) => Some(Report::Looked(plan.cycle, self.look(plan))),
+            Action::Probe(plan) => Some(Report::Probed(plan.cycle, self.look(plan))),
             Action::Ship(plan) => {
                 self.ship(plan)?;
                 Some(Report::Fed(plan.cycle))
@@ -75,7 +75,7 @@ impl World {
         Ok(Performed::Done(report))
     }
 
-    fn rebind(&mut self, desired: &RebindWish) -> Result<Performed, String> {
+    fn rebind(&mut self, desired: &DesiredBinding) -> Result<Performed, String> {
         let next = self
             .server
             .rebind_once(desired)
@@ -126,7 +126,7 @@ impl World {
             (Ok((point, base)), Some(facts)) => self.delta(base, facts).map(|list| (*point, list)),
             _ => None,
         };
-        let order = ShipOrder {
+        let order = ShipRequest {
             cycle: plan.cycle,
             peer: "peer:7400".into(),
             peer_site: plan.target.clone(),
@@ -147,7 +147,7 @@ impl World {
     }
 
     fn verify(&mut self, plan: &VerifyPlan) -> Result<(), String> {
-        let order = VerifyOrder {
+        let order = VerifyRequest {
             cycle: plan.cycle,
             peer: "peer:7400".into(),
             peer_site: plan.target.clone(),
@@ -170,7 +170,7 @@ impl World {
         Some(changed.map(|(block, (_, after))| (block, *after)).collect())
     }
 
-    fn look(&self, plan: &LookPlan) -> bool {
+    fn look(&self, plan: &ProbePlan) -> bool {
         let list = self.delta(&plan.base, &plan.facts);
         list.is_some_and(|list| list.is_empty())
     }
@@ -179,8 +179,8 @@ impl World {
 /// The actions that are one write to the API server.
 fn write_object(server: &mut Server, pair: &PairRef, action: &Action) -> Result<(), ApiRefusal> {
     match action.clone() {
-        Action::MakeMetadataClaim { site, class, bytes } => {
-            server.put_claim(&build::metadata_claim(pair, &site, class, bytes))
+        Action::MakeStateClaim { site, class, bytes } => {
+            server.put_claim(&build::state_claim(pair, &site, class, bytes))
         }
         Action::MakeReplicaClaim { site, class, bytes } => {
             server.put_claim(&build::replica_claim(pair, &site, class, bytes))

@@ -8,12 +8,12 @@ use kube::ResourceExt as _;
 use crate::cluster::server::Server;
 use api::names;
 use planner::rebind::object::ClaimExt as _;
-use planner::rebind::{Next, RebindError, RebindView, RebindWish, Step, VolumeKey, next};
+use planner::rebind::{DesiredBinding, Next, RebindError, RebindView, Step, VolumeKey, next};
 
 impl Server {
     /// The claims, the volumes that have the pair's labels or that the claims name, any object of a
     /// volume of which there is none else, and the pods that use the claims.
-    pub(crate) fn rebind_view(&self, desired: &RebindWish) -> RebindView {
+    pub(crate) fn rebind_view(&self, desired: &DesiredBinding) -> RebindView {
         let mut wanted = vec![desired.app_claim.clone()];
         wanted.extend(
             desired
@@ -55,7 +55,7 @@ impl Server {
     ///
     /// # Errors
     /// When a person has to act first.
-    pub(crate) fn rebind_once(&mut self, desired: &RebindWish) -> Result<Next, RebindError> {
+    pub(crate) fn rebind_once(&mut self, desired: &DesiredBinding) -> Result<Next, RebindError> {
         let step = next(&self.rebind_view(desired), desired)?;
         if let Next::Do(step) = &step {
             self.rebind_request(desired, step)?;
@@ -69,7 +69,7 @@ impl Server {
     /// When an object of the name belongs to somebody else.
     pub(crate) fn rebind_request(
         &mut self,
-        desired: &RebindWish,
+        desired: &DesiredBinding,
         step: &Step,
     ) -> Result<(), RebindError> {
         self.objects.perform(desired, step)?;
@@ -78,7 +78,7 @@ impl Server {
     }
 }
 
-fn is_of(volume: &PersistentVolume, desired: &RebindWish) -> bool {
+fn is_of(volume: &PersistentVolume, desired: &DesiredBinding) -> bool {
     let label = |key: &str| volume.labels().get(key).map(String::as_str);
     label(names::PAIR_LABEL) == Some(desired.pair.name())
         && label(names::PAIR_NAMESPACE_LABEL) == Some(desired.pair.namespace())

@@ -11,7 +11,7 @@ use planner::observe::read;
 use protocol::pair::message::Message;
 use protocol::pair::side::Event;
 use protocol::pair::{Action, Cause, source, target};
-use protocol::units::Rung;
+use protocol::units::ChangeSource;
 
 /// A peer that can't be reached is dialled for this long.
 const DIAL: SignedDuration = SignedDuration::from_secs(20);
@@ -153,7 +153,8 @@ impl World {
                 self.lose_link(1 - at);
             }
             Action::Ship { plan, .. } => {
-                let changes = self.changes(at, plan.rung.rung == Rung::Delta);
+                let changes =
+                    self.changes(at, plan.change_source.change_source == ChangeSource::Delta);
                 self.with(1 - at, |peer| peer.received = changes);
                 self.with(at, |mover| {
                     mover.feed(bytes, Event::Source(source::Event::Drained));

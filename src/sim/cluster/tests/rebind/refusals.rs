@@ -2,16 +2,19 @@
 
 use kube::ResourceExt as _;
 
-use super::world::{pair, volume, wish, world};
+use super::world::{pair, requested_primary, volume, world};
 use planner::rebind::{Objects, labels};
 
 #[test]
 fn what_only_people_can_judge_is_left_to_them() {
-    let wish = wish("west", "east", 2);
+    let requested_primary = requested_primary("west", "east", 2);
     let refused = |change: &dyn Fn(&mut Objects)| {
         let mut server = world("Filesystem");
         change(&mut server.objects);
-        server.rebind_once(&wish).unwrap_err().to_string()
+        server
+            .rebind_once(&requested_primary)
+            .unwrap_err()
+            .to_string()
     };
     let gone = refused(&|objects| {
         objects.volumes.remove("pvc-west");

@@ -1,4 +1,4 @@
-//! Carrying a wish out step by step, with what others do in between, and what must hold all along.
+//! Carrying a request out step by step, with what others do in between, and what must hold all along.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::world::{claim, key, run_pod};
 use crate::cluster::server::Server;
 use api::names;
 use planner::rebind::object::{BIND_COMPLETED, ClaimExt as _, VolumeExt as _};
-use planner::rebind::{Next, RebindView, RebindWish, Step, VolumeKey, Wait, next};
+use planner::rebind::{DesiredBinding, Next, RebindView, Step, VolumeKey, Wait, next};
 
 pub(super) const STEPS_MAX: usize = 80;
 
@@ -37,7 +37,7 @@ pub(super) const EVENTS: [Event; 5] = [
 
 pub(super) struct Run {
     pub(super) server: Server,
-    pub(super) wish: RebindWish,
+    pub(super) requested_primary: DesiredBinding,
     pub(super) history: Vec<Step>,
     /// Controllers act only when they are waited for.
     pub(super) slow: bool,
@@ -48,10 +48,10 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(server: Server, wish: RebindWish) -> Run {
+    pub(super) fn new(server: Server, requested_primary: DesiredBinding) -> Run {
         Run {
             server,
-            wish,
+            requested_primary,
             history: Vec::new(),
             slow: false,
             twice: false,
@@ -67,7 +67,9 @@ impl Run {
                 self.happen(*event);
                 self.check();
             }
-            match next(&self.view(), &self.wish).unwrap_or_else(|e| self.fail(&e.to_string())) {
+            match next(&self.view(), &self.requested_primary)
+                .unwrap_or_else(|e| self.fail(&e.to_string()))
+            {
                 Next::Done => return number,
                 Next::Wait(wait) => grant(&mut self.server, &wait),
                 Next::Do(step) => {
@@ -90,7 +92,9 @@ impl Run {
             let users = self.server.users_of(claim);
             assert!(users.is_empty(), "{claim} is deleted under {users:?}");
         }
-        self.server.rebind_request(&self.wish, step).unwrap();
+        self.server
+            .rebind_request(&self.requested_primary, step)
+            .unwrap();
         self.check();
     }
 
@@ -98,7 +102,9 @@ impl Run {
         match event {
             Event::Replay => {
                 for step in self.history.clone() {
-                    self.server.rebind_request(&self.wish, &step).unwrap();
+                    self.server
+                        .rebind_request(&self.requested_primary, &step)
+                        .unwrap();
                 }
             }
             // While no object holds the claim's place, because a person has deleted it or the claim that
@@ -114,7 +120,9 @@ impl Run {
                 manifest.annotations_mut().remove(BIND_COMPLETED);
                 manifest.spec.get_or_insert_default().volume_name = None;
                 let step = Step::CreateClaim(Box::new(manifest));
-                self.server.rebind_request(&self.wish, &step).unwrap();
+                self.server
+                    .rebind_request(&self.requested_primary, &step)
+                    .unwrap();
                 self.server.settle_volumes();
             }
             Event::Start => {
@@ -131,7 +139,9 @@ impl Run {
                     };
                     // People delete a claim only when it is recorded nowhere: then it is their loss.
                     if self.server.objects.record.is_some() {
-                        self.server.rebind_request(&self.wish, &step).unwrap();
+                        self.server
+                            .rebind_request(&self.requested_primary, &step)
+                            .unwrap();
                     }
                 }
             }
@@ -147,7 +157,9 @@ impl Run {
                         uid: volume.uid().unwrap(),
                         resource_version: volume.resource_version().unwrap(),
                     };
-                    self.server.rebind_request(&self.wish, &step).unwrap();
+                    self.server
+                        .rebind_request(&self.requested_primary, &step)
+                        .unwrap();
                 }
             }
         }
@@ -158,7 +170,9 @@ impl Run {
 
     fn is_reserved(&self) -> bool {
         let mut volumes = self.server.objects.volumes.values();
-        volumes.any(|v| v.is_for(&self.wish.pair, "data") && v.is_reserved() && !v.is_going())
+        volumes.any(|v| {
+            v.is_for(&self.requested_primary.pair, "data") && v.is_reserved() && !v.is_going()
+        })
     }
 
     /// What must hold after every change, whoever made it.
@@ -209,14 +223,14 @@ impl Run {
         }
     }
 
-    /// The wished binding, and nothing left over.
+    /// The desired binding, and nothing left over.
     pub(super) fn check_end(&self, app_mode: &str) {
         let view = &self.view();
         let (primary, standby) = (
-            self.wish.primary.as_ref().unwrap(),
-            self.wish.standby.as_ref().unwrap(),
+            self.requested_primary.primary.as_ref().unwrap(),
+            self.requested_primary.standby.as_ref().unwrap(),
         );
-        let replica = self.wish.replica_claim(&standby.site);
+        let replica = self.requested_primary.replica_claim(&standby.site);
         let names: Vec<&String> = view.claims.keys().collect();
         assert_eq!(names, ["data", &replica], "{}", self.story());
         for (claim, site, mode) in [("data", primary, app_mode), (&replica, standby, "Block")] {
@@ -271,7 +285,7 @@ impl Run {
     }
 
     pub(super) fn view(&self) -> RebindView {
-        self.server.rebind_view(&self.wish)
+        self.server.rebind_view(&self.requested_primary)
     }
 
     fn story(&self) -> String {

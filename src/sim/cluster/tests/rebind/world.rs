@@ -1,4 +1,4 @@
-//! East is primary, west holds the replica: the objects that a move begins from, and the wish.
+//! East is primary, west holds the replica: the objects that a move begins from, and the request.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cluster::server::{Server, pod_using};
 use api::names;
-use planner::rebind::{Objects, RebindView, RebindWish, SiteVolume, VolumeKey};
+use planner::rebind::{DesiredBinding, Objects, RebindView, SiteVolume, VolumeKey};
 use protocol::units::{Epoch, PairName};
 
 pub(super) fn pair() -> PairName {
@@ -29,8 +29,8 @@ pub(super) fn site(name: &str) -> SiteVolume {
     }
 }
 
-pub(super) fn wish(primary: &str, standby: &str, epoch: u64) -> RebindWish {
-    RebindWish {
+pub(super) fn requested_primary(primary: &str, standby: &str, epoch: u64) -> DesiredBinding {
+    DesiredBinding {
         pair: pair(),
         epoch: Epoch(epoch),
         app_claim: "data".into(),
