@@ -9,12 +9,12 @@ use crate::cluster::server::Server;
 use crate::cluster::world::{PAIR, SITES, World};
 use api::snapshots::ALLOW_MODE_CHANGE;
 use api::{ReplicationPair, names};
-use planner::build;
-use planner::build::{MoverSettings, PairRef};
 use planner::decide::{Action, ProbePlan, Report, ShipPlan, VerifyPlan};
 use planner::observe::HookReport;
 use planner::observe::SnapshotFacts;
 use planner::rebind::{DesiredBinding, Next};
+use planner::render;
+use planner::render::{MoverSettings, PairRef};
 use protocol::units::SiteName;
 use wire::control::{ChangeList, Request, ShipRequest, VerifyRequest};
 
@@ -180,21 +180,21 @@ impl World {
 fn write_object(server: &mut Server, pair: &PairRef, action: &Action) -> Result<(), ApiRefusal> {
     match action.clone() {
         Action::MakeStateClaim { site, class, bytes } => {
-            server.put_claim(&build::state_claim(pair, &site, class, bytes))
+            server.put_claim(&render::state_claim(pair, &site, class, bytes))
         }
         Action::MakeReplicaClaim { site, class, bytes } => {
-            server.put_claim(&build::replica_claim(pair, &site, class, bytes))
+            server.put_claim(&render::replica_claim(pair, &site, class, bytes))
         }
         Action::MakeSourceClaim {
             site,
             point,
             class,
             bytes,
-        } => server.put_claim(&build::source_claim(pair, &site, point, class, bytes)),
+        } => server.put_claim(&render::source_claim(pair, &site, point, class, bytes)),
         Action::Grow { claim, bytes } => server.grow_claim(&claim, bytes),
-        Action::Cut(request) => server.put_snapshot(build::snapshot(pair, &request)),
+        Action::Cut(request) => server.put_snapshot(render::snapshot(pair, &request)),
         Action::StartMover { site, device } => {
-            server.put_pod(build::mover_pod(pair, &site, &device, &mover_settings()))
+            server.put_pod(render::mover_pod(pair, &site, &device, &mover_settings()))
         }
         other => {
             change_object(server, other);

@@ -1,7 +1,7 @@
 //! The VolumeSnapshot of a cut.
 
-use crate::build::{PairRef, Part};
 use crate::decide::SnapshotRequest;
+use crate::render::{PairRef, Part};
 use api::names;
 use api::snapshots::{VolumeSnapshot, VolumeSnapshotSource, VolumeSnapshotSpec};
 

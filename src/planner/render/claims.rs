@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use crate::build::{PairRef, Part};
+use crate::render::{PairRef, Part};
 use api::names;
 use protocol::units::{Point, SiteName};
 
