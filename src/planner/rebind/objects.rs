@@ -16,6 +16,7 @@ use crate::rebind::{
     ClaimRecord, DesiredBinding, RebindError, RebindView, Step, VolumeKey, new_volume,
 };
 use api::names;
+use protocol::units::SiteName;
 
 /// The claims of one namespace and all volumes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,17 +61,7 @@ impl Objects {
                 volume,
                 site,
                 before,
-            } => self.change_volume(volume, None, |volume| {
-                volume
-                    .labels_mut()
-                    .extend(new_volume::labels(&desired.pair, site));
-                if let Some(before) = before {
-                    let key = names::RECLAIM_POLICY_ANNOTATION.to_string();
-                    volume.annotations_mut().insert(key, before.clone());
-                }
-                let spec = volume.spec.get_or_insert_default();
-                spec.persistent_volume_reclaim_policy = Some("Retain".into());
-            }),
+            } => self.retain(desired, volume, site, before.as_deref()),
             Step::CreateVolume(volume) => return self.create_volume(volume),
             Step::Reserve {
                 volume,
@@ -87,8 +78,8 @@ impl Objects {
                 uid,
                 resource_version,
             } => {
-                let found = self.claims.get(claim).map(|claim| &claim.metadata);
-                if found.is_some_and(|meta| is_at(meta, Some((uid, resource_version)))) {
+                let found = self.claims.get(claim);
+                if found.is_some_and(|claim| is_at(&claim.metadata, uid, resource_version)) {
                     self.delete_claim(claim);
                 }
             }
@@ -100,8 +91,8 @@ impl Objects {
                 uid,
                 resource_version,
             } => {
-                let found = self.volumes.get(volume).map(|volume| &volume.metadata);
-                if found.is_some_and(|meta| is_at(meta, Some((uid, resource_version)))) {
+                let found = self.volumes.get(volume);
+                if found.is_some_and(|volume| is_at(&volume.metadata, uid, resource_version)) {
                     self.delete_volume(volume);
                 }
             }
@@ -128,6 +119,25 @@ impl Objects {
             Step::Forget => self.record = None,
         }
         Ok(())
+    }
+
+    fn retain(
+        &mut self,
+        desired: &DesiredBinding,
+        name: &str,
+        site: &SiteName,
+        before: Option<&str>,
+    ) {
+        self.change_volume(name, None, |volume| {
+            let labels = new_volume::labels(&desired.pair, site);
+            volume.labels_mut().extend(labels);
+            if let Some(before) = before {
+                let key = names::RECLAIM_POLICY_ANNOTATION.to_string();
+                volume.annotations_mut().insert(key, before.into());
+            }
+            let spec = volume.spec.get_or_insert_default();
+            spec.persistent_volume_reclaim_policy = Some("Retain".into());
+        });
     }
 
     /// Creates a claim, protected as the API server has it; false when there is one of the name.
@@ -234,8 +244,8 @@ fn version(meta: &ObjectMeta) -> &str {
     meta.resource_version.as_deref().unwrap_or_default()
 }
 
-fn is_at(meta: &ObjectMeta, at: Option<(&String, &String)>) -> bool {
-    at.is_none_or(|(uid, at)| meta.uid.as_ref() == Some(uid) && version(meta) == at.as_str())
+fn is_at(meta: &ObjectMeta, uid: &str, at: &str) -> bool {
+    meta.uid.as_deref() == Some(uid) && version(meta) == at
 }
 
 fn going(meta: &mut ObjectMeta, now: Timestamp) {

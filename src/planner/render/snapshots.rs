@@ -5,9 +5,9 @@ use crate::render::{PairRef, Part};
 use api::names;
 use api::snapshots::{VolumeSnapshot, VolumeSnapshotSource, VolumeSnapshotSpec};
 
-/// The VolumeSnapshot for `requested_primary`.
+/// The VolumeSnapshot for `request`.
 #[must_use]
-pub fn snapshot(pair: &PairRef, requested_primary: &SnapshotRequest) -> VolumeSnapshot {
+pub fn snapshot(pair: &PairRef, request: &SnapshotRequest) -> VolumeSnapshot {
     let name = names::snapshot(&pair.name, request.site.as_str(), request.point);
     VolumeSnapshot {
         metadata: pair.meta(name, &request.site, Part::Cut, Some(request.point)),

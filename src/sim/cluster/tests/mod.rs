@@ -3,12 +3,4 @@
 mod controllers;
 mod rebind;
 mod seeds;
-
-use crate::cluster::server::Server;
-
-impl Server {
-    /// Everything that happens to claims and volumes by itself, until nothing does.
-    pub(crate) fn settle_volumes(&mut self) {
-        while self.bind() | self.unprotect() | self.reclaim() | self.provision() {}
-    }
-}
+mod settle;

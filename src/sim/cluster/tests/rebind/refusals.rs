@@ -2,19 +2,16 @@
 
 use kube::ResourceExt as _;
 
-use super::world::{pair, requested_primary, volume, world};
+use super::world::{desired, pair, volume, world};
 use planner::rebind::{Objects, labels};
 
 #[test]
 fn what_only_people_can_judge_is_left_to_them() {
-    let requested_primary = requested_primary("west", "east", 2);
+    let desired = desired("west", "east", 2);
     let refused = |change: &dyn Fn(&mut Objects)| {
         let mut server = world("Filesystem");
         change(&mut server.objects);
-        server
-            .rebind_once(&requested_primary)
-            .unwrap_err()
-            .to_string()
+        server.rebind_once(&desired).unwrap_err().to_string()
     };
     let gone = refused(&|objects| {
         objects.volumes.remove("pvc-west");

@@ -37,7 +37,7 @@ pub(super) const EVENTS: [Event; 5] = [
 
 pub(super) struct Run {
     pub(super) server: Server,
-    pub(super) requested_primary: DesiredBinding,
+    pub(super) desired: DesiredBinding,
     pub(super) history: Vec<Step>,
     /// Controllers act only when they are waited for.
     pub(super) slow: bool,
@@ -48,10 +48,10 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(server: Server, requested_primary: DesiredBinding) -> Run {
+    pub(super) fn new(server: Server, desired: DesiredBinding) -> Run {
         Run {
             server,
-            requested_primary,
+            desired,
             history: Vec::new(),
             slow: false,
             twice: false,
@@ -67,9 +67,7 @@ impl Run {
                 self.happen(*event);
                 self.check();
             }
-            match next(&self.view(), &self.requested_primary)
-                .unwrap_or_else(|e| self.fail(&e.to_string()))
-            {
+            match next(&self.view(), &self.desired).unwrap_or_else(|e| self.fail(&e.to_string())) {
                 Next::Done => return number,
                 Next::Wait(wait) => grant(&mut self.server, &wait),
                 Next::Do(step) => {
@@ -92,9 +90,7 @@ impl Run {
             let users = self.server.users_of(claim);
             assert!(users.is_empty(), "{claim} is deleted under {users:?}");
         }
-        self.server
-            .rebind_request(&self.requested_primary, step)
-            .unwrap();
+        self.server.rebind_request(&self.desired, step).unwrap();
         self.check();
     }
 
@@ -102,9 +98,7 @@ impl Run {
         match event {
             Event::Replay => {
                 for step in self.history.clone() {
-                    self.server
-                        .rebind_request(&self.requested_primary, &step)
-                        .unwrap();
+                    self.server.rebind_request(&self.desired, &step).unwrap();
                 }
             }
             // While no object holds the claim's place, because a person has deleted it or the claim that
@@ -120,9 +114,7 @@ impl Run {
                 manifest.annotations_mut().remove(BIND_COMPLETED);
                 manifest.spec.get_or_insert_default().volume_name = None;
                 let step = Step::CreateClaim(Box::new(manifest));
-                self.server
-                    .rebind_request(&self.requested_primary, &step)
-                    .unwrap();
+                self.server.rebind_request(&self.desired, &step).unwrap();
                 self.server.settle_volumes();
             }
             Event::Start => {
@@ -139,9 +131,7 @@ impl Run {
                     };
                     // People delete a claim only when it is recorded nowhere: then it is their loss.
                     if self.server.objects.record.is_some() {
-                        self.server
-                            .rebind_request(&self.requested_primary, &step)
-                            .unwrap();
+                        self.server.rebind_request(&self.desired, &step).unwrap();
                     }
                 }
             }
@@ -157,9 +147,7 @@ impl Run {
                         uid: volume.uid().unwrap(),
                         resource_version: volume.resource_version().unwrap(),
                     };
-                    self.server
-                        .rebind_request(&self.requested_primary, &step)
-                        .unwrap();
+                    self.server.rebind_request(&self.desired, &step).unwrap();
                 }
             }
         }
@@ -170,9 +158,7 @@ impl Run {
 
     fn is_reserved(&self) -> bool {
         let mut volumes = self.server.objects.volumes.values();
-        volumes.any(|v| {
-            v.is_for(&self.requested_primary.pair, "data") && v.is_reserved() && !v.is_going()
-        })
+        volumes.any(|v| v.is_for(&self.desired.pair, "data") && v.is_reserved() && !v.is_going())
     }
 
     /// What must hold after every change, whoever made it.
@@ -227,10 +213,10 @@ impl Run {
     pub(super) fn check_end(&self, app_mode: &str) {
         let view = &self.view();
         let (primary, standby) = (
-            self.requested_primary.primary.as_ref().unwrap(),
-            self.requested_primary.standby.as_ref().unwrap(),
+            self.desired.primary.as_ref().unwrap(),
+            self.desired.standby.as_ref().unwrap(),
         );
-        let replica = self.requested_primary.replica_claim(&standby.site);
+        let replica = self.desired.replica_claim(&standby.site);
         let names: Vec<&String> = view.claims.keys().collect();
         assert_eq!(names, ["data", &replica], "{}", self.story());
         for (claim, site, mode) in [("data", primary, app_mode), (&replica, standby, "Block")] {
@@ -285,7 +271,7 @@ impl Run {
     }
 
     pub(super) fn view(&self) -> RebindView {
-        self.server.rebind_view(&self.requested_primary)
+        self.server.rebind_view(&self.desired)
     }
 
     fn story(&self) -> String {

@@ -29,7 +29,7 @@ pub(super) fn site(name: &str) -> SiteVolume {
     }
 }
 
-pub(super) fn requested_primary(primary: &str, standby: &str, epoch: u64) -> DesiredBinding {
+pub(super) fn desired(primary: &str, standby: &str, epoch: u64) -> DesiredBinding {
     DesiredBinding {
         pair: pair(),
         epoch: Epoch(epoch),
