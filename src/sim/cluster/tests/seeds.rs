@@ -3,7 +3,7 @@
 use crate::cluster::{ClusterFault, ClusterOptions, LATER, run_cluster};
 
 /// Seeds of every test run; many more are `make sim`.
-const SEEDS: u64 = 30;
+const SEEDS: u64 = 12;
 
 /// A fault that the planner does not live through yet shows within so many seeds.
 const SEEDS_FOR_LATER: u64 = 300;
