@@ -1,6 +1,7 @@
 //! May a cycle begin? Asked here and nowhere else; when it may is the schedule's question.
 
-use crate::decide::{Draft, consent, is_diverged};
+use crate::decide::Draft;
+use crate::decide::consent::{consent, is_diverged};
 
 /// Why no cycle may begin. What runs is finished all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

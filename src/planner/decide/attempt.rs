@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use crate::decide::Draft;
-use crate::decide::draft::after;
+use crate::decide::builder::after;
 use api::Reason;
 use api::v1alpha1::{CyclePhase, FailureStatus};
 

@@ -2,8 +2,9 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::{Action, Draft};
+use crate::decide::Draft;
 use crate::observe::HookTarget;
+use crate::site::HookStep;
 use api::v1alpha1::{CyclePhase, QuiesceState};
 
 /// The longest that the application is held for one cut. Beyond it the application goes on and the
@@ -14,7 +15,7 @@ pub const HOLD_MAX: SignedDuration = SignedDuration::from_secs(60);
 pub fn release(d: &mut Draft<'_>) {
     let Some(targets) = held(d) else { return };
     if due(d) {
-        d.act(Action::Release(targets));
+        d.hooks = Some(HookStep::Release(targets));
     }
 }
 

@@ -6,9 +6,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::decide::{Device, Draft};
+use crate::decide::{Draft, switch};
 use crate::observe::SiteView;
-use crate::switch;
+use crate::site::MoverDesired;
 use api::Reason;
 use api::v1alpha1::{PointStatus, SwitchKind};
 use protocol::units::{Epoch, Point, Role};
@@ -49,7 +49,7 @@ fn recover(d: &mut Draft<'_>) -> bool {
             .filter(|s| s.metadata_claim.is_some())
             .collect();
     for site in &present {
-        d.want(&site.name, Device::None);
+        d.want(&site.name, MoverDesired::Probe);
     }
     if present.iter().any(|site| site.live().is_none()) {
         d.wait(

@@ -1,11 +1,11 @@
-//! Which mover pods run: those that are wanted, with the device that is wanted, and no others.
+//! Movers that a decision needs: whether they answer and can be used, and what that waits for.
 
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use crate::decide::cycle::consent;
-use crate::decide::{Action, Device, Draft};
-use crate::observe::{Claim, SiteView};
+use crate::decide::Draft;
+use crate::decide::consent::consent;
+use crate::observe::SiteView;
 use api::Reason;
 use protocol::units::{Epoch, Generation, PairId, Role, Seq};
 use wire::control::{InitOrder, MoverStatus, Refusal, Request};
@@ -93,23 +93,21 @@ fn init(d: &mut Draft<'_>, site: &SiteView, over_damage: bool) {
         .and_then(|report| report.lineage.last())
         .map_or(Seq(1), |entry| entry.start);
     let epoch = d.epoch();
-    d.act(Action::Order {
-        site: site.name.clone(),
-        request: Request::Init(InitOrder {
-            pair_id: PairId(pair_id),
-            role: if primary {
-                Role::Primary
-            } else {
-                Role::Standby
-            },
-            epoch,
-            generation: Generation(generation),
-            start,
-            never_writable: !primary && epoch == Epoch::FIRST,
-            wish,
-            over_damage,
-        }),
-    });
+    let order = InitOrder {
+        pair_id: PairId(pair_id),
+        role: if primary {
+            Role::Primary
+        } else {
+            Role::Standby
+        },
+        epoch,
+        generation: Generation(generation),
+        start,
+        never_writable: !primary && epoch == Epoch::FIRST,
+        wish,
+        over_damage,
+    };
+    d.ask(&site.name, Request::Init(order));
 }
 
 /// What keeps the movers from starting, as a clause.
@@ -124,62 +122,5 @@ pub fn stuck(d: &Draft<'_>) -> String {
         "Kubernetes names no cause; see the pods' events".into()
     } else {
         problems.join("; ")
-    }
-}
-
-/// Whether the pod's claims have their volumes, or get them only through a pod. A pod that is made
-/// before its volumes are there is put back by the scheduler for a second or more.
-fn bindable(site: &SiteView, device: &Device) -> bool {
-    let waits = |class: &Option<String>, bound: bool| {
-        !bound
-            && class
-                .as_ref()
-                .is_some_and(|class| site.immediate_classes.contains(class))
-    };
-    let claims = [site.metadata_claim.as_ref(), site.replica_claim.as_ref()];
-    let needed = [true, matches!(device, Device::Replica(_))];
-    let ready = |claim: Option<&Claim>| claim.is_some_and(|c| !waits(&c.storage_class, c.bound));
-    let others = claims
-        .into_iter()
-        .zip(needed)
-        .all(|(claim, needed)| !needed || ready(claim));
-    let source = match device {
-        Device::Cut(name) => site
-            .source_claims
-            .iter()
-            .find(|claim| &claim.name == name)
-            .is_some_and(|claim| !waits(&claim.storage_class, claim.bound)),
-        Device::Replica(_) | Device::None => true,
-    };
-    others && source
-}
-
-/// Starts what is wanted and stops what is not.
-pub fn settle(d: &mut Draft<'_>) {
-    for site in &d.o.sites {
-        let wanted = d.wanted.get(&site.name).cloned();
-        match (&site.pod, wanted) {
-            (Some(pod), Some(_)) if pod.deleting => d.wait(format!("pod {} to end", pod.name)),
-            (Some(pod), None) if pod.deleting => {}
-            (Some(pod), Some(device))
-                if pod.device_claim.as_deref() == device.claim() && !pod.ended => {}
-            (Some(pod), _) => {
-                d.act(Action::StopMover {
-                    site: site.name.clone(),
-                    uid: pod.uid.clone(),
-                });
-            }
-            (None, Some(device)) if !bindable(site, &device) => {
-                d.wait(format!(
-                    "the claims of site {}'s mover to be bound",
-                    site.name
-                ));
-            }
-            (None, Some(device)) => d.act(Action::StartMover {
-                site: site.name.clone(),
-                device,
-            }),
-            (None, None) => {}
-        }
     }
 }

@@ -2,12 +2,11 @@
 
 use jiff::SignedDuration;
 
-use super::{Decision, Draft, cycle, hold, identity, movers, newer, setup, sweep};
+use crate::decide::{Decision, Draft, cycle, hold, identity, newer, setup, sweep, switch};
 use crate::observe::Observed;
 use crate::validate::Validated;
-use crate::{demote, switch};
 
-/// How often to look whether a problem has been put right: no watch tells of classes.
+/// How often to look whether a problem is fixed: no watch tells of classes.
 const PROBLEM_LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// What to do next.
@@ -22,14 +21,14 @@ pub fn decide(observed: &Observed, validated: &Validated) -> Decision {
     }
     if observed.sites.len() == 2 && identity::settle(&mut draft) {
         setup::ensure(&mut draft);
+        setup::remember(&mut draft);
         switch::consider(&mut draft);
-        if !demote::recall(&mut draft) {
+        if !switch::recall(&mut draft) {
             cycle::run(&mut draft);
             switch::note_last_cut(&mut draft);
             sweep::sweep(&mut draft);
         }
     }
-    movers::settle(&mut draft);
     if validated.problem().is_some() {
         draft.visit_in(PROBLEM_LOOK_AGAIN);
     }

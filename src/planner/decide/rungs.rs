@@ -1,8 +1,10 @@
 //! Which list of changes to ask for, and why no better one.
 
-use crate::decide::{Draft, ShipPlan, cycle};
+use crate::decide::Draft;
+use crate::decide::consent::consent;
 use crate::observe::SnapshotFacts;
 use crate::observe::{Cut, SiteView};
+use crate::site::ShipPlan;
 use protocol::units::Point;
 use wire::control::MoverStatus;
 
@@ -34,7 +36,7 @@ pub fn plan(
         },
         capacity: source.device_bytes.unwrap_or(0),
         transfer: d.set.transfer,
-        consent: cycle::consent(d),
+        consent: consent(d),
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::Draft;
-use crate::decide::draft::after;
+use crate::decide::builder::after;
 
 /// The pause after the first failed cycle; it doubles with each further one.
 const RETRY_MIN: SignedDuration = SignedDuration::from_secs(5);

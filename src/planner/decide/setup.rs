@@ -1,16 +1,17 @@
 //! What every pair has: a metadata claim at each site, and the standby's volume.
 
-use crate::decide::{Action, Draft};
-use crate::observe::{Claim, SiteView};
-use crate::switch;
+use crate::decide::{Draft, switch};
+use crate::observe::SiteView;
+use crate::site::{ReplicaDesired, VolumesDesired};
 use crate::validate::Settings;
 use api::names;
-use api::v1alpha1::SiteStatus;
+use api::v1alpha1::{PointStatus, SiteRole, SiteStatus, SuperblockStatus};
+use protocol::units::Role;
 
 /// The smallest metadata claim: room for the superblock, digests, and the staging of a small volume.
-const METADATA_BYTES_MIN: u64 = 512 << 20;
+const STATE_BYTES_MIN: u64 = 512 << 20;
 /// A metadata claim is this part of its volume when the spec does not say: one tenth.
-const METADATA_PART: u64 = 10;
+const STATE_PART: u64 = 10;
 
 /// Asks for what is missing, and reports what each site has.
 pub fn ensure(d: &mut Draft<'_>) {
@@ -27,50 +28,46 @@ fn claims(d: &mut Draft<'_>, settings: &Settings) {
     let Some(app) = d.app_claim().filter(|claim| claim.volume.is_some()) else {
         return;
     };
-    let bytes = settings.metadata_bytes.unwrap_or_else(|| {
-        let part = app.capacity_bytes / METADATA_PART;
-        part.max(METADATA_BYTES_MIN).next_multiple_of(1 << 20)
-    });
+    let part = app.capacity_bytes / STATE_PART;
+    let state_bytes = settings
+        .metadata_bytes
+        .unwrap_or_else(|| part.max(STATE_BYTES_MIN).next_multiple_of(1 << 20));
+    // The standby grows first; the source mover's device is compared again before anything is
+    // shipped.
+    let replica = ReplicaDesired {
+        bytes: app.capacity_bytes.max(app.requested_bytes),
+        bytes_min: app.capacity_bytes,
+    };
+    let standby = d.standby().map(|site| site.name.clone());
     for site in &d.o.sites {
-        match &site.metadata_claim {
-            None => {
-                let class = settings
-                    .site(&site.name)
-                    .and_then(|s| s.storage_class.clone());
-                d.act(Action::MakeMetadataClaim {
-                    site: site.name.clone(),
-                    class,
-                    bytes,
-                });
-            }
+        d.at(&site.name).volumes = Some(VolumesDesired {
+            state_bytes,
             // Only as far as was asked for: not every class lets its claims grow.
-            Some(claim) => grow(d, claim, settings.metadata_bytes.unwrap_or(0)),
-        }
-    }
-    let Some(standby) = d.standby() else { return };
-    match &standby.replica_claim {
-        None => {
-            let class = settings
-                .site(&standby.name)
-                .and_then(|s| s.storage_class.clone());
-            let bytes = app.capacity_bytes.max(app.requested_bytes);
-            d.act(Action::MakeReplicaClaim {
-                site: standby.name.clone(),
-                class,
-                bytes,
-            });
-        }
-        // The standby grows first; the source mover's device is compared again before anything is
-        // shipped.
-        Some(replica) => grow(d, replica, app.capacity_bytes),
+            state_bytes_min: settings.metadata_bytes.unwrap_or(0),
+            replica: Some(replica).filter(|_| standby.as_ref() == Some(&site.name)),
+        });
     }
 }
 
-fn grow(d: &mut Draft<'_>, claim: &Claim, bytes: u64) {
-    if claim.requested_bytes < bytes && !claim.deleting {
-        d.act(Action::Grow {
-            claim: claim.name.clone(),
-            bytes,
+/// Remembers what the superblocks say while movers report it: what may be done at a site depends on
+/// it, also while no mover runs there.
+pub fn remember(d: &mut Draft<'_>) {
+    let live = d.o.sites.iter().filter_map(|site| {
+        let report = site.live()?.superblock.as_ref()?;
+        Some((site.name.as_str(), report))
+    });
+    let int = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    for (name, report) in live {
+        let Some(site) = d.status.sites.iter_mut().find(|site| site.name == name) else {
+            continue;
+        };
+        site.superblock = Some(SuperblockStatus {
+            role: match report.role {
+                Role::Primary => SiteRole::Primary,
+                Role::Standby => SiteRole::Standby,
+            },
+            epoch: int(report.epoch.0),
+            committed: report.committed.map(|point| PointStatus::new(point, None)),
         });
     }
 }
@@ -111,5 +108,6 @@ fn report(d: &Draft<'_>, site: &SiteView) -> SiteStatus {
             .map(|c| c.name.clone())
             .collect(),
         diverged: before.is_some_and(|b| b.diverged),
+        superblock: before.and_then(|b| b.superblock.clone()),
     }
 }

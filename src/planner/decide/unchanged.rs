@@ -1,4 +1,4 @@
-//! A cut in which nothing has changed since the committed point. It is given up, and its number with
+//! A cut in which nothing has changed since the committed point. It is abandoned, and its number with
 //! it: the committed point stays what it is, and no mover is started to learn that there is no work.
 //!
 //! Only the driver's own list of changes proves it, and only when it ends whole and empty. Whatever
@@ -6,10 +6,12 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::{Action, Device, Draft, LookPlan, cycle, is_diverged};
+use crate::decide::consent::is_diverged;
+use crate::decide::evidence::staying;
+use crate::decide::{Draft, Next, idle, switch, verify};
 use crate::observe::SnapshotFacts;
-use crate::observe::{Cut, MoverPod, SiteView, millis_between};
-use crate::{switch, verify};
+use crate::observe::{Cut, SiteView, millis_between};
+use crate::site::{LookPlan, MoverDesired, MoverTask};
 use api::v1alpha1::UnchangedStatus;
 use protocol::units::{ImageState, Point};
 use wire::control::Activity;
@@ -47,11 +49,6 @@ pub fn may(d: &Draft<'_>) -> bool {
         && rests(standby, committed)
 }
 
-/// The site's mover, unless it is on its way out.
-pub fn staying(site: &SiteView) -> Option<&MoverPod> {
-    site.pod.as_ref().filter(|pod| !pod.deleting)
-}
-
 /// Whether the standby's mover is gone, or says itself that it holds `committed` and is at nothing.
 fn rests(standby: &SiteView, committed: Point) -> bool {
     if staying(standby).is_none() {
@@ -69,27 +66,30 @@ fn rests(standby: &SiteView, committed: Point) -> bool {
 }
 
 /// Asks the driver whether anything has changed up to `cut`, and ends the cycle when it has named
-/// nothing. False when the cycle has to go the usual way.
-pub fn settle(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> bool {
+/// nothing. `None` when the cycle has to go the normal way.
+pub fn settle(
+    d: &mut Draft<'_>,
+    primary: &SiteView,
+    standby: &SiteView,
+    cut: &Cut,
+) -> Option<Next> {
     let begun = primary
         .source_claims
         .iter()
         .any(|claim| claim.point == cut.point);
     if d.line.unchanged == Some(false) || begun || !may(d) {
-        return false;
+        return None;
     }
-    let Some(plan) = plan(d, primary, standby, cut) else {
-        return false;
-    };
-    if let (Some(replica), true) = (&standby.replica_claim, staying(standby).is_some()) {
-        d.want(&standby.name, Device::Replica(replica.name.clone()));
+    let plan = plan(d, primary, standby, cut)?;
+    if staying(standby).is_some() {
+        d.want(&standby.name, MoverDesired::Writer);
     }
-    if d.line.unchanged.is_none() {
-        d.act(Action::Look(Box::new(plan)));
-    } else {
+    if d.line.unchanged.is_some() {
         end(d);
+        return Some(Next::Ended);
     }
-    true
+    d.task(&primary.name, MoverTask::Look(Box::new(plan)));
+    Some(Next::Stay)
 }
 
 /// The question, when both sides have their snapshot of the committed point and the volume has kept
@@ -113,7 +113,7 @@ fn plan(d: &Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> Opt
     })
 }
 
-/// Gives the cut up. Its snapshot is swept like that of any cut that nothing needs.
+/// Abandons the cut. Its snapshot is swept like that of any cut that nothing needs.
 fn end(d: &mut Draft<'_>) {
     let (Some(cycle), Some(committed)) = (d.status.cycle.take(), &d.status.committed_point) else {
         return;
@@ -126,5 +126,5 @@ fn end(d: &mut Draft<'_>) {
         point: cycle.point,
     });
     d.keep.retain(|(_, kept)| *kept != point);
-    cycle::rest(d);
+    idle::rest(d);
 }

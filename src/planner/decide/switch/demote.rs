@@ -2,12 +2,14 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::{Action, Draft, mover_ready};
+use crate::decide::Draft;
+use crate::decide::movers::ready;
+use crate::decide::switch::steps::{before_promotion, in_step, step, unfinished};
 use crate::observe::SiteView;
-use crate::switch;
+use crate::site::MoverDesired;
 use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Point, Role, SiteName};
-use wire::control::{DemoteOrder, Request, SuperblockReport};
+use wire::control::{DemoteOrder, Request};
 
 /// The longest that a forced move waits for the old primary's mover. Beyond it the move goes on; the
 /// old side learns of the new epoch when it comes back, before anything is shipped to it.
@@ -26,9 +28,9 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
     };
     let epoch = Epoch(u64::try_from(switch.epoch).unwrap_or(0));
     // Only superblocks are of interest here, whatever the movers' devices are.
-    d.want_as_is(old);
-    d.want_as_is(new);
-    if let Some(mover) = mover_ready(d, old)
+    d.want(&old.name, MoverDesired::Probe);
+    d.want(&new.name, MoverDesired::Probe);
+    if let Some(mover) = ready(d, old)
         && let Some(report) = &mover.superblock
     {
         if report.role == Role::Standby && report.epoch >= epoch {
@@ -41,10 +43,7 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
             .filter(|last| switch.kind == SwitchKind::Planned && report.committed != Some(*last))
         {
             // Only a side that knows its last cut to be committed at the peer leaves cleanly.
-            d.act(Action::Order {
-                site: from.clone(),
-                request: Request::Commit { cycle: last },
-            });
+            d.ask(&from, Request::Commit { cycle: last });
             d.wait(format!("site {from} to record the commit of {last}"));
             return;
         }
@@ -52,7 +51,7 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
         order(d, clean_at, old.name.clone(), new, epoch);
         return;
     }
-    let waited = switch::in_step(d, &SwitchStep::Demote);
+    let waited = in_step(d, &SwitchStep::Demote);
     if switch.kind == SwitchKind::Forced && waited > DEMOTE_WAIT_MAX {
         mark(d, &from, true);
         done(d);
@@ -66,7 +65,7 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
 pub fn recall(d: &mut Draft<'_>) -> bool {
     // Up to the last cut the standby is the one that is to be promoted: an old primary there was put
     // back to an older copy of itself, and nothing can be shipped to it before it is told.
-    let promoting = |s: &SwitchStatus| switch::unfinished(s) && !switch::before_promotion(s);
+    let promoting = |s: &SwitchStatus| unfinished(s) && !before_promotion(s);
     let moving = d.status.switch.as_ref().is_some_and(promoting);
     let (Some(new), Some(old)) = (d.primary(), d.standby()) else {
         return false;
@@ -77,43 +76,24 @@ pub fn recall(d: &mut Draft<'_>) -> bool {
     if moving || !missed {
         return false;
     }
-    d.want_as_is(old);
-    d.want_as_is(new);
+    d.want(&old.name, MoverDesired::Probe);
+    d.want(&new.name, MoverDesired::Probe);
     order(d, None, old.name.clone(), new, epoch);
     true
 }
 
-/// Tells a standby that was put back to a copy from before the role moved which epoch was the last
-/// one, `next` being the one that it is to start: what it missed it may not start anew. Its image
-/// stays what it is.
-pub fn tell_epoch(d: &mut Draft<'_>, site: &SiteName, report: &SuperblockReport, next: Epoch) {
-    let epoch = Epoch(next.0.saturating_sub(1));
-    d.act(Action::Order {
-        site: site.clone(),
-        request: Request::Demote(DemoteOrder {
-            epoch,
-            lineage: report.lineage.clone(),
-            clean_at: None,
-            wish: report.wish.clone(),
-        }),
-    });
-    d.wait(format!("site {site} to record that epoch {epoch} is over"));
-}
-
 fn order(d: &mut Draft<'_>, clean_at: Option<Point>, from: SiteName, new: &SiteView, epoch: Epoch) {
-    let Some(report) = mover_ready(d, new).and_then(|mover| mover.superblock.as_ref()) else {
+    let Some(report) = ready(d, new).and_then(|mover| mover.superblock.as_ref()) else {
         return;
     };
     let wish = report.wish.clone();
-    d.act(Action::Order {
-        site: from.clone(),
-        request: Request::Demote(DemoteOrder {
-            epoch,
-            lineage: report.lineage.clone(),
-            clean_at,
-            wish,
-        }),
-    });
+    let order = DemoteOrder {
+        epoch,
+        lineage: report.lineage.clone(),
+        clean_at,
+        wish,
+    };
+    d.ask(&from, Request::Demote(order));
     d.wait(format!(
         "site {from} to record that it is standby in epoch {epoch}"
     ));
@@ -131,6 +111,6 @@ fn mark(d: &mut Draft<'_>, site: &SiteName, diverged: bool) {
 
 fn done(d: &mut Draft<'_>) {
     // No mover is wanted while claims are re-bound.
-    d.wanted.clear();
-    switch::step(d, SwitchStep::Rebind);
+    d.want_none();
+    step(d, SwitchStep::Rebind);
 }

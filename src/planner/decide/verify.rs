@@ -7,14 +7,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::decide::{
-    Action, Device, Draft, VerifyPlan, barred, is_diverged, mover_ready, receive, source_claim,
-};
+use crate::decide::admission::barred;
+use crate::decide::consent::is_diverged;
+use crate::decide::movers::ready;
+use crate::decide::receive::receive;
+use crate::decide::{Draft, switch};
 use crate::observe::{SiteView, VerifyMark};
-use crate::switch;
+use crate::site::{MoverDesired, MoverTask, VerifyPlan};
 use crate::validate::Verification;
+use api::Reason;
 use api::v1alpha1::{PointStatus, RunningVerification, VerificationStatus};
-use api::{Reason, names};
 use protocol::units::{Extent, Point};
 use wire::control::{Activity, CycleOutcome, MoverStatus, RefusalKind, Request, VerifyReport};
 
@@ -83,7 +85,9 @@ pub fn run(d: &mut Draft<'_>) -> bool {
         return false;
     }
     if !d.o.verify_slot {
-        d.wait("its turn to be verified: as many pairs as may be are verified already".into());
+        d.wait(
+            "a free slot for its verification: as many pairs as may be are verified already".into(),
+        );
         d.visit_in(TURN);
         return false;
     }
@@ -139,20 +143,15 @@ fn slice(d: &mut Draft<'_>, point: Point) -> bool {
     let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
         return false;
     };
-    let Some(cut) = primary.cut(point).filter(|cut| cut.ready) else {
+    if primary.cut(point).is_none_or(|cut| !cut.ready) {
         // The next cycle brings one.
         d.wait(format!("a snapshot of {point} at site {}", primary.name));
         return false;
-    };
-    source_claim(d, primary, cut);
-    let claim = names::source_claim(d.o.name(), primary.name.as_str(), point);
-    d.want(&primary.name, Device::Cut(claim));
-    if let Some(replica) = &standby.replica_claim {
-        d.want(&standby.name, Device::Replica(replica.name.clone()));
     }
+    d.want(&primary.name, MoverDesired::Reader(point));
+    d.want(&standby.name, MoverDesired::Writer);
     d.visit_in(LOOK_AGAIN);
-    let ready = [primary, standby].map(|site| mover_ready(d, site));
-    let [Some(source), Some(target)] = ready else {
+    let [Some(source), Some(target)] = [primary, standby].map(|site| ready(d, site)) else {
         return true;
     };
     if !waits(d, source, point) {
@@ -272,24 +271,21 @@ fn order(
     point: Point,
 ) {
     if source.activity != Activity::Idle {
-        d.act(Action::Order {
-            site: primary.name.clone(),
-            request: Request::Abort {
-                reason: "the operator verifies the committed image".into(),
-            },
-        });
+        let reason = "the operator verifies the committed image".into();
+        d.ask(&primary.name, Request::Abort { reason });
     }
     receive(d, primary, standby, target, point);
     let position = position(d);
     let Verification { rate, .. } = d.set.verify;
-    d.act(Action::Verify(Box::new(VerifyPlan {
+    let plan = VerifyPlan {
         cycle: point,
         source: primary.name.clone(),
         target: standby.name.clone(),
         range: Extent::new(position, slice_bytes(rate, source)),
         bytes_per_second: rate,
         transfer: d.set.transfer,
-    })));
+    };
+    d.task(&primary.name, MoverTask::Verify(Box::new(plan)));
     d.line.verify = Some(VerifyMark {
         position,
         version: source.version,

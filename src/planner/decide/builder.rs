@@ -7,13 +7,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::admission;
 use crate::decide::admission::Barred;
-use crate::decide::{Action, Device};
 use crate::observe::{Claim, Observed, SiteView, Timeline};
+use crate::rebind::RebindWish;
+use crate::site::{
+    self, Action, HookStep, Local, MoverDesired, MoverTask, Site as _, SiteDecision, SiteDesired,
+};
 use crate::validate::{Problem, Settings, Validated};
 use api::Reason;
 use api::v1alpha1::{CyclePhase, CycleStatus, ReplicationPairStatus, WaitStatus};
-use protocol::units::{Epoch, Point, Seq, SiteName};
-use wire::control::MoverStatus;
+use protocol::units::{Epoch, PairName, Point, Role, Seq, SiteName};
+use wire::control::{MoverStatus, Request};
 
 /// The outcome of a visit's thinking.
 #[derive(Clone, Debug)]
@@ -52,13 +55,16 @@ pub struct Draft<'a> {
     pub refused: Option<Problem>,
     /// Points whose snapshots and claims stay, by site.
     pub keep: BTreeSet<(SiteName, Point)>,
-    /// Movers that should run; a site without an entry should have none.
-    pub wanted: BTreeMap<SiteName, Device>,
+    /// What the sites are to become; one without an entry is to be idle.
+    desired: BTreeMap<SiteName, SiteDesired>,
+    /// What becomes of the hooks.
+    pub hooks: Option<HookStep>,
+    /// Nothing but the release of the application is done.
+    pub hands_off: bool,
     /// Whether cycles may begin (no switch stands against it).
     pub cycles_allowed: bool,
     /// Whether a cycle has to begin now, whatever the interval says.
     pub cycle_now: bool,
-    actions: Vec<Action>,
     due: Option<Timestamp>,
     waiting: Option<String>,
 }
@@ -76,26 +82,54 @@ impl<'a> Draft<'a> {
             trouble: None,
             refused: None,
             keep: BTreeSet::new(),
-            wanted: BTreeMap::new(),
+            desired: BTreeMap::new(),
+            hooks: None,
+            hands_off: false,
             cycles_allowed: true,
             cycle_now: false,
-            actions: Vec::new(),
             due: None,
             waiting: None,
         }
     }
 
-    /// Does `action`, after those before it.
-    pub fn act(&mut self, action: Action) {
-        if !self.actions.contains(&action) {
-            self.actions.push(action);
+    /// What `site` is to become, for changing.
+    pub fn at(&mut self, site: &SiteName) -> &mut SiteDesired {
+        self.desired
+            .entry(site.clone())
+            .or_insert_with(|| SiteDesired::idle(site.clone()))
+    }
+
+    /// Asks the mover at `site` for `request`, after what it was asked for before.
+    pub fn ask(&mut self, site: &SiteName, request: Request) {
+        self.task(site, MoverTask::Request(request));
+    }
+
+    /// Gives the mover at `site` a task, after those before it.
+    pub fn task(&mut self, site: &SiteName, task: MoverTask) {
+        let tasks = &mut self.at(site).tasks;
+        if !tasks.contains(&task) {
+            tasks.push(task);
         }
     }
 
-    /// Whether there is anything to do.
+    /// Desires a mover at `site`.
+    pub fn want(&mut self, site: &SiteName, mover: MoverDesired) {
+        self.at(site).mover = mover;
+    }
+
+    /// Desires no mover anywhere.
+    pub fn want_none(&mut self) {
+        for desired in self.desired.values_mut() {
+            desired.mover = MoverDesired::Off;
+        }
+    }
+
+    /// The mover that is desired at `site`.
     #[must_use]
-    pub fn has_actions(&self) -> bool {
-        !self.actions.is_empty()
+    pub fn wanted(&self, site: &SiteName) -> MoverDesired {
+        self.desired
+            .get(site)
+            .map_or(MoverDesired::Off, |desired| desired.mover)
     }
 
     /// Waits for `what`; the first wait of a visit is the one that is shown.
@@ -194,25 +228,18 @@ impl<'a> Draft<'a> {
         self.o.now.duration_since(since)
     }
 
-    /// Asks for a mover at `site`.
-    pub fn want(&mut self, site: &SiteName, device: Device) {
-        self.wanted.insert(site.clone(), device);
-    }
-
-    /// Asks for a mover at `site` with whatever device it has now: only its superblock matters.
-    pub fn want_as_is(&mut self, site: &SiteView) {
-        let running = site.pod.as_ref().filter(|pod| !pod.deleting && !pod.ended);
-        let claim = running.and_then(|pod| pod.device_claim.clone());
-        self.want(&site.name, claim.map_or(Device::None, Device::Cut));
-    }
-
-    /// The report of the mover at `site`, if it runs with the device that is wanted.
+    /// The report of the mover at `site`, if it runs with the device that is desired.
     #[must_use]
     pub fn mover(&self, site: &SiteName) -> Option<&'a MoverStatus> {
         let view = self.o.site(site)?;
-        let wanted = self.wanted.get(site)?;
-        let device = view.pod.as_ref()?.device_claim.as_deref();
-        view.live().filter(|_| device == wanted.claim())
+        let claim = match self.wanted(site) {
+            MoverDesired::Off => return None,
+            MoverDesired::Probe => return view.live(),
+            MoverDesired::Reader(point) => &view.source_claim(point)?.name,
+            MoverDesired::Writer => &view.replica_claim.as_ref()?.name,
+        };
+        let device = view.pod.as_ref()?.device_claim.as_ref();
+        view.live().filter(|_| device == Some(claim))
     }
 
     /// The highest sequence number that was ever used, as far as anybody knows: cuts and reports
@@ -266,6 +293,7 @@ impl<'a> Draft<'a> {
     pub fn finish(mut self) -> Decision {
         let now = self.now();
         let barred = admission::barred(&self);
+        let actions = self.actions();
         self.status.waiting = self
             .waiting
             .take()
@@ -277,13 +305,87 @@ impl<'a> Draft<'a> {
         Decision {
             status: self.status,
             timeline: self.line,
-            actions: self.actions,
+            actions,
             due: self.due,
             trouble: self.trouble,
             refused: self.refused,
             barred,
         }
     }
+
+    /// What is done at both sites: the standby's part first, for a target has to expect what a source
+    /// ships. Whatever else is refused, the application is released first.
+    fn actions(&mut self) -> Vec<Action> {
+        let sites = [self.standby(), self.primary()];
+        let sites: Vec<&SiteView> = match sites {
+            [Some(standby), Some(primary)] => vec![standby, primary],
+            _ => self.o.sites.iter().collect(),
+        };
+        let mut decisions = Vec::new();
+        for (index, view) in sites.iter().enumerate() {
+            let mut desired = self.desired(view);
+            // The hooks run where the application does.
+            if index + 1 == sites.len() {
+                desired.hooks = self.hooks.take();
+            }
+            if self.hands_off {
+                desired = SiteDesired {
+                    hooks: desired.hooks,
+                    ..SiteDesired::idle(view.name.clone())
+                };
+            }
+            match Local(view).desire(&desired) {
+                Ok(decision) => decisions.push((desired, decision)),
+                Err(refused) => self.trouble(
+                    Reason::SwitchInProgress,
+                    format!("nothing is done at site {}: {refused}", view.name),
+                ),
+            }
+        }
+        let mut actions: Vec<Action> = Vec::new();
+        for (_, decision) in &decisions {
+            decision
+                .waits
+                .iter()
+                .for_each(|what| self.wait(what.clone()));
+            for sentence in &decision.barred {
+                self.trouble(Reason::SwitchInProgress, sentence.clone());
+            }
+            let new = decision.actions.iter();
+            actions.extend(new.filter(|a| !self.hands_off || is_hook(a)).cloned());
+        }
+        actions.extend(
+            self.rebinding(&decisions)
+                .map(|wish| Action::Rebind(Box::new(wish))),
+        );
+        actions.sort_by_key(|action| !matches!(action, Action::Release(_)));
+        actions
+    }
+
+    /// What the site of `view` is to become, with the part that the pair's record gives it.
+    fn desired(&mut self, view: &SiteView) -> SiteDesired {
+        let primary = self.status.primary.as_deref() == Some(view.name.as_str());
+        let epoch = self.status.epoch.map(|_| self.epoch());
+        let desired = self.at(&view.name);
+        desired.epoch = epoch;
+        desired.role = if primary {
+            Role::Primary
+        } else {
+            Role::Standby
+        };
+        desired.clone()
+    }
+
+    fn rebinding(&self, decisions: &[(SiteDesired, SiteDecision)]) -> Option<RebindWish> {
+        let meta = &self.o.pair.metadata;
+        let pair = PairName::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?;
+        let claim = &self.o.pair.spec.claim_name;
+        site::rebinding(pair, self.epoch(), claim, decisions)
+    }
+}
+
+fn is_hook(action: &Action) -> bool {
+    matches!(action, Action::Release(_))
 }
 
 /// `pause` after `from`; the end of time when that is too far away to be written down.

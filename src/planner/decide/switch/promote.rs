@@ -7,9 +7,12 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::decide::{Action, Draft, mover_ready};
+use crate::decide::Draft;
+use crate::decide::movers::ready;
+use crate::decide::switch::epoch;
+use crate::decide::switch::steps::{before_promotion, step, want_new};
+use crate::site::MoverDesired;
 use crate::validate::Problem;
-use crate::{demote, switch};
 use api::Reason;
 use api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Generation, Point, Role, SiteName};
@@ -117,14 +120,14 @@ fn begin(d: &Draft<'_>, from: String, to: String, kind: PromotionKind) -> Switch
 }
 
 /// A planned move that can't be completed becomes a forced one when that is ordered.
-pub fn harden(d: &mut Draft<'_>) {
+pub fn escalate_to_forced(d: &mut Draft<'_>) {
     let order = d.o.pair.spec.promotion.clone();
     let Some(order) = order.filter(|o| o.kind == PromotionKind::Forced && valid(d, o)) else {
         return;
     };
     if let Some(switch) = d.status.switch.as_mut()
         && switch.kind == SwitchKind::Planned
-        && switch::before_promotion(switch)
+        && before_promotion(switch)
         && switch.to == order.site
     {
         switch.kind = SwitchKind::Forced;
@@ -152,12 +155,12 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
         return;
     };
     let Some(site) = d.o.site(&to) else { return };
-    switch::want_new(d, switch, site);
+    want_new(d, switch, site);
     // The old primary's mover is needed next: it starts meanwhile, if it does not run.
     if let Some(from) = d.o.other(&to) {
-        d.want_as_is(from);
+        d.want(&from.name, MoverDesired::Probe);
     }
-    let Some(mover) = mover_ready(d, site) else {
+    let Some(mover) = ready(d, site) else {
         return;
     };
     let Some(report) = &mover.superblock else {
@@ -174,7 +177,7 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
         return;
     }
     if report.epoch.next() < epoch {
-        demote::tell_epoch(d, &to, report, epoch);
+        epoch::end_epoch(d, &to, report, epoch);
         return;
     }
     if mover.activity == Activity::Promoting(epoch) {
@@ -183,22 +186,17 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
     }
     if mover.activity != Activity::Idle {
         let reason = "the site is being promoted".to_string();
-        d.act(Action::Order {
-            site: to.clone(),
-            request: Request::Abort { reason },
-        });
+        d.ask(&to, Request::Abort { reason });
     }
     let wish = honours(d, switch).parse().unwrap_or_else(|_| to.clone());
     let peer_head = d.status.last_cut.as_ref().map(PointStatus::point);
-    d.act(Action::Order {
-        site: to.clone(),
-        request: Request::Promote(PromoteOrder {
-            epoch,
-            generation,
-            peer_head,
-            wish,
-        }),
-    });
+    let order = PromoteOrder {
+        epoch,
+        generation,
+        peer_head,
+        wish,
+    };
+    d.ask(&to, Request::Promote(order));
     d.wait(format!("site {to} to record epoch {epoch}"));
 }
 
@@ -207,7 +205,7 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
 /// still be withdrawn.
 fn no_image(d: &mut Draft<'_>, switch: &SwitchStatus) {
     if withdrawn(d, switch) {
-        switch::step(d, SwitchStep::Cancel);
+        step(d, SwitchStep::Cancel);
         return;
     }
     let why = format!(
@@ -258,7 +256,7 @@ fn promoted(d: &mut Draft<'_>, switch: &SwitchStatus, point: Point) {
         status.promoted_point = Some(PointStatus::new(point, cut_at));
         status.loss = loss;
     }
-    switch::step(d, SwitchStep::Demote);
+    step(d, SwitchStep::Demote);
 }
 
 /// What a forced promotion of `point` gives up, as far as it can be known in mode Snapshot.
