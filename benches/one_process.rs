@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use mover::target::apply::APPLY_THREADS;
+use mover_core::receive::apply::APPLY_THREADS;
 use storage::seam::SystemClock;
 use storage::volume::{Applier, Reader, ReaderConfig, SLOT_BYTES, given, open_source, open_target};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::io::{ReadHalf, WriteHalf};
 
-use mover::convert::wire_hello;
+use mover_core::translate::wire_hello;
 use transport::{FrameReader, FrameWriter};
 use transport::{Session, TlsDir, dial};
 use wire::control::{MoverStatus, Refusal, Request, Response};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytesize::ByteSize;
 
-use crate::run::Mover;
+use crate::runtime::Mover;
 use crate::setup::{Options, Setup, SetupError};
 use protocol::units::{PairName, SiteName};
 

@@ -1,36 +1,31 @@
 //! The operator's connection: requests in order, each with one response.
 //!
-//! Status is answered here, without asking the loop, so that it can be waited for. Everything else
-//! goes through the loop, which owns the state.
-
-use std::sync::{Arc, Mutex, PoisonError};
+//! Status is answered here, so that it can be waited for, and so are the parts of the list of changes,
+//! which wait for room. Everything else goes to the core, which owns the state.
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::convert;
-use crate::run::Input;
-use crate::source::list::ListFeed;
+use crate::runtime::Arrival;
+use crate::ship::extent_feed::ExtentFeed;
 use crate::status::StatusReader;
+use mover_core::translate;
 use protocol::units::SiteName;
 use transport::Session;
 use transport::{FrameReader, FrameWriter};
-use wire::control::{ExtentBatch, Refusal, RefusalKind, Request, Response};
+use wire::control::{Refusal, RefusalKind, Request, Response};
 use wire::{Message, WireError, decode, encode};
-
-/// Where control connections find the list of the cycle under way, if it takes one.
-pub type FeedSlot = Arc<Mutex<Option<Arc<ListFeed>>>>;
 
 /// What every control connection needs.
 #[derive(Clone, Debug)]
 pub struct Control {
     /// Our site, for the greeting.
     pub site: SiteName,
-    /// To the loop.
-    pub inputs: mpsc::Sender<Input>,
+    /// To the runtime.
+    pub arrivals: mpsc::Sender<Arrival>,
     /// What is shown.
     pub status: StatusReader,
     /// The list under way.
-    pub feed: FeedSlot,
+    pub feed: ExtentFeed,
 }
 
 impl Control {
@@ -42,7 +37,7 @@ impl Control {
         let (read_half, write_half) = tokio::io::split(session);
         let mut reader = FrameReader::new(read_half);
         let mut writer = FrameWriter::new(write_half);
-        let hello = convert::wire_hello(&self.site, None, 0, None);
+        let hello = translate::wire_hello(&self.site, None, 0, None);
         writer
             .send(&encode(Message::Hello(Box::new(hello)))?)
             .await?;
@@ -75,45 +70,17 @@ impl Control {
             Request::Status { after, wait_ms } => {
                 Response::Status(Box::new(self.status.above(after, wait_ms).await))
             }
-            Request::Extents(batch) => self.extents(batch).await,
-            Request::ExtentsFailed { cycle, reason } => {
-                let feed = self
-                    .feed
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone();
-                match feed {
-                    Some(feed) if feed.cycle() == cycle => {
-                        feed.fail(&reason).await;
-                        Response::Accepted
-                    }
-                    _ => no_list(),
-                }
-            }
-            other => self.order(other).await,
+            Request::Extents(batch) => answer_of(self.feed.push(batch).await),
+            Request::ExtentsFailed { cycle, reason } => answer_of(self.feed.fail(cycle, &reason)),
+            other => self.ask(other).await,
         }
     }
 
-    async fn extents(&self, batch: ExtentBatch) -> Response {
-        let feed = self
-            .feed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let Some(feed) = feed else {
-            return no_list();
-        };
-        match feed.push(batch).await {
-            Ok(()) => Response::Accepted,
-            Err(refusal) => Response::Refused(refusal),
-        }
-    }
-
-    async fn order(&self, request: Request) -> Response {
+    async fn ask(&self, request: Request) -> Response {
         let (reply, response) = oneshot::channel();
         let sent = self
-            .inputs
-            .send(Input::Order(Box::new(request), reply))
+            .arrivals
+            .send(Arrival::Request(Box::new(request), reply))
             .await;
         match (sent, response.await) {
             (Ok(()), Ok(response)) => response,
@@ -125,9 +92,6 @@ impl Control {
     }
 }
 
-fn no_list() -> Response {
-    Response::Refused(Refusal {
-        kind: RefusalKind::OutOfOrder,
-        message: "no list of changes is expected: order Ship with one first".into(),
-    })
+fn answer_of(result: Result<(), Refusal>) -> Response {
+    result.map_or_else(Response::Refused, |()| Response::Accepted)
 }

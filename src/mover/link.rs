@@ -1,6 +1,6 @@
 //! A connection to the peer mover: frames in, frames out, each direction in a task of its own.
 //!
-//! Two queues lead out. Words of the protocol go first; batches wait for the bandwidth and for the
+//! Two queues lead out. Messages of the protocol go first; batches wait for the bandwidth and for the
 //! network. So a refusal or an acknowledgement is never behind a megabyte of data.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,22 +10,22 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::run::Input;
-use crate::source::throttle::Throttle;
-use crate::target::receive::Item;
+use crate::receive::thread::Item;
+use crate::ship::throttle::Throttle;
+use mover_core::Input;
 use protocol::units::PeerName;
 use transport::{FrameReader, FrameWriter};
 use transport::{Link as _, Session};
 use wire::{Encoded, Message, decode, encode};
 
-/// Words of the protocol that wait to be sent. Beyond it whoever speaks waits; the protocol never
-/// has more than a few under way.
-const WORDS_MAX: usize = 256;
+/// Messages of the protocol that wait to be sent. The protocol never has more than a few under way:
+/// beyond it the peer does not read, and the link ends.
+const MESSAGES_MAX: usize = 256;
 
 /// Batches that wait to be sent, each up to about 1 MiB. Beyond it the reader of the device waits.
 const BATCHES_MAX: usize = 4;
 
-/// How long a link that is hung up may take to deliver its last words. Beyond it they are lost.
+/// How long a link that is hung up may take to deliver its last messages. Beyond it they are lost.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Counts what crosses a link, in bytes before encryption.
@@ -49,13 +49,13 @@ pub struct PeerLink {
     pub peer: PeerName,
     /// What has crossed it.
     pub count: Arc<LinkCount>,
-    words: mpsc::Sender<Message>,
+    messages: mpsc::Sender<Message>,
     batches: mpsc::Sender<Encoded>,
     reader: JoinHandle<()>,
 }
 
 impl PeerLink {
-    /// Starts both directions. Words received go to `inputs`; batches to whatever `sink` holds.
+    /// Starts both directions. Messages received go to `inputs`; batches to whatever `sink` holds.
     pub fn start(
         id: u64,
         session: Session,
@@ -66,11 +66,11 @@ impl PeerLink {
         let peer = session.peer().clone();
         let count = Arc::new(LinkCount::default());
         let (read_half, write_half) = tokio::io::split(session);
-        let (words, words_queue) = mpsc::channel(WORDS_MAX);
+        let (messages, messages_queue) = mpsc::channel(MESSAGES_MAX);
         let (batches, batches_queue) = mpsc::channel(BATCHES_MAX);
         tokio::spawn(write_all(
             FrameWriter::new(write_half),
-            words_queue,
+            messages_queue,
             batches_queue,
             throttle,
             count.clone(),
@@ -80,22 +80,26 @@ impl PeerLink {
             id,
             peer,
             count,
-            words,
+            messages,
             batches,
             reader: tokio::spawn(reading),
         }
     }
 
-    /// Sends a word of the protocol, ahead of all batches.
-    pub async fn say(&self, message: Message) {
+    /// Sends a message of the protocol, ahead of all batches; false where too many wait already.
+    #[must_use]
+    pub fn send(&self, message: Message) -> bool {
         // A writer that has ended means a broken connection; the reader reports that.
-        drop(self.words.send(message).await);
+        !matches!(
+            self.messages.try_send(message),
+            Err(mpsc::error::TrySendError::Full(_))
+        )
     }
 
-    /// Where threads hand in words of the protocol.
+    /// Where threads hand in messages of the protocol.
     #[must_use]
-    pub fn words(&self) -> mpsc::Sender<Message> {
-        self.words.clone()
+    pub fn messages(&self) -> mpsc::Sender<Message> {
+        self.messages.clone()
     }
 
     /// Where batches are handed in, and what has to come after all of them.
@@ -106,7 +110,7 @@ impl PeerLink {
 }
 
 impl Drop for PeerLink {
-    /// The writer delivers what was said and then ends; nothing more is taken in.
+    /// The writer delivers what was sent and then ends; nothing more is taken in.
     fn drop(&mut self) {
         self.reader.abort();
     }
@@ -114,7 +118,7 @@ impl Drop for PeerLink {
 
 async fn write_all<W: tokio::io::AsyncWrite + Unpin>(
     mut writer: FrameWriter<W>,
-    mut words: mpsc::Receiver<Message>,
+    mut messages: mpsc::Receiver<Message>,
     mut batches: mpsc::Receiver<Encoded>,
     throttle: Arc<Throttle>,
     count: Arc<LinkCount>,
@@ -122,8 +126,8 @@ async fn write_all<W: tokio::io::AsyncWrite + Unpin>(
     loop {
         let frame = tokio::select! {
             biased;
-            word = words.recv() => match word {
-                Some(word) => match encode(word) {
+            message = messages.recv() => match message {
+                Some(message) => match encode(message) {
                     Ok(frame) => frame,
                     Err(error) => {
                         tracing::error!(%error, "failed to encode a message");
@@ -171,7 +175,7 @@ async fn read_all<R: tokio::io::AsyncRead + Unpin>(
             Ok(Message::Hello(hello)) => {
                 reader.after_hello();
                 if inputs
-                    .send(Input::Word(id, Message::Hello(hello)))
+                    .send(Input::Message(id, Message::Hello(hello)))
                     .await
                     .is_err()
                 {
@@ -182,11 +186,12 @@ async fn read_all<R: tokio::io::AsyncRead + Unpin>(
                 let sink = sink.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 match sink {
                     Some(sink) => drop(sink.send(Item::Batch(batch)).await),
-                    None => break "the peer sent changes outside a cycle".to_string(),
+                    // Nothing is received: the core says what that means.
+                    None => drop(inputs.send(Input::Message(id, Message::Batch(batch))).await),
                 }
             }
             Ok(message) => {
-                if inputs.send(Input::Word(id, message)).await.is_err() {
+                if inputs.send(Input::Message(id, message)).await.is_err() {
                     return;
                 }
             }

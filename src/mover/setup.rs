@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use protocol::units::{PairName, PeerName, SiteName};
-use storage::journal::JournalError;
 use storage::seam::{BlockFile, Clock, Directory, Disk, DiskError, SystemClock};
 use storage::volume::{DeviceError, open_source, open_target};
 use transport::{LinkError, TlsDir, TlsError};
@@ -72,9 +71,9 @@ pub enum SetupError {
     /// The metadata volume can't be used.
     #[error("failed to open the metadata volume: {0}")]
     Metadata(#[source] DiskError),
-    /// The superblock could not be saved: what is on disk is not known.
-    #[error("failed to save the superblock, so nothing more is done: {0}")]
-    Superblock(#[source] JournalError),
+    /// What is on disk is not known: the superblock could not be saved, or a device does not answer.
+    #[error("nothing more is done: {0}")]
+    Unknown(String),
     /// The volume can't be used.
     #[error("failed to open the volume: {0}")]
     Device(#[from] DeviceError),
@@ -100,7 +99,7 @@ impl SetupError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            SetupError::Superblock(_) => 3,
+            SetupError::Unknown(_) => 3,
             _ => 2,
         }
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use mover_core::blank_status;
 use protocol::units::SiteName;
-use wire::control::{Activity, MoverStatus, STATUS_WAIT_MAX_MS};
+use wire::control::{MoverStatus, STATUS_WAIT_MAX_MS};
 
 /// The one place where the status is written.
 #[derive(Debug)]
@@ -23,25 +24,8 @@ impl StatusBoard {
     /// A board that says that nothing is known and nothing is going on.
     #[must_use]
     pub fn new(site: SiteName) -> (StatusBoard, StatusReader) {
-        let (sender, receiver) = watch::channel(MoverStatus {
-            version: 1,
-            site,
-            superblock: None,
-            superblock_error: None,
-            device_bytes: None,
-            activity: Activity::Idle,
-            progress: None,
-            decision: None,
-            rung: None,
-            last: None,
-        });
+        let (sender, receiver) = watch::channel(blank_status(site));
         (StatusBoard { sender }, StatusReader { receiver })
-    }
-
-    /// What is shown now.
-    #[must_use]
-    pub fn current(&self) -> MoverStatus {
-        self.sender.borrow().clone()
     }
 
     /// Shows `status`. Its version is counted here and rises only when something else changed.
@@ -77,7 +61,7 @@ mod tests {
     #[tokio::test]
     async fn a_waiting_reader_is_woken_by_a_change_and_by_nothing_else() {
         let (board, mut reader) = StatusBoard::new("east".parse().unwrap());
-        let mut status = board.current();
+        let mut status = reader.above(0, 0).await;
         board.show(status.clone());
         assert_eq!(reader.above(0, 10).await.version, 1, "nothing changed");
         let mut waiting = reader.clone();

@@ -163,16 +163,12 @@ fn hello(source: &Source, superblock: &Superblock) -> Hello {
         lineage: superblock.lineage.clone(),
         committed: superblock.committed,
         applied: superblock.applied,
-        last_write: superblock.last_write,
+        cut: None,
         image: ImageState::Inconsistent,
         size_bytes: source.size(),
         diverged: superblock.diverged,
         never_writable: superblock.never_writable,
-        last_master: superblock.last_master.clone(),
-        last_transfer: superblock.last_transfer,
-        dirty_base: None,
         digests_of: source.point,
-        staged: None,
     }
 }
 

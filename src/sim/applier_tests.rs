@@ -172,7 +172,7 @@ fn r_1_exactly_the_blocks_that_fail_are_listed_and_all_others_are_written() {
         let listed = match applier.flush() {
             Ok(_) => Vec::new(),
             Err(ApplyError::Ranges(failed)) => {
-                assert!(failed.is_complete());
+                assert!(!failed.to_string().contains("too many"), "{failed}");
                 assert!(applier.push(batch(0, 1)).is_err());
                 failed
                     .ranges()

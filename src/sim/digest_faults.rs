@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::{Fault, Operation, SimDisk};
-use mover::keep::keep;
+use mover_core::digest_commit::commit_digests as keep;
 use protocol::changes::{BLOCK_BYTES, BlockDigest, CycleId, Region, RegionKind};
 use protocol::units::{Extent, Point, Rung};
 use storage::journal::{DigestLog, DigestLogSpec, DigestStore, JournalError};
@@ -228,7 +228,8 @@ fn a_log_goes_on_after_a_crash_with_the_same_sum() {
     let data = RegionKind::Data { crc: 0 };
     log.append(9 * BLOCK_BYTES, &[region(0, 9, data)], &[digest(1); 9])
         .unwrap();
-    assert_eq!(log.checkpoint().run().unwrap(), 9 * BLOCK_BYTES);
+    let file = disk.open("digests.next").unwrap().unwrap();
+    file.flush().unwrap();
     log.append(23 * BLOCK_BYTES, &[region(20, 3, RegionKind::Zero)], &[])
         .unwrap();
     disk.crash();

@@ -4,8 +4,8 @@ use crate::link::{Arrival, BATCHES_MAX, Net};
 use crate::process::{Item, Process, Receiving};
 use crate::rules::Wrong;
 use crate::ship::{Piece, WINDOW};
-use mover::convert;
-use mover::target::digests::settle;
+use mover_core::receive::digests::settle;
+use mover_core::translate;
 use protocol::changes::hash_blocks;
 use protocol::pair::handshake::Superblock as PeerSuperblock;
 use protocol::pair::message::{Begin, Message as Word, goes_in_place};
@@ -34,7 +34,7 @@ impl Process {
             return;
         };
         if let Word::Begin(begin) = &word {
-            self.id = Some(convert::cycle_id(begin));
+            self.id = Some(translate::cycle_id(begin));
             self.decision = Some(begin.decision.clone());
             net.say(link, site, Message::Decision(begin.decision.clone()), false);
         }
@@ -47,7 +47,7 @@ impl Process {
     fn worded(&self, word: Word) -> Option<Message> {
         let name = &self.setup.name;
         let hello = |record, size, last| {
-            Message::Hello(Box::new(convert::wire_hello(name, record, size, last)))
+            Message::Hello(Box::new(translate::wire_hello(name, record, size, last)))
         };
         Some(match word {
             Word::Hello(word) => hello(self.record(), word.size, Some(word.cycle)),
@@ -56,7 +56,7 @@ impl Process {
                     PeerSuperblock::Known(record) => Some(record.as_ref()),
                     PeerSuperblock::Blank | PeerSuperblock::Unreadable => None,
                 };
-                hello(record, greeting.size, record.and_then(|r| r.applied))
+                hello(record, greeting.size, None)
             }
             Word::Begin(begin) => {
                 let image = self.target_image.unwrap_or(ImageState::None);
@@ -69,7 +69,6 @@ impl Process {
                     size_bytes: begin.size,
                     form,
                     rung: begin.rung,
-                    planned_bytes: 0,
                     consent: begin.consent,
                 })
             }
@@ -86,7 +85,7 @@ impl Process {
                 id: self.id?,
                 apply_ms: 0,
             }),
-            Word::Refuse(refused) => Message::Refuse(convert::refuse(&refused)),
+            Word::Refuse(refused) => Message::Refuse(translate::refuse(&refused)),
         })
     }
 
@@ -105,7 +104,7 @@ impl Process {
             net.say(
                 link,
                 site,
-                Message::Refuse(convert::refuse(&refused)),
+                Message::Refuse(translate::refuse(&refused)),
                 false,
             );
             net.hang_up(link, site);
@@ -148,7 +147,7 @@ impl Process {
         }
         if self.setup.wrong == Some(Wrong::AppliesUnsealed)
             && let Some(receiving) = &mut self.receiving
-            && let mover::target::receive::Landing::Staging(staging, _) = &receiving.landing
+            && let mover_core::receive::open_sink::Sink::Staging(staging, _) = &receiving.landing
         {
             receiving.items.clear();
             receiving.items.push_back(Item::End(staging.sum()));
@@ -195,10 +194,10 @@ impl Process {
             Message::Hello(hello) if shipping => {
                 self.target_image = Some(hello.image);
                 let wish = &self.side.record()?.wish;
-                Word::Greeting(convert::greeting_of(&hello, wish))
+                Word::Greeting(translate::greeting_of(&hello, wish))
             }
             Message::Hello(hello) => {
-                let hello = convert::hello_of(&hello)?;
+                let hello = translate::hello_of(&hello)?;
                 self.hello = Some(hello.clone());
                 Word::Hello(hello)
             }
@@ -212,7 +211,7 @@ impl Process {
                     rung: begin.rung,
                     consent: begin.consent,
                 };
-                self.id = Some(convert::cycle_id(&begin));
+                self.id = Some(translate::cycle_id(&begin));
                 self.begin = Some(begin.clone());
                 Word::Begin(begin)
             }
@@ -224,7 +223,7 @@ impl Process {
             Message::Staged(_) => Word::Staged,
             Message::Applied(_) => Word::Applied,
             Message::Refuse(refuse) | Message::Abort(refuse) => {
-                Word::Refuse(convert::refused(refuse))
+                Word::Refuse(translate::refused(refuse))
             }
             _ => return None,
         })
@@ -243,7 +242,7 @@ impl Process {
         };
         let digests = settled.and_then(|()| {
             digest_blocks(&**device, request.extent)
-                .map_err(|error| convert::disk_failed(&error, Cause::TargetWriteError))
+                .map_err(|error| translate::disk_failed(&error, Cause::TargetWriteError))
         });
         if digests.is_ok() {
             self.settled = self.link;
@@ -253,7 +252,7 @@ impl Process {
                 extent: request.extent,
                 digests,
             }),
-            Err(refused) => Message::Refuse(convert::refuse(&refused)),
+            Err(refused) => Message::Refuse(translate::refuse(&refused)),
         };
         net.say(link, self.setup.site, message, false);
     }
@@ -320,7 +319,7 @@ impl Process {
                 let sum = match (self.setup.wrong, &receiving.landing) {
                     (
                         Some(Wrong::ResumesTooFar),
-                        mover::target::receive::Landing::Staging(staging, _),
+                        mover_core::receive::open_sink::Sink::Staging(staging, _),
                     ) => staging.sum(),
                     _ => sum,
                 };
@@ -387,7 +386,7 @@ impl Receiving {
         let batch = batch
             .is_next(self.batches)
             .and_then(|()| unpack(batch, self.through, self.size))
-            .map_err(|error| convert::wire_failed(&error))?;
+            .map_err(|error| translate::wire_failed(&error))?;
         self.batches += 1;
         if let Some(device) = at_once {
             let applier = Applier::inline(device);

@@ -8,7 +8,7 @@ use crate::SimDisk;
 use crate::image::{BLOCK, Image, Tag};
 use crate::resent::Sent;
 use crate::world::{Site, World};
-use mover::convert;
+use mover_core::translate;
 use protocol::changes::{RegionKind, blocks_of};
 use protocol::pair::Record;
 use protocol::units::{Epoch, Extent, Generation, ImageState, Point, Role};
@@ -184,7 +184,7 @@ impl World {
                 false => Err(format!("side {at} has no superblock that can be read")),
             };
         };
-        let record = convert::record_of(&superblock);
+        let record = translate::record_of(&superblock);
         let before = self.oracle.seen[at].record.replace(record.clone());
         self.oracle.seen[at].superblock = bytes;
         let rose = record.role == Role::Primary

@@ -9,13 +9,13 @@ use crate::fuse::Fuse;
 use crate::link::Net;
 use crate::rules::Wrong;
 use crate::ship::{Blocks, Shipment};
-use mover::convert;
-use mover::keep::keep;
-use mover::source::gather::Gathered;
-use mover::target::apply::write_staged;
-use mover::target::in_place::InPlace;
-use mover::target::receive::{Landing, Remains};
-use mover::target::staging::{drop_staged, staging_for};
+use mover_core::digest_commit::commit_digests as keep;
+use mover_core::receive::apply::write_staged;
+use mover_core::receive::in_place::InPlace;
+use mover_core::receive::open_sink::Sink as Landing;
+use mover_core::receive::staging::{discard, staging_for};
+use mover_core::ship::gather::Gathered;
+use mover_core::translate;
 use protocol::changes::{CycleDigest, CycleId, CycleSum};
 use protocol::pair::message::{Begin, Hello};
 use protocol::pair::resync::Plan;
@@ -110,7 +110,7 @@ impl Process {
             Err(error) => (None, None, Some(error.to_string())),
         };
         let digests = DigestStore::open(setup.disk.clone()).ok();
-        let record = superblock.as_ref().map(convert::record_of);
+        let record = superblock.as_ref().map(translate::record_of);
         let (side, mut first) = match record {
             Some(record) if setup.wrong == Some(Wrong::RedoNotFinished) => (
                 Side::open(Some(crate::twist::redo_is_applied(record))).0,
@@ -295,7 +295,7 @@ impl Process {
     fn persist(&mut self, record: &Record) {
         let name = &self.setup.name;
         let superblock =
-            convert::superblock_of(self.superblock.as_ref(), name, record, self.size());
+            translate::superblock_of(self.superblock.as_ref(), name, record, self.size());
         let saved = self.store.as_mut().map(|store| store.save(&superblock));
         // What is on disk is not known: the process ends.
         self.exited = !matches!(saved, Some(Ok(())));
@@ -358,9 +358,9 @@ impl Process {
         let (Some(in_place), Some(begin)) = (self.opening.take(), self.begin.clone()) else {
             return;
         };
-        let id = convert::cycle_id(&begin);
+        let id = translate::cycle_id(&begin);
         if self.setup.wrong == Some(Wrong::BeginsAnew) {
-            drop(drop_staged(None, &*self.setup.disk));
+            drop(discard(mover_core::Discard::All, None, &*self.setup.disk));
         }
         let landing = match (in_place, self.setup.device.clone()) {
             (true, Some(device)) => InPlace::open(
@@ -370,6 +370,7 @@ impl Process {
                 id,
                 begin.size,
                 begin.rung,
+                &AtomicU64::new(0),
             )
             .map(|in_place| Landing::InPlace(Box::new(in_place))),
             _ => {
@@ -380,7 +381,7 @@ impl Process {
                 };
                 let applied = self.record().and_then(Record::head);
                 let kept = self.digests.as_ref().and_then(DigestStore::point);
-                staging_for(&self.setup.disk, spec, applied, kept)
+                staging_for(&self.setup.disk, spec, applied, kept, &AtomicU64::new(0))
             }
         };
         match landing {
@@ -424,9 +425,15 @@ impl Process {
 
     /// Takes over what the receiver has written to.
     pub(super) fn take_landing(&mut self) {
-        if let Some(receiving) = self.receiving.take() {
-            let Remains { staging, log } = receiving.landing.end();
-            (self.staging, self.log) = (staging, log);
+        match self.receiving.take().map(|receiving| receiving.landing) {
+            Some(Landing::Staging(staging, log)) => {
+                self.staging = Some(staging);
+                self.log = log.map(|log| *log);
+            }
+            Some(Landing::InPlace(mut in_place)) => {
+                self.log = in_place.take_digests().ok().flatten();
+            }
+            None => {}
         }
     }
 
@@ -442,7 +449,11 @@ impl Process {
         let staging = self.staging.take();
         if self.setup.wrong != Some(Wrong::StagingStays) {
             // A failure is let pass: what stays is of a cut that is known to be applied.
-            drop(drop_staged(staging, &*self.setup.disk));
+            drop(discard(
+                mover_core::Discard::All,
+                staging,
+                &*self.setup.disk,
+            ));
         }
         if report {
             self.feed(Event::Target(target::Event::Dropped));

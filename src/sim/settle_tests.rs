@@ -1,16 +1,12 @@
 //! What a standby says of its image is what a loss of power would leave.
 
-use std::sync::Arc;
-
-use tokio::sync::mpsc;
-
 use crate::SimDisk;
-use mover::target::digests;
+use mover_core::receive::digests::{read_digests, settle};
 use protocol::changes::BLOCK_BYTES;
 use protocol::units::Extent;
 use storage::seam::Disk;
 use storage::volume::digest_blocks;
-use wire::{DigestRequest, Message};
+use wire::DigestRequest;
 
 /// A set was written in part when its attempt failed; nobody has flushed it. The source believes the
 /// digests and leaves out what is equal: it has to stay so.
@@ -23,14 +19,9 @@ fn digests_are_of_what_is_there_for_good() {
     volume.flush().unwrap();
     let written = vec![7; usize::try_from(all.len).unwrap()];
     volume.write_at(0, &written).unwrap();
-    let (words, mut said) = mpsc::channel(4);
-    let requests = digests::start(Arc::clone(&volume), words).unwrap();
-    requests.try_send(DigestRequest { extent: all }).unwrap();
-    let told = match said.blocking_recv() {
-        Some(Message::Digests(told)) => told.digests,
-        other => panic!("{other:?}"),
-    };
+    settle(&*volume).unwrap();
+    let told = read_digests(&*volume, DigestRequest { extent: all }).unwrap();
     disk.crash();
     let volume = disk.open("volume").unwrap().unwrap();
-    assert_eq!(digest_blocks(&*volume, all).unwrap(), told);
+    assert_eq!(digest_blocks(&*volume, all).unwrap(), told.digests);
 }

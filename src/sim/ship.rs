@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::rules::Wrong;
-use mover::source::gather::Gathered;
+use mover_core::ship::gather::Gathered;
 use protocol::changes::{
     BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleSum, Region, RegionKind, block_count,
 };

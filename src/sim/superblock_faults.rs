@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::{Fault, Operation, SimDisk};
 use protocol::units::{Epoch, Generation, ImageState, Lineage, PairId, Point, Role, Seq};
-use storage::journal::{CommitRecord, JournalError, Superblock, SuperblockStore};
+use storage::journal::{JournalError, Superblock, SuperblockStore};
+use storage::seam::Disk;
 
 fn superblock(epoch: u64) -> Superblock {
     Superblock {
@@ -17,18 +18,11 @@ fn superblock(epoch: u64) -> Superblock {
         lineage: Lineage::starting(Epoch(1), Generation(Uuid::from_u128(1)), Seq(1)),
         committed: Some(Point::new(epoch, 9)),
         applied: None,
-        last_write: None,
         image: ImageState::None,
         size_bytes: 1 << 30,
         never_writable: true,
-        clean: false,
         diverged: false,
         wish: "west".parse().unwrap(),
-        last_master: None,
-        last_transfer: None,
-        dirty_base: None,
-        peer: None,
-        history: Vec::new(),
     }
 }
 
@@ -121,35 +115,6 @@ fn two_damaged_copies_are_damage_and_not_a_blank_site() {
 }
 
 #[test]
-fn a_newer_format_is_refused_even_in_one_copy() {
-    let disk = SimDisk::new(1 << 20, 1);
-    let (mut store, _) = open(&disk).unwrap();
-    store.save(&superblock(1)).unwrap();
-    let mut slot = disk.durable("superblock").unwrap()[..4096].to_vec();
-    slot[8] = 2;
-    slot[12..16].fill(0);
-    let crc = crc32c::crc32c(&slot);
-    slot[12..16].copy_from_slice(&crc.to_le_bytes());
-    let file = storage::seam::Disk::open(&disk, "superblock")
-        .unwrap()
-        .unwrap();
-    file.write_at(4096, &slot).unwrap();
-    file.flush().unwrap();
-    let error = open(&disk).err().unwrap();
-    assert!(
-        matches!(
-            error,
-            JournalError::Newer {
-                found: 2,
-                known: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
-}
-
-#[test]
 fn only_a_damaged_superblock_is_given_up_and_the_next_save_takes_its_place() {
     let disk = SimDisk::new(1 << 20, 1);
     let give_up = |disk: &SimDisk| SuperblockStore::over_damage(Arc::new(disk.clone()));
@@ -188,19 +153,73 @@ fn the_longest_superblock_fits_and_forgets_only_the_oldest() {
         let generation = Generation(Uuid::from_u128(u128::MAX - u128::from(epoch)));
         let at = Point::new(epoch - 1, u64::MAX - 1000 + epoch);
         long.lineage = long.lineage.promoted(at, Epoch(epoch), generation);
-        long.note_commit(CommitRecord {
-            point: at,
-            at_ms: u64::MAX,
-            data_bytes: u64::MAX,
-        });
     }
     long.site = "e".repeat(63).parse().unwrap();
     store.save(&long).unwrap();
     let found = open(&disk).unwrap().1.unwrap();
     assert_eq!(found.lineage.last(), long.lineage.last());
-    assert_eq!(
-        found.history[0].point,
-        Point::new(298, u64::MAX - 1000 + 299)
-    );
     assert!(found.lineage.0.len() >= 90);
+}
+
+/// What an old version has saved is read, stays as it is until something is saved, and is of the newest
+/// format then. Its bytes are kept in the corpus.
+#[test]
+fn a_superblock_of_format_1_is_read_and_saved_in_format_2() {
+    let bytes = include_bytes!("../../fuzz/corpus/superblock/valid-v1-00");
+    let disk = SimDisk::new(1 << 20, 1);
+    let file = disk.create("superblock").unwrap();
+    file.write_at(0, bytes).unwrap();
+    file.flush().unwrap();
+    let (mut store, found) = open(&disk).unwrap();
+    let upgraded = Superblock {
+        pair_id: PairId(Uuid::from_u128(9)),
+        site: "west".parse().unwrap(),
+        role: Role::Standby,
+        epoch: Epoch(2),
+        lineage: Lineage::starting(Epoch(1), Generation(Uuid::from_u128(1)), Seq(1)).promoted(
+            Point::new(1, 300),
+            Epoch(2),
+            Generation(Uuid::from_u128(2)),
+        ),
+        committed: Some(Point::new(2, 308)),
+        applied: Some(Point::new(2, 309)),
+        image: ImageState::Consistent(Point::new(2, 309)),
+        size_bytes: 1 << 30,
+        never_writable: true,
+        diverged: false,
+        wish: "east".parse().unwrap(),
+    };
+    assert_eq!(found.as_ref(), Some(&upgraded));
+    assert_eq!(disk.durable("superblock").unwrap(), bytes);
+    store.save(&upgraded).unwrap();
+    let saved = disk.durable("superblock").unwrap();
+    assert_eq!([saved[8], saved[4096 + 8]], [2, 2]);
+    assert_eq!(open(&disk).unwrap().1, Some(upgraded));
+}
+
+/// A newer format is refused, also in one slot only, and left alone; the error says what to do.
+#[test]
+fn a_superblock_of_a_newer_format_is_refused_and_left_alone() {
+    for slot in 0..2 {
+        let disk = SimDisk::new(1 << 20, 1);
+        let (mut store, _) = open(&disk).unwrap();
+        store.save(&superblock(1)).unwrap();
+        let file = disk.open("superblock").unwrap().unwrap();
+        let mut bytes = vec![0; 4096];
+        file.read_at(slot * 4096, &mut bytes).unwrap();
+        bytes[8] = 3;
+        bytes[12..16].fill(0);
+        let crc = crc32c::crc32c(&bytes);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        file.write_at(slot * 4096, &bytes).unwrap();
+        file.flush().unwrap();
+        let before = disk.durable("superblock");
+        let error = open(&disk).err().unwrap().to_string();
+        assert_eq!(
+            error,
+            "superblock has format 3, but this version reads up to 2: upgrade this site"
+        );
+        assert!(SuperblockStore::over_damage(Arc::new(disk.clone())).is_err());
+        assert_eq!(disk.durable("superblock"), before);
+    }
 }

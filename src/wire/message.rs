@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::{RefusalKind, Request, Response};
 use crate::{Batch, VersionRange};
-use protocol::changes::{BlockDigest, CycleId, CycleSum, LastMaster, LastTransfer};
+use protocol::changes::{BlockDigest, CycleId, CycleSum};
 use protocol::units::{
     Decision, Epoch, Extent, ImageState, Lineage, PairId, Point, Role, Rung, SiteName,
 };
@@ -70,9 +70,9 @@ pub struct Hello {
     pub committed: Option<Point>,
     /// The newest cut that is wholly on the sender's volume.
     pub applied: Option<Point>,
-    /// The newest point that the sender's volume may hold writes of.
-    pub last_write: Option<Point>,
-    /// What the sender's image is worth.
+    /// The cut that the sender wants to ship; only a source names one.
+    pub cut: Option<Point>,
+    /// The state of the sender's image.
     pub image: ImageState,
     /// The size of the sender's volume in bytes.
     pub size_bytes: u64,
@@ -80,16 +80,8 @@ pub struct Hello {
     pub diverged: bool,
     /// Whether the sender is known never to have been writable in this pair.
     pub never_writable: bool,
-    /// Who led the sender's last transfer.
-    pub last_master: Option<LastMaster>,
-    /// How the sender's last transfer ended.
-    pub last_transfer: Option<LastTransfer>,
-    /// The point that the sender's dirty set counts from, where it keeps one.
-    pub dirty_base: Option<Point>,
-    /// The point whose digests the sender keeps, where it keeps any.
+    /// The point whose digests an export is compared with; only salvage names one.
     pub digests_of: Option<Point>,
-    /// The cycle that lies unfinished or whole in the sender's staging.
-    pub staged: Option<Resume>,
 }
 
 fn ours() -> VersionRange {
@@ -117,8 +109,6 @@ pub struct CycleBegin {
     /// The rung that the source starts on. A cycle is resumed only on the rung it was begun on:
     /// another rung may cover other ranges.
     pub rung: Rung,
-    /// Bytes of changes, as far as the source knows; 0 when it does not.
-    pub planned_bytes: u64,
     /// Consent to overwrite a diverged target, valid for exactly this epoch.
     pub consent: Option<Epoch>,
 }

@@ -56,6 +56,7 @@ targets! {
     digest_store: 40_000,
     frames: 40_000,
     hello: 200_000,
+    in_place: 100_000,
     message: 200_000,
     metadata: 200_000,
     names: 200_000,

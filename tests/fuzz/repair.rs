@@ -16,6 +16,7 @@ pub fn repair(target: &str, bytes: &mut Vec<u8>) {
         "frames" => frames(bytes),
         "batch" => batch(bytes),
         "superblock" => superblock(bytes),
+        "in_place" => in_place(bytes),
         "staging" | "digest_log" => log(bytes),
         "digest_store" => digest_store(bytes),
         _ => {}
@@ -66,6 +67,12 @@ fn unpacked(batch: &Batch) -> Vec<u8> {
         Codec::Plain => batch.packed.to_vec(),
         Codec::Lz4 => lz4_flex::block::decompress(&batch.packed, MAX).unwrap_or_default(),
         Codec::Zstd => zstd::bulk::decompress(&batch.packed, MAX).unwrap_or_default(),
+    }
+}
+
+fn in_place(bytes: &mut [u8]) {
+    if let Some((head, content)) = bytes.split_at_mut_checked(12) {
+        head[8..].copy_from_slice(&crc32c::crc32c(content).to_le_bytes());
     }
 }
 

@@ -18,6 +18,9 @@ const MEMORY_PER_BYTE: usize = 64;
 /// Inputs whose names begin so must be taken: no later version may refuse what this one wrote.
 const VALID: &str = "valid-";
 
+/// Inputs whose names begin so must be refused: they are of a version that is not spoken any more.
+const REFUSED: &str = "refused-";
+
 /// What came of many runs.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -57,6 +60,11 @@ pub fn replay(target: &Target) {
         assert!(
             taken || !name.starts_with(VALID),
             "{}: {name} is refused, but was written by a version of ours",
+            target.name
+        );
+        assert!(
+            !taken || !name.starts_with(REFUSED),
+            "{}: {name} is taken, but is of a version that is not spoken",
             target.name
         );
     }

@@ -6,6 +6,7 @@ mod devices;
 mod failovers;
 mod falls;
 mod handshake;
+mod hung;
 mod kills;
 mod orders;
 mod salvage;

@@ -150,15 +150,11 @@ pub(super) fn greeting(key: &MoverKey) -> Hello {
         lineage: Lineage::default(),
         committed: None,
         applied: None,
-        last_write: None,
+        cut: None,
         image: ImageState::None,
         size_bytes: 0,
         diverged: false,
         never_writable: false,
-        last_master: None,
-        last_transfer: None,
-        dirty_base: None,
         digests_of: None,
-        staged: None,
     }
 }

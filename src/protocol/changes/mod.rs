@@ -9,7 +9,7 @@ mod region;
 pub use block::{BLOCK_BYTES, BlockDigest, block_count, blocks_of};
 pub use block_hasher::BlockHasher;
 pub use cycle_digest::{CycleDigest, CycleSum};
-pub use cycle_id::{CycleId, LastMaster, LastTransfer};
+pub use cycle_id::CycleId;
 pub use region::{
     BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BatchData, InvalidRegions, Region, RegionKind,
     check_regions, hash_blocks,

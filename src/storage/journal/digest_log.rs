@@ -1,16 +1,18 @@
 //! What a running cycle will change in the kept digests.
 //!
 //! It is written beside the cycle and becomes part of the digests when the cycle is committed; a
-//! cycle that fails leaves the digests as they were. For a copy in place it also remembers, across a
-//! restart, how far the copy has come and what it amounts to.
+//! cycle that fails leaves the digests as they were. How records lie in the file is said in
+//! `record_log.rs`, what they hold in `formats/v1.rs`.
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use crate::formats::{
+    DIGEST_LOG, decode_digest_batch, decode_log_header, decode_sum, encode_digest_batch,
+    encode_log_header, encode_sum,
+};
 use crate::journal::JournalError;
 use crate::journal::record_log::{LogFormat, Opened, Record, RecordLog, RecordScanner};
-use crate::journal::staging::{Checkpoint, add_to_digest, encoding};
+use crate::journal::staging::add_to_digest;
 use crate::seam::Disk;
 use protocol::changes::{
     BlockDigest, CycleDigest, CycleId, CycleSum, Region, RegionKind, blocks_of, check_regions,
@@ -20,14 +22,14 @@ use protocol::units::{Extent, Point, Rung};
 static FORMAT: LogFormat = LogFormat {
     file: "digests.next",
     magic: *b"FERRYDGL",
-    format: 1,
+    format: DIGEST_LOG,
 };
 
 const BATCH: u8 = b'B';
 const SEAL: u8 = b'S';
 
 /// Which change set a digest log belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DigestLogSpec {
     /// The change set. Without a `from` the log covers the whole volume: what it does not name is
     /// zero.
@@ -36,12 +38,6 @@ pub struct DigestLogSpec {
     pub size_bytes: u64,
     /// The rung that the source began on.
     pub rung: Rung,
-}
-
-#[derive(Serialize, Deserialize)]
-struct BatchHead {
-    through: u64,
-    regions: Vec<(Extent, bool)>,
 }
 
 /// The changes of one cycle to the kept digests.
@@ -59,7 +55,7 @@ impl DigestLog {
     /// # Errors
     /// When the disk fails or is full.
     pub fn create(disk: Arc<dyn Disk>, spec: DigestLogSpec) -> Result<DigestLog, JournalError> {
-        let content = postcard::to_stdvec(&spec).map_err(encoding)?;
+        let content = encode_log_header(spec)?;
         Ok(DigestLog {
             log: RecordLog::create(disk, &FORMAT, &content, u64::MAX)?,
             spec,
@@ -76,7 +72,7 @@ impl DigestLog {
     /// When the disk fails.
     pub fn left(disk: Arc<dyn Disk>) -> Result<Option<DigestLogSpec>, JournalError> {
         Ok(match RecordScanner::open(disk, &FORMAT)? {
-            Opened::Log(scanner) => postcard::from_bytes(scanner.content()).ok(),
+            Opened::Log(scanner) => decode_log_header(scanner.found(), scanner.content()),
             Opened::Missing | Opened::Damaged(_) | Opened::Newer(_) => None,
         })
     }
@@ -98,7 +94,8 @@ impl DigestLog {
             }
             Opened::Log(scanner) => scanner,
         };
-        let Ok(spec) = postcard::from_bytes::<DigestLogSpec>(scanner.content()) else {
+        let found = scanner.found();
+        let Some(spec) = decode_log_header::<DigestLogSpec>(found, scanner.content()) else {
             return Ok(None);
         };
         let mut digest = CycleDigest::new();
@@ -107,7 +104,7 @@ impl DigestLog {
         while let Some(record) = scanner.next()? {
             match record.kind {
                 BATCH => {
-                    let Some(batch) = decode(&record, through, spec.size_bytes) else {
+                    let Some(batch) = decode(found, &record, through, spec.size_bytes) else {
                         break;
                     };
                     add_to_digest(&mut digest, &batch.regions, &batch.digests);
@@ -115,7 +112,7 @@ impl DigestLog {
                     end = scanner.position();
                 }
                 SEAL => {
-                    sealed = postcard::from_bytes::<CycleSum>(&record.head).ok();
+                    sealed = decode_sum(found, &record.head);
                     if sealed.is_some_and(|sum| sum != digest.clone().finish()) {
                         return Ok(None);
                     }
@@ -151,25 +148,12 @@ impl DigestLog {
                 "the digest log is sealed already".into(),
             ));
         }
-        let head = postcard::to_stdvec(&BatchHead {
-            through,
-            regions: regions
-                .iter()
-                .map(|r| (r.extent, matches!(r.kind, RegionKind::Data { .. })))
-                .collect(),
-        })
-        .map_err(encoding)?;
+        let head = encode_digest_batch(through, regions)?;
         let data: Vec<u8> = digests.iter().flat_map(|d| d.0).collect();
         self.log.append(BATCH, &head, &data)?;
         add_to_digest(&mut self.digest, regions, digests);
         self.through = through;
         Ok(())
-    }
-
-    /// The flush that would make everything appended so far durable.
-    #[must_use]
-    pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::new(self.log.file(), self.through)
     }
 
     /// Ends the log; durable on return.
@@ -181,8 +165,7 @@ impl DigestLog {
             return Ok(sum);
         }
         let sum = self.digest.clone().finish();
-        self.log
-            .append(SEAL, &postcard::to_stdvec(&sum).map_err(encoding)?, &[])?;
+        self.log.append(SEAL, &encode_sum(sum)?, &[])?;
         self.log.file().flush()?;
         self.sealed = Some(sum);
         Ok(sum)
@@ -221,8 +204,10 @@ impl DigestLog {
         let spent = match RecordScanner::open(disk.clone(), &FORMAT)? {
             Opened::Missing | Opened::Newer(_) => false,
             Opened::Damaged(_) => true,
-            Opened::Log(scanner) => postcard::from_bytes::<DigestLogSpec>(scanner.content())
-                .map_or(true, |spec| spec.id.cycle <= through),
+            Opened::Log(scanner) => {
+                let spec = decode_log_header::<DigestLogSpec>(scanner.found(), scanner.content());
+                spec.is_none_or(|spec| spec.id.cycle <= through)
+            }
         };
         if spent {
             disk.remove(FORMAT.file)?;
@@ -252,7 +237,7 @@ impl DigestLog {
             if record.kind == SEAL {
                 return Ok(());
             }
-            let batch = decode(&record, through, self.spec.size_bytes)
+            let batch = decode(scanner.found(), &record, through, self.spec.size_bytes)
                 .ok_or_else(|| JournalError::damaged(FORMAT.file, "a record is malformed"))?;
             through = batch.through;
             let mut digests = &batch.digests[..];
@@ -272,22 +257,9 @@ struct Decoded {
 }
 
 /// The batch of a record; `None` when it is not what may follow `after` in a volume of `size` bytes.
-fn decode(record: &Record, after: u64, size: u64) -> Option<Decoded> {
-    let head: BatchHead = postcard::from_bytes(&record.head).ok()?;
-    let regions: Vec<Region> = head
-        .regions
-        .into_iter()
-        .map(|(extent, data)| Region {
-            extent,
-            // The data's checksum is no business of the digests.
-            kind: if data {
-                RegionKind::Data { crc: 0 }
-            } else {
-                RegionKind::Zero
-            },
-        })
-        .collect();
-    check_regions(&regions, after, head.through, size).ok()?;
+fn decode(found: u16, record: &Record, after: u64, size: u64) -> Option<Decoded> {
+    let (through, regions) = decode_digest_batch(found, &record.head)?;
+    check_regions(&regions, after, through, size).ok()?;
     let digests: Vec<BlockDigest> = record
         .data
         .chunks_exact(BlockDigest::BYTES)
@@ -295,7 +267,7 @@ fn decode(record: &Record, after: u64, size: u64) -> Option<Decoded> {
         .collect();
     let expected: usize = regions.iter().map(data_blocks).sum();
     (expected == digests.len()).then_some(Decoded {
-        through: head.through,
+        through,
         regions,
         digests,
     })

@@ -14,12 +14,11 @@
 //! | 8..10 | format, u16 little-endian: 2; 1 has a checksum of the content alone |
 //! | 10..12 | zero |
 //! | 12..16 | CRC-32C of bytes 0..12 and of the content |
-//! | 16.. | content: the cut, the volume's size, whether pages may still be of the cut before (postcard) |
+//! | 16.. | content: the cut, the volume's size, whether pages may still be of the cut before (`formats/v1.rs`) |
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use crate::formats::{DIGEST_STATE, decode_digest_state, encode_digest_state};
 use crate::journal::digest_page::{BLOCKS_PER_PAGE, PAGE_BYTES, Page, digest_in, is_whole};
 use crate::journal::{DigestLog, DigestLogSpec, JournalError};
 use crate::seam::{BlockFile, Disk};
@@ -29,22 +28,23 @@ use protocol::units::{Extent, Point};
 const STATE_FILE: &str = "digests.state";
 const PAGES_FILE: &str = "digests";
 const STATE_MAGIC: [u8; 8] = *b"FERRYDGS";
-const STATE_FORMAT: u16 = 2;
 const STATE_HEADER_BYTES: usize = 16;
 
 /// The kept digests of one site.
 pub struct DigestStore {
     disk: Arc<dyn Disk>,
-    state: Option<State>,
+    state: Option<DigestState>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
+/// What `digests.state` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DigestState {
     /// The cut that the pages are of, or are being brought to.
-    point: Point,
-    size_bytes: u64,
+    pub(crate) point: Point,
+    /// The volume's size in bytes.
+    pub(crate) size_bytes: u64,
     /// Whether pages may still be of the cut before.
-    updating: bool,
+    pub(crate) updating: bool,
 }
 
 impl DigestStore {
@@ -55,7 +55,7 @@ impl DigestStore {
     pub fn open(disk: Arc<dyn Disk>) -> Result<DigestStore, JournalError> {
         let state = read_state(&*disk)?;
         let mut store = DigestStore { disk, state };
-        if let Some(State {
+        if let Some(DigestState {
             updating: true,
             point,
             ..
@@ -117,7 +117,7 @@ impl DigestStore {
             if spec.id.from.is_some() && spec.id.from != self.point() {
                 self.forget()?;
             } else {
-                self.set_state(State {
+                self.set_state(DigestState {
                     point: spec.id.cycle,
                     size_bytes: spec.size_bytes,
                     updating: true,
@@ -170,19 +170,18 @@ impl DigestStore {
         };
         log.for_each(&mut |extent, digests| writer.set(extent, digests))?;
         writer.finish()?;
-        self.set_state(State {
+        self.set_state(DigestState {
             point: spec.id.cycle,
             size_bytes: spec.size_bytes,
             updating: false,
         })
     }
 
-    fn set_state(&mut self, state: State) -> Result<(), JournalError> {
-        let content = postcard::to_stdvec(&state)
-            .map_err(|e| JournalError::OutOfOrder(format!("failed to encode the state: {e}")))?;
+    fn set_state(&mut self, state: DigestState) -> Result<(), JournalError> {
+        let content = encode_digest_state(state)?;
         let mut bytes = Vec::with_capacity(STATE_HEADER_BYTES + content.len());
         bytes.extend_from_slice(&STATE_MAGIC);
-        bytes.extend_from_slice(&STATE_FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&DIGEST_STATE.to_le_bytes());
         bytes.extend_from_slice(&[0; 2]);
         bytes.extend_from_slice(&checksum(&bytes, &content).to_le_bytes());
         bytes.extend_from_slice(&content);
@@ -192,7 +191,7 @@ impl DigestStore {
     }
 }
 
-fn read_state(disk: &dyn Disk) -> Result<Option<State>, JournalError> {
+fn read_state(disk: &dyn Disk) -> Result<Option<DigestState>, JournalError> {
     let Some(bytes) = disk.read_small(STATE_FILE)? else {
         return Ok(None);
     };
@@ -208,14 +207,14 @@ fn read_state(disk: &dyn Disk) -> Result<Option<State>, JournalError> {
         // Damaged is as good as unknown: a scan finds out anew.
         return Ok(None);
     }
-    if found > STATE_FORMAT {
+    if found > DIGEST_STATE {
         return Err(JournalError::Newer {
             file: STATE_FILE,
             found,
-            known: STATE_FORMAT,
+            known: DIGEST_STATE,
         });
     }
-    Ok(postcard::from_bytes(content).ok())
+    Ok(decode_digest_state(found, content))
 }
 
 /// The format is covered too: one whose bits have turned round is damage, not a newer format.

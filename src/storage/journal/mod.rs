@@ -1,10 +1,10 @@
-//! What a mover keeps on its metadata volume: superblock, staging, digests. Depends on `seam`,
-//! `wire` (blocks, batches, the cycle's digest) and `units`.
+//! What a mover keeps on its state volume: superblock, staging, digests.
 //!
 //! | file | content | size |
 //! |---|---|---|
 //! | `superblock` | [`Superblock`], mirrored in two slots | 8 KiB |
 //! | `staging` | the redo log of one cycle ([`Staging`]) | the cycle's data, at most its limit |
+//! | `in-place` | how far a first copy is durable ([`InPlaceMark`]) | some bytes |
 //! | `digests` | a digest for each block of the committed image ([`DigestStore`]) | 0.39 % of the volume's data |
 //! | `digests.next` | what a running cycle will change in it ([`DigestLog`]) | 0.39 % of the cycle's data |
 
@@ -12,6 +12,7 @@ mod digest_log;
 mod digest_page;
 mod digest_store;
 mod error;
+mod in_place_mark;
 mod record_log;
 mod staging;
 mod staging_recovery;
@@ -19,9 +20,11 @@ mod superblock;
 mod superblock_store;
 
 pub use digest_log::{DigestLog, DigestLogSpec};
+pub(crate) use digest_store::DigestState;
 pub use digest_store::{DigestReader, DigestStore};
 pub use error::JournalError;
+pub use in_place_mark::InPlaceMark;
 pub use staging::{Checkpoint, Staging, StagingReader, StagingSpec};
 pub use staging_recovery::{RecoveryInput, RecoveryRow, StagingOutcome};
-pub use superblock::{CommitRecord, PeerKnowledge, Superblock};
+pub use superblock::Superblock;
 pub use superblock_store::SuperblockStore;

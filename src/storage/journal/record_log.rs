@@ -10,7 +10,7 @@
 //! | 12..16 | CRC-32C of the block with these four bytes zero |
 //! | 16..24 | salt, drawn anew for each log |
 //! | 24..28 | length of the content, u32 |
-//! | 28.. | content: what the log is for (postcard) |
+//! | 28.. | content: what the log is for, by its format (`formats/v1.rs`) |
 //!
 //! A record starts at a multiple of 8 with a header of 32 bytes:
 //!
@@ -23,6 +23,9 @@
 //! | 16..20 | length of the head, u32 |
 //! | 20..24 | zero |
 //! | 24..32 | length of the data, u64 |
+//!
+//! Head and data are what the log's format makes of them; a log is gone on with in the format that it
+//! was begun in.
 //!
 //! The salt keeps a record of an earlier log, left in space that was given out again, from being
 //! taken for one of this log.
@@ -55,6 +58,7 @@ const ALLOCATE_SHARE: u64 = 8;
 pub(super) struct LogFormat {
     pub(super) file: &'static str,
     pub(super) magic: [u8; 8],
+    /// The newest format, in which logs are begun.
     pub(super) format: u16,
 }
 
@@ -62,6 +66,7 @@ pub(super) struct LogFormat {
 pub(super) struct RecordLog {
     disk: Arc<dyn Disk>,
     format: &'static LogFormat,
+    found: u16,
     file: Arc<dyn BlockFile>,
     salt: [u8; 8],
     end: u64,
@@ -101,6 +106,7 @@ impl RecordLog {
         Ok(RecordLog {
             disk,
             format,
+            found: format.format,
             file,
             salt,
             end: HEADER_BLOCK_BYTES as u64,
@@ -195,6 +201,7 @@ impl RecordLog {
         RecordScanner {
             disk: self.disk.clone(),
             format: self.format,
+            found: self.found,
             file: self.file.clone(),
             content: Vec::new(),
             salt: self.salt,
@@ -214,6 +221,7 @@ impl RecordLog {
 pub(super) struct RecordScanner {
     disk: Arc<dyn Disk>,
     format: &'static LogFormat,
+    found: u16,
     file: Arc<dyn BlockFile>,
     content: Vec<u8>,
     salt: [u8; 8],
@@ -259,6 +267,7 @@ impl RecordScanner {
         Ok(Opened::Log(RecordScanner {
             disk,
             format,
+            found,
             content: content.to_vec(),
             file,
             salt,
@@ -271,6 +280,11 @@ impl RecordScanner {
     /// What the log is for.
     pub(super) fn content(&self) -> &[u8] {
         &self.content
+    }
+
+    /// The format in which the log was begun.
+    pub(super) fn found(&self) -> u16 {
+        self.found
     }
 
     /// The next whole record; `None` at the end, or where the log is torn or damaged.
@@ -328,6 +342,7 @@ impl RecordScanner {
         Ok(RecordLog {
             disk: self.disk,
             format: self.format,
+            found: self.found,
             file: self.file,
             salt: self.salt,
             end,

@@ -2,13 +2,15 @@
 //! here, checked and durable (semantics 1.6).
 //!
 //! The log has a record for each batch, ascending by position in the volume, and at its end a seal
-//! with what all of it amounts to. The seal alone makes it whole. What a log is worth after a crash
+//! with what all of it amounts to. The seal alone makes it whole. How records lie in the file is said
+//! in `record_log.rs`, what they hold in `formats/v1.rs`. What a log is worth after a crash
 //! is said by a decision table ([`crate::journal::RecoveryRow`]).
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use crate::formats::{
+    STAGING, decode_staged_batch, encode_log_header, encode_staged_batch, encode_sum,
+};
 use crate::journal::JournalError;
 use crate::journal::record_log::{LogFormat, RecordLog, RecordScanner};
 use crate::seam::{BlockFile, Disk};
@@ -20,14 +22,14 @@ use protocol::units::Rung;
 pub(super) static FORMAT: LogFormat = LogFormat {
     file: "staging",
     magic: *b"FERRYSTG",
-    format: 1,
+    format: STAGING,
 };
 
 pub(super) const BATCH: u8 = b'B';
 pub(super) const SEAL: u8 = b'S';
 
 /// Which change set a log holds. A cycle is resumed only from a log of the very same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StagingSpec {
     /// The change set.
     pub id: CycleId,
@@ -35,13 +37,6 @@ pub struct StagingSpec {
     pub size_bytes: u64,
     /// The rung that the source began on.
     pub rung: Rung,
-}
-
-/// A batch's record without its data.
-#[derive(Serialize, Deserialize)]
-pub(super) struct BatchHead {
-    pub(super) through: u64,
-    pub(super) regions: Vec<Region>,
 }
 
 /// The redo log while it is written, and afterwards while it is applied.
@@ -85,7 +80,7 @@ impl Staging {
         spec: StagingSpec,
         limit: u64,
     ) -> Result<Staging, JournalError> {
-        let content = postcard::to_stdvec(&spec).map_err(encoding)?;
+        let content = encode_log_header(spec)?;
         let log = RecordLog::create(disk, &FORMAT, &content, limit)?;
         Ok(Staging {
             batches_end: log.position(),
@@ -122,11 +117,7 @@ impl Staging {
                 "a batch does not follow the one before it".into(),
             ));
         }
-        let head = postcard::to_stdvec(&BatchHead {
-            through: batch.through,
-            regions: batch.regions.clone(),
-        })
-        .map_err(encoding)?;
+        let head = encode_staged_batch(batch.through, &batch.regions)?;
         self.log.append(BATCH, &head, &batch.data)?;
         add_to_digest(&mut self.digest, &batch.regions, digests);
         self.through = batch.through;
@@ -167,8 +158,7 @@ impl Staging {
                 format!("it amounts to {sum:?}, but the source sent {claimed:?}"),
             ));
         }
-        let head = postcard::to_stdvec(&sum).map_err(encoding)?;
-        self.log.append(SEAL, &head, &[])?;
+        self.log.append(SEAL, &encode_sum(sum)?, &[])?;
         self.log.file().flush()?;
         self.sealed = Some(sum);
         Ok(())
@@ -253,10 +243,11 @@ impl StagingReader {
         if record.kind == SEAL {
             return Ok(None);
         }
-        let head: BatchHead = postcard::from_bytes(&record.head).map_err(|_| torn())?;
+        let found = self.records.found();
+        let (through, regions) = decode_staged_batch(found, &record.head).ok_or_else(torn)?;
         Ok(Some(BatchData {
-            through: head.through,
-            regions: head.regions,
+            through,
+            regions,
             data: record.data,
         }))
     }
@@ -280,8 +271,4 @@ pub(super) fn add_to_digest(
             }
         }
     }
-}
-
-pub(super) fn encoding(e: postcard::Error) -> JournalError {
-    JournalError::OutOfOrder(format!("failed to encode a record: {e}"))
 }

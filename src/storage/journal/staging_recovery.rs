@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::formats::{decode_log_header, decode_staged_batch, decode_sum};
 use crate::journal::JournalError;
 use crate::journal::record_log::{Opened, Record, RecordScanner};
-use crate::journal::staging::{
-    BATCH, BatchHead, FORMAT, SEAL, Staging, StagingSpec, add_to_digest,
-};
+use crate::journal::staging::{BATCH, FORMAT, SEAL, Staging, StagingSpec, add_to_digest};
 use crate::seam::Disk;
 use protocol::changes::{
     BatchData, BlockDigest, CycleDigest, CycleSum, check_regions, hash_blocks,
@@ -121,10 +120,12 @@ impl Staging {
                 });
             }
             Opened::Damaged(reason) => return dropped(&*disk, input, &reason),
-            Opened::Log(scanner) => match postcard::from_bytes::<StagingSpec>(scanner.content()) {
-                Ok(spec) => (scanner, spec),
-                Err(e) => return dropped(&*disk, input, &e.to_string()),
-            },
+            Opened::Log(scanner) => {
+                match decode_log_header::<StagingSpec>(scanner.found(), scanner.content()) {
+                    Some(spec) => (scanner, spec),
+                    None => return dropped(&*disk, input, "what it is for can't be decoded"),
+                }
+            }
         };
         input.header_whole = true;
         input.ahead = applied.is_none_or(|applied| spec.id.cycle > applied);
@@ -148,7 +149,8 @@ impl Staging {
             sealed: scanned.sealed,
             batches_end: scanned.batches_end,
         });
-        tracing::info!(?row, cycle = %spec.id.cycle, through = staging.through, "found staging");
+        let (through, bytes) = (staging.through, staging.len_bytes());
+        tracing::info!(?row, cycle = %spec.id.cycle, through, bytes, "found staging");
         Ok(match row {
             RecoveryRow::Whole => StagingOutcome::Whole(staging),
             _ => StagingOutcome::Open(staging),
@@ -167,10 +169,11 @@ fn scan(
         sealed: None,
         batches_end: scanner.position(),
     };
+    let found = scanner.found();
     while let Some(record) = scanner.next()? {
         match record.kind {
             BATCH => {
-                let Some(batch) = batch_in(record, scanned.through, size) else {
+                let Some(batch) = batch_in(found, record, scanned.through, size) else {
                     break;
                 };
                 let digests = hash_blocks(&batch);
@@ -180,7 +183,7 @@ fn scan(
                 scanned.batches_end = scanner.position();
             }
             SEAL => {
-                scanned.sealed = postcard::from_bytes(&record.head).ok();
+                scanned.sealed = decode_sum(found, &record.head);
                 break;
             }
             _ => break,
@@ -191,12 +194,12 @@ fn scan(
 
 /// The batch of a record; `None` when it is not what may follow `after` in a volume of `size` bytes.
 /// A record that matches its checksum was once written so, but only what is checked is computed with.
-fn batch_in(record: Record, after: u64, size: u64) -> Option<BatchData> {
-    let head: BatchHead = postcard::from_bytes(&record.head).ok()?;
-    let data = check_regions(&head.regions, after, head.through, size).ok()?;
-    (data == record.data.len() as u64).then(|| BatchData {
-        through: head.through,
-        regions: head.regions,
+fn batch_in(found: u16, record: Record, after: u64, size: u64) -> Option<BatchData> {
+    let (through, regions) = decode_staged_batch(found, &record.head)?;
+    let data = check_regions(&regions, after, through, size).ok()?;
+    (data == record.data.len() as u64).then_some(BatchData {
+        through,
+        regions,
         data: record.data,
     })
 }

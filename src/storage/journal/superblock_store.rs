@@ -13,17 +13,20 @@
 //! | 12..16 | CRC-32C of the slot with these four bytes zero |
 //! | 16..24 | generation, u64 |
 //! | 24..28 | length of the content, u32 |
-//! | 28.. | content (postcard) |
+//! | 28.. | content, by its format (`formats/v1.rs`, `formats/v2.rs`) |
+//!
+//! A slot of an older format is read as it is and stays so until the next save, which writes both slots
+//! in the newest.
 
 use std::sync::Arc;
 
+use crate::formats::{SUPERBLOCK, decode_superblock, encode_superblock};
 use crate::journal::{JournalError, Superblock};
 use crate::seam::{BlockFile, Disk};
 
 const FILE: &str = "superblock";
 const SLOT_BYTES: usize = 4096;
 const MAGIC: [u8; 8] = *b"FERRYSB\0";
-const FORMAT: u16 = 1;
 const CONTENT_AT: usize = 28;
 
 /// Reads and saves the superblock. It is the only writer of its file.
@@ -158,7 +161,7 @@ fn pick(slots: &[Slot; 2]) -> Result<(u64, &Superblock), JournalError> {
                 return Err(JournalError::Newer {
                     file: FILE,
                     found: *found,
-                    known: FORMAT,
+                    known: SUPERBLOCK,
                 });
             }
             Slot::Valid(generation, superblock) => {
@@ -178,8 +181,7 @@ fn pick(slots: &[Slot; 2]) -> Result<(u64, &Superblock), JournalError> {
 }
 
 fn encode_slot(generation: u64, superblock: &Superblock) -> Result<Vec<u8>, JournalError> {
-    let content = postcard::to_stdvec(&superblock.trimmed())
-        .map_err(|e| JournalError::OutOfOrder(format!("failed to encode the superblock: {e}")))?;
+    let content = encode_superblock(&superblock.trimmed())?;
     if CONTENT_AT + content.len() > SLOT_BYTES {
         return Err(JournalError::OutOfOrder(format!(
             "the superblock of {} bytes does not fit into its slot",
@@ -188,7 +190,7 @@ fn encode_slot(generation: u64, superblock: &Superblock) -> Result<Vec<u8>, Jour
     }
     let mut slot = vec![0; SLOT_BYTES];
     slot[0..8].copy_from_slice(&MAGIC);
-    slot[8..10].copy_from_slice(&FORMAT.to_le_bytes());
+    slot[8..10].copy_from_slice(&SUPERBLOCK.to_le_bytes());
     slot[16..24].copy_from_slice(&generation.to_le_bytes());
     let len = u32::try_from(content.len()).unwrap_or(u32::MAX);
     slot[24..28].copy_from_slice(&len.to_le_bytes());
@@ -217,14 +219,14 @@ fn decode_slot(mut slot: Vec<u8>) -> Slot {
         return Slot::Unusable("its checksum does not match".into());
     }
     let format = u16::from_le_bytes([slot[8], slot[9]]);
-    if format > FORMAT {
+    if format > SUPERBLOCK {
         return Slot::Newer(format);
     }
     let generation = u64::from(u32_at(&slot, 16)) | u64::from(u32_at(&slot, 20)) << 32;
     let content = slot[CONTENT_AT..].get(..u32_at(&slot, 24) as usize);
-    match content.map(postcard::from_bytes::<Superblock>) {
-        Some(Ok(superblock)) => Slot::Valid(generation, Box::new(superblock)),
-        _ => Slot::Unusable("its content can't be decoded".into()),
+    match content.and_then(|content| decode_superblock(format, content)) {
+        Some(superblock) => Slot::Valid(generation, Box::new(superblock)),
+        None => Slot::Unusable("its content can't be decoded".into()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Digests of what a volume holds, to compare two images without moving them.
+//! Digests of the blocks that a volume holds, to compare two images without moving them.
 
 use crate::seam::{BlockFile, DiskError};
 use crate::volume::is_zero;
@@ -7,7 +7,7 @@ use protocol::changes::{BLOCK_BYTES, BlockDigest, BlockHasher};
 use protocol::units::Extent;
 
 /// Images are read in pieces of this many bytes.
-pub const IMAGE_PIECE_BYTES: usize = 1 << 20;
+const IMAGE_PIECE_BYTES: usize = 1 << 20;
 
 /// The digests of the blocks of a range that starts at a block, in order.
 ///
@@ -35,24 +35,6 @@ pub(super) fn hash_found<'a>(hasher: &mut BlockHasher<'a>, bytes: &'a [u8]) {
             hasher.data(block);
         }
     }
-}
-
-/// BLAKE3 of the first `size` bytes of a volume, in hexadecimal, as `b3sum` would print it. `pace` is
-/// told the bytes of each piece and may wait.
-///
-/// # Errors
-/// When the device can't be read.
-pub fn hash_image(
-    device: &dyn BlockFile,
-    size: u64,
-    pace: &mut dyn FnMut(u64),
-) -> Result<String, DiskError> {
-    let mut hasher = blake3::Hasher::new();
-    each_piece(device, Extent::new(0, size), &mut |piece| {
-        hasher.update(piece);
-        pace(piece.len() as u64);
-    })?;
-    Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn each_piece(

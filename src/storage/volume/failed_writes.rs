@@ -20,6 +20,7 @@ pub struct FailedWrites {
     /// The failure at the lowest offset.
     first: DiskError,
     ranges: Vec<FailedRange>,
+    /// Whether everything outside the ranges was written.
     complete: bool,
 }
 
@@ -71,15 +72,7 @@ impl FailedWrites {
         &self.ranges
     }
 
-    /// Whether everything outside the ranges was written.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.complete
-    }
-
-    /// The number of bytes in the ranges.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.ranges.iter().map(|range| range.extent.len).sum()
     }
 

@@ -24,7 +24,7 @@ mod zero;
 
 pub use apply::{Applier, ApplyError, ApplyReport, Written};
 pub use changes::{Change, ChangeError, Changes, allocated, everything, given};
-pub use compare::{IMAGE_PIECE_BYTES, digest_blocks, hash_image};
+pub use compare::digest_blocks;
 pub use device::{DeviceError, open_source, open_target};
 pub use failed_writes::{FailedRange, FailedWrites};
 pub use reader::{Known, ReadBatch, ReadCounters, ReadError, Reader, ReaderConfig, SLOT_BYTES};

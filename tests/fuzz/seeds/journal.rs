@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use protocol::changes::{
-    BatchData, BlockDigest, CycleId, LastTransfer, Region, RegionKind, hash_blocks,
-};
-use protocol::units::{Epoch, Extent, HandshakeMode, ImageState, PairId, Point, Role, Rung};
+use protocol::changes::{BatchData, BlockDigest, CycleId, Region, RegionKind, hash_blocks};
+use protocol::units::{Epoch, Extent, ImageState, PairId, Point, Role, Rung};
 use sim::{Fault, Operation, SimDisk};
 use storage::journal::{
-    CommitRecord, DigestLog, DigestLogSpec, DigestStore, PeerKnowledge, Staging, StagingSpec,
-    Superblock, SuperblockStore,
+    DigestLog, DigestLogSpec, DigestStore, InPlaceMark, Staging, StagingSpec, Superblock,
+    SuperblockStore,
 };
+use storage::seam::Disk as _;
 use uuid::Uuid;
 
 use super::wire::{cycle, lineage};
@@ -47,34 +46,11 @@ pub fn superblocks() -> Vec<Vec<u8>> {
         lineage: lineage(),
         committed: Some(Point::new(2, 308)),
         applied: Some(Point::new(2, 309)),
-        last_write: Some(Point::new(2, 309)),
         image: ImageState::Consistent(Point::new(2, 309)),
         size_bytes: 1 << 30,
         never_writable: true,
-        clean: false,
         diverged: false,
         wish: "east".parse().unwrap(),
-        last_master: None,
-        last_transfer: Some(LastTransfer {
-            mode: HandshakeMode::Log,
-            from: cycle().from,
-            to: cycle().cycle,
-            complete: true,
-            at_ms: 1 << 40,
-        }),
-        dirty_base: None,
-        peer: Some(PeerKnowledge {
-            site: "east".parse().unwrap(),
-            epoch: Epoch(2),
-            committed: Some(Point::new(2, 308)),
-            applied: None,
-            never_writable: false,
-        }),
-        history: vec![CommitRecord {
-            point: Point::new(2, 308),
-            at_ms: 1 << 40,
-            data_bytes: 1 << 20,
-        }],
     };
     let disk = disk();
     let (mut store, _) = SuperblockStore::open(Arc::new(disk.clone())).unwrap();
@@ -159,12 +135,27 @@ pub fn digest_logs() -> Vec<Vec<u8>> {
         .flat_map(|id| {
             let disk = disk();
             let mut log = log(&disk, *id);
-            log.checkpoint().run().unwrap();
+            let lies_there = disk.open("digests.next").unwrap().unwrap();
+            lies_there.flush().unwrap();
             let open = file(&disk, "digests.next");
             log.seal().unwrap();
             [open, file(&disk, "digests.next")]
         })
         .collect()
+}
+
+pub fn marks() -> Vec<Vec<u8>> {
+    let disk = disk();
+    let mark = InPlaceMark {
+        id: CycleId {
+            from: None,
+            ..cycle()
+        },
+        size_bytes: (1 << 21) + TINY,
+        through: 1 << 20,
+    };
+    mark.write(&disk).unwrap();
+    vec![disk.durable("in-place").unwrap()]
 }
 
 /// The three files of the kept digests in one, as the target takes them.

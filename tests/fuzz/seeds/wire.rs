@@ -1,9 +1,7 @@
 //! What movers and operators send.
 
 use futures::executor::block_on;
-use protocol::changes::{
-    BatchData, BlockDigest, CycleDigest, CycleId, LastMaster, LastTransfer, Region, RegionKind,
-};
+use protocol::changes::{BatchData, BlockDigest, CycleDigest, CycleId, Region, RegionKind};
 use protocol::units::{
     CyclePhase, Decision, Epoch, Extent, Generation, HandshakeMode, HandshakeRow, ImageState,
     Lineage, PairId, Point, Progress, Role, Rung, RungUse, Seq, SiteName,
@@ -54,29 +52,12 @@ fn hello(full: bool) -> Hello {
         lineage: if full { lineage() } else { Lineage::default() },
         committed: point,
         applied: point,
-        last_write: point,
+        cut: point,
         image: point.map_or(ImageState::None, ImageState::Redo),
         size_bytes: VOLUME_BYTES,
         diverged: false,
         never_writable: full,
-        last_master: full.then(|| LastMaster {
-            site: site("west"),
-            epoch: Epoch(1),
-            generation: generation(1),
-        }),
-        last_transfer: full.then(|| LastTransfer {
-            mode: HandshakeMode::Log,
-            from: point,
-            to: Point::new(2, 309),
-            complete: true,
-            at_ms: 1 << 40,
-        }),
-        dirty_base: point,
         digests_of: point,
-        staged: full.then(|| Resume {
-            id: cycle(),
-            through: 4096,
-        }),
     }
 }
 
@@ -298,7 +279,6 @@ fn all() -> Vec<Message> {
         size_bytes: VOLUME_BYTES,
         form: TransferForm::InPlace,
         rung: Rung::FullRead,
-        planned_bytes: 1 << 29,
         consent: Some(Epoch(2)),
     };
     vec![

@@ -10,7 +10,7 @@ use protocol::changes::{
 use protocol::units::{Extent, Point};
 use sim::SimDisk;
 use storage::journal::{
-    DigestLog, DigestStore, JournalError, Staging, StagingOutcome, SuperblockStore,
+    DigestLog, DigestStore, InPlaceMark, JournalError, Staging, StagingOutcome, SuperblockStore,
 };
 use storage::seam::Disk as _;
 
@@ -195,6 +195,19 @@ pub fn digest_store(bytes: &[u8]) -> bool {
     };
     check(&disk, &store, store.point());
     store.point().is_some()
+}
+
+/// The file `in-place`. What was read is written and read again.
+pub fn in_place(bytes: &[u8]) -> bool {
+    let disk = disk(&[("in-place", bytes)]);
+    let Ok(Some(mark)) = InPlaceMark::read(&disk) else {
+        return false;
+    };
+    mark.write(&disk).unwrap();
+    assert_eq!(InPlaceMark::read(&disk).unwrap(), Some(mark));
+    InPlaceMark::remove(&disk).unwrap();
+    assert_eq!(InPlaceMark::read(&disk).unwrap(), None);
+    true
 }
 
 /// Bytes after their length, and what follows them.

@@ -9,7 +9,7 @@ mod lists;
 mod spec;
 mod wire;
 
-pub use journal::{counted, digest_log, digest_store, staging, superblock};
+pub use journal::{counted, digest_log, digest_store, in_place, staging, superblock};
 pub use lists::{metadata, names};
 pub use spec::spec;
 pub use wire::{VOLUME_BYTES, batch, control, frames, hello, message};
@@ -23,13 +23,14 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     target("batch", batch),
     target("control", control),
     target("digest_log", digest_log),
     target("digest_store", digest_store),
     target("frames", frames),
     target("hello", hello),
+    target("in_place", in_place),
     target("message", message),
     target("metadata", metadata),
     target("names", names),

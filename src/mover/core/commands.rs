@@ -1,0 +1,176 @@
+//! What a request of the operator leads to.
+
+use crate::effect::Effect;
+use crate::input::RequestId;
+use crate::machine::Core;
+use crate::translate;
+use protocol::changes::BLOCK_BYTES;
+use protocol::pair::side::Order;
+use protocol::pair::source::Ship;
+use protocol::pair::{Cause, Refused};
+use protocol::units::{Extent, ImageState};
+use wire::control::{ChangeList, Request, Response, ShipOrder, VerifyOrder};
+
+impl Core {
+    /// Handles a request. The answer follows everything that the request makes durable, and the
+    /// commit of digests that it leads to; it waits for nothing else.
+    pub(super) fn request(&mut self, id: RequestId, request: Request) {
+        let shutdown = request == Request::Shutdown;
+        self.committing = None;
+        let response = match self.handle(request) {
+            Ok(()) => Response::Accepted,
+            Err(refused) => {
+                tracing::info!(refused = %refused, "refused a request");
+                Response::Refused(translate::refusal(&refused))
+            }
+        };
+        match self.committing.take() {
+            Some(number) => drop(self.replies.insert(number, (id, response))),
+            None => self.reply(id, response),
+        }
+        self.ending |= shutdown;
+    }
+
+    /// Answers, after what has changed is shown.
+    pub(super) fn reply(&mut self, id: RequestId, response: Response) {
+        self.show();
+        self.effect(Effect::Reply(id, response));
+    }
+
+    fn handle(&mut self, request: Request) -> Result<(), Refused> {
+        match request {
+            Request::Shutdown => return Ok(()),
+            Request::SetBandwidth { bytes_per_second } => {
+                self.effect(Effect::SetBandwidth(bytes_per_second));
+                return Ok(());
+            }
+            _ => self.usable(&request)?,
+        }
+        let order = match request {
+            Request::Init(init) => Order::Init(translate::init_of(init)),
+            Request::Ship(ship) => return self.ship(ship, None),
+            Request::Verify(verify) => return self.verify(verify),
+            Request::Receive(receive) => {
+                self.needs_device(true)?;
+                let actions = self.side.order(Order::Receive(receive.cycle))?;
+                self.target.peer = Some(receive.peer_site);
+                self.follow(actions);
+                return Ok(());
+            }
+            Request::Commit { cycle } => Order::Commit(cycle),
+            Request::Abort { reason } => Order::Abort(reason),
+            Request::Promote(promote) => {
+                let image = self.side.record().map(|record| record.image);
+                if matches!(image, Some(ImageState::Redo(_))) {
+                    self.needs_device(true)?;
+                }
+                Order::Promote(translate::promote_of(promote))
+            }
+            Request::Demote(demote) => Order::Demote(translate::demote_of(demote)),
+            // Whoever serves the connection answers these.
+            Request::Status { .. }
+            | Request::Extents(_)
+            | Request::ExtentsFailed { .. }
+            | Request::SetBandwidth { .. }
+            | Request::Shutdown => return Ok(()),
+        };
+        let actions = self.side.order(order)?;
+        self.follow(actions);
+        Ok(())
+    }
+
+    /// Nothing is done over a superblock that can't be used, unless the request says, by consent, that
+    /// it is discarded: then the next one saved takes its place.
+    fn usable(&mut self, request: &Request) -> Result<(), Refused> {
+        let Some(unusable) = &self.unusable else {
+            return Ok(());
+        };
+        let consented = matches!(request, Request::Init(init) if init.over_damage);
+        if !(consented && unusable.discardable) {
+            let message = unusable.refusal.message.clone();
+            return Err(Refused::new(Cause::SuperblockUnreadable, message));
+        }
+        tracing::warn!("a superblock that can't be read is discarded by consent");
+        self.unusable = None;
+        self.over_damage = true;
+        Ok(())
+    }
+
+    /// A range is verified as a cut is shipped: the committed one, without any list.
+    fn verify(&mut self, order: VerifyOrder) -> Result<(), Refused> {
+        let range = blocks_around(order.range, self.size());
+        let ship = ShipOrder {
+            cycle: order.cycle,
+            peer: order.peer,
+            peer_site: order.peer_site,
+            changes: ChangeList::Nothing,
+            changes_reason: String::new(),
+            discard_consent: None,
+            transfer: order.transfer,
+        };
+        let before = self.side.shipping();
+        self.ship(ship, Some(range))?;
+        if before.is_none() {
+            self.source.read_rate = order.read_bytes_per_second;
+        }
+        Ok(())
+    }
+
+    fn ship(&mut self, order: ShipOrder, verify: Option<Extent>) -> Result<(), Refused> {
+        self.needs_device(false)?;
+        let before = self.side.shipping();
+        let actions = self.side.order(Order::Ship(Ship {
+            cycle: order.cycle,
+            size: self.size(),
+            list: translate::list_of(order.changes),
+            list_reason: order.changes_reason.clone(),
+            kept: self.kept,
+            consent: order.discard_consent,
+            verify,
+        }))?;
+        self.effect(Effect::SetBandwidth(order.transfer.bytes_per_second));
+        self.watch.stall_ms = order.transfer.stall_timeout_ms.max(1);
+        if before.is_none() {
+            self.effect(match order.changes {
+                ChangeList::Nothing => Effect::DropList,
+                ChangeList::Delta { .. } | ChangeList::Allocated => Effect::ExpectList(order.cycle),
+            });
+            self.source.kept = self.kept;
+            self.source.read_rate = None;
+            self.source.differing = None;
+            self.source.order = Some(order);
+        }
+        self.follow(actions);
+        Ok(())
+    }
+
+    fn needs_device(&mut self, writable: bool) -> Result<(), Refused> {
+        match self.config.device_bytes {
+            Some(_) if writable && self.at.device_poisoned => {
+                self.ending = true;
+                Err(Refused::new(
+                    Cause::TargetWriteError,
+                    "a flush of the volume failed, so it has to be opened again: this mover ends, and \
+                     the next one does",
+                ))
+            }
+            None => Err(Refused::new(
+                Cause::OutOfOrder,
+                "this mover was started without a device: start one with --device",
+            )),
+            Some(_) if writable && self.config.read_only => Err(Refused::new(
+                Cause::OutOfOrder,
+                "this mover may only read its device: start one without --read-only",
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// The complete blocks that `range` touches of a volume of `size` bytes.
+fn blocks_around(range: Extent, size: u64) -> Extent {
+    let start = range.offset / BLOCK_BYTES * BLOCK_BYTES;
+    let end = range.offset.saturating_add(range.len);
+    let end = end.div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES);
+    Extent::new(start, end.min(size).saturating_sub(start))
+}

@@ -1,0 +1,121 @@
+//! The open files of the state volume that one piece of work leaves for the next: kept digests,
+//! staging, and digests that wait for their commit.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::digest_commit::commit_digests;
+use crate::effect::Discard;
+use crate::receive::apply::write_staged;
+use crate::receive::open_sink::Sink;
+use crate::receive::staging::discard;
+use protocol::pair::Refused;
+use protocol::units::Point;
+use storage::journal::{DigestLog, DigestReader, DigestStore, Staging};
+use storage::seam::Disk;
+use storage::volume::Applier;
+
+/// The files. Work has them to itself, because only one piece is under way at a time.
+pub struct StateFiles {
+    disk: Arc<dyn Disk>,
+    digests: Option<DigestStore>,
+    staging: Option<Box<Staging>>,
+    log: Option<DigestLog>,
+}
+
+impl StateFiles {
+    /// Opens the kept digests; without any that can be used the next cycle reads more.
+    #[must_use]
+    pub fn open(disk: Arc<dyn Disk>) -> StateFiles {
+        let digests = DigestStore::open(disk.clone()).map_or_else(
+            |error| {
+                tracing::warn!(%error, "no kept digests can be used");
+                None
+            },
+            Some,
+        );
+        StateFiles {
+            disk,
+            digests,
+            staging: None,
+            log: None,
+        }
+    }
+
+    /// The state volume.
+    #[must_use]
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// The cut that the kept digests are of.
+    #[must_use]
+    pub fn kept(&self) -> Option<Point> {
+        self.digests.as_ref()?.point()
+    }
+
+    /// The kept digests of a volume of `size` bytes, and the cut that they are of.
+    #[must_use]
+    pub fn kept_reader(&self, size: u64) -> Option<(Point, DigestReader)> {
+        let digests = self.digests.as_ref()?;
+        Some((digests.point()?, digests.reader(size).ok().flatten()?))
+    }
+
+    /// Forgets what an earlier piece of work has left open; it stays on disk.
+    pub fn close(&mut self) {
+        self.staging = None;
+        self.log = None;
+    }
+
+    /// Keeps what was received open for what follows.
+    pub fn received(&mut self, sink: Sink) {
+        match sink {
+            Sink::Staging(staging, log) => {
+                self.staging = Some(staging);
+                self.log = log.map(|log| *log);
+            }
+            Sink::InPlace(mut in_place) => self.log = in_place.take_digests().ok().flatten(),
+        }
+    }
+
+    /// Keeps the digests that a shipment has gathered.
+    pub fn shipped(&mut self, log: Option<DigestLog>) {
+        self.log = log;
+    }
+
+    /// Writes the staged set of `cycle` to the volume. `done` counts the bytes that are covered.
+    ///
+    /// # Errors
+    /// When that set is not there or not complete, or when a disk fails.
+    pub fn apply(
+        &mut self,
+        cycle: Point,
+        applier: &Applier,
+        done: &AtomicU64,
+    ) -> Result<(), Refused> {
+        let staging = self.staging.take();
+        self.staging = Some(write_staged(
+            staging,
+            self.disk.clone(),
+            applier,
+            cycle,
+            done,
+        )?);
+        Ok(())
+    }
+
+    /// Discards what is staged. A failure is logged: what stays is of a cut that the superblock knows
+    /// to be applied, or is overwritten by the next.
+    pub fn discard(&mut self, what: Discard) {
+        if let Err(refused) = discard(what, self.staging.take(), &*self.disk) {
+            tracing::warn!(%refused, "staging could not be removed");
+        }
+    }
+
+    /// Commits the digests that were gathered for `cycle`; the cut that the kept ones are of then.
+    pub fn commit_digests(&mut self, cycle: Point) -> Option<Point> {
+        let (store, log) = (self.digests.take(), self.log.take());
+        self.digests = commit_digests(store, log, self.disk.clone(), cycle);
+        self.kept()
+    }
+}

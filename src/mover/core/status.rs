@@ -1,0 +1,60 @@
+//! What status shows.
+
+use crate::effect::Effect;
+use crate::machine::Core;
+use crate::translate;
+use protocol::units::SiteName;
+use wire::control::{Activity, MoverStatus};
+
+/// The status of a mover of which nothing is known yet.
+#[must_use]
+pub fn blank_status(site: SiteName) -> MoverStatus {
+    MoverStatus {
+        version: 1,
+        site,
+        superblock: None,
+        superblock_error: None,
+        device_bytes: None,
+        activity: Activity::Idle,
+        progress: None,
+        decision: None,
+        rung: None,
+        last: None,
+    }
+}
+
+impl Core {
+    /// Shows what has changed.
+    pub(super) fn show(&mut self) {
+        let track = self.track.as_ref();
+        let status = MoverStatus {
+            version: self.shown.version,
+            site: self.config.site.clone(),
+            superblock: self.side.record().map(translate::report_of),
+            superblock_error: self.unusable.as_ref().map(|u| u.refusal.clone()),
+            device_bytes: self.config.device_bytes,
+            activity: self.activity(),
+            progress: track.map(|track| track.progress(self.at.now_ms)),
+            decision: track.and_then(|track| track.decision.clone()),
+            rung: track.and_then(|track| track.rung.clone()),
+            last: self.last.clone(),
+        };
+        if status != self.shown {
+            self.shown = status.clone();
+            self.effect(Effect::Show(Box::new(status)));
+        }
+    }
+
+    fn activity(&self) -> Activity {
+        if let Some(epoch) = self.side.promoting() {
+            return Activity::Promoting(epoch);
+        }
+        if let Some(cycle) = self.side.shipping() {
+            return Activity::Shipping(cycle);
+        }
+        match self.side.receiving() {
+            Some(cycle) => Activity::Receiving(cycle),
+            None => Activity::Idle,
+        }
+    }
+}

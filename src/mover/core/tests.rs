@@ -1,0 +1,199 @@
+//! The order of effects, without any disk, thread or clock.
+
+use uuid::Uuid;
+
+use super::*;
+use protocol::changes::CycleId;
+use protocol::units::{Epoch, Generation, PairId, PeerName, Point, Role, Seq, SiteName};
+use wire::control::{InitOrder, ReceiveOrder, Request, Response};
+use wire::{CycleBegin, Message, TransferForm};
+
+const SIZE: u64 = 1 << 20;
+
+fn site(name: &str) -> SiteName {
+    name.parse().unwrap()
+}
+
+fn blank() -> Core {
+    let config = Config {
+        site: site("west"),
+        pair: "shop/orders".parse().unwrap(),
+        device_bytes: Some(SIZE),
+        read_only: false,
+    };
+    let found = Found {
+        superblock: Ok(None),
+        kept: None,
+    };
+    Core::open(config, found, Moment::default()).0
+}
+
+fn at(now_ms: u64) -> Moment {
+    Moment {
+        now_ms,
+        ..Moment::default()
+    }
+}
+
+fn ask(core: &mut Core, id: u64, request: Request) -> Vec<Effect> {
+    core.take(at(0), Input::Request(id, Box::new(request)))
+}
+
+fn init() -> Request {
+    Request::Init(InitOrder {
+        pair_id: PairId(Uuid::from_u128(1)),
+        role: Role::Standby,
+        epoch: Epoch::FIRST,
+        generation: Generation(Uuid::from_u128(2)),
+        start: Seq(1),
+        never_writable: true,
+        wish: site("east"),
+        over_damage: false,
+    })
+}
+
+fn receive(cycle: Point) -> Request {
+    Request::Receive(ReceiveOrder {
+        cycle,
+        peer_site: site("east"),
+    })
+}
+
+fn saved(core: &mut Core, effects: &[Effect]) -> Vec<Effect> {
+    let number = effects
+        .iter()
+        .find_map(|effect| match effect {
+            Effect::Persist { number, .. } => Some(*number),
+            _ => None,
+        })
+        .expect("nothing is saved");
+    core.take(at(0), Input::Persisted(number, Ok(())))
+}
+
+/// The number of the work that is begun.
+fn begun(effects: &[Effect]) -> Option<u64> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Begin(number, _) => Some(*number),
+        _ => None,
+    })
+}
+
+fn answered(effects: &[Effect], id: u64) -> bool {
+    let accepted =
+        |effect: &Effect| matches!(effect, Effect::Reply(to, Response::Accepted) if *to == id);
+    effects.iter().any(accepted)
+}
+
+/// A standby that has opened the volume for the first copy of `cycle`, and the number of that work.
+fn receiving(core: &mut Core, link: u64, cycle: Point) -> Option<u64> {
+    let pair: protocol::units::PairName = "shop/orders".parse().unwrap();
+    let peer = PeerName::Mover {
+        site: site("east"),
+        pair,
+    };
+    let mut effects = core.take(at(0), Input::Accepted(link, peer));
+    let record = core.side().record().unwrap().clone();
+    let mut primary = record.clone();
+    primary.role = Role::Primary;
+    let lineage =
+        protocol::units::Lineage::starting(Epoch::FIRST, Generation(Uuid::from_u128(2)), Seq(1));
+    let mut hello = translate::wire_hello(&site("east"), Some(&primary), SIZE, Some(cycle));
+    hello.lineage = lineage;
+    for message in [
+        Message::Hello(Box::new(hello)),
+        Message::Decision(protocol::units::Decision {
+            mode: protocol::units::HandshakeMode::Full,
+            row: protocol::units::HandshakeRow::Blank,
+            reason: "the standby is blank".into(),
+        }),
+        Message::CycleBegin(CycleBegin {
+            id: CycleId { cycle, from: None },
+            size_bytes: SIZE,
+            form: TransferForm::InPlace,
+            rung: protocol::units::Rung::FullRead,
+            consent: None,
+        }),
+    ] {
+        effects.extend(core.take(at(0), Input::Message(link, message)));
+    }
+    begun(&effects)
+}
+
+#[test]
+fn an_answer_follows_the_superblock_that_it_rests_on() {
+    let mut core = blank();
+    let effects = ask(&mut core, 7, init());
+    assert!(
+        matches!(effects[..], [Effect::Persist { .. }]),
+        "{effects:?}"
+    );
+    // Nothing overtakes it, whatever happens meanwhile.
+    assert!(ask(&mut core, 8, Request::Abort { reason: "x".into() }).is_empty());
+    let effects = saved(&mut core, &effects);
+    assert!(
+        answered(&effects, 7) && answered(&effects, 8),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn a_superblock_of_which_nobody_knows_whether_it_is_saved_ends_the_process() {
+    let mut core = blank();
+    let effects = ask(&mut core, 7, init());
+    let Some(Effect::Persist { number, .. }) = effects.first() else {
+        panic!("{effects:?}");
+    };
+    let effects = core.take(at(0), Input::Persisted(*number, Err("EIO".into())));
+    assert!(matches!(effects[..], [Effect::Exit(Err(_))]), "{effects:?}");
+    assert!(ask(&mut core, 8, Request::Shutdown).is_empty());
+}
+
+/// D-6: an abort is answered at once, though the work that it stops has not ended; the next work on
+/// the volume begins when it has.
+#[test]
+fn d_6_an_abort_waits_for_no_device_but_the_next_cycle_does() {
+    let mut core = blank();
+    let effects = ask(&mut core, 1, init());
+    saved(&mut core, &effects);
+    let (first, second) = (Point::new(1, 1), Point::new(1, 2));
+    assert!(answered(&ask(&mut core, 2, receive(first)), 2));
+    let work = receiving(&mut core, 10, first).expect("nothing is opened");
+    let abort = Request::Abort {
+        reason: "enough".into(),
+    };
+    let effects = ask(&mut core, 3, abort);
+    assert!(answered(&effects, 3), "{effects:?}");
+    assert!(
+        effects
+            .iter()
+            .any(|e| matches!(e, Effect::Stop(n) if *n == work))
+    );
+    assert!(answered(&ask(&mut core, 4, receive(second)), 4));
+    assert_eq!(
+        receiving(&mut core, 11, second),
+        None,
+        "it begins too early"
+    );
+    let effects = core.take(at(5), Input::Receive(work, ReceiveEvent::Stopped));
+    let next = begun(&effects).expect("it does not begin");
+    // What the first one still reports is of no interest to the second.
+    let sealed = core.take(at(6), Input::Receive(work, ReceiveEvent::Sealed));
+    assert!(begun(&sealed).is_none());
+    let effects = core.take(at(7), Input::Opened(next, 0));
+    let ready = |effect: &Effect| matches!(effect, Effect::Send(11, Message::Resume(_)));
+    assert!(effects.iter().any(ready), "{effects:?}");
+}
+
+/// D-6: where a device never answers the process ends in the end.
+#[test]
+fn d_6_work_that_never_stops_ends_the_process() {
+    let mut core = blank();
+    let effects = ask(&mut core, 1, init());
+    saved(&mut core, &effects);
+    ask(&mut core, 2, receive(Point::new(1, 1)));
+    receiving(&mut core, 10, Point::new(1, 1)).expect("nothing is opened");
+    ask(&mut core, 3, Request::Abort { reason: "x".into() });
+    let exits = |effects: Vec<Effect>| effects.iter().any(|e| matches!(e, Effect::Exit(Err(_))));
+    assert!(!exits(core.take(at(119_000), Input::Tick)));
+    assert!(exits(core.take(at(121_000), Input::Tick)));
+}

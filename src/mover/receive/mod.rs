@@ -1,0 +1,4 @@
+//! Receiving: the threads that drive the pieces of [`mover_core::receive`].
+
+pub mod digests;
+pub mod thread;

@@ -1,0 +1,159 @@
+//! The bytes of each format, as they were first written: they never change.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::journal::{DigestLogSpec, DigestState, InPlaceMark, StagingSpec, Superblock};
+use protocol::changes::{CycleId, CycleSum, Region, RegionKind};
+use protocol::units::{
+    Epoch, Extent, Generation, ImageState, Lineage, PairId, Point, Role, Rung, Seq,
+};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn id() -> CycleId {
+    CycleId {
+        cycle: Point::new(2, 309),
+        from: Some(Point::new(2, 308)),
+    }
+}
+
+fn regions(crc: u32) -> Vec<Region> {
+    let region = |offset, len, kind| Region {
+        extent: Extent::new(offset, len),
+        kind,
+    };
+    vec![
+        region(0, 4096, RegionKind::Data { crc }),
+        region(8192, 100, RegionKind::Zero),
+    ]
+}
+
+fn superblock(role: Role, image: ImageState) -> Superblock {
+    Superblock {
+        pair_id: PairId(Uuid::from_u128(0x22)),
+        site: "west".parse().unwrap(),
+        role,
+        epoch: Epoch(2),
+        lineage: Lineage::starting(Epoch(1), Generation(Uuid::from_u128(0x11)), Seq(300)),
+        committed: Some(Point::new(2, 7)),
+        applied: None,
+        image,
+        size_bytes: 4096,
+        never_writable: true,
+        diverged: false,
+        wish: "east".parse().unwrap(),
+    }
+}
+
+#[test]
+fn superblock_2() {
+    let point = Point::new(2, 7);
+    for (role, image, bytes) in [
+        (Role::Primary, ImageState::None, ["00", "00"]),
+        (
+            Role::Standby,
+            ImageState::Consistent(point),
+            ["01", "010207"],
+        ),
+        (Role::Standby, ImageState::Redo(point), ["01", "020207"]),
+        (Role::Standby, ImageState::Inconsistent, ["01", "03"]),
+    ] {
+        let live = superblock(role, image);
+        let content = encode_superblock(&live).unwrap();
+        let [role, image] = bytes;
+        let expected = format!(
+            "10{:032x}0477657374{role}020101\
+             10{:032x}ac0201020700{image}80200100\
+             0465617374",
+            0x22, 0x11
+        );
+        assert_eq!(hex(&content), expected.replace(' ', ""));
+        assert_eq!(decode_superblock(2, &content), Some(live));
+        assert_eq!(decode_superblock(3, &content), None);
+        assert_eq!(decode_superblock(0, &content), None);
+    }
+}
+
+#[test]
+fn the_header_of_a_log_1() {
+    for (rung, byte) in [
+        (Rung::Delta, "00"),
+        (Rung::Allocated, "01"),
+        (Rung::Digests, "02"),
+        (Rung::FullRead, "03"),
+        (Rung::Verify, "04"),
+    ] {
+        let (id, size_bytes) = (id(), 1 << 20);
+        let spec = StagingSpec {
+            id,
+            size_bytes,
+            rung,
+        };
+        let content = encode_log_header(spec).unwrap();
+        assert_eq!(hex(&content), format!("02b5020102b402808040{byte}"));
+        assert_eq!(decode_log_header(1, &content), Some(spec));
+        let spec = DigestLogSpec {
+            id,
+            size_bytes,
+            rung,
+        };
+        assert_eq!(encode_log_header(spec).unwrap(), content);
+        assert_eq!(decode_log_header(1, &content), Some(spec));
+        assert_eq!(decode_log_header::<StagingSpec>(2, &content), None);
+    }
+}
+
+#[test]
+fn the_records_of_logs_1() {
+    let staged = encode_staged_batch(8292, &regions(300)).unwrap();
+    assert_eq!(
+        hex(&staged),
+        "e44002008020 00ac02 804064 01".replace(' ', "")
+    );
+    assert_eq!(decode_staged_batch(1, &staged), Some((8292, regions(300))));
+    assert_eq!(decode_staged_batch(2, &staged), None);
+    let digests = encode_digest_batch(8292, &regions(300)).unwrap();
+    assert_eq!(hex(&digests), "e44002008020 01 804064 00".replace(' ', ""));
+    assert_eq!(decode_digest_batch(1, &digests), Some((8292, regions(0))));
+    assert_eq!(decode_digest_batch(2, &digests), None);
+    let sum = CycleSum {
+        count: 2,
+        data_bytes: 4096,
+        zero_bytes: 100,
+        digest: [7; 32],
+    };
+    let seal = encode_sum(sum).unwrap();
+    assert_eq!(hex(&seal), format!("02802064{}", "07".repeat(32)));
+    assert_eq!(decode_sum(1, &seal), Some(sum));
+    assert_eq!(decode_sum(2, &seal), None);
+}
+
+#[test]
+fn the_state_of_the_digests_1_and_2() {
+    let state = DigestState {
+        point: Point::new(2, 309),
+        size_bytes: 4096,
+        updating: true,
+    };
+    let content = encode_digest_state(state).unwrap();
+    assert_eq!(hex(&content), "02b502802001");
+    for (found, expected) in [(0, None), (1, Some(state)), (2, Some(state)), (3, None)] {
+        assert_eq!(decode_digest_state(found, &content), expected);
+    }
+}
+
+#[test]
+fn the_mark_of_a_copy_in_place_1() {
+    let mark = InPlaceMark {
+        id: CycleId { from: None, ..id() },
+        size_bytes: 4096,
+        through: 300,
+    };
+    let content = encode_in_place(mark).unwrap();
+    assert_eq!(hex(&content), "02b502008020ac02");
+    assert_eq!(decode_in_place(1, &content), Some(mark));
+    assert_eq!(decode_in_place(2, &content), None);
+}

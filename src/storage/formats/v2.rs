@@ -1,0 +1,78 @@
+//! Format 2 of the superblock: what format 1 holds, without what nothing was ever decided on.
+//!
+//! | in order | type |
+//! |---|---|
+//! | pair | UUID |
+//! | site | string |
+//! | role | role |
+//! | epoch | u64 |
+//! | lineage | lineage |
+//! | committed point, applied cut | two options of a point |
+//! | image | image |
+//! | size of the volume in bytes | u64 |
+//! | never writable, diverged | two bools |
+//! | the value of `spec.primary` handled last | string |
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::formats::parts::{Image, Lineage, Point, Role};
+use crate::journal::Superblock as Live;
+use protocol::units;
+use protocol::units::{Epoch, InvalidName, PairId};
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Superblock {
+    pair_id: Uuid,
+    site: String,
+    role: Role,
+    epoch: u64,
+    lineage: Lineage,
+    committed: Option<Point>,
+    applied: Option<Point>,
+    image: Image,
+    size_bytes: u64,
+    never_writable: bool,
+    diverged: bool,
+    wish: String,
+}
+
+impl From<&Live> for Superblock {
+    fn from(live: &Live) -> Superblock {
+        Superblock {
+            pair_id: live.pair_id.0,
+            site: live.site.to_string(),
+            role: live.role.into(),
+            epoch: live.epoch.0,
+            lineage: (&live.lineage).into(),
+            committed: live.committed.map(Point::from),
+            applied: live.applied.map(Point::from),
+            image: live.image.into(),
+            size_bytes: live.size_bytes,
+            never_writable: live.never_writable,
+            diverged: live.diverged,
+            wish: live.wish.to_string(),
+        }
+    }
+}
+
+impl TryFrom<Superblock> for Live {
+    type Error = InvalidName;
+
+    fn try_from(stored: Superblock) -> Result<Live, InvalidName> {
+        Ok(Live {
+            pair_id: PairId(stored.pair_id),
+            site: stored.site.parse()?,
+            role: stored.role.into(),
+            epoch: Epoch(stored.epoch),
+            lineage: stored.lineage.into(),
+            committed: stored.committed.map(units::Point::from),
+            applied: stored.applied.map(units::Point::from),
+            image: stored.image.into(),
+            size_bytes: stored.size_bytes,
+            never_writable: stored.never_writable,
+            diverged: stored.diverged,
+            wish: stored.wish.parse()?,
+        })
+    }
+}
