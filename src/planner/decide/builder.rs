@@ -38,17 +38,17 @@ pub struct Decision {
 }
 
 /// A decision in the making.
-pub struct Draft<'a> {
+pub struct DecisionBuilder<'a> {
     /// What was observed.
-    pub o: &'a Observed,
+    pub observed: &'a Observed,
     /// What came of the spec.
     pub validated: &'a Validated,
     /// What to go by, for what runs already.
-    pub set: &'a Settings,
+    pub settings: &'a Settings,
     /// The status, as it will be recorded.
     pub status: ReplicationPairStatus,
     /// The marks of time.
-    pub line: Timeline,
+    pub timeline: Timeline,
     /// What fails at present.
     pub trouble: Option<Problem>,
     /// Why a wish to move the role is not followed.
@@ -69,16 +69,16 @@ pub struct Draft<'a> {
     waiting: Option<String>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> DecisionBuilder<'a> {
     /// The status as it was, nothing to do yet.
     #[must_use]
-    pub fn new(o: &'a Observed, validated: &'a Validated) -> Draft<'a> {
-        Draft {
-            o,
+    pub fn new(observed: &'a Observed, validated: &'a Validated) -> DecisionBuilder<'a> {
+        DecisionBuilder {
+            observed,
             validated,
-            set: validated.carry_on_with(),
-            status: o.pair.status.clone().unwrap_or_default(),
-            line: o.timeline.clone(),
+            settings: validated.carry_on_with(),
+            status: observed.pair.status.clone().unwrap_or_default(),
+            timeline: observed.timeline.clone(),
             trouble: None,
             refused: None,
             keep: BTreeSet::new(),
@@ -144,7 +144,7 @@ impl<'a> Draft<'a> {
 
     /// Visits again after `pause` at the latest.
     pub fn visit_in(&mut self, pause: SignedDuration) {
-        self.visit_at(after(self.o.now, pause));
+        self.visit_at(after(self.observed.now, pause));
     }
 
     /// Something fails at present.
@@ -155,7 +155,7 @@ impl<'a> Draft<'a> {
     /// Now, as the API writes it.
     #[must_use]
     pub fn now(&self) -> Time {
-        Time(self.o.now)
+        Time(self.observed.now)
     }
 
     /// The primary's view.
@@ -169,7 +169,10 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn standby(&self) -> Option<&'a SiteView> {
         let name = self.status.primary.as_deref()?;
-        self.o.sites.iter().find(|site| site.name.as_str() != name)
+        self.observed
+            .sites
+            .iter()
+            .find(|site| site.name.as_str() != name)
     }
 
     /// The claim that the application mounts, at the primary.
@@ -181,7 +184,10 @@ impl<'a> Draft<'a> {
     /// The view of the site called `name`, as the status writes it.
     #[must_use]
     pub fn site_called(&self, name: &str) -> Option<&'a SiteView> {
-        self.o.sites.iter().find(|site| site.name.as_str() == name)
+        self.observed
+            .sites
+            .iter()
+            .find(|site| site.name.as_str() == name)
     }
 
     /// The current epoch.
@@ -219,19 +225,19 @@ impl<'a> Draft<'a> {
                 "a cycle can't go from {from} to {phase}"
             );
         }
-        self.line.phase_since(&phase, self.o.now);
+        self.timeline.phase_since(&phase, self.observed.now);
     }
 
     /// How long the running cycle has been in its phase, as far as this process has seen.
     pub fn in_phase(&mut self, phase: &CyclePhase) -> SignedDuration {
-        let since = self.line.phase_since(phase, self.o.now);
-        self.o.now.duration_since(since)
+        let since = self.timeline.phase_since(phase, self.observed.now);
+        self.observed.now.duration_since(since)
     }
 
     /// The report of the mover at `site`, if it runs with the device that is desired.
     #[must_use]
     pub fn mover(&self, site: &SiteName) -> Option<&'a MoverStatus> {
-        let view = self.o.site(site)?;
+        let view = self.observed.site(site)?;
         let claim = match self.wanted(site) {
             MoverDesired::Off => return None,
             MoverDesired::Probe => return view.live(),
@@ -247,7 +253,7 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn highest_seq(&self) -> Seq {
         let reports = self
-            .o
+            .observed
             .sites
             .iter()
             .filter_map(|s| s.mover.as_ref()?.superblock.as_ref());
@@ -260,7 +266,7 @@ impl<'a> Draft<'a> {
             let points = points.into_iter().flatten();
             points.map(|point| point.seq.0).chain(start)
         });
-        let cut = self.o.sites.iter().flat_map(|s| {
+        let cut = self.observed.sites.iter().flat_map(|s| {
             let claims = s.source_claims.iter().map(|claim| claim.point);
             s.cuts.iter().map(|cut| cut.point).chain(claims)
         });
@@ -301,10 +307,10 @@ impl<'a> Draft<'a> {
                 Some(before) if before.what == what => before,
                 _ => WaitStatus { what, since: now },
             });
-        self.status.observed_generation = self.o.pair.metadata.generation;
+        self.status.observed_generation = self.observed.pair.metadata.generation;
         Decision {
             status: self.status,
-            timeline: self.line,
+            timeline: self.timeline,
             actions,
             due: self.due,
             trouble: self.trouble,
@@ -319,7 +325,7 @@ impl<'a> Draft<'a> {
         let sites = [self.standby(), self.primary()];
         let sites: Vec<&SiteView> = match sites {
             [Some(standby), Some(primary)] => vec![standby, primary],
-            _ => self.o.sites.iter().collect(),
+            _ => self.observed.sites.iter().collect(),
         };
         let mut decisions = Vec::new();
         for (index, view) in sites.iter().enumerate() {
@@ -377,9 +383,9 @@ impl<'a> Draft<'a> {
     }
 
     fn rebinding(&self, decisions: &[(SiteDesired, SiteDecision)]) -> Option<RebindWish> {
-        let meta = &self.o.pair.metadata;
+        let meta = &self.observed.pair.metadata;
         let pair = PairName::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?;
-        let claim = &self.o.pair.spec.claim_name;
+        let claim = &self.observed.pair.spec.claim_name;
         site::rebinding(pair, self.epoch(), claim, decisions)
     }
 }

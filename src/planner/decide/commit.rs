@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::decide::evidence::applied;
 use crate::decide::progress;
 use crate::decide::progress::int;
-use crate::decide::{Draft, Next, idle, movers, switch};
+use crate::decide::{DecisionBuilder, Next, idle, movers, switch};
 use crate::observe::{SiteView, millis_between};
 use crate::site::{CutDesired, MoverDesired, is_settled};
 use api::Reason;
@@ -18,8 +18,8 @@ use wire::control::{CycleOutcome, CycleReport, Request};
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// Commits `point`. Until the last step the point committed before stays the one to promote.
-pub fn commit(d: &mut Draft<'_>, point: Point) -> Next {
-    d.line.applied.get_or_insert(d.o.now);
+pub fn commit(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
+    d.timeline.applied.get_or_insert(d.observed.now);
     let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
         return Next::Stay;
     };
@@ -64,7 +64,7 @@ pub fn commit(d: &mut Draft<'_>, point: Point) -> Next {
 
 /// Whether the standby does not hold the cut any more, because somebody put an older copy of it back:
 /// then it is shipped again, and what was cut of the standby meanwhile is no snapshot of it.
-fn went_back(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> Option<Next> {
+fn went_back(d: &mut DecisionBuilder<'_>, standby: &SiteView, point: Point) -> Option<Next> {
     let report = standby.live().and_then(|mover| mover.superblock.as_ref());
     if report.is_none() || applied(standby, point) {
         return None;
@@ -88,7 +88,7 @@ fn went_back(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> Option<Next
 
 /// Whether the source has recorded the commit too. A source whose pod is gone learns of it from the
 /// next handshake, or before it is demoted.
-fn source_knows(d: &mut Draft<'_>, primary: &SiteView, point: Point) -> bool {
+fn source_knows(d: &mut DecisionBuilder<'_>, primary: &SiteView, point: Point) -> bool {
     let report = primary.live().and_then(|mover| mover.superblock.as_ref());
     if report.is_none_or(|report| report.committed == Some(point)) {
         return true;
@@ -103,9 +103,9 @@ fn source_knows(d: &mut Draft<'_>, primary: &SiteView, point: Point) -> bool {
 
 /// Whether the standby's snapshot of `point` is cut and usable, or can't be had at this site.
 /// Bound is not cut: a snapshotter that is stopped leaves it bound for ever.
-fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
+fn snapshot_is_cut(d: &mut DecisionBuilder<'_>, standby: &SiteView, point: Point) -> bool {
     let class = d
-        .set
+        .settings
         .site(&standby.name)
         .and_then(|site| site.snapshot_class.clone());
     let (Some(class), Some(_)) = (class, &standby.replica_claim) else {
@@ -138,14 +138,14 @@ fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool 
     false
 }
 
-fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Point) {
+fn finish(d: &mut DecisionBuilder<'_>, primary: &SiteView, standby: &SiteView, point: Point) {
     let report = [primary, standby]
         .into_iter()
         .find_map(|site| report_of(site, point));
     let Some(cycle) = d.status.cycle.take() else {
         return;
     };
-    let line = d.line.clone();
+    let line = d.timeline.clone();
     let began = line.began.or(Some(cycle.started_at.0));
     let held_ms = d
         .status
@@ -167,15 +167,15 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
         zero_bytes: int(report.zero_bytes),
         read_bytes: int(report.read_bytes),
         wire_bytes: int(report.wire_bytes),
-        total_ms: millis_between(began, Some(d.o.now)),
+        total_ms: millis_between(began, Some(d.observed.now)),
         held_ms,
         snapshot_ms: millis_between(line.asked, line.cut),
         start_ms: millis_between(line.cut, line.started),
         handshake_ms: int(report.handshake_ms),
         ship_ms: int(report.ship_ms),
         apply_ms: int(report.apply_ms),
-        commit_ms: millis_between(line.applied, Some(d.o.now)),
-        committed_at: Some(Time(d.o.now)),
+        commit_ms: millis_between(line.applied, Some(d.observed.now)),
+        committed_at: Some(Time(d.observed.now)),
     });
     let cut_at = cycle.point.cut_at.or_else(|| {
         d.status

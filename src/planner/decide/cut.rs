@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::evidence::staying;
-use crate::decide::{Draft, Next, hold, unchanged};
+use crate::decide::{DecisionBuilder, Next, hold, unchanged};
 use crate::observe::Cut;
 use crate::site::{CutDesired, HookStep, MoverDesired};
 use api::Reason;
@@ -19,7 +19,7 @@ pub const SNAPSHOT_WAIT_MAX: SignedDuration = SignedDuration::from_mins(10);
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// Finds the pods, records them, and holds the application.
-pub fn hold(d: &mut Draft<'_>, point: Point) -> Next {
+pub fn hold(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     let label = point.to_string();
     let recorded = d
         .status
@@ -59,7 +59,7 @@ pub fn hold(d: &mut Draft<'_>, point: Point) -> Next {
 }
 
 /// Makes the cut and waits until it can be read. The target's mover starts meanwhile.
-pub fn cut(d: &mut Draft<'_>, point: Point) -> Next {
+pub fn cut(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     want_target(d);
     let (Some(primary), Some(_)) = (d.primary(), d.app_claim()) else {
         return Next::Failed(
@@ -71,8 +71,8 @@ pub fn cut(d: &mut Draft<'_>, point: Point) -> Next {
         if is_abandoned(d, point) {
             return abandoned();
         }
-        d.line.asked.get_or_insert(d.o.now);
-        let class = d.set.site(&primary.name);
+        d.timeline.asked.get_or_insert(d.observed.now);
+        let class = d.settings.site(&primary.name);
         let class = class.and_then(|site| site.snapshot_class.clone());
         d.at(&primary.name).cut = Some(CutDesired { point, class });
         return Next::Stay;
@@ -81,16 +81,16 @@ pub fn cut(d: &mut Draft<'_>, point: Point) -> Next {
     if !cut.ready {
         return pending(d, point, cut);
     }
-    d.line.cut.get_or_insert(d.o.now);
+    d.timeline.cut.get_or_insert(d.observed.now);
     if let Some(cycle) = d.status.cycle.as_mut() {
-        cycle.cut_done_at = Some(Time(d.o.now));
+        cycle.cut_done_at = Some(Time(d.observed.now));
     }
     Next::Go(CyclePhase::Starting)
 }
 
 /// The target's mover is started while the cut is made: its pod takes as long. Where it may turn out
 /// that nothing has changed it is started with the source's, which takes longer.
-fn want_target(d: &mut Draft<'_>) {
+fn want_target(d: &mut DecisionBuilder<'_>) {
     let Some(standby) = d.standby() else { return };
     if staying(standby).is_none() && unchanged::may(d) {
         return;
@@ -99,7 +99,7 @@ fn want_target(d: &mut Draft<'_>) {
 }
 
 /// Whether the cut was to be made of a held application, which had to be released before.
-fn is_abandoned(d: &Draft<'_>, point: Point) -> bool {
+fn is_abandoned(d: &DecisionBuilder<'_>, point: Point) -> bool {
     let label = point.to_string();
     let quiesce = d
         .status
@@ -116,7 +116,7 @@ fn abandoned() -> Next {
     )
 }
 
-fn record(d: &mut Draft<'_>, point: Point, cut: &Cut) {
+fn record(d: &mut DecisionBuilder<'_>, point: Point, cut: &Cut) {
     let Some(created) = cut.created else { return };
     let status = PointStatus::new(point, Some(Time(created)));
     if let Some(cycle) = d.status.cycle.as_mut() {
@@ -125,7 +125,7 @@ fn record(d: &mut Draft<'_>, point: Point, cut: &Cut) {
     d.status.last_cut = Some(status);
 }
 
-fn pending(d: &mut Draft<'_>, point: Point, cut: &Cut) -> Next {
+fn pending(d: &mut DecisionBuilder<'_>, point: Point, cut: &Cut) -> Next {
     d.visit_in(LOOK_AGAIN);
     if let Some(error) = &cut.error {
         d.trouble(

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use crate::decide::{
-    Draft, Next, admission, attempt, commit, cut, idle, schedule, ship, switch, verify,
+    DecisionBuilder, Next, admission, attempt, commit, cut, idle, schedule, ship, switch, verify,
 };
 use api::v1alpha1::{CyclePhase, CycleStatus, PointStatus};
 use protocol::units::Point;
@@ -12,7 +12,7 @@ use protocol::units::Point;
 const SLOT: SignedDuration = SignedDuration::from_secs(2);
 
 /// Goes on with the running cycle, or begins one that is due.
-pub fn run(d: &mut Draft<'_>) {
+pub fn run(d: &mut DecisionBuilder<'_>) {
     let epoch = d.epoch();
     if d.cycle().is_some_and(|c| c.point.point().epoch != epoch) {
         // Its primary was put back to an older copy of itself, and the pair to an older epoch: nobody
@@ -31,16 +31,16 @@ pub fn run(d: &mut Draft<'_>) {
         return;
     };
     let point = cycle.point.point();
-    d.line = d.line.of(point);
-    d.line.began.get_or_insert(d.o.now);
-    for site in &d.o.sites {
+    d.timeline = d.timeline.of(point);
+    d.timeline.began.get_or_insert(d.observed.now);
+    for site in &d.observed.sites {
         d.keep.insert((site.name.clone(), point));
     }
     phases(d, point, cycle.phase);
 }
 
 /// Lives through as many phases as come to their end now: each at most once.
-fn phases(d: &mut Draft<'_>, point: Point, mut phase: CyclePhase) {
+fn phases(d: &mut DecisionBuilder<'_>, point: Point, mut phase: CyclePhase) {
     for _ in CyclePhase::KNOWN {
         let next = match &phase {
             CyclePhase::Quiescing => cut::hold(d, point),
@@ -64,22 +64,22 @@ fn phases(d: &mut Draft<'_>, point: Point, mut phase: CyclePhase) {
     }
 }
 
-fn begin_if_due(d: &mut Draft<'_>) -> bool {
+fn begin_if_due(d: &mut DecisionBuilder<'_>) -> bool {
     if admission::barred(d).is_some() {
         return false;
     }
     let due = if d.cycle_now && d.status.last_failure.is_none() {
-        d.o.now
+        d.observed.now
     } else {
         schedule::next_cycle(d)
     };
-    if due > d.o.now {
+    if due > d.observed.now {
         d.visit_at(due);
         idle::in_sync_until(d);
         return false;
     }
     let moving = d.status.switch.as_ref().is_some_and(switch::unfinished);
-    if !d.o.slot && !moving {
+    if !d.observed.slot && !moving {
         d.wait("a free slot: as many pairs as may be are at work".into());
         d.visit_in(SLOT);
         return false;
@@ -89,12 +89,12 @@ fn begin_if_due(d: &mut Draft<'_>) -> bool {
 }
 
 /// Begins a cycle with a number that was never used.
-fn begin(d: &mut Draft<'_>) {
+fn begin(d: &mut DecisionBuilder<'_>) {
     let point = Point {
         epoch: d.epoch(),
         seq: d.highest_seq().next(),
     };
-    let phase = if d.set.hooks.is_empty() {
+    let phase = if d.settings.hooks.is_empty() {
         CyclePhase::Cutting
     } else {
         CyclePhase::Quiescing
@@ -114,5 +114,5 @@ fn begin(d: &mut Draft<'_>) {
     d.status.last_seq = i64::try_from(point.seq.0).ok();
     d.status
         .last_sync_trigger
-        .clone_from(&d.o.pair.spec.sync_trigger);
+        .clone_from(&d.observed.pair.spec.sync_trigger);
 }

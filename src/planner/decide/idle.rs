@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use crate::decide::builder::after;
-use crate::decide::{Draft, admission, schedule};
+use crate::decide::{DecisionBuilder, admission, schedule};
 use crate::site::MoverDesired;
 
 /// A target mover stays when the next cycle is at most this far away: starting a pod for it would
@@ -11,7 +11,7 @@ use crate::site::MoverDesired;
 const LINGER_MAX: SignedDuration = SignedDuration::from_mins(2);
 
 /// After a cycle: the standby's mover goes unless the next cycle is near, and the next one is due.
-pub fn rest(d: &mut Draft<'_>) {
+pub fn rest(d: &mut DecisionBuilder<'_>) {
     if let Some(standby) = d.standby() {
         d.want(&standby.name, MoverDesired::Off);
     }
@@ -21,9 +21,9 @@ pub fn rest(d: &mut Draft<'_>) {
 }
 
 /// Keeps a target mover that is there already when the next cycle is near.
-pub fn linger(d: &mut Draft<'_>) {
+pub fn linger(d: &mut DecisionBuilder<'_>) {
     let Some(standby) = d.standby() else { return };
-    let near = d.set.interval <= LINGER_MAX && admission::barred(d).is_none();
+    let near = d.settings.interval <= LINGER_MAX && admission::barred(d).is_none();
     let device = standby.replica_claim.as_ref().map(|claim| &claim.name);
     let running = standby
         .pod
@@ -38,11 +38,11 @@ pub fn linger(d: &mut Draft<'_>) {
 }
 
 /// Wakes when what the standby holds gets too old, so that `InSync` is reported then.
-pub fn in_sync_until(d: &mut Draft<'_>) {
+pub fn in_sync_until(d: &mut DecisionBuilder<'_>) {
     let cut = d.status.standby_as_of().cloned();
     if let Some(cut) = cut {
-        let end = after(cut.0, d.set.interval.saturating_mul(2));
-        if end > d.o.now {
+        let end = after(cut.0, d.settings.interval.saturating_mul(2));
+        if end > d.observed.now {
             d.visit_at(end);
         }
     }

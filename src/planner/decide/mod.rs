@@ -36,7 +36,7 @@ pub mod verify;
 pub use crate::site::{Action, CutWish, Device, LookPlan, ShipPlan, VerifyPlan};
 pub use admission::Barred;
 pub use attempt::ATTEMPTS_MAX;
-pub use builder::{Decision, Draft};
+pub use builder::{Decision, DecisionBuilder};
 pub use newer::unknown as written_by_newer;
 pub use next::Next;
 pub use pass::decide;

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use crate::decide::Draft;
+use crate::decide::DecisionBuilder;
 use crate::decide::consent::consent;
 use crate::observe::SiteView;
 use api::Reason;
@@ -15,7 +15,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
 
 /// The report of a wanted mover that answers and has a superblock of this pair. A blank one is
 /// given its first superblock; one that can't be used is reported.
-pub fn ready<'a>(d: &mut Draft<'a>, site: &SiteView) -> Option<&'a MoverStatus> {
+pub fn ready<'a>(d: &mut DecisionBuilder<'a>, site: &SiteView) -> Option<&'a MoverStatus> {
     let Some(mover) = d.mover(&site.name) else {
         let what = missing(d, site);
         d.wait(what);
@@ -35,7 +35,7 @@ pub fn ready<'a>(d: &mut Draft<'a>, site: &SiteView) -> Option<&'a MoverStatus> 
 
 /// A side whose superblock can't be read may hold anything: it is held like one that has diverged,
 /// and given a new superblock only by consent (H-8).
-fn unreadable(d: &mut Draft<'_>, site: &SiteView, error: &Refusal) {
+fn unreadable(d: &mut DecisionBuilder<'_>, site: &SiteView, error: &Refusal) {
     let name = site.name.as_str();
     if d.standby().is_some_and(|standby| standby.name == site.name) {
         if let Some(status) = d.status.sites.iter_mut().find(|s| s.name == name) {
@@ -56,12 +56,12 @@ fn unreadable(d: &mut Draft<'_>, site: &SiteView, error: &Refusal) {
 }
 
 /// What a mover that does not answer is waited for.
-fn missing(d: &mut Draft<'_>, site: &SiteView) -> String {
+fn missing(d: &mut DecisionBuilder<'_>, site: &SiteView) -> String {
     let Some(pod) = &site.pod else {
         return format!("the mover at site {} to start", site.name);
     };
-    let phase = d.line.phase.as_ref();
-    let patient = phase.is_some_and(|(_, since)| d.o.now.duration_since(*since) <= PATIENCE);
+    let phase = d.timeline.phase.as_ref();
+    let patient = phase.is_some_and(|(_, since)| d.observed.now.duration_since(*since) <= PATIENCE);
     match pod.problem.as_ref().filter(|_| !patient) {
         Some(problem) => {
             d.trouble(
@@ -74,7 +74,7 @@ fn missing(d: &mut Draft<'_>, site: &SiteView) -> String {
     }
 }
 
-fn init(d: &mut Draft<'_>, site: &SiteView, over_damage: bool) {
+fn init(d: &mut DecisionBuilder<'_>, site: &SiteView, over_damage: bool) {
     let status = &d.status;
     let uuid = |text: &Option<String>| text.as_deref().and_then(|t| Uuid::parse_str(t).ok());
     let (Some(pair_id), Some(generation)) = (uuid(&status.pair_id), uuid(&status.generation))
@@ -86,9 +86,10 @@ fn init(d: &mut Draft<'_>, site: &SiteView, over_damage: bool) {
         return;
     };
     let primary = status.primary.as_deref() == Some(site.name.as_str());
-    let peer =
-        d.o.other(&site.name)
-            .and_then(|other| other.mover.as_ref()?.superblock.as_ref());
+    let peer = d
+        .observed
+        .other(&site.name)
+        .and_then(|other| other.mover.as_ref()?.superblock.as_ref());
     let start = peer
         .and_then(|report| report.lineage.last())
         .map_or(Seq(1), |entry| entry.start);
@@ -112,8 +113,8 @@ fn init(d: &mut Draft<'_>, site: &SiteView, over_damage: bool) {
 
 /// What keeps the movers from starting, as a clause.
 #[must_use]
-pub fn stuck(d: &Draft<'_>) -> String {
-    let problems = d.o.sites.iter().filter_map(|site| {
+pub fn stuck(d: &DecisionBuilder<'_>) -> String {
+    let problems = d.observed.sites.iter().filter_map(|site| {
         let pod = site.pod.as_ref()?;
         Some(format!("{}: {}", pod.name, pod.problem.as_deref()?))
     });

@@ -2,7 +2,9 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::{Decision, Draft, cycle, hold, identity, newer, setup, sweep, switch};
+use crate::decide::{
+    Decision, DecisionBuilder, cycle, hold, identity, newer, setup, sweep, switch,
+};
 use crate::observe::Observed;
 use crate::validate::Validated;
 
@@ -12,25 +14,25 @@ const PROBLEM_LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// What to do next.
 #[must_use]
 pub fn decide(observed: &Observed, validated: &Validated) -> Decision {
-    let mut draft = Draft::new(observed, validated);
-    hold::release(&mut draft);
-    if let Some(what) = newer::unknown(&draft.status) {
-        newer::hold(&mut draft, &what);
-        draft.visit_in(PROBLEM_LOOK_AGAIN);
-        return draft.finish();
+    let mut builder = DecisionBuilder::new(observed, validated);
+    hold::release(&mut builder);
+    if let Some(what) = newer::unknown(&builder.status) {
+        newer::hold(&mut builder, &what);
+        builder.visit_in(PROBLEM_LOOK_AGAIN);
+        return builder.finish();
     }
-    if observed.sites.len() == 2 && identity::settle(&mut draft) {
-        setup::ensure(&mut draft);
-        setup::remember(&mut draft);
-        switch::consider(&mut draft);
-        if !switch::recall(&mut draft) {
-            cycle::run(&mut draft);
-            switch::note_last_cut(&mut draft);
-            sweep::sweep(&mut draft);
+    if observed.sites.len() == 2 && identity::settle(&mut builder) {
+        setup::ensure(&mut builder);
+        setup::remember(&mut builder);
+        switch::advance(&mut builder);
+        if !switch::recall(&mut builder) {
+            cycle::run(&mut builder);
+            switch::note_last_cut(&mut builder);
+            sweep::sweep(&mut builder);
         }
     }
     if validated.problem().is_some() {
-        draft.visit_in(PROBLEM_LOOK_AGAIN);
+        builder.visit_in(PROBLEM_LOOK_AGAIN);
     }
-    draft.finish()
+    builder.finish()
 }

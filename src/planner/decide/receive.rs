@@ -1,6 +1,6 @@
 //! Having the target expect a cut: the same for a cycle and for a slice of a verification.
 
-use crate::decide::Draft;
+use crate::decide::DecisionBuilder;
 use crate::observe::SiteView;
 use protocol::units::Point;
 use wire::control::{Activity, MoverStatus, ReceiveOrder, Request};
@@ -8,7 +8,7 @@ use wire::control::{Activity, MoverStatus, ReceiveOrder, Request};
 /// Has the target expect `point`. What it is at gives way: a cut that was abandoned, or never begun for
 /// good, or a slice of a verification.
 pub fn receive(
-    d: &mut Draft<'_>,
+    d: &mut DecisionBuilder<'_>,
     primary: &SiteView,
     standby: &SiteView,
     target: &MoverStatus,

@@ -1,6 +1,6 @@
 //! Which list of changes to ask for, and why no better one.
 
-use crate::decide::Draft;
+use crate::decide::DecisionBuilder;
 use crate::decide::consent::consent;
 use crate::observe::SnapshotFacts;
 use crate::observe::{Cut, SiteView};
@@ -11,7 +11,7 @@ use wire::control::MoverStatus;
 /// Everything that the shipment of `cut` takes.
 #[must_use]
 pub fn plan(
-    d: &Draft<'_>,
+    d: &DecisionBuilder<'_>,
     primary: &SiteView,
     standby: &SiteView,
     source: &MoverStatus,
@@ -35,7 +35,7 @@ pub fn plan(
             Ok(())
         },
         capacity: source.device_bytes.unwrap_or(0),
-        transfer: d.set.transfer,
+        transfer: d.settings.transfer,
         consent: consent(d),
     }
 }

@@ -1,6 +1,6 @@
 //! What every pair has: a metadata claim at each site, and the standby's volume.
 
-use crate::decide::{Draft, switch};
+use crate::decide::{DecisionBuilder, switch};
 use crate::observe::SiteView;
 use crate::site::{ReplicaDesired, VolumesDesired};
 use crate::validate::Settings;
@@ -14,7 +14,7 @@ const STATE_BYTES_MIN: u64 = 512 << 20;
 const STATE_PART: u64 = 10;
 
 /// Asks for what is missing, and reports what each site has.
-pub fn ensure(d: &mut Draft<'_>) {
+pub fn ensure(d: &mut DecisionBuilder<'_>) {
     let moving = d.status.switch.as_ref().is_some_and(switch::rebinding);
     if let (Some(settings), false) = (d.validated.usable(), moving) {
         claims(d, settings);
@@ -24,7 +24,7 @@ pub fn ensure(d: &mut Draft<'_>) {
     }
 }
 
-fn claims(d: &mut Draft<'_>, settings: &Settings) {
+fn claims(d: &mut DecisionBuilder<'_>, settings: &Settings) {
     let Some(app) = d.app_claim().filter(|claim| claim.volume.is_some()) else {
         return;
     };
@@ -39,7 +39,7 @@ fn claims(d: &mut Draft<'_>, settings: &Settings) {
         bytes_min: app.capacity_bytes,
     };
     let standby = d.standby().map(|site| site.name.clone());
-    for site in &d.o.sites {
+    for site in &d.observed.sites {
         d.at(&site.name).volumes = Some(VolumesDesired {
             state_bytes,
             // Only as far as was asked for: not every class lets its claims grow.
@@ -51,8 +51,8 @@ fn claims(d: &mut Draft<'_>, settings: &Settings) {
 
 /// Remembers what the superblocks say while movers report it: what may be done at a site depends on
 /// it, also while no mover runs there.
-pub fn remember(d: &mut Draft<'_>) {
-    let live = d.o.sites.iter().filter_map(|site| {
+pub fn remember(d: &mut DecisionBuilder<'_>) {
+    let live = d.observed.sites.iter().filter_map(|site| {
         let report = site.live()?.superblock.as_ref()?;
         Some((site.name.as_str(), report))
     });
@@ -72,12 +72,17 @@ pub fn remember(d: &mut Draft<'_>) {
     }
 }
 
-fn report_sites(d: &mut Draft<'_>) {
-    let reports = d.o.sites.iter().map(|site| report(d, site)).collect();
+fn report_sites(d: &mut DecisionBuilder<'_>) {
+    let reports = d
+        .observed
+        .sites
+        .iter()
+        .map(|site| report(d, site))
+        .collect();
     d.status.sites = reports;
 }
 
-fn report(d: &Draft<'_>, site: &SiteView) -> SiteStatus {
+fn report(d: &DecisionBuilder<'_>, site: &SiteView) -> SiteStatus {
     let primary = d.status.primary.as_deref() == Some(site.name.as_str());
     let before = d.status.sites.iter().find(|s| s.name == site.name.as_str());
     let claim = if primary {
@@ -100,7 +105,7 @@ fn report(d: &Draft<'_>, site: &SiteView) -> SiteStatus {
         metadata_claim: site
             .metadata_claim
             .as_ref()
-            .map(|_| names::metadata_claim(d.o.name(), site.name.as_str())),
+            .map(|_| names::metadata_claim(d.observed.name(), site.name.as_str())),
         snapshots: site
             .cuts
             .iter()

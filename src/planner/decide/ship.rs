@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::decide::evidence::applied;
 use crate::decide::receive::receive;
-use crate::decide::{Draft, Next, movers, progress, rungs, unchanged};
+use crate::decide::{DecisionBuilder, Next, movers, progress, rungs, unchanged};
 use crate::observe::{Cut, SiteView};
 use crate::site::{MoverDesired, MoverTask};
 use api::Reason;
@@ -19,7 +19,7 @@ pub const START_WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// Starts both movers, and asks them to ship when both answer.
-pub fn start(d: &mut Draft<'_>, point: Point) -> Next {
+pub fn start(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
         return Next::Stay;
     };
@@ -40,7 +40,7 @@ pub fn start(d: &mut Draft<'_>, point: Point) -> Next {
     }
     d.want(&primary.name, MoverDesired::Reader(point));
     d.want(&standby.name, MoverDesired::Writer);
-    if let Some(at) = d.line.retry_at.filter(|at| *at > d.o.now) {
+    if let Some(at) = d.timeline.retry_at.filter(|at| *at > d.observed.now) {
         d.visit_at(at);
         return Next::Stay;
     }
@@ -53,7 +53,7 @@ pub fn start(d: &mut Draft<'_>, point: Point) -> Next {
 /// Both reports, when both movers answer, have superblocks of this pair, and devices that fit; else what
 /// comes next.
 fn both_ready<'a>(
-    d: &mut Draft<'a>,
+    d: &mut DecisionBuilder<'a>,
     primary: &'a SiteView,
     standby: &'a SiteView,
     point: Point,
@@ -87,7 +87,7 @@ fn both_ready<'a>(
 }
 
 /// A mover looks at its superblock once, when it starts: one that could not read it is started again.
-fn restart_unreadable(d: &mut Draft<'_>, sites: [&SiteView; 2]) {
+fn restart_unreadable(d: &mut DecisionBuilder<'_>, sites: [&SiteView; 2]) {
     for site in sites {
         let unreadable = site
             .live()
@@ -99,7 +99,7 @@ fn restart_unreadable(d: &mut Draft<'_>, sites: [&SiteView; 2]) {
 }
 
 /// The target's device is too small still. A claim that has grown shows it to a new pod.
-fn grow_target(d: &mut Draft<'_>, standby: &SiteView, have: u64, need: u64) {
+fn grow_target(d: &mut DecisionBuilder<'_>, standby: &SiteView, have: u64, need: u64) {
     let Some(replica) = &standby.replica_claim else {
         return;
     };
@@ -121,15 +121,15 @@ fn grow_target(d: &mut Draft<'_>, standby: &SiteView, have: u64, need: u64) {
 }
 
 fn request(
-    d: &mut Draft<'_>,
+    d: &mut DecisionBuilder<'_>,
     primary: &SiteView,
     standby: &SiteView,
     (source, target): (&MoverStatus, &MoverStatus),
     cut: &Cut,
 ) -> Next {
     let point = cut.point;
-    d.line.started.get_or_insert(d.o.now);
-    d.line.retry_at = None;
+    d.timeline.started.get_or_insert(d.observed.now);
+    d.timeline.retry_at = None;
     if source.activity != Activity::Idle && source.activity != Activity::Shipping(point)
         || lost_feed(d, source, point)
     {
@@ -140,26 +140,26 @@ fn request(
     let plan = rungs::plan(d, primary, standby, source, target, cut);
     d.task(&primary.name, MoverTask::Ship(Box::new(plan)));
     // The request carries the limit that is in force now.
-    d.line.pace = Some(d.set.transfer.bytes_per_second);
+    d.timeline.pace = Some(d.settings.transfer.bytes_per_second);
     // Whether the requests got through is seen in the movers' reports, never assumed.
     Next::Await(CyclePhase::Shipping)
 }
 
 /// A source that ships already in an attempt that this process did not begin waits for a list that
 /// nobody feeds any more.
-fn lost_feed(d: &Draft<'_>, source: &MoverStatus, point: Point) -> bool {
-    source.activity == Activity::Shipping(point) && d.line.fed != Some(point)
+fn lost_feed(d: &DecisionBuilder<'_>, source: &MoverStatus, point: Point) -> bool {
+    source.activity == Activity::Shipping(point) && d.timeline.fed != Some(point)
 }
 
 /// Watches the shipment until the target has applied the cut.
-pub fn watch(d: &mut Draft<'_>, point: Point) -> Next {
+pub fn watch(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
         return Next::Stay;
     };
     d.want(&primary.name, MoverDesired::Reader(point));
     d.want(&standby.name, MoverDesired::Writer);
     if applied(standby, point) {
-        d.line.applied.get_or_insert(d.o.now);
+        d.timeline.applied.get_or_insert(d.observed.now);
         return Next::Go(CyclePhase::Committing);
     }
     d.visit_in(LOOK_AGAIN);
@@ -186,18 +186,18 @@ pub fn watch(d: &mut Draft<'_>, point: Point) -> Next {
 
 /// Tells the source when another bandwidth limit is in force than it was told: the spec was changed,
 /// or a window of the schedule has opened or closed.
-fn pace(d: &mut Draft<'_>, primary: &SiteView) {
-    let limit = d.set.transfer.bytes_per_second;
-    if d.line.pace != Some(limit) {
+fn pace(d: &mut DecisionBuilder<'_>, primary: &SiteView) {
+    let limit = d.settings.transfer.bytes_per_second;
+    if d.timeline.pace != Some(limit) {
         d.task(&primary.name, MoverTask::Pace(limit));
     }
-    if let Some(until) = d.set.bandwidth_until {
+    if let Some(until) = d.settings.bandwidth_until {
         d.visit_at(until);
     }
 }
 
 /// A mover went away in the middle.
-fn lost(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView) -> Next {
+fn lost(d: &mut DecisionBuilder<'_>, primary: &SiteView, standby: &SiteView) -> Next {
     let gone = |site: &SiteView| {
         site.pod
             .as_ref()
@@ -248,7 +248,12 @@ fn failed<'a>(
     Some(from_target.filter(|_| sees_little).unwrap_or(from_source))
 }
 
-fn fail_or_retry(d: &mut Draft<'_>, standby: &SiteView, cause: &Refusal, retryable: bool) -> Next {
+fn fail_or_retry(
+    d: &mut DecisionBuilder<'_>,
+    standby: &SiteView,
+    cause: &Refusal,
+    retryable: bool,
+) -> Next {
     let message = cause.message.clone();
     if cause.kind == RefusalKind::Diverged {
         if let Some(status) = d

@@ -6,14 +6,14 @@
 use std::collections::BTreeSet;
 
 use crate::decide::consent::is_diverged;
-use crate::decide::{Draft, switch};
+use crate::decide::{DecisionBuilder, switch};
 use crate::observe::SiteView;
 use crate::site::Keep;
 use api::v1alpha1::SwitchKind;
 use protocol::units::Point;
 
 /// Says what stays; a site deletes the rest.
-pub fn sweep(d: &mut Draft<'_>) {
+pub fn sweep(d: &mut DecisionBuilder<'_>) {
     if d.status.committed_point.is_none()
         && d.status.cycle.is_none()
         && d.status.last_failure.is_none()
@@ -30,7 +30,7 @@ pub fn sweep(d: &mut Draft<'_>) {
         .switch
         .as_ref()
         .is_some_and(|s| s.kind == SwitchKind::Forced && switch::unfinished(s));
-    for site in &d.o.sites {
+    for site in &d.observed.sites {
         let all = forced || is_diverged(d, site.name.as_str());
         let kept = d.keep.iter().filter(|(name, _)| *name == site.name);
         let kept = kept.map(|(_, point)| *point).chain(base).collect();
@@ -45,12 +45,12 @@ pub fn sweep(d: &mut Draft<'_>) {
 /// The point whose snapshots are the common base: the committed one, unless a side has no snapshot of
 /// it. That is so while the standby is diverged, and where a side was gone before it recorded the last
 /// commit; then it is the newest that both sides have one of.
-fn common_base(d: &Draft<'_>) -> Option<Point> {
+fn common_base(d: &DecisionBuilder<'_>) -> Option<Point> {
     let whole = |site: &SiteView| -> BTreeSet<Point> {
         let cuts = site.cuts.iter().filter(|cut| cut.ready && !cut.deleting);
         cuts.map(|cut| cut.point).collect()
     };
-    let mut sites = d.o.sites.iter().map(whole);
+    let mut sites = d.observed.sites.iter().map(whole);
     let common = match (sites.next(), sites.next()) {
         (Some(one), Some(other)) => &one & &other,
         _ => BTreeSet::new(),

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use crate::decide::consent::is_diverged;
 use crate::decide::evidence::staying;
-use crate::decide::{Draft, Next, idle, switch, verify};
+use crate::decide::{DecisionBuilder, Next, idle, switch, verify};
 use crate::observe::SnapshotFacts;
 use crate::observe::{Cut, SiteView, millis_between};
 use crate::site::{LookPlan, MoverDesired, MoverTask};
@@ -22,7 +22,7 @@ const UNSEEN_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// Whether the running cycle may end without movers, as far as the pair's own state goes.
 #[must_use]
-pub fn may(d: &Draft<'_>) -> bool {
+pub fn may(d: &DecisionBuilder<'_>) -> bool {
     let status = &d.status;
     let (Some(committed), Some(primary), Some(standby)) = (d.committed(), d.primary(), d.standby())
     else {
@@ -30,14 +30,18 @@ pub fn may(d: &Draft<'_>) -> bool {
     };
     let moving = status.switch.as_ref().is_some_and(switch::unfinished);
     let verifying = verify::running(status.verification.as_ref()).is_some();
-    let diverged = d.o.sites.iter().any(|s| is_diverged(d, s.name.as_str()));
+    let diverged = d
+        .observed
+        .sites
+        .iter()
+        .any(|s| is_diverged(d, s.name.as_str()));
     let first_attempt = d.cycle().is_some_and(|cycle| cycle.attempt == 1);
     let met = status
         .last_cycle
         .as_ref()
         .filter(|last| last.point == committed.to_string() && last.rung == "Delta");
     let met = met.and_then(|last| last.committed_at.as_ref());
-    let seen = met.is_some_and(|at| d.o.now.duration_since(at.0) < UNSEEN_MAX);
+    let seen = met.is_some_and(|at| d.observed.now.duration_since(at.0) < UNSEEN_MAX);
     committed.epoch == d.epoch()
         && !moving
         && !verifying
@@ -68,7 +72,7 @@ fn rests(standby: &SiteView, committed: Point) -> bool {
 /// Asks the driver whether anything has changed up to `cut`, and ends the cycle when it has named
 /// nothing. `None` when the cycle has to go the normal way.
 pub fn settle(
-    d: &mut Draft<'_>,
+    d: &mut DecisionBuilder<'_>,
     primary: &SiteView,
     standby: &SiteView,
     cut: &Cut,
@@ -77,14 +81,14 @@ pub fn settle(
         .source_claims
         .iter()
         .any(|claim| claim.point == cut.point);
-    if d.line.unchanged == Some(false) || begun || !may(d) {
+    if d.timeline.unchanged == Some(false) || begun || !may(d) {
         return None;
     }
     let plan = plan(d, primary, standby, cut)?;
     if staying(standby).is_some() {
         d.want(&standby.name, MoverDesired::Writer);
     }
-    if d.line.unchanged.is_some() {
+    if d.timeline.unchanged.is_some() {
         end(d);
         return Some(Next::Ended);
     }
@@ -94,7 +98,12 @@ pub fn settle(
 
 /// The question, when both sides have their snapshot of the committed point and the volume has kept
 /// its size.
-fn plan(d: &Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> Option<LookPlan> {
+fn plan(
+    d: &DecisionBuilder<'_>,
+    primary: &SiteView,
+    standby: &SiteView,
+    cut: &Cut,
+) -> Option<LookPlan> {
     let committed = d.committed()?;
     let base = primary.cut(committed).filter(|cut| cut.ready)?;
     let kept = standby.cut(committed).filter(|cut| cut.ready)?;
@@ -114,15 +123,15 @@ fn plan(d: &Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> Opt
 }
 
 /// Abandons the cut. Its snapshot is swept like that of any cut that nothing needs.
-fn end(d: &mut Draft<'_>) {
+fn end(d: &mut DecisionBuilder<'_>) {
     let (Some(cycle), Some(committed)) = (d.status.cycle.take(), &d.status.committed_point) else {
         return;
     };
     let point = cycle.point.point();
     d.status.unchanged = Some(UnchangedStatus {
         since: committed.label.clone(),
-        total_ms: millis_between(d.line.began, Some(d.o.now)),
-        snapshot_ms: millis_between(d.line.asked, d.line.cut),
+        total_ms: millis_between(d.timeline.began, Some(d.observed.now)),
+        snapshot_ms: millis_between(d.timeline.asked, d.timeline.cut),
         point: cycle.point,
     });
     d.keep.retain(|(_, kept)| *kept != point);

@@ -171,7 +171,7 @@ fn holds(view: &SiteView, decision: &SiteDecision) -> bool {
         decision.actions.contains(&Action::DropCut { name })
     };
     let takes = matches!(decision.claim, Some(ClaimDesired::App(_)));
-    !(takes && !primary) && !(writes && primary) && !committed.is_some_and(drops)
+    (primary || !takes) && !(primary && writes) && !committed.is_some_and(drops)
 }
 
 #[test]

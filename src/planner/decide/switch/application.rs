@@ -1,6 +1,6 @@
 //! Stopping the application where the role leaves, and starting it where the role is.
 
-use crate::decide::Draft;
+use crate::decide::DecisionBuilder;
 use crate::decide::switch::steps::LOOK_AGAIN;
 use crate::observe::Application;
 use crate::site::ApplicationDesired;
@@ -8,7 +8,7 @@ use api::Reason;
 use api::v1alpha1::SwitchStatus;
 
 /// Whether nothing uses the claim any more.
-pub fn stop_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
+pub fn stop_application(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
     d.visit_in(LOOK_AGAIN);
     let Some(from) = d.site_called(&switch.from) else {
         return false;
@@ -36,9 +36,9 @@ pub fn stop_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
     let pods: Vec<&str> = from.app_users.iter().map(|pod| pod.name.as_str()).collect();
     d.wait(format!(
         "claim {} to be unused; it is used by {}{}",
-        d.o.pair.spec.claim_name,
+        d.observed.pair.spec.claim_name,
         pods.join(", "),
-        if d.o.pair.spec.application.is_some() {
+        if d.observed.pair.spec.application.is_some() {
             ""
         } else {
             ": stop them, or name the workload in spec.application"
@@ -48,7 +48,7 @@ pub fn stop_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
 }
 
 /// Starts what was stopped; whether it had to be.
-pub fn start_application(d: &mut Draft<'_>, switch: &SwitchStatus) -> bool {
+pub fn start_application(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
     let (Some(replicas), Some(primary)) = (switch.replicas, d.primary()) else {
         return false;
     };

@@ -1,6 +1,6 @@
 //! The claims follow the roles: which volume belongs behind which claim.
 
-use crate::decide::Draft;
+use crate::decide::DecisionBuilder;
 use crate::decide::switch::application::start_application;
 use crate::decide::switch::steps::LOOK_AGAIN;
 use crate::observe::Claim;
@@ -11,7 +11,7 @@ use api::{Reason, ReplicationPair};
 use protocol::units::{Epoch, PairName, SiteName};
 
 /// The claims follow the roles.
-pub fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
+pub fn rebind(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     // The movers hold volumes that are about to be bound to other claims: none is wanted here. The
     // re-binding itself waits until a claim is unused, so that much is done while they end.
     if let Some(wait) = d.status.waiting.clone() {
@@ -19,7 +19,7 @@ pub fn rebind(d: &mut Draft<'_>, switch: &SwitchStatus) {
         // taken back and given again it would wake the operator over and over.
         d.wait(wait.what);
     }
-    match wish(&d.o.pair, &d.status, switch) {
+    match wish(&d.observed.pair, &d.status, switch) {
         Some(wish) => {
             if has_volume_of(d.app_claim(), wish.primary.as_ref()) {
                 // What is left to do is the standby's.

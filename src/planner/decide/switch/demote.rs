@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::Draft;
+use crate::decide::DecisionBuilder;
 use crate::decide::movers::ready;
 use crate::decide::switch::steps::{before_promotion, in_step, step, unfinished};
 use crate::observe::SiteView;
@@ -16,14 +16,14 @@ use wire::control::{DemoteOrder, Request};
 pub const DEMOTE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// Orders the demotion, and goes on when the superblock says so.
-pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
+pub fn demote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     let (Ok(from), Ok(to)) = (
         switch.from.parse::<SiteName>(),
         switch.to.parse::<SiteName>(),
     ) else {
         return;
     };
-    let (Some(old), Some(new)) = (d.o.site(&from), d.o.site(&to)) else {
+    let (Some(old), Some(new)) = (d.observed.site(&from), d.observed.site(&to)) else {
         return;
     };
     let epoch = Epoch(u64::try_from(switch.epoch).unwrap_or(0));
@@ -62,7 +62,7 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
 
 /// Tells an old primary that was away while the role moved, as soon as it answers and before anything
 /// is shipped to it. Whether nothing else can be done now.
-pub fn recall(d: &mut Draft<'_>) -> bool {
+pub fn recall(d: &mut DecisionBuilder<'_>) -> bool {
     // Up to the last cut the standby is the one that is to be promoted: an old primary there was put
     // back to an older copy of itself, and nothing can be shipped to it before it is told.
     let promoting = |s: &SwitchStatus| unfinished(s) && !before_promotion(s);
@@ -82,7 +82,13 @@ pub fn recall(d: &mut Draft<'_>) -> bool {
     true
 }
 
-fn order(d: &mut Draft<'_>, clean_at: Option<Point>, from: SiteName, new: &SiteView, epoch: Epoch) {
+fn order(
+    d: &mut DecisionBuilder<'_>,
+    clean_at: Option<Point>,
+    from: SiteName,
+    new: &SiteView,
+    epoch: Epoch,
+) {
     let Some(report) = ready(d, new).and_then(|mover| mover.superblock.as_ref()) else {
         return;
     };
@@ -99,7 +105,7 @@ fn order(d: &mut Draft<'_>, clean_at: Option<Point>, from: SiteName, new: &SiteV
     ));
 }
 
-fn mark(d: &mut Draft<'_>, site: &SiteName, diverged: bool) {
+fn mark(d: &mut DecisionBuilder<'_>, site: &SiteName, diverged: bool) {
     if let Some(status) = d.status.sites.iter_mut().find(|s| s.name == site.as_str()) {
         status.diverged = diverged;
     }
@@ -109,7 +115,7 @@ fn mark(d: &mut Draft<'_>, site: &SiteName, diverged: bool) {
     }
 }
 
-fn done(d: &mut Draft<'_>) {
+fn done(d: &mut DecisionBuilder<'_>) {
     // No mover is wanted while claims are re-bound.
     d.want_none();
     step(d, SwitchStep::Rebind);

@@ -1,13 +1,18 @@
 //! An epoch that is over, and a standby that does not know it.
 
-use crate::decide::Draft;
+use crate::decide::DecisionBuilder;
 use protocol::units::{Epoch, SiteName};
 use wire::control::{DemoteOrder, Request, SuperblockReport};
 
 /// Tells a standby that was put back to a copy from before the role moved which epoch was the last
 /// one, `next` being the one that it is to start: what it missed it may not start again. Its image
 /// stays what it is.
-pub fn end_epoch(d: &mut Draft<'_>, site: &SiteName, report: &SuperblockReport, next: Epoch) {
+pub fn end_epoch(
+    d: &mut DecisionBuilder<'_>,
+    site: &SiteName,
+    report: &SuperblockReport,
+    next: Epoch,
+) {
     let epoch = Epoch(next.0.saturating_sub(1));
     let order = DemoteOrder {
         epoch,

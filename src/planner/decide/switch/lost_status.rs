@@ -1,16 +1,20 @@
 //! A status that was lost: a role change that may be under way is picked up again.
 
-use crate::decide::Draft;
+use crate::decide::DecisionBuilder;
 use crate::observe::{SiteView, Volume};
 use api::v1alpha1::{SiteStatus, SwitchKind, SwitchStatus, SwitchStep};
 
 /// The status is lost and the pair has seen a promotion: whether claims and roles match is not
 /// known. The last steps are done again; where they were done already they change nothing.
-pub fn resume_after_loss(d: &mut Draft<'_>) {
+pub fn resume_after_loss(d: &mut DecisionBuilder<'_>) {
     let Some(to) = d.status.primary.clone() else {
         return;
     };
-    let from = d.o.sites.iter().find(|site| site.name.as_str() != to);
+    let from = d
+        .observed
+        .sites
+        .iter()
+        .find(|site| site.name.as_str() != to);
     let Some(from) = from.map(|site| site.name.to_string()) else {
         return;
     };
@@ -32,7 +36,7 @@ pub fn resume_after_loss(d: &mut Draft<'_>) {
 
 /// Which volume is whose, without the status: labels of an earlier re-binding first, then the
 /// replica claims, and what is left is what the application's claim is bound to.
-fn volumes_by_evidence(d: &mut Draft<'_>) {
+fn volumes_by_evidence(d: &mut DecisionBuilder<'_>) {
     let direct = |site: &SiteView| {
         let replica = || {
             site.replica_claim
@@ -42,8 +46,12 @@ fn volumes_by_evidence(d: &mut Draft<'_>) {
         site.labelled_volume.clone().or_else(replica)
     };
     let app = d.app_claim().and_then(|claim| claim.volume.clone());
-    let evidence: Vec<(&SiteView, Option<Volume>)> =
-        d.o.sites.iter().map(|site| (site, direct(site))).collect();
+    let evidence: Vec<(&SiteView, Option<Volume>)> = d
+        .observed
+        .sites
+        .iter()
+        .map(|site| (site, direct(site)))
+        .collect();
     let taken = |volume: &Volume| {
         evidence
             .iter()

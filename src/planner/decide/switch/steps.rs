@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::Draft;
+use crate::decide::DecisionBuilder;
 use crate::observe::SiteView;
 use crate::site::MoverDesired;
 use api::v1alpha1::{SwitchKind, SwitchStatus, SwitchStep};
@@ -31,7 +31,7 @@ pub fn rebinding(switch: &SwitchStatus) -> bool {
 }
 
 /// Records the next step; it is done in the next round, after it was written.
-pub fn step(d: &mut Draft<'_>, next: SwitchStep) {
+pub fn step(d: &mut DecisionBuilder<'_>, next: SwitchStep) {
     if let Some(switch) = d.status.switch.as_mut() {
         let from = std::mem::replace(&mut switch.step, next.clone());
         assert!(
@@ -39,17 +39,17 @@ pub fn step(d: &mut Draft<'_>, next: SwitchStep) {
             "a role change can't go from {from} to {next}"
         );
     }
-    d.line.switch_step = Some((next, d.o.now));
-    d.visit_at(d.o.now);
+    d.timeline.switch_step = Some((next, d.observed.now));
+    d.visit_at(d.observed.now);
 }
 
 /// How long the present step has taken, as far as this process has seen.
-pub fn in_step(d: &mut Draft<'_>, name: &SwitchStep) -> SignedDuration {
-    let now = d.o.now;
-    match &d.line.switch_step {
+pub fn in_step(d: &mut DecisionBuilder<'_>, name: &SwitchStep) -> SignedDuration {
+    let now = d.observed.now;
+    match &d.timeline.switch_step {
         Some((step, since)) if step == name => now.duration_since(*since),
         _ => {
-            d.line.switch_step = Some((name.clone(), now));
+            d.timeline.switch_step = Some((name.clone(), now));
             SignedDuration::ZERO
         }
     }
@@ -57,7 +57,7 @@ pub fn in_step(d: &mut Draft<'_>, name: &SwitchStep) -> SignedDuration {
 
 /// Asks for the new primary's mover. A forced promotion needs the volume only to finish a set that is
 /// fully staged; a mover that never had it keeps no claim from being re-bound.
-pub fn want_new(d: &mut Draft<'_>, switch: &SwitchStatus, site: &SiteView) {
+pub fn want_new(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, site: &SiteView) {
     if site.replica_claim.is_none() {
         return;
     }
