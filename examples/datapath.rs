@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use protocol::changes::{BLOCK_BYTES, BatchData, CycleId, hash_blocks};
-use protocol::units::{Extent, Point, Rung};
+use protocol::units::{ChangeSource, Extent, Point};
 use storage::journal::{Staging, StagingSpec};
 use storage::seam::{Access, BlockFile, Directory, OsFile, SystemClock};
 use storage::volume::{
@@ -143,7 +143,7 @@ fn new_staging(dir: &Path, size: u64) -> Result<Staging> {
             from: None,
         },
         size_bytes: size,
-        rung: Rung::FullRead,
+        change_source: ChangeSource::FullRead,
     };
     let disk = Arc::new(Directory::open(dir)?);
     Ok(Staging::create(disk, spec, u64::MAX)?)

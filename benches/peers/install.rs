@@ -21,7 +21,7 @@ const PACKAGES: [(&str, &str); 7] = [
 /// The Go module of diskrsync, with its version.
 const DISKRSYNC: &str = "github.com/dop251/diskrsync@v1.3.0";
 
-/// Installs what is missing, into the system or `built`. What can't be had is told, and its peer
+/// Installs what is missing, into the system or `built`. What is unavailable is told, and its peer
 /// listed as not run.
 pub fn install(built: &Path) -> Result<()> {
     std::fs::create_dir_all(built)?;

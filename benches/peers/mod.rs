@@ -98,7 +98,7 @@ impl Copier for PeerCopier {
             .iter()
             .find(|program| commands::find(program, &self.built).is_none())?;
         Some(format!(
-            "{missing} can't be had from a package registry here"
+            "{missing} is unavailable from a package registry here"
         ))
     }
 

@@ -98,11 +98,11 @@ impl<'a> Life<'a> {
         self.teller.step("The pair is applied: the first copy");
         let application =
             json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-        let wish = Wish {
+        let request = Wish {
             more: application,
             ..Wish::orders()
         };
-        let pair = Pair::apply(self.scene, &wish).await?;
+        let pair = Pair::apply(self.scene, &request).await?;
         let cycle = pair.baseline().await?;
         self.teller.tell(teller::cycle(&cycle));
         let digest = content::same_at(&pair, &cycle.point).await?;
@@ -133,9 +133,9 @@ impl<'a> Life<'a> {
             .tell(format!("{} written by the application", bytes(written)));
         self.teller.tell(teller::cycle(&cycle));
         ensure!(
-            cycle.rung == "Delta",
+            cycle.change_source == "Delta",
             "the cycle went by {}, not by Delta",
-            cycle.rung
+            cycle.change_source
         );
         ensure!(
             cycle.wire_bytes <= 3 * written + CYCLE_EXTRA_BYTES,

@@ -79,7 +79,7 @@ async fn everything(scene: &Scene) -> Result<Measured> {
 
 fn print(measured: &Measured, peaks: &memory::Peaks) {
     println!(
-        "\n| cycle | seconds | moved | changed | moved / changed | rung | snapshot | pods | handshake | ship | apply | commit |"
+        "\n| cycle | seconds | moved | changed | moved / changed | change source | snapshot | pods | handshake | ship | apply | commit |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for (name, changed, cycle) in &measured.cycles {
@@ -104,7 +104,7 @@ fn row(name: &str, changed: i64, cycle: &FinishedCycle) -> String {
         seconds(cycle.total_ms),
         bytes(cycle.wire_bytes),
         bytes(changed),
-        cycle.rung,
+        cycle.change_source,
         seconds(cycle.snapshot_ms),
         seconds(cycle.start_ms),
         seconds(cycle.handshake_ms),
@@ -122,12 +122,12 @@ async fn cycles(scene: &Scene) -> Result<(Vec<(&'static str, i64, FinishedCycle)
     writer::open(scene, "volume").await?;
     fill(scene).await?;
     scene.say(&format!("{DATA_MIB} MiB written"));
-    let wish = Wish {
+    let request = Wish {
         name: "volume".into(),
         claim: "volume".into(),
         ..Wish::orders()
     };
-    let pair = Pair::apply(scene, &wish).await?;
+    let pair = Pair::apply(scene, &request).await?;
     let first = pair.baseline().await?;
     content::same_at(&pair, &first.point).await?;
     scene.say(&super::teller::cycle(&first));

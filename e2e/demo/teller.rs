@@ -68,7 +68,7 @@ pub fn cycle(cycle: &FinishedCycle) -> String {
          (snapshot {:.1} s, pods {:.1} s, ship {:.1} s, apply {:.1} s, commit {:.1} s)",
         cycle.point,
         seconds(cycle.total_ms),
-        cycle.rung,
+        cycle.change_source,
         bytes(cycle.data_bytes),
         bytes(cycle.zero_bytes),
         bytes(cycle.wire_bytes),

@@ -46,7 +46,7 @@ pub async fn install(lab: &Lab) -> Result<()> {
         "log.format=text",
     ])
     .await?;
-    // The tag stays the same from one build to the next, so the pod is made anew.
+    // The tag stays the same from one build to the next, so the pod is made again.
     operator::restart(lab).await?;
     ready(lab).await
 }

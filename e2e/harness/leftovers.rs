@@ -16,7 +16,7 @@ use super::wait::{Look, secs, until};
 const SNAPSHOTS_PER_SIDE_MAX: usize = 2;
 
 /// Waits until the pair rests, and checks that it keeps no more than it owns: at most two
-/// snapshots a side, the replica claim, two metadata claims, no claim made from a cut, no mover.
+/// snapshots a side, the replica claim, two state claims, no claim made from a cut, no mover.
 ///
 /// # Errors
 /// When something more is there after a minute; it is named.
@@ -67,7 +67,7 @@ fn owned(pair: &Pair<'_>, claim: &str) -> bool {
     claim == pair.claim
         || ["east", "west"].iter().any(|site| {
             claim == names::replica_claim(&pair.name, site)
-                || claim == names::metadata_claim(&pair.name, site)
+                || claim == names::state_claim(&pair.name, site)
         })
 }
 

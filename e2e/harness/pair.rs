@@ -98,15 +98,15 @@ impl<'a> Pair<'a> {
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub async fn apply(scene: &'a Scene, wish: &Wish) -> Result<Pair<'a>> {
+    pub async fn apply(scene: &'a Scene, request: &Wish) -> Result<Pair<'a>> {
         let pair = Pair {
             scene,
-            name: wish.name.clone(),
-            claim: wish.claim.clone(),
+            name: request.name.clone(),
+            claim: request.claim.clone(),
         };
         let params = PatchParams::apply(MANAGER).force();
         pair.api()
-            .patch(&wish.name, &params, &Patch::Apply(wish.manifest()))
+            .patch(&request.name, &params, &Patch::Apply(request.manifest()))
             .await?;
         Ok(pair)
     }
@@ -198,7 +198,7 @@ impl<'a> Pair<'a> {
     }
 
     /// Waits until a cut above `seq` is committed, or is found to equal the committed point; then the
-    /// rung is `Unchanged`, and the point is the committed one.
+    /// change source is `Unchanged`, and the point is the committed one.
     ///
     /// # Errors
     /// When it takes longer than [`CYCLE_LIMIT`].
@@ -308,7 +308,7 @@ impl<'a> Pair<'a> {
 fn unchanged(status: &UnchangedStatus) -> FinishedCycle {
     FinishedCycle {
         point: status.since.clone(),
-        rung: "Unchanged".into(),
+        change_source: "Unchanged".into(),
         total_ms: status.total_ms,
         snapshot_ms: status.snapshot_ms,
         ..FinishedCycle::default()

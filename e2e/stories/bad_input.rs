@@ -162,13 +162,13 @@ async fn run(scene: &Scene) -> Result<()> {
 }
 
 async fn named(scene: &Scene, mistake: &Mistake) -> Result<()> {
-    let wish = Wish {
+    let request = Wish {
         name: mistake.name.into(),
         claim: mistake.claim.into(),
         more: (mistake.more)(),
         ..Wish::orders()
     };
-    let pair = Pair::apply(scene, &wish).await?;
+    let pair = Pair::apply(scene, &request).await?;
     told(&pair, mistake.reason.clone()).await?;
     scene.say(&format!("{}: {}", mistake.name, mistake.reason));
     delete(&pair).await
@@ -247,13 +247,13 @@ async fn refused_by_the_schema(scene: &Scene) -> Result<()> {
         ),
     ];
     for (what, more, says) in cases {
-        let wish = Wish {
+        let request = Wish {
             name: "refused".into(),
             claim: "spare".into(),
             more,
             ..Wish::orders()
         };
-        match Pair::apply(scene, &wish).await {
+        match Pair::apply(scene, &request).await {
             Ok(_) => bail!("a pair with {what} was taken"),
             Err(error) => {
                 let text = format!("{error:#}");
@@ -276,13 +276,13 @@ async fn replica_too_small(scene: &Scene) -> Result<()> {
     scene
         .claim(&names::replica_claim("small", "west"), &west, "32Mi", true)
         .await?;
-    let wish = Wish {
+    let request = Wish {
         name: "small".into(),
         claim: "big".into(),
         west,
         ..Wish::orders()
     };
-    let pair = Pair::apply(scene, &wish).await?;
+    let pair = Pair::apply(scene, &request).await?;
     told(&pair, Reason::ReplicaTooSmall).await?;
     delete(&pair).await
 }
@@ -304,13 +304,13 @@ async fn never_committed(scene: &Scene) -> Result<()> {
         .class_like("fast", "never", &[("failSnapshots", "all")])
         .await?;
     scene.claim("never", &east, "64Mi", false).await?;
-    let wish = Wish {
+    let request = Wish {
         name: "never".into(),
         claim: "never".into(),
         east,
         ..Wish::orders()
     };
-    let pair = Pair::apply(scene, &wish).await?;
+    let pair = Pair::apply(scene, &request).await?;
     let epoch = pair
         .until("the pair's epoch", secs(60), |s| s.epoch)
         .await?;

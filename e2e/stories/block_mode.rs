@@ -68,7 +68,7 @@ async fn run(scene: &Scene) -> Result<()> {
     no_movers(scene).await?;
     let idle = pair.sync().await?;
     ensure!(
-        idle.rung == "Unchanged" && idle.point == cycle.point,
+        idle.change_source == "Unchanged" && idle.point == cycle.point,
         "an idle volume has changed: {idle:?}"
     );
     // One that was started would take longer to end than this takes to look.

@@ -39,7 +39,7 @@ async fn run(scene: &Scene) -> Result<()> {
         "grown from {} to {} bytes, equal at both sites",
         before.size, after.size
     ));
-    // A pod that starts anew mounts the grown file system; more than the old size goes into it.
+    // A pod that starts again mounts the grown file system; more than the old size goes into it.
     app.scale(0).await?;
     app.scale(1).await?;
     app.add(20_000, 4096).await?;

@@ -37,11 +37,11 @@ async fn run(scene: &Scene) -> Result<()> {
     let rows = app.rows().await?;
     let more =
         json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-    let wish = Wish {
+    let request = Wish {
         more,
         ..Wish::orders()
     };
-    let pair = Pair::apply(scene, &wish).await?;
+    let pair = Pair::apply(scene, &request).await?;
     pair.baseline().await?;
     let epoch = pair.status().await?.epoch.unwrap_or(0);
     held(scene, true).await?;

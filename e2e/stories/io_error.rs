@@ -4,7 +4,7 @@
 //! The standby's device gives EIO for one range of 64 KiB, in the middle of what a cycle applies.
 //! Status says which bytes could not be written, exactly, and with which error; the committed point stays what it
 //! was, its snapshots are the same at both sites and the plan of a forced promotion names it; the
-//! application writes on. With the disk mended, the cycles commit by themselves and both sites hold
+//! application writes on. With the disk fixed, the cycles commit by themselves and both sites hold
 //! the same (SYS-2).
 
 use std::ops::Range;
@@ -68,7 +68,7 @@ async fn run(scene: &Scene) -> Result<()> {
     told(scene, &pair).await?;
     unharmed(scene, &pair, &first).await?;
     bad.off().await?;
-    mended(scene, &pair, before).await
+    fixed(scene, &pair, before).await
 }
 
 /// Status says what failed, where and how.
@@ -133,8 +133,8 @@ async fn unharmed(scene: &Scene, pair: &Pair<'_>, first: &FinishedCycle) -> Resu
     Ok(())
 }
 
-/// With the disk mended the pair heals by itself.
-async fn mended(scene: &Scene, pair: &Pair<'_>, before: i64) -> Result<()> {
+/// With the disk fixed the pair heals by itself.
+async fn fixed(scene: &Scene, pair: &Pair<'_>, before: i64) -> Result<()> {
     pair.committed_after(before).await?;
     // What was written meanwhile is in the cycle after it.
     let cycle = pair.sync().await?;
@@ -145,6 +145,6 @@ async fn mended(scene: &Scene, pair: &Pair<'_>, before: i64) -> Result<()> {
         "the failure is still in status: {:?}",
         status.last_failure
     );
-    scene.say(&format!("mended: cut {} is equal", cycle.point));
+    scene.say(&format!("fixed: cut {} is equal", cycle.point));
     leftovers::only_what_the_pair_owns(pair).await
 }

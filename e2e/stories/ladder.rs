@@ -2,7 +2,7 @@
 //! and I want to be told what it costs me.*
 //!
 //! Three pairs: a driver with SnapshotMetadata, one without, and one that answers InvalidArgument
-//! for claims of file systems. The ladder falls, status says to which rung and why, and every
+//! for claims of file systems. The ladder falls, status says to which change source and why, and every
 //! committed cut is bit for bit the source's. C-2 in passing: rows are overwritten with zeros.
 
 use anyhow::{Context, Result, ensure};
@@ -28,8 +28,8 @@ struct Case {
     east: &'static str,
     west: &'static str,
     snapshot_class: &'static str,
-    /// Rungs that a cycle after the baseline may stand on.
-    rungs: &'static [&'static str],
+    /// ChangeSources that a cycle after the baseline may stand on.
+    change_sources: &'static [&'static str],
     /// Words of which one has to be in the reason.
     says: &'static [&'static str],
 }
@@ -39,21 +39,21 @@ const CASES: [Case; 3] = [
         east: "fast",
         west: "fast-west",
         snapshot_class: "csi-snap",
-        rungs: &["Delta"],
+        change_sources: &["Delta"],
         says: &[],
     },
     Case {
         east: "plain",
         west: "plain-west",
         snapshot_class: "plain-snap",
-        rungs: &["Digests", "FullRead"],
+        change_sources: &["Digests", "FullRead"],
         says: &["SnapshotMetadata", "snapshot metadata", "snapshot-metadata"],
     },
     Case {
         east: "block-only",
         west: "block-only-west",
         snapshot_class: "csi-snap",
-        rungs: &["Digests", "FullRead"],
+        change_sources: &["Digests", "FullRead"],
         says: &[
             "InvalidArgument",
             "invalid argument",
@@ -76,7 +76,7 @@ async fn run(scene: &Scene) -> Result<()> {
 async fn one(scene: &Scene, case: &Case) -> Result<()> {
     let claim = format!("data-{}", case.east);
     scene.claim(&claim, case.east, "128Mi", false).await?;
-    let wish = Wish {
+    let request = Wish {
         name: case.east.into(),
         claim: claim.clone(),
         east: case.east.into(),
@@ -87,29 +87,37 @@ async fn one(scene: &Scene, case: &Case) -> Result<()> {
     };
     let app = App::open(scene, &claim, "0").await?;
     app.add(500, 4096).await?;
-    let pair = Pair::apply(scene, &wish).await?;
+    let pair = Pair::apply(scene, &request).await?;
     let first = pair.baseline().await?;
     content::same_at(&pair, &first.point).await?;
     app.add(50, 4096).await?;
     let cycle = pair.sync().await?;
     ensure!(
-        case.rungs.contains(&cycle.rung.as_str()),
+        case.change_sources.contains(&cycle.change_source.as_str()),
         "the cycle stands on {}, not on one of {:?}",
-        cycle.rung,
-        case.rungs
+        cycle.change_source,
+        case.change_sources
     );
-    let rung = pair.status().await?.rung.context("no rung in status")?;
+    let change_source = pair
+        .status()
+        .await?
+        .change_source
+        .context("no change source in status")?;
     ensure!(
-        rung.rung == cycle.rung,
-        "status.rung says {}, the cycle {}",
-        rung.rung,
-        cycle.rung
+        change_source.change_source == cycle.change_source,
+        "status.change source says {}, the cycle {}",
+        change_source.change_source,
+        cycle.change_source
     );
-    let said = case.says.is_empty() || case.says.iter().any(|word| rung.reason.contains(word));
+    let said = case.says.is_empty()
+        || case
+            .says
+            .iter()
+            .any(|word| change_source.reason.contains(word));
     ensure!(
         said,
-        "the reason does not say why no better rung is used: {:?}",
-        rung.reason
+        "the reason does not say why no better change source is used: {:?}",
+        change_source.reason
     );
     // Even where everything is read, only what changed travels.
     ensure!(
@@ -118,6 +126,9 @@ async fn one(scene: &Scene, case: &Case) -> Result<()> {
         cycle.data_bytes
     );
     content::same_at(&pair, &cycle.point).await?;
-    scene.say(&format!("{}: {} ({})", case.east, cycle.rung, rung.reason));
+    scene.say(&format!(
+        "{}: {} ({})",
+        case.east, cycle.change_source, change_source.reason
+    ));
     app.scale(0).await
 }

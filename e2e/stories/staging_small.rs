@@ -1,9 +1,9 @@
 //! *A bulk load changed more than the standby has room to gather. I want to be told what to raise,
 //! I want what was announced to stay good, and raising it should be all that I have to do.*
 //!
-//! With metadata volumes of 32 MiB a first copy goes through, for it is written in place; then 64 MiB
+//! With state volumes of 32 MiB a first copy goes through, for it is written in place; then 64 MiB
 //! change at once. The cycle is refused with a reason of its own, the committed point stays whole and
-//! promotable, and after `spec.transfer.metadataSize` was raised the claims grow and the next cycle
+//! promotable, and after `spec.transfer.stateVolumeSize` was raised the claims grow and the next cycle
 //! commits.
 
 use anyhow::{Result, ensure};
@@ -34,7 +34,7 @@ async fn run(scene: &Scene) -> Result<()> {
         "dd if=/dev/urandom of=/dev/volume bs=1M count=16 conv=fsync",
     )
     .await?;
-    let more = json!({"transfer": {"metadataSize": "32Mi"}});
+    let more = json!({"transfer": {"stateVolumeSize": "32Mi"}});
     let pair = Pair::apply(
         scene,
         &Wish {
@@ -58,20 +58,20 @@ async fn run(scene: &Scene) -> Result<()> {
         .await?;
     ensure!(
         failure.reason == Reason::StagingTooSmall
-            && failure.message.contains("spec.transfer.metadataSize"),
+            && failure.message.contains("spec.transfer.stateVolumeSize"),
         "the reason is {}: {}",
         failure.reason,
         failure.message
     );
     scene.say(&format!("refused: {}", failure.message));
     content::same_at(&pair, &first.point).await?;
-    pair.patch_spec(json!({"transfer": {"metadataSize": "160Mi"}}))
+    pair.patch_spec(json!({"transfer": {"stateVolumeSize": "160Mi"}}))
         .await?;
     pair.committed_after(before).await?;
     let cycle = pair.sync().await?;
     content::same_at(&pair, &cycle.point).await?;
     scene.say(&format!(
-        "with larger metadata claims cut {} is equal",
+        "with larger state claims cut {} is equal",
         cycle.point
     ));
     leftovers::only_what_the_pair_owns(&pair).await

@@ -32,17 +32,17 @@ async fn run(scene: &Scene) -> Result<()> {
     let rows = app.rows().await?;
     let application =
         json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-    let wish = Wish {
+    let request = Wish {
         more: application,
         ..Wish::orders()
     };
-    let pair = Pair::apply(scene, &wish).await?;
+    let pair = Pair::apply(scene, &request).await?;
     pair.baseline().await?;
     let epoch = pair.status().await?.epoch.unwrap_or(0);
     pair.patch_spec(json!({"promotion": {"site": "west", "epoch": epoch, "kind": "Planned"}}))
         .await?;
     pair.primary_is("west").await?;
-    Pair::apply(scene, &wish).await?;
+    Pair::apply(scene, &request).await?;
     let condition = pair
         .until("the condition PrimaryDisagrees", secs(30), |s| {
             is_true(&s.conditions, conditions::PRIMARY_DISAGREES)

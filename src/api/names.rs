@@ -38,7 +38,7 @@ pub fn replica_claim(pair: &str, site: &str) -> String {
 
 /// The claim with a site's superblock, staging and digests.
 #[must_use]
-pub fn metadata_claim(pair: &str, site: &str) -> String {
+pub fn state_claim(pair: &str, site: &str) -> String {
     format!("{pair}-{site}-meta")
 }
 

@@ -55,10 +55,10 @@ Reason {
     CycleFailed,
     /// The change set does not fit into the standby's staging.
     StagingTooSmall,
-    /// A metadata volume is full.
-    MetadataFull,
-    /// What a metadata volume holds can't be read: its side is held.
-    MetadataUnreadable,
+    /// A state volume is full.
+    StateVolumeFull,
+    /// What a state volume holds can't be read: its side is held.
+    StateVolumeUnreadable,
     /// The application still uses the claim.
     WaitingForApplication,
     /// The role is being moved.

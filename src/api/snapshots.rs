@@ -18,7 +18,7 @@ pub const BEING_CREATED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-b
 /// Annotation on a VolumeSnapshotClass: the default of its driver.
 pub const DEFAULT_CLASS: &str = "snapshot.storage.kubernetes.io/is-default-class";
 
-/// The wish for a snapshot.
+/// The request for a snapshot.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "snapshot.storage.k8s.io",

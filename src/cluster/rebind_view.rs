@@ -10,7 +10,7 @@ use crate::{Error, failed};
 use api::names;
 use planner::rebind::object::ClaimExt;
 use planner::rebind::record::{RECORD_KEY, record_name};
-use planner::rebind::{ClaimRecord, RebindError, RebindView, RebindWish, VolumeKey};
+use planner::rebind::{ClaimRecord, DesiredBinding, RebindError, RebindView, VolumeKey};
 
 /// How many objects are read at a time where all of a kind have to be looked at.
 const PAGE: u32 = 500;
@@ -19,12 +19,12 @@ const PAGE: u32 = 500;
 ///
 /// # Errors
 /// When the API server refuses, or the kept claim can't be read.
-pub async fn rebind_view(client: &Client, wish: &RebindWish) -> Result<RebindView, Error> {
-    let claims = claims(client, wish).await?;
-    let volumes = volumes(client, wish, &claims).await?;
+pub async fn rebind_view(client: &Client, desired: &DesiredBinding) -> Result<RebindView, Error> {
+    let claims = claims(client, desired).await?;
+    let volumes = volumes(client, desired, &claims).await?;
     Ok(RebindView {
-        users: users(client, wish, &claims).await?,
-        record: record(client, wish).await?,
+        users: users(client, desired, &claims).await?,
+        record: record(client, desired).await?,
         claims,
         volumes,
     })
@@ -32,11 +32,15 @@ pub async fn rebind_view(client: &Client, wish: &RebindWish) -> Result<RebindVie
 
 async fn claims(
     client: &Client,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
 ) -> Result<BTreeMap<String, PersistentVolumeClaim>, Error> {
-    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), wish.pair.namespace());
-    let mut names = vec![wish.app_claim.clone()];
-    names.extend(wish.sites().map(|site| wish.replica_claim(&site.site)));
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), desired.pair.namespace());
+    let mut names = vec![desired.app_claim.clone()];
+    names.extend(
+        desired
+            .sites()
+            .map(|site| desired.replica_claim(&site.site)),
+    );
     let mut claims = BTreeMap::new();
     for name in names {
         let found = api.get_opt(&name).await;
@@ -48,16 +52,16 @@ async fn claims(
 
 async fn volumes(
     client: &Client,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
     claims: &BTreeMap<String, PersistentVolumeClaim>,
 ) -> Result<BTreeMap<String, PersistentVolume>, Error> {
     let api: Api<PersistentVolume> = Api::all(client.clone());
     let labelled = format!(
         "{}={},{}={}",
         names::PAIR_LABEL,
-        wish.pair.name(),
+        desired.pair.name(),
         names::PAIR_NAMESPACE_LABEL,
-        wish.pair.namespace()
+        desired.pair.namespace()
     );
     let mut volumes = list(&api, ListParams::default().labels(&labelled), |_| true).await?;
     for name in claims.values().map(ClaimExt::volume_name) {
@@ -74,7 +78,7 @@ async fn volumes(
             .values()
             .any(|v| VolumeKey::of(v).as_ref() == Some(key))
     };
-    let unknown: Vec<&VolumeKey> = wish
+    let unknown: Vec<&VolumeKey> = desired
         .sites()
         .map(|site| &site.volume)
         .filter(|key| !known(key))
@@ -111,10 +115,10 @@ async fn list(
 /// Pods that have not ended, by the claim that they use.
 async fn users(
     client: &Client,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
     claims: &BTreeMap<String, PersistentVolumeClaim>,
 ) -> Result<BTreeMap<String, Vec<String>>, Error> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), wish.pair.namespace());
+    let api: Api<Pod> = Api::namespaced(client.clone(), desired.pair.namespace());
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut params = ListParams::default().limit(PAGE);
     loop {
@@ -151,14 +155,14 @@ fn claims_of(pod: &Pod) -> impl Iterator<Item = &str> {
     })
 }
 
-async fn record(client: &Client, wish: &RebindWish) -> Result<Option<ClaimRecord>, Error> {
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), wish.pair.namespace());
-    let name = record_name(wish.pair.name());
+async fn record(client: &Client, desired: &DesiredBinding) -> Result<Option<ClaimRecord>, Error> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), desired.pair.namespace());
+    let name = record_name(desired.pair.name());
     let found = api.get_opt(&name).await;
     let Some(map) = found.map_err(failed(|| format!("read ConfigMap {name}")))? else {
         return Ok(None);
     };
-    if map.labels().get(names::PAIR_LABEL).map(String::as_str) != Some(wish.pair.name()) {
+    if map.labels().get(names::PAIR_LABEL).map(String::as_str) != Some(desired.pair.name()) {
         return Err(RebindError::NameTaken {
             object: format!("ConfigMap {name}"),
         }
@@ -171,5 +175,5 @@ async fn record(client: &Client, wish: &RebindWish) -> Result<Option<ClaimRecord
     let text = map.data.as_ref().and_then(|data| data.get(RECORD_KEY));
     let text = text.ok_or_else(|| unreadable(format!("it has no {RECORD_KEY}")))?;
     let record: ClaimRecord = serde_json::from_str(text).map_err(|e| unreadable(e.to_string()))?;
-    Ok((record.claim.metadata.name.as_ref() == Some(&wish.app_claim)).then_some(record))
+    Ok((record.claim.metadata.name.as_ref() == Some(&desired.app_claim)).then_some(record))
 }

@@ -36,10 +36,10 @@ pub struct Moved {
     pub zero_bytes: u64,
     /// Bytes read from the source.
     pub read_bytes: u64,
-    /// The rung.
-    pub rung: String,
-    /// Why that rung.
-    pub rung_reason: String,
+    /// The change source.
+    pub change_source: String,
+    /// Why that change source.
+    pub change_source_reason: String,
     /// What the handshake decided.
     pub decision: String,
 }
@@ -125,9 +125,9 @@ impl Moved {
             data_bytes: report.data_bytes,
             zero_bytes: report.zero_bytes,
             read_bytes: report.read_bytes,
-            rung: format!("{:?}", report.rung),
-            rung_reason: status
-                .rung
+            change_source: format!("{:?}", report.change_source),
+            change_source_reason: status
+                .change_source
                 .as_ref()
                 .map_or(String::new(), |used| used.reason.clone()),
             decision: status.decision.as_ref().map_or(String::new(), |decision| {
@@ -165,7 +165,10 @@ fn print(number: usize, step: &Step) {
             ByteSize(moved.zero_bytes),
         );
         println!("      handshake {}", moved.decision);
-        println!("      rung {}: {}", moved.rung, moved.rung_reason);
+        println!(
+            "      change source {}: {}",
+            moved.change_source, moved.change_source_reason
+        );
     }
     for note in &step.notes {
         println!("      {note}");

@@ -9,7 +9,7 @@ use crate::site::{RunningMover, Site};
 use protocol::units::{Epoch, Extent, ExtentSet, Point};
 use wire::control::{
     Activity, ChangeList, Compression, CycleOutcome, CycleReport, EXTENTS_PER_BATCH_MAX,
-    ExtentBatch, MoverStatus, ReceiveOrder, Request, ShipOrder, Transfer,
+    ExtentBatch, MoverStatus, ReceiveRequest, Request, ShipRequest, Transfer,
 };
 
 /// How long one cycle of the demo may take.
@@ -64,12 +64,12 @@ impl Shipment {
     /// # Errors
     /// When an order is refused.
     pub async fn begin(&self, source: &mut RunningMover, target: &mut RunningMover) -> Result<()> {
-        let receive = ReceiveOrder {
+        let receive = ReceiveRequest {
             cycle: self.cycle,
             peer_site: source.site.clone(),
         };
         target.driver.order(Request::Receive(receive)).await?;
-        let ship = ShipOrder {
+        let ship = ShipRequest {
             cycle: self.cycle,
             peer: target.address.clone(),
             peer_site: target.site.clone(),

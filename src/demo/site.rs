@@ -1,4 +1,4 @@
-//! A site: a directory with a volume, a metadata volume, cuts and certificates, and its mover.
+//! A site: a directory with a volume, a state volume, cuts and certificates, and its mover.
 
 use std::fs::{File, OpenOptions};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use protocol::units::{
     Epoch, Extent, Generation, PairId, PairName, PeerName, Point, Role, Seq, SiteName,
 };
 use transport::TlsDir;
-use wire::control::{InitOrder, Request};
+use wire::control::{InitRequest, Request};
 
 /// A site.
 #[derive(Debug)]
@@ -93,14 +93,14 @@ impl Site {
         primary: &SiteName,
     ) -> Result<()> {
         let mut mover = self.start(&self.volume(), false).await?;
-        let order = InitOrder {
+        let order = InitRequest {
             pair_id,
             role,
             epoch: Epoch::FIRST,
             generation,
             start: Seq(1),
             never_writable: role == Role::Standby,
-            wish: primary.clone(),
+            requested_primary: primary.clone(),
             over_damage: false,
         };
         mover.driver.order(Request::Init(order)).await?;
@@ -113,7 +113,7 @@ impl Site {
         self.home.join("volume.img")
     }
 
-    /// The metadata volume's directory.
+    /// The state volume's directory.
     #[must_use]
     pub fn meta(&self) -> PathBuf {
         self.home.join("meta")

@@ -14,7 +14,7 @@ use crate::site::Site;
 use protocol::units::{Epoch, Extent, Generation, PairId, PairName, Point, Role};
 use storage::volume::digest::digest;
 use wire::control::{
-    CycleOutcome, DemoteOrder, PromoteOrder, RefusalKind, Request, SuperblockReport,
+    CycleOutcome, DemoteRequest, PromoteRequest, RefusalKind, Request, SuperblockReport,
 };
 
 /// The smallest volume that the story fits into, in bytes.
@@ -337,11 +337,11 @@ impl Story {
         let epoch = Epoch(self.epoch + 1);
         let site = self.site(east);
         let mut mover = site.start(&site.volume(), false).await?;
-        let order = PromoteOrder {
+        let order = PromoteRequest {
             epoch,
             generation: Generation(Uuid::new_v4()),
             peer_head,
-            wish: site.name.clone(),
+            requested_primary: site.name.clone(),
         };
         mover.driver.order(Request::Promote(order)).await?;
         let status = mover
@@ -366,11 +366,11 @@ impl Story {
     ) -> Result<SuperblockReport> {
         let site = self.site(east);
         let mut mover = site.start(&site.volume(), false).await?;
-        let order = DemoteOrder {
+        let order = DemoteRequest {
             epoch: promoted.epoch,
             lineage: promoted.lineage.clone(),
             clean_at,
-            wish: promoted.wish.clone(),
+            requested_primary: promoted.requested_primary.clone(),
         };
         mover.driver.order(Request::Demote(order)).await?;
         let status = mover.driver.status().await?;

@@ -20,7 +20,7 @@ pub struct Args {
     /// The pair that it works for, as NAMESPACE/NAME.
     #[arg(long)]
     pair: PairName,
-    /// A directory on the metadata volume.
+    /// A directory on the state volume.
     #[arg(long, value_name = "DIRECTORY")]
     meta: PathBuf,
     /// The volume: a block device or a file.
@@ -72,7 +72,7 @@ pub fn run(args: Args) -> Result<(), SetupError> {
         tokio::select! {
             ended = mover.run() => ended,
             () = told_to_end() => {
-                tracing::info!("told to end; what is durable is taken up by the next mover");
+                tracing::info!("told to end; what is durable is resumed by the next mover");
                 Ok(())
             }
         }

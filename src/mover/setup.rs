@@ -26,7 +26,7 @@ pub struct Options {
     pub site: SiteName,
     /// The pair that it works for.
     pub pair: PairName,
-    /// The metadata volume's directory.
+    /// The state volume's directory.
     pub meta: PathBuf,
     /// The volume's device or file, if it has one.
     pub device: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub struct Setup {
     pub pair: PairName,
     /// Its certificates.
     pub tls: Arc<TlsDir>,
-    /// The metadata volume.
+    /// The state volume.
     pub disk: Arc<dyn Disk>,
     /// The volume, if it has one.
     pub device: Option<Arc<dyn BlockFile>>,
@@ -68,8 +68,8 @@ pub enum SetupError {
         /// What was given.
         given: u64,
     },
-    /// The metadata volume can't be used.
-    #[error("failed to open the metadata volume: {0}")]
+    /// The state volume can't be used.
+    #[error("failed to open the state volume: {0}")]
     Metadata(#[source] DiskError),
     /// What is on disk is not known: the superblock could not be saved, or a device does not answer.
     #[error("nothing more is done: {0}")]

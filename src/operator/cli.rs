@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use crate::build::MoverSettings;
+use crate::render::MoverSettings;
 use crate::run;
 use crate::run::RunError;
 use planner::validate::quantity_bytes;

@@ -9,13 +9,13 @@ use kube::{Api, Client, ResourceExt};
 use tokio::task::AbortHandle;
 
 use crate::backoff::Backoffs;
-use crate::build::MoverSettings;
 use crate::ca::Authority;
+use crate::changed_blocks::MetadataClient;
 use crate::events::Events;
 use crate::link::MoverLinks;
-use crate::metadata::MetadataClient;
 use crate::metrics::Metrics;
 use crate::observe::ClassCache;
+use crate::render::MoverSettings;
 use api::ReplicationPair;
 use api::v1alpha1::ApplicationRef;
 use planner::observe::Timeline;

@@ -10,13 +10,13 @@ use kube::{Api, ResourceExt};
 
 use crate::apply;
 use crate::apply::{Visit, apply};
-use crate::build::PairRef;
 use crate::context::Context;
 use crate::metrics::{PairGauges, Verified};
 use crate::observe;
 use crate::observe::observe;
 use crate::publish;
 use crate::publish::publish;
+use crate::render::PairRef;
 use crate::teardown;
 use api::v1alpha1::{MoversStatus, VerificationStatus};
 use api::{ReplicationPair, names};
@@ -232,7 +232,7 @@ fn note_commit(ctx: &Context, name: &PairName, observed: &Observed, decision: &D
             count(cycle.wire_bytes),
         );
         tracing::info!(
-            pair = %name, point = cycle.point, rung = cycle.rung, total_ms = cycle.total_ms, snapshot_ms = cycle.snapshot_ms,
+            pair = %name, point = cycle.point, change_source = cycle.change_source, total_ms = cycle.total_ms, snapshot_ms = cycle.snapshot_ms,
             start_ms = cycle.start_ms, ship_ms = cycle.ship_ms, apply_ms = cycle.apply_ms, commit_ms = cycle.commit_ms,
             wire_bytes = cycle.wire_bytes, "committed"
         );

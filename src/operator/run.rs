@@ -17,13 +17,13 @@ use crate::admin;
 use crate::admin::{AdminError, Health};
 use crate::ca;
 use crate::ca::{CaError, LEAF_LIFETIME};
+use crate::changed_blocks::{MetadataClient, ServiceAccount};
 use crate::cli::Args;
 use crate::context::{Context, Slots};
 use crate::events::Events;
 use crate::lease;
 use crate::lease::LeaseError;
 use crate::link::MoverLinks;
-use crate::metadata::{MetadataClient, ServiceAccount};
 use crate::metrics::Metrics;
 use crate::reconcile::{error_policy, reconcile};
 use api::snapshots::VolumeSnapshot;
@@ -31,7 +31,7 @@ use api::{ReplicationPair, names};
 
 /// The lease that the leader holds.
 const LEASE: &str = "ferry-operator";
-/// Wake-ups by movers that may wait to be worked off. Beyond it a mover's link waits; its newest
+/// Wake-ups by movers that may wait to be processed. Beyond it a mover's link waits; its newest
 /// status is kept, so nothing is lost.
 const WAKES_MAX: usize = 1024;
 /// How often certificates are looked after.
@@ -40,7 +40,7 @@ const CERTIFICATES_EVERY: Duration = Duration::from_secs(3600);
 /// Why the operator has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Threads can't be had.
+    /// Threads is unavailable.
     #[error("failed to start the runtime: {0}")]
     Runtime(#[source] std::io::Error),
     /// No API server is configured.
@@ -65,7 +65,7 @@ pub enum RunError {
 /// Runs until SIGTERM or SIGINT, or until the lease is lost.
 ///
 /// # Errors
-/// When something that it can't do without can't be had.
+/// When something that it can't do without is unavailable.
 pub async fn run(args: Args) -> Result<(), RunError> {
     let client = Client::try_default()
         .await

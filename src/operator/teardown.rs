@@ -26,7 +26,7 @@ use planner::rebind::record_name;
 use protocol::units::PairName;
 
 /// How often to look again at what is on its way out.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const RECHECK_AFTER: Duration = Duration::from_millis(500);
 
 /// What the pair made could not be removed; it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ pub async fn teardown(
     release_held(client, name, pair).await;
     remove_all::<Pod>(client, name, |_| true).await?;
     if !role_has_moved(ctx, name, pair).await? {
-        return Ok(Requeue::requeue(LOOK_AGAIN));
+        return Ok(Requeue::requeue(RECHECK_AFTER));
     }
     remove_all::<VolumeSnapshot>(client, name, |_| true).await?;
     let retain = pair.spec.deletion_policy == DeletionPolicy::Retain;
@@ -115,7 +115,7 @@ pub async fn teardown(
     }
     apply_delete::<ConfigMap>(client, name, &record_name(name.name())).await?;
     if pods_left(client, name).await? {
-        return Ok(Requeue::requeue(LOOK_AGAIN));
+        return Ok(Requeue::requeue(RECHECK_AFTER));
     }
     let api: Api<ReplicationPair> = Api::namespaced(client.clone(), name.namespace());
     let rest: Vec<String> = pair
@@ -155,9 +155,10 @@ async fn role_has_moved(
         return Ok(false);
     }
     let owner = pair.controller_owner_ref(&());
-    let wish = switch::wish(pair, &status, switch).filter(|_| switch.step == SwitchStep::Rebind);
-    if let (Some(wish), Some(owner)) = (wish, owner) {
-        match apply::rebind(&ctx.client, &owner, &wish).await {
+    let desired = switch::desired_binding(pair, &status, switch)
+        .filter(|_| switch.step == SwitchStep::Rebind);
+    if let (Some(desired), Some(owner)) = (desired, owner) {
+        match apply::rebind(&ctx.client, &owner, &desired).await {
             Ok(Report::RebindWaits(what)) => {
                 tracing::info!(pair = %name, what, "the deletion waits");
                 return Ok(false);

@@ -3,9 +3,9 @@
 use kube::ResourceExt;
 
 use super::connect::Pairs;
-use super::ended::Ended;
-use super::order::{self, Roles};
+use super::exit::Ended;
 use super::output;
+use super::spec_patch::{self, Roles};
 use super::wait::{self, Patience, Stage};
 use api::ReplicationPair;
 use api::v1alpha1::{SwitchStatus, SwitchStep};
@@ -15,8 +15,8 @@ pub(super) async fn run(pairs: &Pairs, name: &str, patience: &Patience) -> anyho
     let pair = pairs.get(name).await?;
     let roles = Roles::of(&pair)?;
     check(&pair)?;
-    let patch = order::withdrawal_patch(&roles);
-    let ordered = order::send(pairs, name, patch, false).await?;
+    let patch = spec_patch::withdrawal_patch(&roles);
+    let ordered = spec_patch::send(pairs, name, patch, false).await?;
     if !patience.wait {
         anstream::println!("{} order withdrawn", output::reference(name));
         return Ok(());

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::connect::Target;
-use super::{completion, demote, ended, pause, promote, resync, salvage, status, sync, verify};
+use super::{completion, demote, exit, pause, promote, resync, salvage, status, sync, verify};
 
 /// Shows and steers replication pairs: volumes that Ferry keeps at two sites.
 #[derive(Parser)]
@@ -13,7 +13,7 @@ use super::{completion, demote, ended, pause, promote, resync, salvage, status, 
     name = "kubectl-ferry",
     bin_name = "kubectl ferry",
     version,
-    after_help = ended::EXIT_CODES,
+    after_help = exit::EXIT_CODES,
     disable_help_subcommand = true
 )]
 pub(super) struct Cli {
@@ -62,8 +62,8 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => ended::report(runtime.block_on(run(cli))),
-        Err(error) => ended::report(Err(error.into())),
+        Ok(runtime) => exit::report(runtime.block_on(run(cli))),
+        Err(error) => exit::report(Err(error.into())),
     }
 }
 

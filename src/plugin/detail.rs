@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
-use super::human::{self, NONE, WIDTH};
+use super::format::{self, NONE, WIDTH};
 use super::verify;
 use api::v1alpha1::{CycleStatus, FinishedCycle, PointStatus, SwitchStatus};
 use api::{ReplicationPair, ReplicationPairStatus, conditions};
@@ -89,7 +89,7 @@ fn cycles(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
                 "cycle {}, {} time(s) in a row, last {} ago: {}: {}",
                 failure.point,
                 failure.attempts,
-                human::age(&failure.at, now),
+                format::age(&failure.at, now),
                 failure.reason,
                 failure.message
             ),
@@ -98,8 +98,11 @@ fn cycles(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
     if let Some(verification) = &status.verification {
         page.line("Verified", &verify::words(verification, now));
     }
-    if let Some(rung) = &status.rung {
-        page.line("Rung", &format!("{}: {}", rung.rung, rung.reason));
+    if let Some(change_source) = &status.change_source {
+        page.line(
+            "ChangeSource",
+            &format!("{}: {}", change_source.change_source, change_source.reason),
+        );
     }
 }
 
@@ -116,7 +119,7 @@ fn moves(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
                 "{} for {}, held {}{said}",
                 quiesce.state,
                 quiesce.point,
-                human::millis(quiesce.held_ms)
+                format::millis(quiesce.held_ms)
             ),
         );
     }
@@ -126,7 +129,7 @@ fn moves(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
     if let Some(wait) = &status.waiting {
         page.line(
             "Waiting",
-            &format!("{}, for {}", human::age(&wait.since, now), wait.what),
+            &format!("{}, for {}", format::age(&wait.since, now), wait.what),
         );
     }
 }
@@ -139,7 +142,7 @@ struct Page {
 
 impl Page {
     fn line(&mut self, label: &str, text: &str) {
-        let wrapped = human::wrap(text, WIDTH, LABEL_WIDTH);
+        let wrapped = format::wrap(text, WIDTH, LABEL_WIDTH);
         self.text
             .push_str(&format!("{label:LABEL_WIDTH$}{wrapped}\n"));
     }
@@ -161,8 +164,8 @@ fn committed(point: Option<&PointStatus>, now: Timestamp) -> String {
             format!(
                 "{}, cut {} ago ({})",
                 point.label,
-                human::age(cut, now),
-                human::moment(cut)
+                format::age(cut, now),
+                format::moment(cut)
             )
         }
         None => point.label.clone(),
@@ -170,7 +173,7 @@ fn committed(point: Option<&PointStatus>, now: Timestamp) -> String {
 }
 
 fn unchanged(cut: &PointStatus, now: Timestamp) -> String {
-    let age = cut.cut_at.as_ref().map(|at| human::age(at, now));
+    let age = cut.cut_at.as_ref().map(|at| format::age(at, now));
     format!(
         "nothing had changed at the primary {} ago (cut {})",
         age.unwrap_or_else(|| "some time".into()),
@@ -184,25 +187,25 @@ pub(super) fn running(cycle: &CycleStatus, now: Timestamp) -> String {
     if cycle.attempt > 1 {
         text.push_str(&format!(", attempt {}", cycle.attempt));
     }
-    if let Some(percent) = human::percent(cycle.done_bytes, cycle.planned_bytes) {
+    if let Some(percent) = format::percent(cycle.done_bytes, cycle.planned_bytes) {
         text.push_str(&format!(
             ", {percent}% ({} of {})",
-            human::bytes(cycle.done_bytes),
-            human::bytes(cycle.planned_bytes)
+            format::bytes(cycle.done_bytes),
+            format::bytes(cycle.planned_bytes)
         ));
     }
     if cycle.bytes_per_second > 0 {
         text.push_str(&format!(
             ", {}/s on the wire",
-            human::bytes(cycle.bytes_per_second)
+            format::bytes(cycle.bytes_per_second)
         ));
     }
     if let Some(eta) = cycle.eta_seconds.and_then(|eta| u64::try_from(eta).ok()) {
-        text.push_str(&format!(", about {} left", human::span(eta)));
+        text.push_str(&format!(", about {} left", format::span(eta)));
     }
     text.push_str(&format!(
         ", begun {} ago",
-        human::age(&cycle.started_at, now)
+        format::age(&cycle.started_at, now)
     ));
     text
 }
@@ -218,12 +221,12 @@ fn times(cycle: &FinishedCycle) -> String {
     ];
     let split: Vec<String> = parts
         .iter()
-        .map(|(name, ms)| format!("{name} {}", human::millis(*ms)))
+        .map(|(name, ms)| format!("{name} {}", format::millis(*ms)))
         .collect();
     format!(
         "{} in {}: {}",
         cycle.point,
-        human::millis(cycle.total_ms),
+        format::millis(cycle.total_ms),
         split.join(", ")
     )
 }
@@ -231,11 +234,11 @@ fn times(cycle: &FinishedCycle) -> String {
 fn moved(cycle: &FinishedCycle) -> String {
     format!(
         "changed {} and {} of zeros, read {}, sent {}; held the application {}",
-        human::bytes(cycle.data_bytes),
-        human::bytes(cycle.zero_bytes),
-        human::bytes(cycle.read_bytes),
-        human::bytes(cycle.wire_bytes),
-        human::millis(cycle.held_ms)
+        format::bytes(cycle.data_bytes),
+        format::bytes(cycle.zero_bytes),
+        format::bytes(cycle.read_bytes),
+        format::bytes(cycle.wire_bytes),
+        format::millis(cycle.held_ms)
     )
 }
 
@@ -247,13 +250,16 @@ fn switching(switch: &SwitchStatus, now: Timestamp) -> String {
     match &switch.finished_at {
         Some(end) => {
             let took = end.0.as_second() - switch.started_at.0.as_second();
-            let took = human::span(u64::try_from(took).unwrap_or(0));
-            text.push_str(&format!(", done {} ago, took {took}", human::age(end, now)));
+            let took = format::span(u64::try_from(took).unwrap_or(0));
+            text.push_str(&format!(
+                ", done {} ago, took {took}",
+                format::age(end, now)
+            ));
         }
         None => text.push_str(&format!(
             ", at {} since it was asked for {} ago",
             switch.step,
-            human::age(&switch.started_at, now)
+            format::age(&switch.started_at, now)
         )),
     }
     if let Some(point) = &switch.promoted_point {
@@ -277,14 +283,14 @@ fn all_conditions(conditions: &[Condition], now: Timestamp) -> String {
             condition.type_,
             condition.status,
             condition.reason,
-            human::age(&condition.last_transition_time, now)
+            format::age(&condition.last_transition_time, now)
         );
         text.push_str(head.trim_end());
         text.push('\n');
         // The message of Ready already stands at the top.
         if condition.type_ != conditions::READY && !condition.message.is_empty() {
             let indent = width + 11;
-            let message = human::wrap(&condition.message, WIDTH, indent);
+            let message = format::wrap(&condition.message, WIDTH, indent);
             text.push_str(&format!("{}{message}\n", " ".repeat(indent)));
         }
     }
@@ -324,7 +330,7 @@ mod tests {
                         apply 600ms, commit 400ms
                         changed 21.0 MiB and 3.0 MiB of zeros, read 24.0 MiB, sent 17.0 MiB;
                         held the application 12ms
-            Rung        Delta: the driver's SnapshotMetadata names the changed extents since
+            ChangeSource        Delta: the driver's SnapshotMetadata names the changed extents since
                         3.42
             Conditions
               Ready     True     AllGood, 24h
@@ -350,7 +356,7 @@ mod tests {
             Failed      cycle 1.8, 3 time(s) in a row, last 6m ago: SnapshotFailed:
                         VolumeSnapshot invoices-east-1-8: the pool is full. Free space in
                         it.
-            Rung        FullRead: the driver has no SnapshotMetadata service, and no digests
+            ChangeSource        FullRead: the driver has no SnapshotMetadata service, and no digests
                         are kept yet
             Switch      Planned from east to west, epoch 2, at StopApplication since it was
                         asked for 2m ago

@@ -2,17 +2,16 @@
 //! `detail`, `loss`); what they ask for is written into the pair's spec, where the operator finds
 //! it. The plugin decides nothing and hides no loss.
 
-mod ask;
 mod cancel;
 mod cli;
 mod completion;
+mod confirm;
 mod connect;
 mod demote;
 mod detail;
-mod ended;
-mod human;
-mod loss;
-mod order;
+mod exit;
+mod format;
+mod loss_report;
 mod output;
 mod pause;
 mod plan;
@@ -23,6 +22,7 @@ mod salvage_pod;
 #[cfg(test)]
 mod sample;
 pub mod selfcheck;
+mod spec_patch;
 mod status;
 mod sync;
 mod table;

@@ -1,8 +1,8 @@
 //! `kubectl ferry pause` and `resume`: whether new cycles begin.
 
 use super::connect::Target;
-use super::order;
 use super::output;
+use super::spec_patch;
 use api::ReplicationPair;
 
 /// What `pause` and `resume` take.
@@ -24,7 +24,7 @@ pub(super) async fn resume(target: &Target, args: Args) -> anyhow::Result<()> {
 
 async fn set(target: &Target, name: &str, paused: bool) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
-    let pair = order::send(&pairs, name, order::paused_patch(paused), false).await?;
+    let pair = spec_patch::send(&pairs, name, spec_patch::paused_patch(paused), false).await?;
     anstream::println!("{} {}", output::reference(name), outcome(&pair));
     Ok(())
 }

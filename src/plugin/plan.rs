@@ -5,12 +5,12 @@ use anyhow::Context;
 use kube::ResourceExt;
 
 use super::connect::{Pairs, bounded};
-use super::human::{self, WIDTH};
-use super::order::Roles;
+use super::format::{self, WIDTH};
+use super::spec_patch::Roles;
 use api::ReplicationPair;
 use api::v1alpha1::PromotionKind;
 use planner::rebind;
-use planner::rebind::{Plan, RebindWish, SiteVolume, VolumeKey};
+use planner::rebind::{DesiredBinding, Plan, SiteVolume, VolumeKey};
 use protocol::units::{Epoch, PairName};
 
 /// What the operator would do, as text.
@@ -23,18 +23,18 @@ pub(super) async fn text(
     roles: &Roles,
     kind: PromotionKind,
 ) -> anyhow::Result<String> {
-    let wish = wish(pair, roles).context(
+    let desired = desired(pair, roles).context(
         "the pair's status does not name both volumes yet; wait until the first cycle has begun",
     )?;
-    let view = bounded(async { Ok(cluster::rebind_view(pairs.client(), &wish).await?) })
+    let view = bounded(async { Ok(cluster::rebind_view(pairs.client(), &desired).await?) })
         .await
         .context("failed to read the claims and volumes")?;
-    let plan = rebind::plan(&view, &wish)?;
+    let plan = rebind::plan(&view, &desired)?;
     Ok(render(pair, roles, kind, &plan))
 }
 
 /// What the claims should be bound to once the standby is primary.
-fn wish(pair: &ReplicationPair, roles: &Roles) -> Option<RebindWish> {
+fn desired(pair: &ReplicationPair, roles: &Roles) -> Option<DesiredBinding> {
     let volume = |site: &str| {
         let status = pair
             .status
@@ -50,7 +50,7 @@ fn wish(pair: &ReplicationPair, roles: &Roles) -> Option<RebindWish> {
             },
         })
     };
-    Some(RebindWish {
+    Some(DesiredBinding {
         pair: PairName::new(&pair.namespace()?, &pair.name_any()).ok()?,
         epoch: Epoch(u64::try_from(roles.epoch).ok()? + 1),
         app_claim: pair.spec.claim_name.clone(),
@@ -94,7 +94,7 @@ fn render(pair: &ReplicationPair, roles: &Roles, kind: PromotionKind, plan: &Pla
     let lines = steps
         .iter()
         .enumerate()
-        .map(|(i, step)| format!("{:>3}. {}\n", i + 1, human::wrap(step, WIDTH, 5)));
+        .map(|(i, step)| format!("{:>3}. {}\n", i + 1, format::wrap(step, WIDTH, 5)));
     lines.collect()
 }
 
@@ -107,11 +107,11 @@ mod tests {
     #[test]
     fn the_wish_is_the_roles_exchanged() {
         let pair = sample::shipping();
-        let wish = wish(&pair, &Roles::of(&pair).unwrap()).unwrap();
-        assert_eq!(wish.epoch, Epoch(4));
-        assert_eq!(wish.primary.unwrap().site.as_str(), "west");
-        assert_eq!(wish.standby.unwrap().volume.handle, "vol-east");
-        assert_eq!(wish.app_claim, "data");
+        let desired = desired(&pair, &Roles::of(&pair).unwrap()).unwrap();
+        assert_eq!(desired.epoch, Epoch(4));
+        assert_eq!(desired.primary.unwrap().site.as_str(), "west");
+        assert_eq!(desired.standby.unwrap().volume.handle, "vol-east");
+        assert_eq!(desired.app_claim, "data");
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! `kubectl ferry promote`: make the standby the primary. Planned, it loses nothing or does not
 //! happen; forced, it shows what is lost and asks first. It writes `spec.promotion` and nothing
-//! else: the manifest's `primary` stays a wish of whoever owns the manifest.
+//! else: the manifest's `primary` stays a request of whoever owns the manifest.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
-use super::ask::{Question, consent};
+use super::confirm::{Question, consent};
 use super::connect::{Pairs, Target};
-use super::ended::Ended;
-use super::order::{self, Roles};
+use super::exit::Ended;
+use super::spec_patch::{self, Roles};
 use super::wait::{self, Patience, Stage};
-use super::{cancel, loss, output, plan};
+use super::{cancel, loss_report, output, plan};
 use api::v1alpha1::{Promotion, PromotionKind, SwitchStatus, SwitchStep};
 use api::{Reason, ReplicationPair, conditions};
 
@@ -83,10 +83,13 @@ pub(super) async fn carry_out(pairs: &Pairs, order: Order) -> anyhow::Result<()>
     let pair = pairs.get(&order.name).await?;
     let roles = Roles::of(&pair)?;
     check(&pair, &roles, order.to.as_deref())?;
-    let point = loss::promotable(&pair, &roles)?;
+    let point = loss_report::promotable(&pair, &roles)?;
     match order.kind {
         PromotionKind::Forced => {
-            anstream::eprint!("{}", loss::text(&pair, &roles, point, Timestamp::now()));
+            anstream::eprint!(
+                "{}",
+                loss_report::text(&pair, &roles, point, Timestamp::now())
+            );
         }
         PromotionKind::Planned => anstream::eprintln!("{}", intent(&pair, &roles)),
     }
@@ -101,8 +104,8 @@ pub(super) async fn carry_out(pairs: &Pairs, order: Order) -> anyhow::Result<()>
         epoch: roles.epoch,
         kind: order.kind,
     };
-    let patch = order::promotion_patch(&roles, &promotion);
-    let ordered = order::send(pairs, &order.name, patch, false).await?;
+    let patch = spec_patch::promotion_patch(&roles, &promotion);
+    let ordered = spec_patch::send(pairs, &order.name, patch, false).await?;
     if !order.patience.wait {
         anstream::println!(
             "{} promotion of {} ordered",
@@ -183,8 +186,8 @@ async fn dry_run(
         epoch: roles.epoch,
         kind,
     };
-    let patch = order::promotion_patch(roles, &promotion);
-    order::send(pairs, &pair.name_any(), patch, true).await?;
+    let patch = spec_patch::promotion_patch(roles, &promotion);
+    spec_patch::send(pairs, &pair.name_any(), patch, true).await?;
     anstream::print!("{}", plan::text(pairs, pair, roles, kind).await?);
     anstream::println!(
         "{} promotion of {} was not ordered (dry run)",
@@ -228,7 +231,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
             Stage::Refused(format!("{}: {}", c.reason, c.message))
         }
         (_, Some(c)) if c.status == "False" => Stage::Going(format!(
-            "nothing is moved before this is mended: {}",
+            "nothing is moved before this is fixed: {}",
             c.message
         )),
         (Some(c), _) if c.status == "True" => Stage::Going(c.message.clone()),

@@ -2,12 +2,12 @@
 
 use kube::ResourceExt;
 
-use super::ask::{Question, consent};
+use super::confirm::{Question, consent};
 use super::connect::Target;
-use super::ended::Ended;
-use super::human::{self, WIDTH};
-use super::order::{self, Roles};
+use super::exit::Ended;
+use super::format::{self, WIDTH};
 use super::output;
+use super::spec_patch::{self, Roles};
 use super::wait::{self, Patience, Stage};
 use api::v1alpha1::Resolution;
 use api::{ReplicationPair, conditions};
@@ -39,8 +39,8 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
         discard_site: args.discard.clone(),
         epoch: roles.epoch,
     };
-    let patch = order::resolution_patch(&roles, &resolution);
-    let ordered = order::send(&pairs, &args.pair, patch, false).await?;
+    let patch = spec_patch::resolution_patch(&roles, &resolution);
+    let ordered = spec_patch::send(&pairs, &args.pair, patch, false).await?;
     if !args.patience.wait {
         anstream::println!(
             "{} resync of {} ordered",
@@ -107,9 +107,9 @@ fn text(pair: &ReplicationPair, roles: &Roles) -> String {
         roles.primary,
         roles.epoch
     );
-    let mut text = human::wrap(&head, WIDTH, 2) + "\n";
+    let mut text = format::wrap(&head, WIDTH, 2) + "\n";
     let mut bullet = |words: &str| {
-        text.push_str(&format!("  - {}\n", human::wrap(words, WIDTH, 4)));
+        text.push_str(&format!("  - {}\n", format::wrap(words, WIDTH, 4)));
     };
     if let Some(condition) = said.filter(|c| !c.message.is_empty()) {
         bullet(&condition.message);

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::connect::Target;
-use super::ended::Ended;
-use super::order::Roles;
+use super::exit::Ended;
 use super::salvage_pod::{self, SalvagePod, Wish};
+use super::spec_patch::Roles;
 use super::wait::Voice;
-use super::{human, resync};
+use super::{format, resync};
 use api::ReplicationPair;
 use salvage::{Export, Facts, SalvageError, Summary, cli, stream};
 
@@ -48,8 +48,8 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     if let Some(to) = &args.to {
         refuse_to_overwrite(to)?;
     }
-    let wish = Wish::of(&pair, site, args.image.as_deref(), args.claim.as_deref())?;
-    let pod = SalvagePod::start(pairs.client(), pairs.namespace(), &wish).await?;
+    let request = Wish::of(&pair, site, args.image.as_deref(), args.claim.as_deref())?;
+    let pod = SalvagePod::start(pairs.client(), pairs.namespace(), &request).await?;
     let work = async {
         pod.until_running().await?;
         match &args.to {
@@ -87,7 +87,9 @@ async fn fetch(
     let mut command = salvage_pod::command(whole);
     command.push("--stream".into());
     let mut process = pod.exec(&command).await?;
-    let stdout = process.stdout().context("the pod's output can't be had")?;
+    let stdout = process
+        .stdout()
+        .context("the pod's output is unavailable")?;
     let mut voice = Voice::new();
     let size = Cell::new(0);
     let received = stream::receive(
@@ -133,13 +135,13 @@ fn belongs(facts: &Facts, pair: &ReplicationPair, site: &str) -> Result<(), Salv
     let refused = |why: String| Err(SalvageError::Refused(why));
     if theirs.as_deref() != pair_id {
         return refused(format!(
-            "the metadata volume is of pair {}, not {}: nothing was exported",
+            "the state volume is of pair {}, not {}: nothing was exported",
             theirs.unwrap_or_default(),
             pair_id.unwrap_or_default()
         ));
     }
     if facts.site.as_ref().is_none_or(|its| its.as_str() != site) {
-        return refused(format!("the metadata volume is not that of site {site}"));
+        return refused(format!("the state volume is not that of site {site}"));
     }
     if !facts.diverged {
         return refused(format!("site {site} says that it holds nothing of its own"));
@@ -156,9 +158,9 @@ fn told(error: SalvageError) -> anyhow::Error {
 
 fn reading(through: u64, size: u64) -> String {
     let int = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    match human::percent(int(through), int(size)) {
-        Some(share) => format!("read {share} % of {}", human::bytes(int(size))),
-        None => format!("read {}", human::bytes(int(through))),
+    match format::percent(int(through), int(size)) {
+        Some(share) => format!("read {share} % of {}", format::bytes(int(size))),
+        None => format!("read {}", format::bytes(int(through))),
     }
 }
 

@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::connect::bounded;
-use super::ended::Ended;
+use super::exit::Ended;
 use api::{ReplicationPair, names};
 
 /// Where the claim of `--claim` is mounted.
 pub(super) const OUT_PATH: &str = "/salvage";
 /// Where the volume is in the pod.
 const DEVICE_PATH: &str = "/dev/ferry/volume";
-/// Where the metadata volume is mounted.
+/// Where the state volume is mounted.
 const META_PATH: &str = "/var/lib/ferry";
 /// How long the pod stays when nobody removes it, in seconds.
 const HOLD_SECONDS: u64 = 6 * 3600;
@@ -81,8 +81,8 @@ impl Wish {
             |what: &str| Ended::Refused(format!("the pair does not name {what} of {site}"));
         let view = sites.ok_or_else(|| missing("the objects"))?;
         let claim = view.claim.as_deref().ok_or_else(|| missing("the claim"))?;
-        let meta = view.metadata_claim.as_deref();
-        let meta = meta.ok_or_else(|| missing("the metadata claim"))?;
+        let meta = view.state_claim.as_deref();
+        let meta = meta.ok_or_else(|| missing("the state claim"))?;
         let runs = status.movers.as_ref();
         let image = image
             .or(runs.map(|runs| runs.image.as_str()))
@@ -162,11 +162,11 @@ impl SalvagePod {
     pub(super) async fn start(
         client: &Client,
         namespace: &str,
-        wish: &Wish,
+        request: &Wish,
     ) -> anyhow::Result<SalvagePod> {
         let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-        let mut pod: Pod = serde_json::from_value(wish.pod.clone())?;
-        let mover = bounded(async { Ok(api.get_opt(&wish.mover).await?) }).await?;
+        let mut pod: Pod = serde_json::from_value(request.pod.clone())?;
+        let mover = bounded(async { Ok(api.get_opt(&request.mover).await?) }).await?;
         if let Some(spec) = &mut pod.spec {
             spec.node_name = mover.and_then(|mover| mover.spec?.node_name);
         }
@@ -174,17 +174,17 @@ impl SalvagePod {
         match made {
             Ok(_) => Ok(SalvagePod {
                 api,
-                name: wish.name.clone(),
+                name: request.name.clone(),
             }),
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
                 Err(Ended::Refused(format!(
                     "pod {} is there already: a salvage is under way, or was interrupted; in that case \
                      kubectl delete pod -n {namespace} {} and try again",
-                    wish.name, wish.name
+                    request.name, request.name
                 ))
                 .into())
             }
-            Err(error) => Err(anyhow!(error).context(format!("failed to make pod {}", wish.name))),
+            Err(error) => Err(anyhow!(error).context(format!("failed to make pod {}", request.name))),
         }
     }
 
@@ -301,7 +301,7 @@ mod tests {
         let mut pair = sample::waiting();
         pair.metadata.uid = Some("u".into());
         let status = pair.status.as_mut().unwrap();
-        status.sites[1].metadata_claim = Some("invoices-west-meta".into());
+        status.sites[1].state_claim = Some("invoices-west-meta".into());
         assert!(
             Wish::of(&pair, "west", None, None).is_err(),
             "no image is known"
@@ -310,8 +310,8 @@ mod tests {
             image: "ferry:test".into(),
             pull_secrets: vec!["pull".into()],
         });
-        let wish = Wish::of(&pair, "west", None, None).unwrap();
-        let pod: Pod = serde_json::from_value(wish.pod).unwrap();
+        let request = Wish::of(&pair, "west", None, None).unwrap();
+        let pod: Pod = serde_json::from_value(request.pod).unwrap();
         let spec = pod.spec.unwrap();
         let container = &spec.containers[0];
         let security = container.security_context.clone().unwrap();

@@ -11,7 +11,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use super::connect::{Pairs, Target, bounded};
 use super::output::{self, Output};
 use super::table::{self, Layout};
-use super::{detail, human};
+use super::{detail, format};
 use api::ReplicationPair;
 
 /// What `status` takes.
@@ -142,7 +142,7 @@ async fn watch(pairs: &Pairs, args: &Args) -> anyhow::Result<()> {
             if pair.metadata.deletion_timestamp.is_some() {
                 print(&format!(
                     "{} is being deleted\n",
-                    human::wrap(&pair.name_any(), human::WIDTH, 0)
+                    format::wrap(&pair.name_any(), format::WIDTH, 0)
                 ))?;
             }
         }

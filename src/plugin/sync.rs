@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use super::connect::Target;
 use super::wait::{self, Patience, Stage};
-use super::{detail, order, output};
+use super::{detail, output, spec_patch};
 use api::{ReplicationPair, ReplicationPairStatus};
 
 /// What `sync` takes.
@@ -29,7 +29,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
     // Only has to differ from every trigger before it.
     let trigger = Timestamp::now().to_string();
-    order::send(&pairs, &args.pair, order::sync_patch(&trigger), false).await?;
+    spec_patch::send(&pairs, &args.pair, spec_patch::sync_patch(&trigger), false).await?;
     if !args.wait {
         anstream::println!("{} sync ordered", output::reference(&args.pair));
         return Ok(());

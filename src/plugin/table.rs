@@ -5,7 +5,7 @@ use comfy_table::{Attribute, Cell, Color, ColumnConstraint, Table, Width, preset
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::human::{self, NONE};
+use super::format::{self, NONE};
 use api::{ReplicationPair, ReplicationPairStatus, conditions};
 
 /// How a table is written.
@@ -94,8 +94,10 @@ fn columns(layout: Layout) -> Vec<Column> {
             })
         }),
         ("LAG", lag),
-        ("RUNG", |pair, _| {
-            of(pair, |status| Some(status.rung.as_ref()?.rung.clone()))
+        ("CHANGE_SOURCE", |pair, _| {
+            of(pair, |status| {
+                Some(status.change_source.as_ref()?.change_source.clone())
+            })
         }),
         ("PROGRESS", |pair, _| of(pair, progress)),
         ("WAITING", waiting),
@@ -125,7 +127,7 @@ fn columns(layout: Layout) -> Vec<Column> {
             }),
             ("TOOK", |pair, _| {
                 of(pair, |status| {
-                    Some(human::millis(status.last_cycle.as_ref()?.total_ms))
+                    Some(format::millis(status.last_cycle.as_ref()?.total_ms))
                 })
             }),
         ]);
@@ -133,7 +135,7 @@ fn columns(layout: Layout) -> Vec<Column> {
     columns.push(("AGE", |pair, now| {
         plain(
             pair.creation_timestamp()
-                .map_or_else(|| NONE.into(), |made| human::age(&made, now)),
+                .map_or_else(|| NONE.into(), |made| format::age(&made, now)),
         )
     }));
     columns
@@ -143,7 +145,7 @@ fn columns(layout: Layout) -> Vec<Column> {
 fn usual_width(column: &str) -> u16 {
     match column {
         "NAMESPACE" | "NAME" => 16,
-        "PROGRESS" | "RUNG" => 10,
+        "PROGRESS" | "CHANGE_SOURCE" => 10,
         "REASON" => 18,
         _ => 8,
     }
@@ -207,7 +209,7 @@ fn lag(pair: &ReplicationPair, now: Timestamp) -> Value {
         .and_then(|s| conditions::get(&s.conditions, conditions::IN_SYNC))
         .is_some_and(|c| c.status == "False");
     Value {
-        text: cut.map_or_else(|| NONE.into(), |cut| human::age(cut, now)),
+        text: cut.map_or_else(|| NONE.into(), |cut| format::age(cut, now)),
         mood: if behind { Mood::Warn } else { Mood::Plain },
     }
 }
@@ -222,7 +224,7 @@ fn progress(status: &ReplicationPairStatus) -> Option<String> {
         });
     }
     let cycle = status.cycle.as_ref()?;
-    match human::percent(cycle.done_bytes, cycle.planned_bytes) {
+    match format::percent(cycle.done_bytes, cycle.planned_bytes) {
         Some(percent) if cycle.phase == CyclePhase::Shipping => Some(format!("{percent}%")),
         _ => Some(cycle.phase.to_string()),
     }
@@ -235,7 +237,7 @@ fn waiting(pair: &ReplicationPair, now: Timestamp) -> Value {
         .and_then(|status| status.waiting.as_ref())
     {
         Some(wait) => Value {
-            text: human::age(&wait.since, now),
+            text: format::age(&wait.since, now),
             mood: Mood::Warn,
         },
         None => plain(NONE.into()),
@@ -243,7 +245,7 @@ fn waiting(pair: &ReplicationPair, now: Timestamp) -> Value {
 }
 
 fn squeezed(count: i64) -> String {
-    human::bytes(count).replace(' ', "")
+    format::bytes(count).replace(' ', "")
 }
 
 #[cfg(test)]
@@ -256,14 +258,14 @@ mod tests {
         let pairs = [sample::shipping(), sample::waiting(), sample::fresh()];
         let text = render(&pairs, Layout::default(), sample::now());
         insta::assert_snapshot!(text, @r#"
-            NAME      PRIMARY  READY    POINT   LAG     RUNG      PROGRESS  WAITING  AGE
+            NAME      PRIMARY  READY    POINT   LAG     CHANGE_SOURCE      PROGRESS  WAITING  AGE
             orders    east     True     3.42    3m12s   Delta     44%       <none>   5d
             invoices  east     False    1.7     16m     FullRead  Stopping  2m       132m
             fresh     <none>   Unknown  <none>  <none>  <none>    <none>    <none>   3s
         "#);
         assert!(
             text.lines()
-                .all(|line| line.chars().count() <= human::WIDTH),
+                .all(|line| line.chars().count() <= format::WIDTH),
             "{text}"
         );
     }
@@ -277,7 +279,7 @@ mod tests {
         };
         let text = render(&[sample::shipping()], layout, sample::now());
         insta::assert_snapshot!(text, @r#"
-            NAMESPACE  NAME    PRIMARY  READY  POINT  LAG    RUNG   PROGRESS  WAITING  REASON   CLAIM  INTERVAL  EPOCH  CHANGED  SENT     TOOK  AGE
+            NAMESPACE  NAME    PRIMARY  READY  POINT  LAG    CHANGE_SOURCE   PROGRESS  WAITING  REASON   CLAIM  INTERVAL  EPOCH  CHANGED  SENT     TOOK  AGE
             shop       orders  east     True   3.42   3m12s  Delta  44%       <none>   AllGood  data   5m        3      21.0MiB  17.0MiB  4.1s  5d
         "#);
     }

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::connect::Target;
-use super::human;
-use super::order;
+use super::format;
 use super::output::{self, Output};
+use super::spec_patch;
 use super::wait::{self, Patience, Stage};
 use api::ReplicationPair;
 use api::v1alpha1::VerificationStatus;
@@ -34,7 +34,13 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
     // Only has to differ from every trigger before it.
     let trigger = Timestamp::now().to_string();
-    order::send(&pairs, &args.pair, order::verify_patch(&trigger), false).await?;
+    spec_patch::send(
+        &pairs,
+        &args.pair,
+        spec_patch::verify_patch(&trigger),
+        false,
+    )
+    .await?;
     if !args.wait {
         anstream::println!("{} verification ordered", output::reference(&args.pair));
         return Ok(());
@@ -87,9 +93,9 @@ pub(super) fn words(known: &VerificationStatus, now: Timestamp) -> String {
     if let Some(running) = &known.running {
         return format!(
             "{} of {} compared since {}, {}",
-            human::bytes(running.compared_bytes),
-            human::bytes(running.size_bytes),
-            human::age(&running.started_at, now),
+            format::bytes(running.compared_bytes),
+            format::bytes(running.size_bytes),
+            format::age(&running.started_at, now),
             found(running.differing_bytes, &running.differences)
         );
     }
@@ -98,10 +104,10 @@ pub(super) fn words(known: &VerificationStatus, now: Timestamp) -> String {
     };
     format!(
         "{} compared {} ago in {}, at {}: {}",
-        human::bytes(known.compared_bytes),
-        human::age(time, now),
-        human::span(u64::try_from(known.duration_seconds).unwrap_or(0)),
-        known.point.as_deref().unwrap_or(human::NONE),
+        format::bytes(known.compared_bytes),
+        format::age(time, now),
+        format::span(u64::try_from(known.duration_seconds).unwrap_or(0)),
+        known.point.as_deref().unwrap_or(format::NONE),
         found(known.differing_bytes, &known.differences)
     )
 }
@@ -112,7 +118,7 @@ fn found(bytes: i64, ranges: &[String]) -> String {
     }
     format!(
         "{} differed and were repaired ({})",
-        human::bytes(bytes),
+        format::bytes(bytes),
         ranges.join(", ")
     )
 }

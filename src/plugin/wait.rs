@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
 use super::connect::Pairs;
-use super::ended::Ended;
+use super::exit::Ended;
 use api::ReplicationPair;
 
 /// Time between two looks at the pair.

@@ -19,7 +19,7 @@ pub struct Args {
     /// from that side's snapshot.
     #[arg(long, value_name = "PATH")]
     base: Option<PathBuf>,
-    /// The directory of the side's metadata volume. Without --base, the digests that it keeps of the
+    /// The directory of the side's state volume. Without --base, the digests that it keeps of the
     /// common image are compared with.
     #[arg(long, value_name = "DIRECTORY")]
     meta: Option<PathBuf>,

@@ -14,8 +14,8 @@ pub enum SalvageError {
     /// The volume can't be read.
     #[error("failed to read the volume: {0}")]
     Read(#[from] ReadError),
-    /// The metadata volume can't be used.
-    #[error("failed to use the metadata volume: {0}")]
+    /// The state volume can't be used.
+    #[error("failed to use the state volume: {0}")]
     Metadata(#[from] JournalError),
     /// The file can't be written.
     #[error("failed to write the export: {0}")]

@@ -19,7 +19,7 @@ const STALL: Duration = Duration::from_secs(60);
 pub struct Source {
     volume: Arc<dyn BlockFile>,
     known: Known,
-    /// What the metadata volume says of the side, where it was given and can be read.
+    /// What the state volume says of the side, where it was given and can be read.
     pub superblock: Option<Superblock>,
     /// What the volume is compared with, as a clause for people.
     pub against: String,
@@ -104,7 +104,7 @@ impl Source {
     }
 }
 
-/// What a metadata volume holds of use here.
+/// What a state volume holds of use here.
 struct Kept {
     superblock: Option<Superblock>,
     digests: Option<(Point, DigestReader)>,

@@ -36,7 +36,7 @@ pub fn send(
     let mut say = |message| runtime.block_on(async { out.send(&encode(message)?).await });
     let superblock = source.superblock.as_ref().ok_or_else(|| {
         SalvageError::Refused(
-            "the metadata volume has no superblock: this is no side of a pair".into(),
+            "the state volume has no superblock: this is no side of a pair".into(),
         )
     })?;
     let id = CycleId {

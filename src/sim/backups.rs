@@ -1,4 +1,4 @@
-//! Copies of a side as a whole, its metadata volume and its volume of one moment, and what happens
+//! Copies of a side as a whole, its state volume and its volume of one moment, and what happens
 //! when an older one is put back: of a standby, of a primary, of an epoch that is over.
 
 use std::collections::BTreeSet;
@@ -98,7 +98,7 @@ impl World {
                 switch.step = Move::Gate;
                 switch.point = None;
             }
-            None => self.wish(true),
+            None => self.requested_primary(true),
         }
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::{Fault, Operation, SimDisk};
 use mover_core::digest_commit::commit_digests as keep;
 use protocol::changes::{BLOCK_BYTES, BlockDigest, CycleId, Region, RegionKind};
-use protocol::units::{Extent, Point, Rung};
+use protocol::units::{ChangeSource, Extent, Point};
 use storage::journal::{DigestLog, DigestLogSpec, DigestStore, JournalError};
 use storage::seam::Disk;
 
@@ -50,7 +50,7 @@ fn write_log(
             from: from.map(|seq| Point::new(1, seq)),
         },
         size_bytes: BLOCKS * BLOCK_BYTES,
-        rung: Rung::Delta,
+        change_source: ChangeSource::Delta,
     };
     let mut log = DigestLog::create(Arc::new(disk.clone()), spec)?;
     for (first, count, value) in sorted(changes) {
@@ -257,7 +257,7 @@ fn a_block_that_was_cut_off_is_unknown_once_the_volume_is_longer() {
             from: None,
         },
         size_bytes: size,
-        rung: Rung::FullRead,
+        change_source: ChangeSource::FullRead,
     };
     let mut log = DigestLog::create(Arc::new(disk.clone()), spec).unwrap();
     log.seal().unwrap();

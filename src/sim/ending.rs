@@ -5,7 +5,7 @@ use rand::Rng;
 use crate::operator::{ATTEMPTS_MAX, Cycle, Phase};
 use crate::rules::Wrong;
 use crate::world::{Device, Given, META_BYTES, World};
-use protocol::pair::side::Order;
+use protocol::pair::side::Command;
 use protocol::pair::{Cause, Outcome, Refused};
 use protocol::units::Point;
 use storage::seam::Disk;
@@ -82,9 +82,9 @@ impl World {
             .report(standby)
             .is_none_or(|r| r.committed != Some(point))
         {
-            drop(self.give(standby, Given::Plain(Order::Commit(point))));
+            drop(self.give(standby, Given::Plain(Command::Commit(point))));
             if self.report(primary).is_some() {
-                drop(self.give(primary, Given::Plain(Order::Commit(point))));
+                drop(self.give(primary, Given::Plain(Command::Commit(point))));
             }
             return;
         }
@@ -92,7 +92,7 @@ impl World {
             .report(primary)
             .is_some_and(|r| r.committed != Some(point))
         {
-            drop(self.give(primary, Given::Plain(Order::Commit(point))));
+            drop(self.give(primary, Given::Plain(Command::Commit(point))));
             return;
         }
         if !cut {
@@ -114,7 +114,7 @@ impl World {
             .is_ok_and(|free| free < META_BYTES / 2);
     }
 
-    /// A mover that can't use its superblock is started anew.
+    /// A mover that can't use its superblock is started again.
     pub(super) fn renew_stuck(&mut self, at: usize) {
         let unreadable = self.sites[at]
             .process

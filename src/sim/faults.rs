@@ -13,7 +13,7 @@ use crate::operator::{Move, Switch};
 use crate::oracle::blocks;
 use crate::world::{Given, META_BYTES, Site, World};
 use protocol::changes::BLOCK_BYTES;
-use protocol::pair::side::Order;
+use protocol::pair::side::Command;
 use storage::seam::Disk;
 
 /// Effects within which an armed fuse blows.
@@ -198,7 +198,7 @@ impl World {
             Kind::StatusWiped => self.operator.forget(),
             Kind::Backup => self.backup(at),
             Kind::Grow => self.grow(),
-            Kind::Planned | Kind::Forced => self.wish(kind == Kind::Forced),
+            Kind::Planned | Kind::Forced => self.requested_primary(kind == Kind::Forced),
             Kind::Consent => {
                 // Now and then it is the consent of an earlier day.
                 self.operator.consent = Some(self.operator.epoch);
@@ -276,7 +276,8 @@ impl World {
             return;
         }
         let mut index = self.random.random_range(0..self.given.len());
-        let moves = |(_, given): &(usize, Given)| matches!(given, Given::Plain(Order::Promote(_)));
+        let moves =
+            |(_, given): &(usize, Given)| matches!(given, Given::Plain(Command::Promote(_)));
         if let Some(oldest) = self.given.iter().position(moves)
             && self.chance(2)
         {
@@ -299,7 +300,7 @@ impl World {
     }
 
     /// Somebody wants the role to move.
-    pub(super) fn wish(&mut self, forced: bool) {
+    pub(super) fn requested_primary(&mut self, forced: bool) {
         let o = &self.operator;
         let to = 1 - o.primary;
         let possible = o.switch.is_none() && o.committed.is_some() && !o.diverged[to];
@@ -329,7 +330,7 @@ impl Site {
     }
 }
 
-/// Bytes in use on a metadata volume.
+/// Bytes in use on a state volume.
 fn used(meta: &SimDisk) -> u64 {
     let names = meta.names().unwrap_or_default();
     let files = names.iter().filter_map(|name| meta.open(name).ok()?);

@@ -68,7 +68,7 @@ impl Process {
                     id: self.id?,
                     size_bytes: begin.size,
                     form,
-                    rung: begin.rung,
+                    change_source: begin.change_source,
                     consent: begin.consent,
                 })
             }
@@ -92,7 +92,7 @@ impl Process {
     /// A mover has connected.
     pub(super) fn accepted(&mut self, link: u64, net: &mut Net, now: u64) {
         if self.expects_peer && self.link.is_some() && self.side.receiving().is_some() {
-            let why = "the source has connected anew".to_string();
+            let why = "the source has connected again".to_string();
             self.feed(Event::Target(target::Event::LinkLost(why)));
             self.carry_out(net, now);
         }
@@ -193,8 +193,8 @@ impl Process {
         Some(match message {
             Message::Hello(hello) if shipping => {
                 self.target_image = Some(hello.image);
-                let wish = &self.side.record()?.wish;
-                Word::Greeting(translate::greeting_of(&hello, wish))
+                let requested_primary = &self.side.record()?.requested_primary;
+                Word::Greeting(translate::greeting_of(&hello, requested_primary))
             }
             Message::Hello(hello) => {
                 let hello = translate::hello_of(&hello)?;
@@ -208,7 +208,7 @@ impl Process {
                     size: begin.size_bytes,
                     decision: self.decision.take()?,
                     base: begin.id.from,
-                    rung: begin.rung,
+                    change_source: begin.change_source,
                     consent: begin.consent,
                 };
                 self.id = Some(translate::cycle_id(&begin));

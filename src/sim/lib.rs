@@ -29,6 +29,7 @@ mod hear;
 mod image;
 mod link;
 mod moves;
+mod mutations;
 mod operator;
 mod oracle;
 #[cfg(test)]
@@ -47,7 +48,6 @@ mod story;
 mod superblock_faults;
 #[cfg(test)]
 mod tests;
-mod twist;
 mod verify;
 mod volume;
 mod world;

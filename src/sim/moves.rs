@@ -4,7 +4,7 @@ use crate::operator::{Move, Phase, Switch};
 use crate::world::{Device, Given, Site, World};
 use protocol::pair::demote::Demote;
 use protocol::pair::promote::Promote;
-use protocol::pair::side::Order;
+use protocol::pair::side::Command;
 use protocol::pair::{Cause, Record};
 use protocol::units::{Epoch, ImageState, Role};
 
@@ -109,16 +109,16 @@ impl World {
         }
         if !idle {
             let why = "the site is being promoted".to_string();
-            drop(self.give(new, Given::Plain(Order::Abort(why))));
+            drop(self.give(new, Given::Plain(Command::Abort(why))));
         }
         self.oracle.promotes(switch.epoch, new, switch.generation);
         let order = Promote {
             epoch: switch.epoch,
             generation: switch.generation,
             peer_head: None,
-            wish: self.sites[new].name.clone(),
+            requested_primary: self.sites[new].name.clone(),
         };
-        if let Err(refused) = self.give(new, Given::Plain(Order::Promote(order)))
+        if let Err(refused) = self.give(new, Given::Plain(Command::Promote(order)))
             && matches!(
                 refused.cause,
                 Cause::NoCommittedPoint | Cause::Diverged | Cause::StaleEpoch
@@ -134,9 +134,9 @@ impl World {
             epoch: Epoch(next.0 - 1),
             lineage: report.lineage.clone(),
             clean_at: None,
-            wish: report.wish.clone(),
+            requested_primary: report.requested_primary.clone(),
         };
-        drop(self.give(at, Given::Plain(Order::Demote(order))));
+        drop(self.give(at, Given::Plain(Command::Demote(order))));
     }
 
     /// There is no image to promote: the role stays where it is.
@@ -168,7 +168,7 @@ impl World {
             self.sites[old].open = false;
             if !switch.forced && report.committed != switch.point {
                 if let Some(last) = switch.point {
-                    drop(self.give(old, Given::Plain(Order::Commit(last))));
+                    drop(self.give(old, Given::Plain(Command::Commit(last))));
                 }
                 return;
             }
@@ -179,9 +179,9 @@ impl World {
                 epoch: switch.epoch,
                 lineage,
                 clean_at: switch.point.filter(|_| !switch.forced),
-                wish: self.sites[new].name.clone(),
+                requested_primary: self.sites[new].name.clone(),
             };
-            drop(self.give(old, Given::Plain(Order::Demote(order))));
+            drop(self.give(old, Given::Plain(Command::Demote(order))));
         } else if switch.forced && self.now.saturating_sub(switch.since) > DEMOTE_WAIT_MS {
             self.operator.diverged[old] = true;
             self.operator.committed = None;

@@ -5,15 +5,15 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use crate::process::ShipOrder;
+use crate::process::ShipRequest;
 use crate::rules::Wrong;
 use crate::ship::Blocks;
 use crate::verify::Verifying;
 use crate::world::{Device, Given, World};
+use protocol::pair::change_plan::List;
 use protocol::pair::demote::Demote;
 use protocol::pair::record::Init;
-use protocol::pair::resync::List;
-use protocol::pair::side::{Order, Side};
+use protocol::pair::side::{Command, Side};
 use protocol::pair::source::Ship;
 use protocol::pair::{Record, Refused};
 use protocol::units::{Epoch, Generation, PairId, Point, Role, Seq};
@@ -180,9 +180,9 @@ impl World {
                     generation,
                     start: Seq(1),
                     never_writable: at == 1,
-                    wish: self.sites[0].name.clone(),
+                    requested_primary: self.sites[0].name.clone(),
                 };
-                drop(self.give(at, Given::Plain(Order::Init(init))));
+                drop(self.give(at, Given::Plain(Command::Init(init))));
             }
             self.oracle.begun[at] = self.report(at).is_some();
             return false;
@@ -190,7 +190,7 @@ impl World {
         true
     }
 
-    /// Whether the status is there. One that was wiped is made anew from what both movers say, and the
+    /// Whether the status is there. One that was wiped is made again from what both movers say, and the
     /// highest number that was ever used from the snapshots too.
     fn remember(&mut self) -> bool {
         if !self.operator.forgotten {
@@ -296,10 +296,10 @@ impl World {
             epoch: self.operator.epoch,
             lineage,
             clean_at: None,
-            wish: self.sites[primary].name.clone(),
+            requested_primary: self.sites[primary].name.clone(),
         };
         self.operator.diverged[standby] = true;
-        drop(self.give(standby, Given::Plain(Order::Demote(demote))));
+        drop(self.give(standby, Given::Plain(Command::Demote(demote))));
         true
     }
 
@@ -429,15 +429,15 @@ impl World {
         let side = |at: usize| self.sites[at].process.as_ref().map(|(_, p)| &p.side);
         let shipping = side(primary).and_then(Side::shipping);
         let receiving = side(standby).and_then(Side::receiving);
-        let anew = || Given::Plain(Order::Abort("begins anew".into()));
+        let again = || Given::Plain(Command::Abort("begins again".into()));
         if shipping.is_some_and(|point| point != cycle.point || !cycle.fed) {
-            self.give(primary, anew())?;
+            self.give(primary, again())?;
         }
         if receiving.is_some_and(|point| point != cycle.point) {
-            self.give(standby, anew())?;
+            self.give(standby, again())?;
         }
         if receiving != Some(cycle.point) {
-            self.give(standby, Given::Plain(Order::Receive(cycle.point)))?;
+            self.give(standby, Given::Plain(Command::Receive(cycle.point)))?;
         }
         let order = self.ship_order(cycle.point, faulty);
         self.give(primary, Given::Ship(Box::new(order)))?;
@@ -448,7 +448,7 @@ impl World {
         Ok(())
     }
 
-    fn ship_order(&mut self, cycle: Point, faulty: bool) -> ShipOrder {
+    fn ship_order(&mut self, cycle: Point, faulty: bool) -> ShipRequest {
         let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
         let report = self.report(standby).cloned();
         let diverged = report.as_ref().is_some_and(|r| r.diverged);
@@ -480,7 +480,7 @@ impl World {
             breaks_after: breaks.then(|| self.random.random_range(0..=blocks.len())),
             blocks: blocks.into(),
         });
-        ShipOrder {
+        ShipRequest {
             ship: Ship {
                 cycle,
                 size: 0,

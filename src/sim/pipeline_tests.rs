@@ -11,7 +11,7 @@ use crate::{Fault, Operation, SimDisk};
 use protocol::changes::{
     BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleId, CycleSum, RegionKind, hash_blocks,
 };
-use protocol::units::{Extent, Point, Rung};
+use protocol::units::{ChangeSource, Extent, Point};
 use storage::journal::{Staging, StagingSpec};
 use storage::seam::{BlockFile, Disk, DiskError, SystemClock};
 use storage::volume::{
@@ -82,7 +82,7 @@ fn ship(
             from: None,
         },
         size_bytes: size,
-        rung: Rung::FullRead,
+        change_source: ChangeSource::FullRead,
     };
     let disk = Arc::new(SimDisk::new(1 << 30, 1));
     let mut staging = Staging::create(disk, spec, 1 << 28).unwrap();
@@ -183,9 +183,9 @@ fn writes() -> impl Strategy<Value = Vec<Write>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// On every rung the target ends as the source, byte for byte, whatever was written.
+    /// On every change source the target ends as the source, byte for byte, whatever was written.
     #[test]
-    fn the_target_becomes_the_source_on_every_rung(
+    fn the_target_becomes_the_source_by_every_change_source(
         size in 1_usize..3_500_000,
         before in writes(),
         after in writes(),

@@ -17,9 +17,9 @@ use mover_core::receive::staging::{discard, staging_for};
 use mover_core::ship::gather::Gathered;
 use mover_core::translate;
 use protocol::changes::{CycleDigest, CycleId, CycleSum};
+use protocol::pair::change_plan::Plan;
 use protocol::pair::message::{Begin, Hello};
-use protocol::pair::resync::Plan;
-use protocol::pair::side::{Event, Order};
+use protocol::pair::side::{Command, Event};
 use protocol::pair::source::Ship;
 use protocol::pair::{Action, Cause, Outcome, Record, Refused, Side, target};
 use protocol::units::{Decision, ImageState, Point, SiteName};
@@ -41,7 +41,7 @@ pub(super) struct Setup {
 
 /// The operator's order to ship.
 #[derive(Clone)]
-pub(super) struct ShipOrder {
+pub(super) struct ShipRequest {
     pub(super) ship: Ship,
     pub(super) list: Option<Blocks>,
 }
@@ -81,7 +81,7 @@ pub(super) struct Process {
     pub(super) decision: Option<Decision>,
     pub(super) id: Option<CycleId>,
     pub(super) target_image: Option<ImageState>,
-    pub(super) order: Option<ShipOrder>,
+    pub(super) order: Option<ShipRequest>,
     pub(super) dialing: Option<u64>,
     pub(super) shipment: Option<Shipment>,
     pub(super) sum: Option<CycleSum>,
@@ -113,7 +113,7 @@ impl Process {
         let record = superblock.as_ref().map(translate::record_of);
         let (side, mut first) = match record {
             Some(record) if setup.wrong == Some(Wrong::RedoNotFinished) => (
-                Side::open(Some(crate::twist::redo_is_applied(record))).0,
+                Side::open(Some(crate::mutations::redo_is_applied(record))).0,
                 Vec::new(),
             ),
             record => Side::open(record),
@@ -167,17 +167,17 @@ impl Process {
     }
 
     /// Takes an order that carries nothing but itself.
-    pub(super) fn take(&mut self, order: Order, net: &mut Net, now: u64) -> Result<(), Refused> {
+    pub(super) fn take(&mut self, order: Command, net: &mut Net, now: u64) -> Result<(), Refused> {
         self.usable()?;
         let whole = |r: &Record| matches!(r.image, ImageState::Redo(_));
         match order {
-            Order::Receive(_) => self.needs_device(true)?,
-            Order::Promote(_) if self.record().is_some_and(whole) => self.needs_device(true)?,
+            Command::Receive(_) => self.needs_device(true)?,
+            Command::Promote(_) if self.record().is_some_and(whole) => self.needs_device(true)?,
             _ => {}
         }
-        let expects = matches!(order, Order::Receive(_));
+        let expects = matches!(order, Command::Receive(_));
         if self.setup.wrong == Some(Wrong::PromotesUncommitted)
-            && let Order::Promote(_) = order
+            && let Command::Promote(_) = order
         {
             self.write_what_is_staged();
         }
@@ -191,7 +191,7 @@ impl Process {
     /// Takes the order to ship.
     pub(super) fn ship(
         &mut self,
-        mut order: ShipOrder,
+        mut order: ShipRequest,
         net: &mut Net,
         now: u64,
     ) -> Result<(), Refused> {
@@ -199,9 +199,9 @@ impl Process {
         self.needs_device(false)?;
         order.ship.size = self.size();
         order.ship.kept = self.digests.as_ref().and_then(DigestStore::point);
-        crate::twist::ship(self.setup.wrong, &mut order.ship);
+        crate::mutations::ship(self.setup.wrong, &mut order.ship);
         let before = self.side.shipping();
-        let actions = self.side.order(Order::Ship(order.ship.clone()))?;
+        let actions = self.side.order(Command::Ship(order.ship.clone()))?;
         if before.is_none() {
             self.order = Some(order);
         }
@@ -221,7 +221,7 @@ impl Process {
         match &self.setup.device {
             Some(device) if writable && device.is_poisoned() => {
                 self.exited = true;
-                let why = "it has to be opened anew";
+                let why = "it has to be opened again";
                 Err(Refused::new(Cause::TargetWriteError, why))
             }
             Some(_) => Ok(()),
@@ -232,7 +232,7 @@ impl Process {
     /// Notes what has to be done.
     pub(super) fn follow(&mut self, actions: Vec<Action>) {
         self.todo
-            .extend(crate::twist::actions(self.setup.wrong, actions));
+            .extend(crate::mutations::actions(self.setup.wrong, actions));
     }
 
     /// Feeds the protocol and notes what follows.
@@ -321,8 +321,8 @@ impl Process {
             .digests
             .as_ref()
             .and_then(|digests| Some((digests.point()?, digests.reader(size).ok().flatten()?)));
-        let rung = plan.rung.rung;
-        let plan = crate::twist::plan(self.setup.wrong, plan, self.decision.as_ref());
+        let change_source = plan.change_source.change_source;
+        let plan = crate::mutations::plan(self.setup.wrong, plan, self.decision.as_ref());
         let point = kept.as_ref().map(|(point, _)| *point);
         let gathered = Gathered::of(self.setup.disk.clone(), id, &plan, point, size);
         let gathered = match gathered {
@@ -337,7 +337,7 @@ impl Process {
             gathered,
             list,
             resume_at: from,
-            rung,
+            change_source,
             last_batch: None,
             wrong: self.setup.wrong,
             at: 0,
@@ -369,7 +369,7 @@ impl Process {
                 self.setup.disk.clone(),
                 id,
                 begin.size,
-                begin.rung,
+                begin.change_source,
                 &AtomicU64::new(0),
             )
             .map(|in_place| Landing::InPlace(Box::new(in_place))),
@@ -377,7 +377,7 @@ impl Process {
                 let spec = StagingSpec {
                     id,
                     size_bytes: begin.size,
-                    rung: begin.rung,
+                    change_source: begin.change_source,
                 };
                 let applied = self.record().and_then(Record::head);
                 let kept = self.digests.as_ref().and_then(DigestStore::point);
@@ -409,7 +409,7 @@ impl Process {
         let (Some(cycle), Some(device)) = (self.applying.take(), self.setup.device.clone()) else {
             return;
         };
-        let applier = Applier::inline(crate::twist::device(self.setup.wrong, device));
+        let applier = Applier::inline(crate::mutations::device(self.setup.wrong, device));
         let staging = self.staging.take();
         let done = AtomicU64::new(0);
         let event = match write_staged(staging, self.setup.disk.clone(), &applier, cycle, &done) {
@@ -448,7 +448,7 @@ impl Process {
     fn drop_staging(&mut self, report: bool) {
         let staging = self.staging.take();
         if self.setup.wrong != Some(Wrong::StagingStays) {
-            // A failure is let pass: what stays is of a cut that is known to be applied.
+            // A failure is ignored: what stays is of a cut that is known to be applied.
             drop(discard(
                 mover_core::Discard::All,
                 staging,

@@ -3,13 +3,13 @@
 use crate::ship::{BATCH_BYTES, WINDOW};
 use crate::world::World;
 use protocol::changes::CycleId;
-use protocol::units::Rung;
+use protocol::units::ChangeSource;
 
 /// A change set as far as it was sent, over all its attempts.
 pub(super) struct Sent {
     link: u64,
     id: CycleId,
-    rung: Rung,
+    change_source: ChangeSource,
     /// What was staged may be of no use, for a good reason.
     excused: bool,
     /// Up to which byte of the volume, and how many bytes of data by then.
@@ -48,11 +48,12 @@ impl World {
             return Ok(());
         };
         let known = self.oracle.sent.take();
-        let known = known.filter(|sent| sent.id == id && sent.rung == shipment.rung);
+        let known =
+            known.filter(|sent| sent.id == id && sent.change_source == shipment.change_source);
         let mut sent = known.unwrap_or(Sent {
             link,
             id,
-            rung: shipment.rung,
+            change_source: shipment.change_source,
             excused: false,
             batches: Vec::new(),
         });

@@ -8,9 +8,9 @@ use mover_core::ship::gather::Gathered;
 use protocol::changes::{
     BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleSum, Region, RegionKind, block_count,
 };
-use protocol::pair::resync::{Candidates, Compare, Plan};
+use protocol::pair::change_plan::{Candidates, Compare, Plan};
 use protocol::pair::{Cause, Refused};
-use protocol::units::{Extent, Rung};
+use protocol::units::{ChangeSource, Extent};
 use storage::journal::{DigestLog, DigestReader};
 use storage::seam::BlockFile;
 use storage::volume::is_zero;
@@ -49,8 +49,8 @@ pub(super) struct Shipment {
     pub(super) gathered: Option<Gathered>,
     pub(super) list: Option<Blocks>,
     pub(super) resume_at: u64,
-    /// The rung that the cycle began on.
-    pub(super) rung: Rung,
+    /// The change source that the cycle began on.
+    pub(super) change_source: ChangeSource,
     /// The newest batch: up to which byte of the volume, and its bytes of data.
     pub(super) last_batch: Option<(u64, u64)>,
     pub(super) wrong: Option<Wrong>,
@@ -62,7 +62,7 @@ pub(super) struct Shipment {
     pub(super) sent: u64,
     pub(super) durable: u64,
     pub(super) index: u64,
-    /// The operator's list broke, and another rung has taken its place.
+    /// The operator's list broke, and another change source has taken its place.
     pub(super) fell: bool,
     pub(super) drained: bool,
 }

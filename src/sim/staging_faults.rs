@@ -9,7 +9,7 @@ use crate::{Fault, Operation, SimDisk};
 use protocol::changes::{
     BLOCK_BYTES, BatchData, BlockDigest, CycleId, CycleSum, Region, RegionKind, hash_blocks,
 };
-use protocol::units::{Extent, Point, Rung};
+use protocol::units::{ChangeSource, Extent, Point};
 use storage::journal::{JournalError, Staging, StagingOutcome, StagingSpec};
 use storage::seam::Disk;
 
@@ -23,7 +23,7 @@ fn spec(seq: u64) -> StagingSpec {
             from: Some(Point::new(1, seq - 1)),
         },
         size_bytes: 1 << 20,
-        rung: Rung::Delta,
+        change_source: ChangeSource::Delta,
     }
 }
 
@@ -226,7 +226,7 @@ fn a_log_whose_seal_is_taken_off_goes_on_behind_its_last_batch() {
     finish(&disk, Some(Box::new(staging)), &batches);
     let (found, whole, kept) = recover(&disk);
     assert!(whole && kept == batches, "{kept:?}");
-    // The same after the mover was started anew in between.
+    // The same after the mover was started again in between.
     let mut found = found.unwrap();
     found.unseal().unwrap();
     let longer = [batch(0, 1), batch(1, 1), batch(2, 1)];

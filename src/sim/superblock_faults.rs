@@ -22,7 +22,7 @@ fn superblock(epoch: u64) -> Superblock {
         size_bytes: 1 << 30,
         never_writable: true,
         diverged: false,
-        wish: "west".parse().unwrap(),
+        requested_primary: "west".parse().unwrap(),
     }
 }
 
@@ -187,7 +187,7 @@ fn a_superblock_of_format_1_is_read_and_saved_in_format_2() {
         size_bytes: 1 << 30,
         never_writable: true,
         diverged: false,
-        wish: "east".parse().unwrap(),
+        requested_primary: "east".parse().unwrap(),
     };
     assert_eq!(found.as_ref(), Some(&upgraded));
     assert_eq!(disk.durable("superblock").unwrap(), bytes);

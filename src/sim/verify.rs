@@ -1,13 +1,13 @@
 //! Verifications as the operator orders them: a range of the standby's image is compared with the
-//! committed cut, and what has rotted there is mended. A cycle that is due waits a while for it.
+//! committed cut, and what has rotted there is fixed. A cycle that is due waits a while for it.
 
 use rand::Rng;
 
-use crate::process::ShipOrder;
+use crate::process::ShipRequest;
 use crate::world::{Device, Given, World};
 use protocol::changes::BLOCK_BYTES;
-use protocol::pair::resync::List;
-use protocol::pair::side::Order;
+use protocol::pair::change_plan::List;
+use protocol::pair::side::Command;
 use protocol::pair::source::Ship;
 use protocol::pair::{Outcome, Refused};
 use protocol::units::{Extent, ImageState, Point, Role};
@@ -117,13 +117,13 @@ impl World {
     fn give_verification(&mut self, verifying: Verifying) -> Result<(), Refused> {
         let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
         for at in [primary, standby] {
-            self.give(at, Given::Plain(Order::Abort("it is verified".into())))?;
+            self.give(at, Given::Plain(Command::Abort("it is verified".into())))?;
             if let Some((_, process)) = &mut self.sites[at].process {
                 // What it says from now on is of this verification.
                 process.last = None;
             }
         }
-        self.give(standby, Given::Plain(Order::Receive(verifying.point)))?;
+        self.give(standby, Given::Plain(Command::Receive(verifying.point)))?;
         let ship = Ship {
             cycle: verifying.point,
             size: 0,
@@ -135,7 +135,7 @@ impl World {
         };
         self.give(
             primary,
-            Given::Ship(Box::new(ShipOrder { ship, list: None })),
+            Given::Ship(Box::new(ShipRequest { ship, list: None })),
         )
     }
 

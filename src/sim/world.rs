@@ -11,20 +11,20 @@ use crate::faults::Faults;
 use crate::fuse::{Death, Fuse, FusedDisk};
 use crate::hear::DIAL_MS;
 use crate::link::Net;
+use crate::mutations;
 use crate::operator::Operator;
 use crate::oracle::Oracle;
-use crate::process::{Process, Setup, ShipOrder};
+use crate::process::{Process, Setup, ShipRequest};
 use crate::rules::Wrong;
 use crate::story::Story;
-use crate::twist;
 use crate::volume::Volume;
 use protocol::changes::BLOCK_BYTES;
-use protocol::pair::side::Order;
+use protocol::pair::side::Command;
 use protocol::pair::{Cause, Record, Refused};
 use protocol::units::{Point, SiteName};
 use storage::seam::DiskError;
 
-/// Room on a metadata volume while it is not made to be full, in bytes.
+/// Room on a state volume while it is not made to be full, in bytes.
 pub(super) const META_BYTES: u64 = 32 << 20;
 
 /// Orders that are remembered, to be given again.
@@ -33,7 +33,7 @@ const GIVEN_MAX: usize = 24;
 /// What a mover is started with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Device {
-    /// The metadata volume alone.
+    /// The state volume alone.
     None,
     /// The volume.
     Volume,
@@ -50,17 +50,17 @@ pub(super) struct Site {
     pub(super) fuse: Fuse,
     /// Whether the application may write here.
     pub(super) open: bool,
-    /// Something on the metadata volume was damaged since the last commit here.
+    /// Something on the state volume was damaged since the last commit here.
     pub(super) damaged: bool,
-    /// There was hardly any room on the metadata volume since the last commit here.
+    /// There was hardly any room on the state volume since the last commit here.
     pub(super) full: bool,
 }
 
 /// An order that was given, to be given again.
 #[derive(Clone)]
 pub(super) enum Given {
-    Plain(Order),
-    Ship(Box<ShipOrder>),
+    Plain(Command),
+    Ship(Box<ShipRequest>),
 }
 
 /// Everything.
@@ -325,7 +325,7 @@ impl World {
         if self.given.len() > GIVEN_MAX {
             // Moves of the role stay: what an old one does much later is worth knowing.
             let plain =
-                |(_, given): &(usize, Given)| !matches!(given, Given::Plain(Order::Promote(_)));
+                |(_, given): &(usize, Given)| !matches!(given, Given::Plain(Command::Promote(_)));
             let oldest = self.given.iter().position(plain).unwrap_or(0);
             self.given.remove(oldest);
         }
@@ -347,7 +347,7 @@ impl World {
         };
         let result = match given {
             Given::Plain(mut order) => {
-                twist::order(self.wrong, process.record(), &mut order);
+                mutations::order(self.wrong, process.record(), &mut order);
                 process.take(order, &mut self.net, now)
             }
             Given::Ship(order) => process.ship(*order, &mut self.net, now),
@@ -368,15 +368,15 @@ impl World {
     }
 }
 
-fn brief(order: &Order) -> String {
+fn brief(order: &Command) -> String {
     match order {
-        Order::Init(init) => format!("Init as {:?}", init.role),
-        Order::Ship(ship) => format!("Ship {}", ship.cycle),
-        Order::Receive(cycle) => format!("Receive {cycle}"),
-        Order::Commit(cycle) => format!("Commit {cycle}"),
-        Order::Abort(why) => format!("Abort: {why}"),
-        Order::Promote(promote) => format!("Promote to epoch {}", promote.epoch),
-        Order::Demote(demote) => {
+        Command::Init(init) => format!("Init as {:?}", init.role),
+        Command::Ship(ship) => format!("Ship {}", ship.cycle),
+        Command::Receive(cycle) => format!("Receive {cycle}"),
+        Command::Commit(cycle) => format!("Commit {cycle}"),
+        Command::Abort(why) => format!("Abort: {why}"),
+        Command::Promote(promote) => format!("Promote to epoch {}", promote.epoch),
+        Command::Demote(demote) => {
             format!(
                 "Demote in epoch {}, clean at {:?}",
                 demote.epoch, demote.clean_at

@@ -1,6 +1,6 @@
 //! TLS 1.3 both ways, with the certificate's URI as the only name that counts.
 //!
-//! The files are read anew for each connection, so that rotated certificates are in use from the
+//! The files are read again for each connection, so that rotated certificates are in use from the
 //! next connection on and running ones are left alone. When a rotation is caught half-way, the last
 //! good set is used.
 

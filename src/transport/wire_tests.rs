@@ -10,8 +10,8 @@ use wire::*;
 
 use crate::{FrameReader, FrameWriter};
 use protocol::units::{
-    Decision, Epoch, Extent, Generation, HandshakeMode, HandshakeRow, ImageState, Lineage, PairId,
-    Point, Role, Rung, Seq,
+    ChangeSource, Decision, Epoch, Extent, Generation, HandshakeMode, HandshakeRow, ImageState,
+    Lineage, PairId, Point, Role, Seq,
 };
 
 const SIZE: u64 = 1 << 30;
@@ -104,7 +104,7 @@ fn messages() -> Vec<Message> {
             id: id(),
             size_bytes: SIZE,
             form: TransferForm::Staged,
-            rung: Rung::Delta,
+            change_source: ChangeSource::Delta,
             consent: None,
         }),
         Message::Resume(resume),

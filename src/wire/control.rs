@@ -8,8 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use protocol::units::{
-    Decision, Epoch, Extent, Generation, ImageState, Lineage, PairId, Point, Progress, Role, Rung,
-    RungUse, Seq, SiteName,
+    ChangeSource, ChangeSourceUse, Decision, Epoch, Extent, Generation, ImageState, Lineage,
+    PairId, Point, Progress, Role, Seq, SiteName,
 };
 
 /// The most extents in one [`Request::Extents`]; a longer list comes in several.
@@ -30,12 +30,12 @@ pub enum Request {
         wait_ms: u32,
     },
     /// Write the first superblock of a site that has none. Refused where one exists that differs.
-    Init(InitOrder),
+    Init(InitRequest),
     /// Source: ship a cut to the peer. The target applies it but does not commit it.
-    Ship(ShipOrder),
-    /// Source: the next part of the list that [`ShipOrder::changes`] announced, ascending.
+    Ship(ShipRequest),
+    /// Source: the next part of the list that [`ShipRequest::changes`] announced, ascending.
     Extents(ExtentBatch),
-    /// Source: the announced list broke; fall to the next rung for what is not covered yet.
+    /// Source: the announced list broke; fall to the next change source for what is not covered yet.
     ExtentsFailed {
         /// The cut whose list broke.
         cycle: Point,
@@ -43,7 +43,7 @@ pub enum Request {
         reason: String,
     },
     /// Target: take this cycle from this peer, and from no other.
-    Receive(ReceiveOrder),
+    Receive(ReceiveRequest),
     /// Both: the cut `cycle` is the committed point from now on (the snapshots exist).
     Commit {
         /// The cut.
@@ -55,9 +55,9 @@ pub enum Request {
         reason: String,
     },
     /// Standby becomes primary: finish whole staging or drop the rest, then record the new epoch.
-    Promote(PromoteOrder),
+    Promote(PromoteRequest),
     /// Old primary becomes standby of the new epoch.
-    Demote(DemoteOrder),
+    Demote(DemoteRequest),
     /// Change the sending rate while a cycle runs; `None` lifts the limit.
     SetBandwidth {
         /// Bytes a second on the wire.
@@ -66,12 +66,12 @@ pub enum Request {
     /// End the process after finishing what is durable.
     Shutdown,
     /// Source: compare a range of the committed image with the target's, and repair what differs.
-    Verify(VerifyOrder),
+    Verify(VerifyRequest),
 }
 
 /// The first superblock of a site.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InitOrder {
+pub struct InitRequest {
     /// The pair's identity; the same at both sites.
     pub pair_id: PairId,
     /// The part that the site starts with.
@@ -87,7 +87,7 @@ pub struct InitOrder {
     pub never_writable: bool,
     /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
     /// a stale manifest never flips a role back.
-    pub wish: SiteName,
+    pub requested_primary: SiteName,
     /// Whether it takes the place of a superblock that can't be read. Somebody has consented, in this
     /// epoch, to give up what that one stood for; without it a damaged superblock stops everything.
     pub over_damage: bool,
@@ -109,7 +109,7 @@ pub enum ChangeList {
 
 /// Ship one cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShipOrder {
+pub struct ShipRequest {
     /// The cut whose image is on the source's device.
     pub cycle: Point,
     /// The target mover's address, `host:port`.
@@ -129,7 +129,7 @@ pub struct ShipOrder {
 /// Compare a range of the image of a committed cut with the target's, and repair what differs. The
 /// target is ordered to [`Request::Receive`] the same cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifyOrder {
+pub struct VerifyRequest {
     /// The committed cut, whose image is on the source's device.
     pub cycle: Point,
     /// The target mover's address, `host:port`.
@@ -184,7 +184,7 @@ pub struct ExtentBatch {
 
 /// Take one cycle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiveOrder {
+pub struct ReceiveRequest {
     /// The cut that the source is about to ship.
     pub cycle: Point,
     /// The source's site, checked against its certificate.
@@ -193,7 +193,7 @@ pub struct ReceiveOrder {
 
 /// Take the primary role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PromoteOrder {
+pub struct PromoteRequest {
     /// The epoch that this promotion starts; must be the side's epoch plus one, or the very epoch
     /// that an earlier try has recorded already.
     pub epoch: Epoch,
@@ -203,12 +203,12 @@ pub struct PromoteOrder {
     pub peer_head: Option<Point>,
     /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
     /// a stale manifest never flips a role back.
-    pub wish: SiteName,
+    pub requested_primary: SiteName,
 }
 
 /// Leave the primary role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DemoteOrder {
+pub struct DemoteRequest {
     /// The epoch in which the peer is primary.
     pub epoch: Epoch,
     /// The new primary's lineage.
@@ -218,7 +218,7 @@ pub struct DemoteOrder {
     pub clean_at: Option<Point>,
     /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
     /// a stale manifest never flips a role back.
-    pub wish: SiteName,
+    pub requested_primary: SiteName,
 }
 
 /// What a mover answers.
@@ -256,8 +256,8 @@ pub enum RefusalKind {
     NoCommittedPoint,
     /// The change set does not fit into staging.
     StagingTooSmall,
-    /// The metadata volume is full.
-    MetadataFull,
+    /// The state volume is full.
+    StateVolumeFull,
     /// The peer could not be reached, or the connection broke.
     PeerUnreachable,
     /// The peer's certificate is not that of the peer that was ordered.
@@ -287,7 +287,7 @@ pub struct MoverStatus {
     pub version: u64,
     /// The mover's site.
     pub site: SiteName,
-    /// What the metadata volume says; `None` when it is blank.
+    /// What the state volume says; `None` when it is blank.
     pub superblock: Option<SuperblockReport>,
     /// Why the superblock can't be used, when it can't.
     pub superblock_error: Option<Refusal>,
@@ -299,8 +299,8 @@ pub struct MoverStatus {
     pub progress: Option<Progress>,
     /// Source: what the last handshake decided.
     pub decision: Option<Decision>,
-    /// Source: the rung that the running or last cycle stands on.
-    pub rung: Option<RungUse>,
+    /// Source: the change source that the running or last cycle stands on.
+    pub change_source: Option<ChangeSourceUse>,
     /// How the last cycle ended on this side.
     pub last: Option<CycleOutcome>,
 }
@@ -340,7 +340,7 @@ pub struct SuperblockReport {
     pub diverged: bool,
     /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
     /// a stale manifest never flips a role back.
-    pub wish: SiteName,
+    pub requested_primary: SiteName,
 }
 
 /// How a cycle ended on one side.
@@ -366,8 +366,8 @@ pub enum CycleOutcome {
 pub struct CycleReport {
     /// The cut.
     pub cycle: Point,
-    /// Its rung.
-    pub rung: Rung,
+    /// Its change source.
+    pub change_source: ChangeSource,
     /// Bytes that were read from the source's device.
     pub read_bytes: u64,
     /// Changed bytes that are data.
@@ -407,7 +407,7 @@ mod tests {
 
     #[test]
     fn requests_and_responses_read_back() {
-        let request = Request::Ship(ShipOrder {
+        let request = Request::Ship(ShipRequest {
             cycle: Point::new(1, 2),
             peer: "10.0.0.1:7400".into(),
             peer_site: "west".parse().unwrap(),

@@ -6,7 +6,7 @@ use crate::control::{RefusalKind, Request, Response};
 use crate::{Batch, VersionRange};
 use protocol::changes::{BlockDigest, CycleId, CycleSum};
 use protocol::units::{
-    Decision, Epoch, Extent, ImageState, Lineage, PairId, Point, Role, Rung, SiteName,
+    ChangeSource, Decision, Epoch, Extent, ImageState, Lineage, PairId, Point, Role, SiteName,
 };
 
 /// One message. Source and target are the movers of a cycle's two ends.
@@ -106,9 +106,9 @@ pub struct CycleBegin {
     pub size_bytes: u64,
     /// How the target is to take it.
     pub form: TransferForm,
-    /// The rung that the source starts on. A cycle is resumed only on the rung it was begun on:
-    /// another rung may cover other ranges.
-    pub rung: Rung,
+    /// The change source that the source starts on. A cycle is resumed only on the change source it was begun on:
+    /// another change source may cover other ranges.
+    pub change_source: ChangeSource,
     /// Consent to overwrite a diverged target, valid for exactly this epoch.
     pub consent: Option<Epoch>,
 }

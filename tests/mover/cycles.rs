@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use demo::shipment::Shipment;
-use protocol::units::Rung;
-use wire::control::{Activity, CycleOutcome, ReceiveOrder, RefusalKind, Request};
+use protocol::units::ChangeSource;
+use wire::control::{Activity, CycleOutcome, ReceiveRequest, RefusalKind, Request};
 
 use crate::world::{MIB, World, assert_equal, bytes_at};
 
@@ -146,7 +146,7 @@ async fn c_9_a_second_cycle_is_refused_while_one_runs() {
         ..Shipment::of(first)
     };
     slow.begin(&mut source, &mut target).await.unwrap();
-    let other = Request::Receive(ReceiveOrder {
+    let other = Request::Receive(ReceiveRequest {
         cycle: second,
         peer_site: "east".parse().unwrap(),
     });
@@ -190,7 +190,7 @@ async fn a_coarse_list_moves_only_what_really_changed() {
         .ship(&cut, Shipment::of(point).delta(base, whole))
         .await;
     assert_eq!(
-        (report.rung, report.data_bytes, report.read_bytes),
-        (Rung::Delta, 4096, 4 * MIB)
+        (report.change_source, report.data_bytes, report.read_bytes),
+        (ChangeSource::Delta, 4096, 4 * MIB)
     );
 }

@@ -59,7 +59,7 @@ async fn h_3_h_8_sys_3_without_a_list_or_digests_only_changed_regions_move() {
         );
         assert_eq!(report.data_bytes, 3 * 4096, "corrupt {corrupt}");
         assert!(report.wire_bytes < MIB, "{} bytes", report.wire_bytes);
-        let reason = status.rung.unwrap().reason;
+        let reason = status.change_source.unwrap().reason;
         assert!(reason.contains("no digests are kept here"), "{reason}");
     }
 }
@@ -207,7 +207,7 @@ async fn h_8_a_corrupt_superblock_stops_everything_but_the_questions() {
     );
     for order in [
         crate::world::promotion(&world.west, Epoch(2)),
-        wire::control::Request::Receive(wire::control::ReceiveOrder {
+        wire::control::Request::Receive(wire::control::ReceiveRequest {
             cycle: world.point(),
             peer_site: "east".parse().unwrap(),
         }),
@@ -239,14 +239,14 @@ async fn h_8_an_old_primary_with_a_corrupt_superblock_is_held_until_consent() {
     let mut target = world.east.start(&world.east.volume(), false).await.unwrap();
 
     let init = |over_damage| {
-        wire::control::Request::Init(wire::control::InitOrder {
+        wire::control::Request::Init(wire::control::InitRequest {
             pair_id: promoted.pair_id,
             role: protocol::units::Role::Standby,
             epoch: promoted.epoch,
             generation: promoted.lineage.last().unwrap().generation,
             start: promoted.lineage.last().unwrap().start,
             never_writable: false,
-            wish: "west".parse().unwrap(),
+            requested_primary: "west".parse().unwrap(),
             over_damage,
         })
     };
@@ -268,7 +268,7 @@ async fn h_8_an_old_primary_with_a_corrupt_superblock_is_held_until_consent() {
         consent: Some(promoted.epoch),
         ..shipment
     };
-    // Movers that are started anew: what the ones before were at is no part of this, and what the new
+    // Movers that are started again: what the ones before were at is no part of this, and what the new
     // superblock says is read back.
     source.stop().await.unwrap();
     target.stop().await.unwrap();

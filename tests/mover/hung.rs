@@ -11,7 +11,7 @@ use protocol::units::{Extent, Point};
 use storage::seam::{Access, BlockFile, Directory, DiskError, OsFile, SystemClock};
 use transport::TlsDir;
 use wire::control::{
-    Activity, ChangeList, Compression, ReceiveOrder, Request, ShipOrder, Transfer,
+    Activity, ChangeList, Compression, ReceiveRequest, Request, ShipRequest, Transfer,
 };
 
 use tokio::task::JoinHandle;
@@ -145,12 +145,12 @@ async fn d_6_abort_and_status_are_answered_while_the_device_hangs() {
     let (device, mut target, address, running) = mover_on_a_hanging_device(&world.west).await;
     let mut source = world.east.start(&cut, true).await.unwrap();
     let receive = |cycle: Point| {
-        Request::Receive(ReceiveOrder {
+        Request::Receive(ReceiveRequest {
             cycle,
             peer_site: world.east.name.clone(),
         })
     };
-    let ship = Request::Ship(ShipOrder {
+    let ship = Request::Ship(ShipRequest {
         cycle: point,
         peer: address,
         peer_site: world.west.name.clone(),

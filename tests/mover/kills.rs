@@ -1,4 +1,4 @@
-//! SIGKILL at any moment: what is promoted is always a whole cut, and nothing has to begin anew.
+//! SIGKILL at any moment: what is promoted is always a whole cut, and nothing has to begin again.
 
 use std::time::Duration;
 
@@ -128,7 +128,7 @@ async fn a_first_copy_resumes_where_it_was_durable() {
     );
     assert!(
         report.wire_bytes < 90 * MIB,
-        "the copy began anew: {} bytes",
+        "the copy began again: {} bytes",
         report.wire_bytes
     );
 }
@@ -190,7 +190,7 @@ async fn a_cycle_resumes_at_the_durable_position() {
     let (report, _) = world.ship(&cut, shipment).await;
     assert!(
         report.wire_bytes < 90 * MIB,
-        "the cycle began anew: {} bytes",
+        "the cycle began again: {} bytes",
         report.wire_bytes
     );
 }

@@ -4,11 +4,11 @@
 mod cycles;
 mod devices;
 mod failovers;
-mod falls;
+mod fallbacks;
 mod handshake;
 mod hung;
 mod kills;
-mod orders;
+mod requests;
 mod salvage;
 mod verify;
 mod world;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use demo::shipment::CYCLE_WAIT;
 use demo::site::RunningMover;
-use protocol::units::{CyclePhase, Epoch, Extent, Point, Rung};
+use protocol::units::{ChangeSource, CyclePhase, Epoch, Extent, Point};
 use wire::control::{
-    Activity, Compression, CycleOutcome, MoverStatus, ReceiveOrder, RefusalKind, Request, Transfer,
-    VerifyOrder, VerifyReport,
+    Activity, Compression, CycleOutcome, MoverStatus, ReceiveRequest, RefusalKind, Request,
+    Transfer, VerifyReport, VerifyRequest,
 };
 
 use crate::world::{MIB, World, assert_equal, bytes_at, consistent, promote, superblock};
@@ -35,7 +35,7 @@ impl Movers {
     }
 
     fn order(&self, cycle: Point, range: Extent, rate: Option<u64>) -> Request {
-        Request::Verify(VerifyOrder {
+        Request::Verify(VerifyRequest {
             cycle,
             peer: self.target.address.clone(),
             peer_site: self.target.site.clone(),
@@ -50,7 +50,7 @@ impl Movers {
     }
 
     async fn begin(&mut self, cycle: Point, range: Extent, rate: Option<u64>) {
-        let receive = Request::Receive(ReceiveOrder {
+        let receive = Request::Receive(ReceiveRequest {
             cycle,
             peer_site: self.source.site.clone(),
         });
@@ -128,7 +128,7 @@ async fn damage_is_found_where_it_is_and_nothing_else_moves() {
     );
     assert_eq!(report.range, Extent::new(0, size));
     let cycle = &report.cycle;
-    assert_eq!(cycle.rung, Rung::Verify);
+    assert_eq!(cycle.change_source, ChangeSource::Verify);
     assert_eq!(
         (cycle.data_bytes, cycle.zero_bytes),
         (4096 + 8192 + 512, 4096)

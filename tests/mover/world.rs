@@ -13,7 +13,7 @@ use rand::{Rng, RngCore, SeedableRng};
 use storage::volume::digest::digest;
 use uuid::Uuid;
 use wire::control::{
-    CycleReport, DemoteOrder, MoverStatus, PromoteOrder, Request, SuperblockReport,
+    CycleReport, DemoteRequest, MoverStatus, PromoteRequest, Request, SuperblockReport,
 };
 
 /// One MiB.
@@ -136,11 +136,11 @@ impl World {
 
 /// A promotion order for the site to start `epoch`.
 pub fn promotion(site: &Site, epoch: Epoch) -> Request {
-    Request::Promote(PromoteOrder {
+    Request::Promote(PromoteRequest {
         epoch,
         generation: Generation(Uuid::from_u128(u128::from(epoch.0))),
         peer_head: None,
-        wish: site.name.clone(),
+        requested_primary: site.name.clone(),
     })
 }
 
@@ -169,11 +169,11 @@ pub async fn demote(
     clean_at: Option<Point>,
 ) -> SuperblockReport {
     let mut mover = site.start(&site.volume(), false).await.unwrap();
-    let order = DemoteOrder {
+    let order = DemoteRequest {
         epoch: promoted.epoch,
         lineage: promoted.lineage.clone(),
         clean_at,
-        wish: promoted.wish.clone(),
+        requested_primary: promoted.requested_primary.clone(),
     };
     mover.driver.order(Request::Demote(order)).await.unwrap();
     let status = mover.driver.status().await.unwrap();
@@ -181,7 +181,7 @@ pub async fn demote(
     status.superblock.unwrap()
 }
 
-/// What a site's superblock says, once what was interrupted is taken up.
+/// What a site's superblock says, once what was interrupted is resumed.
 pub async fn superblock(site: &Site) -> SuperblockReport {
     let mut mover = site.start(&site.volume(), false).await.unwrap();
     let status = mover
@@ -210,7 +210,7 @@ pub fn assert_equal(ours: &Path, theirs: &Path) {
     );
 }
 
-/// Nothing of a cycle is left on a standby's metadata volume.
+/// Nothing of a cycle is left on a standby's state volume.
 pub fn assert_nothing_left(site: &Site) {
     for left in ["staging", "in-place", "digests.next"] {
         let left = site.meta().join(left);

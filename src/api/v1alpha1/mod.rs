@@ -1,4 +1,4 @@
-//! `ferry.dev/v1alpha1`: the wish ([`spec`]) and the report ([`status`]).
+//! `ferry.dev/v1alpha1`: the request ([`spec`]) and the report ([`status`]).
 
 pub mod phases;
 pub mod spec;

@@ -57,9 +57,9 @@ use crate::v1alpha1::ReplicationPairStatus;
         description = "The claim that the application mounts."
     ),
     printcolumn(
-        name = "Rung",
+        name = "ChangeSource",
         type_ = "string",
-        json_path = ".status.rung.rung",
+        json_path = ".status.changeSource.changeSource",
         priority = "1",
         description = "How the last cycle learnt what had changed."
     ),
@@ -280,7 +280,7 @@ pub struct TransferSpec {
     #[serde(default = "default_stall_timeout")]
     #[schemars(range(min = 5, max = 3600))]
     pub stall_timeout_seconds: i64,
-    /// Size of each site's metadata claim (staging, digests, superblock), such as `2Gi`. When left
+    /// Size of each site's state claim (staging, digests, superblock), such as `2Gi`. When left
     /// out: a tenth of the volume, at least 512Mi. A cycle's changes have to fit. Raised later, the
     /// claims grow; they never shrink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -288,7 +288,7 @@ pub struct TransferSpec {
         length(max = 32),
         regex(pattern = r"^[0-9]+(\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$")
     )]
-    pub metadata_size: Option<String>,
+    pub state_volume_size: Option<String>,
 }
 
 /// When and how fast the images of both sites are compared.
@@ -436,7 +436,7 @@ impl Default for TransferSpec {
             time_zone: None,
             compression: CompressionSpec::default(),
             stall_timeout_seconds: default_stall_timeout(),
-            metadata_size: None,
+            state_volume_size: None,
         }
     }
 }

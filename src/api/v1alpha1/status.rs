@@ -20,13 +20,13 @@ pub struct ReplicationPairStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// The pair's identity, as written on both metadata volumes.
+    /// The pair's identity, as written on both state volumes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair_id: Option<String>,
     /// The current epoch: how many times the primary role has been given out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<i64>,
-    /// The identity of the current epoch, as written on both metadata volumes.
+    /// The identity of the current epoch, as written on both state volumes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<String>,
     /// The site that is primary now.
@@ -34,7 +34,7 @@ pub struct ReplicationPairStatus {
     pub primary: Option<String>,
     /// The value of `spec.primary` that was honoured last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub honoured_primary: Option<String>,
+    pub handled_primary: Option<String>,
     /// The newest point that the standby holds completely: what a promotion would bring up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed_point: Option<PointStatus>,
@@ -61,7 +61,7 @@ pub struct ReplicationPairStatus {
     pub handshake: Option<HandshakeStatus>,
     /// How the running or last cycle learns what changed, and why no better way is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rung: Option<RungStatus>,
+    pub change_source: Option<ChangeSourceStatus>,
     /// The last quiesce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiesce: Option<QuiesceStatus>,
@@ -206,7 +206,7 @@ pub struct FinishedCycle {
     /// The point's label, `epoch.seq`.
     pub point: String,
     /// How it learnt what had changed.
-    pub rung: String,
+    pub change_source: String,
     /// Changed bytes that are data.
     pub data_bytes: i64,
     /// Changed bytes that are zero.
@@ -326,12 +326,12 @@ pub struct HandshakeStatus {
     pub at: Option<Time>,
 }
 
-/// The rung in use.
+/// The change source in use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct RungStatus {
+pub struct ChangeSourceStatus {
     /// `Delta`, `Allocated`, `Digests`, `FullRead` or `Verify`.
-    pub rung: String,
+    pub change_source: String,
     /// Why no better one.
     pub reason: String,
 }
@@ -423,9 +423,9 @@ pub struct SiteStatus {
     /// The volume's handle at its driver: what stays when a PersistentVolume object is replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<String>,
-    /// The metadata claim.
+    /// The state claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata_claim: Option<String>,
+    pub state_claim: Option<String>,
     /// Snapshots that Ferry keeps here, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<String>,

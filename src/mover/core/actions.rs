@@ -4,9 +4,9 @@ use crate::effect::{Discard, Effect, ShipWork, Work};
 use crate::machine::Core;
 use crate::progress::CycleTrack;
 use crate::translate;
+use protocol::pair::change_plan::{Candidates, Plan};
 use protocol::pair::handshake::Superblock as PeerSuperblock;
 use protocol::pair::message::{Begin, Message as Word, goes_in_place};
-use protocol::pair::resync::{Candidates, Plan};
 use protocol::pair::{Action, Outcome, Record};
 use protocol::units::{CyclePhase, Decision, ImageState, PeerName};
 use storage::journal::StagingSpec;
@@ -35,7 +35,7 @@ impl Core {
                 self.work(Work::Overwrite {
                     id: translate::cycle_id(&begin),
                     size: begin.size,
-                    rung: begin.rung,
+                    change_source: begin.change_source,
                 });
             }
             Action::StopReceiving => self.stop_receiving(),
@@ -114,7 +114,7 @@ impl Core {
                     id,
                     size_bytes: begin.size,
                     form: self.form_of(&begin),
-                    rung: begin.rung,
+                    change_source: begin.change_source,
                     consent: begin.consent,
                 })
             }
@@ -201,9 +201,9 @@ impl Core {
         else {
             return;
         };
-        tracing::info!(rung = ?plan.rung.rung, reason = plan.rung.reason, from, "shipping");
+        tracing::info!(change_source = ?plan.change_source.change_source, reason = plan.change_source.reason, from, "shipping");
         if let Some(track) = &mut self.track {
-            track.rung = Some(plan.rung.clone());
+            track.change_source = Some(plan.change_source.clone());
             if let Candidates::Range(range) = plan.candidates {
                 track.range = Some(range);
                 track.planned_bytes = range.len;
@@ -223,9 +223,9 @@ impl Core {
     }
 
     fn fall_back(&mut self, plan: Plan) {
-        tracing::warn!(rung = ?plan.rung.rung, reason = plan.rung.reason, "fell back");
+        tracing::warn!(change_source = ?plan.change_source.change_source, reason = plan.change_source.reason, "fell back");
         if let Some(track) = &mut self.track {
-            track.rung = Some(plan.rung.clone());
+            track.change_source = Some(plan.change_source.clone());
         }
         if let Some(number) = self.lane.shipping() {
             self.effect(Effect::FallBack(number, plan));
@@ -244,7 +244,7 @@ impl Core {
         let spec = StagingSpec {
             id: translate::cycle_id(begin),
             size_bytes: begin.size,
-            rung: begin.rung,
+            change_source: begin.change_source,
         };
         let applied = self.side.record().and_then(Record::head);
         self.work(Work::Stage { spec, applied });

@@ -5,11 +5,11 @@ use crate::input::RequestId;
 use crate::machine::Core;
 use crate::translate;
 use protocol::changes::BLOCK_BYTES;
-use protocol::pair::side::Order;
+use protocol::pair::side::Command;
 use protocol::pair::source::Ship;
 use protocol::pair::{Cause, Refused};
 use protocol::units::{Extent, ImageState};
-use wire::control::{ChangeList, Request, Response, ShipOrder, VerifyOrder};
+use wire::control::{ChangeList, Request, Response, ShipRequest, VerifyRequest};
 
 impl Core {
     /// Handles a request. The answer follows everything that the request makes durable, and the
@@ -47,26 +47,26 @@ impl Core {
             _ => self.usable(&request)?,
         }
         let order = match request {
-            Request::Init(init) => Order::Init(translate::init_of(init)),
+            Request::Init(init) => Command::Init(translate::init_of(init)),
             Request::Ship(ship) => return self.ship(ship, None),
             Request::Verify(verify) => return self.verify(verify),
             Request::Receive(receive) => {
                 self.needs_device(true)?;
-                let actions = self.side.order(Order::Receive(receive.cycle))?;
+                let actions = self.side.order(Command::Receive(receive.cycle))?;
                 self.target.peer = Some(receive.peer_site);
                 self.follow(actions);
                 return Ok(());
             }
-            Request::Commit { cycle } => Order::Commit(cycle),
-            Request::Abort { reason } => Order::Abort(reason),
+            Request::Commit { cycle } => Command::Commit(cycle),
+            Request::Abort { reason } => Command::Abort(reason),
             Request::Promote(promote) => {
                 let image = self.side.record().map(|record| record.image);
                 if matches!(image, Some(ImageState::Redo(_))) {
                     self.needs_device(true)?;
                 }
-                Order::Promote(translate::promote_of(promote))
+                Command::Promote(translate::promote_of(promote))
             }
-            Request::Demote(demote) => Order::Demote(translate::demote_of(demote)),
+            Request::Demote(demote) => Command::Demote(translate::demote_of(demote)),
             // Whoever serves the connection answers these.
             Request::Status { .. }
             | Request::Extents(_)
@@ -97,9 +97,9 @@ impl Core {
     }
 
     /// A range is verified as a cut is shipped: the committed one, without any list.
-    fn verify(&mut self, order: VerifyOrder) -> Result<(), Refused> {
+    fn verify(&mut self, order: VerifyRequest) -> Result<(), Refused> {
         let range = blocks_around(order.range, self.size());
-        let ship = ShipOrder {
+        let ship = ShipRequest {
             cycle: order.cycle,
             peer: order.peer,
             peer_site: order.peer_site,
@@ -116,10 +116,10 @@ impl Core {
         Ok(())
     }
 
-    fn ship(&mut self, order: ShipOrder, verify: Option<Extent>) -> Result<(), Refused> {
+    fn ship(&mut self, order: ShipRequest, verify: Option<Extent>) -> Result<(), Refused> {
         self.needs_device(false)?;
         let before = self.side.shipping();
-        let actions = self.side.order(Order::Ship(Ship {
+        let actions = self.side.order(Command::Ship(Ship {
             cycle: order.cycle,
             size: self.size(),
             list: translate::list_of(order.changes),

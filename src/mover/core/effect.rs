@@ -2,8 +2,8 @@
 
 use crate::input::{LinkId, RequestId};
 use protocol::changes::{CycleId, CycleSum};
-use protocol::pair::resync::Plan;
-use protocol::units::{PeerName, Point, Rung};
+use protocol::pair::change_plan::Plan;
+use protocol::units::{ChangeSource, PeerName, Point};
 use storage::journal::{StagingSpec, Superblock};
 use wire::control::{Compression, MoverStatus, Response};
 use wire::{DigestRequest, Digests, Message};
@@ -93,7 +93,7 @@ pub enum Work {
         /// The size of the cut's image in bytes.
         size: u64,
         /// How the changes are found.
-        rung: Rung,
+        change_source: ChangeSource,
     },
     /// Write the staged set of this cut to the volume and flush it.
     Apply(Point),

@@ -8,7 +8,7 @@ use crate::translate;
 use protocol::pair::message::{Begin, Message as Word};
 use protocol::pair::side::Event;
 use protocol::pair::{Cause, Refused, source, target};
-use protocol::units::{PeerName, Point, RungUse};
+use protocol::units::{ChangeSourceUse, PeerName, Point};
 use wire::{CycleBegin, DigestRequest, Digests, Message, Resume};
 
 /// Requests for digests that are answered at once. A source has fewer under way; what is beyond the
@@ -119,8 +119,8 @@ impl Core {
         Some(match message {
             Message::Hello(hello) if shipping => {
                 self.source.target_image = Some(hello.image);
-                let wish = &self.side.record()?.wish;
-                Word::Greeting(translate::greeting_of(&hello, wish))
+                let requested_primary = &self.side.record()?.requested_primary;
+                Word::Greeting(translate::greeting_of(&hello, requested_primary))
             }
             Message::Hello(hello) => {
                 let hello = translate::hello_of(&hello)?;
@@ -153,8 +153,8 @@ impl Core {
     fn begin_of(&mut self, begin: &CycleBegin) -> Option<Begin> {
         let decision = self.link.decision.take()?;
         if let Some(track) = &mut self.track {
-            track.rung = Some(RungUse {
-                rung: begin.rung,
+            track.change_source = Some(ChangeSourceUse {
+                change_source: begin.change_source,
                 reason: decision.reason.clone(),
             });
         }
@@ -164,7 +164,7 @@ impl Core {
             size: begin.size_bytes,
             decision,
             base: begin.id.from,
-            rung: begin.rung,
+            change_source: begin.change_source,
             consent: begin.consent,
         };
         self.link.id = Some(translate::cycle_id(&begin));

@@ -44,7 +44,7 @@ pub struct Counters {
 pub struct ShipCounters {
     /// Read from the device.
     pub read: u64,
-    /// Looked at, read or not.
+    /// Probed at, read or not.
     pub looked: u64,
     /// Changed, and data now.
     pub data: u64,

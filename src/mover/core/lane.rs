@@ -148,7 +148,7 @@ mod tests {
                 from: None,
             },
             size: 4096,
-            rung: protocol::units::Rung::FullRead,
+            change_source: protocol::units::ChangeSource::FullRead,
         }
     }
 

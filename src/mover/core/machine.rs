@@ -20,7 +20,7 @@ use protocol::pair::side::Event;
 use protocol::pair::{Action, Refused, Side};
 use protocol::units::{Decision, Extent, ImageState, PairName, Point, SiteName};
 use storage::journal::Superblock;
-use wire::control::{CycleOutcome, MoverStatus, Response, ShipOrder};
+use wire::control::{CycleOutcome, MoverStatus, Response, ShipRequest};
 
 /// What a core is made for.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ pub(super) struct LinkState {
 /// What a source works with.
 #[derive(Debug, Default)]
 pub(super) struct SourceState {
-    pub(super) order: Option<ShipOrder>,
+    pub(super) order: Option<ShipRequest>,
     /// The most bytes a second that each side reads of what is verified.
     pub(super) read_rate: Option<u64>,
     /// The cut that the digests kept here were of when shipping was asked for.

@@ -3,7 +3,7 @@
 use crate::input::{ReceiveCounters, ShipCounters};
 use protocol::changes::CycleSum;
 use protocol::pair::cycle;
-use protocol::units::{CyclePhase, Decision, Extent, Point, Progress, RungUse};
+use protocol::units::{ChangeSourceUse, CyclePhase, Decision, Extent, Point, Progress};
 use wire::control::{CycleOutcome, CycleReport, VerifyReport};
 
 /// Milliseconds on the monotonic clock at which parts of a cycle began or ended.
@@ -24,8 +24,8 @@ pub struct CycleTrack {
     pub phase: CyclePhase,
     /// Source: what the handshake decided.
     pub decision: Option<Decision>,
-    /// The rung in use.
-    pub rung: Option<RungUse>,
+    /// The change source in use.
+    pub change_source: Option<ChangeSourceUse>,
     /// The size of the volume in bytes, or less where less has to be looked at.
     pub planned_bytes: u64,
     /// Source: the range that is verified.
@@ -50,7 +50,7 @@ impl CycleTrack {
             cycle,
             phase: CyclePhase::Handshake,
             decision: None,
-            rung: None,
+            change_source: None,
             planned_bytes: 0,
             range: None,
             sum: None,
@@ -157,10 +157,10 @@ impl CycleTrack {
         let sum = self.sum.unwrap_or_default();
         CycleReport {
             cycle: self.cycle,
-            rung: self
-                .rung
+            change_source: self
+                .change_source
                 .as_ref()
-                .map_or(protocol::units::Rung::Delta, |u| u.rung),
+                .map_or(protocol::units::ChangeSource::Delta, |u| u.change_source),
             read_bytes: self.read_bytes,
             data_bytes: sum.data_bytes,
             zero_bytes: sum.zero_bytes,

@@ -18,7 +18,7 @@ pub fn blank_status(site: SiteName) -> MoverStatus {
         activity: Activity::Idle,
         progress: None,
         decision: None,
-        rung: None,
+        change_source: None,
         last: None,
     }
 }
@@ -36,7 +36,7 @@ impl Core {
             activity: self.activity(),
             progress: track.map(|track| track.progress(self.at.now_ms)),
             decision: track.and_then(|track| track.decision.clone()),
-            rung: track.and_then(|track| track.rung.clone()),
+            change_source: track.and_then(|track| track.change_source.clone()),
             last: self.last.clone(),
         };
         if status != self.shown {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::*;
 use protocol::changes::CycleId;
 use protocol::units::{Epoch, Generation, PairId, PeerName, Point, Role, Seq, SiteName};
-use wire::control::{InitOrder, ReceiveOrder, Request, Response};
+use wire::control::{InitRequest, ReceiveRequest, Request, Response};
 use wire::{CycleBegin, Message, TransferForm};
 
 const SIZE: u64 = 1 << 20;
@@ -40,20 +40,20 @@ fn ask(core: &mut Core, id: u64, request: Request) -> Vec<Effect> {
 }
 
 fn init() -> Request {
-    Request::Init(InitOrder {
+    Request::Init(InitRequest {
         pair_id: PairId(Uuid::from_u128(1)),
         role: Role::Standby,
         epoch: Epoch::FIRST,
         generation: Generation(Uuid::from_u128(2)),
         start: Seq(1),
         never_writable: true,
-        wish: site("east"),
+        requested_primary: site("east"),
         over_damage: false,
     })
 }
 
 fn receive(cycle: Point) -> Request {
-    Request::Receive(ReceiveOrder {
+    Request::Receive(ReceiveRequest {
         cycle,
         peer_site: site("east"),
     })
@@ -110,7 +110,7 @@ fn receiving(core: &mut Core, link: u64, cycle: Point) -> Option<u64> {
             id: CycleId { cycle, from: None },
             size_bytes: SIZE,
             form: TransferForm::InPlace,
-            rung: protocol::units::Rung::FullRead,
+            change_source: protocol::units::ChangeSource::FullRead,
             consent: None,
         }),
     ] {

@@ -1,18 +1,18 @@
 //! Between the protocol's types and those of the wire and the disk.
 
 use protocol::changes::CycleId;
+use protocol::pair::change_plan::List;
 use protocol::pair::demote::Demote;
 use protocol::pair::handshake::Superblock as PeerSuperblock;
 use protocol::pair::message::{Begin, Greeting, Hello};
 use protocol::pair::promote::Promote;
 use protocol::pair::record::Init;
-use protocol::pair::resync::List;
 use protocol::pair::{Cause, Record, Refused};
 use protocol::units::{ImageState, Lineage, Point, Role, SiteName};
 use storage::journal::{JournalError, Superblock};
 use storage::seam::{DiskError, DiskErrorKind};
 use wire::control::{
-    ChangeList, DemoteOrder, InitOrder, PromoteOrder, Refusal, RefusalKind, SuperblockReport,
+    ChangeList, DemoteRequest, InitRequest, PromoteRequest, Refusal, RefusalKind, SuperblockReport,
 };
 use wire::{VersionRange, WireError};
 
@@ -28,7 +28,7 @@ pub fn kind_of(cause: Cause) -> RefusalKind {
         Cause::WrongIdentity => RefusalKind::WrongIdentity,
         Cause::TargetTooSmall => RefusalKind::TargetTooSmall,
         Cause::StagingTooSmall => RefusalKind::StagingTooSmall,
-        Cause::MetadataFull => RefusalKind::MetadataFull,
+        Cause::StateVolumeFull => RefusalKind::StateVolumeFull,
         Cause::PeerUnreachable => RefusalKind::PeerUnreachable,
         Cause::Stalled => RefusalKind::Stalled,
         Cause::SourceReadError => RefusalKind::SourceReadError,
@@ -52,7 +52,7 @@ pub fn cause_of(kind: RefusalKind) -> Cause {
         RefusalKind::WrongIdentity => Cause::WrongIdentity,
         RefusalKind::TargetTooSmall => Cause::TargetTooSmall,
         RefusalKind::StagingTooSmall => Cause::StagingTooSmall,
-        RefusalKind::MetadataFull => Cause::MetadataFull,
+        RefusalKind::StateVolumeFull => Cause::StateVolumeFull,
         RefusalKind::PeerUnreachable => Cause::PeerUnreachable,
         RefusalKind::Stalled => Cause::Stalled,
         RefusalKind::SourceReadError => Cause::SourceReadError,
@@ -88,13 +88,13 @@ pub fn refused(refuse: wire::Refuse) -> Refused {
     Refused::new(cause_of(refuse.kind), refuse.message)
 }
 
-/// A failure on the metadata volume.
+/// A failure on the state volume.
 #[must_use]
 pub fn journal_failed(error: &JournalError) -> Refused {
     let cause = if let JournalError::StagingTooSmall { .. } = error {
         Cause::StagingTooSmall
     } else if error.is_full() {
-        Cause::MetadataFull
+        Cause::StateVolumeFull
     } else if error.is_damage() {
         Cause::Corrupt
     } else {
@@ -137,7 +137,7 @@ pub fn wire_failed(error: &WireError) -> Refused {
 
 /// The request to write the first superblock, as the protocol has it.
 #[must_use]
-pub fn init_of(order: InitOrder) -> Init {
+pub fn init_of(order: InitRequest) -> Init {
     Init {
         pair_id: order.pair_id,
         role: order.role,
@@ -145,29 +145,29 @@ pub fn init_of(order: InitOrder) -> Init {
         generation: order.generation,
         start: order.start,
         never_writable: order.never_writable,
-        wish: order.wish,
+        requested_primary: order.requested_primary,
     }
 }
 
 /// The request to become primary, as the protocol has it.
 #[must_use]
-pub fn promote_of(order: PromoteOrder) -> Promote {
+pub fn promote_of(order: PromoteRequest) -> Promote {
     Promote {
         epoch: order.epoch,
         generation: order.generation,
         peer_head: order.peer_head,
-        wish: order.wish,
+        requested_primary: order.requested_primary,
     }
 }
 
 /// The request to become standby, as the protocol has it.
 #[must_use]
-pub fn demote_of(order: DemoteOrder) -> Demote {
+pub fn demote_of(order: DemoteRequest) -> Demote {
     Demote {
         epoch: order.epoch,
         lineage: order.lineage,
         clean_at: order.clean_at,
-        wish: order.wish,
+        requested_primary: order.requested_primary,
     }
 }
 
@@ -194,7 +194,7 @@ pub fn record_of(superblock: &Superblock) -> Record {
         image: superblock.image,
         diverged: superblock.diverged,
         never_writable: superblock.never_writable,
-        wish: superblock.wish.clone(),
+        requested_primary: superblock.requested_primary.clone(),
     }
 }
 
@@ -223,7 +223,7 @@ pub fn superblock_of(
         },
         never_writable: record.never_writable,
         diverged: record.diverged,
-        wish: record.wish.clone(),
+        requested_primary: record.requested_primary.clone(),
     }
 }
 
@@ -239,7 +239,7 @@ pub fn report_of(record: &Record) -> SuperblockReport {
         applied: record.applied,
         image: record.image,
         diverged: record.diverged,
-        wish: record.wish.clone(),
+        requested_primary: record.requested_primary.clone(),
     }
 }
 
@@ -282,9 +282,9 @@ pub fn hello_of(hello: &wire::Hello) -> Option<Hello> {
     })
 }
 
-/// What a target answered. The wish is no business of the peer's: ours stands in for it.
+/// What a target answered. The request is no business of the peer's: ours stands in for it.
 #[must_use]
-pub fn greeting_of(hello: &wire::Hello, wish: &SiteName) -> Greeting {
+pub fn greeting_of(hello: &wire::Hello, requested_primary: &SiteName) -> Greeting {
     let superblock = match hello.pair_id {
         _ if hello.unreadable => PeerSuperblock::Unreadable,
         None => PeerSuperblock::Blank,
@@ -298,7 +298,7 @@ pub fn greeting_of(hello: &wire::Hello, wish: &SiteName) -> Greeting {
             image: hello.image,
             diverged: hello.diverged,
             never_writable: hello.never_writable,
-            wish: wish.clone(),
+            requested_primary: requested_primary.clone(),
         })),
     };
     Greeting {
@@ -326,7 +326,7 @@ mod tests {
             let error = std::io::Error::from_raw_os_error(errno);
             journal_failed(&DiskError::new("write", "staging", error).into()).cause
         };
-        assert_eq!(failed(28), Cause::MetadataFull);
+        assert_eq!(failed(28), Cause::StateVolumeFull);
         assert_eq!(failed(5), Cause::TargetWriteError);
     }
 }

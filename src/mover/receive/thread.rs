@@ -24,7 +24,7 @@ use wire::Batch;
 const RECEIVED_MAX: usize = 4;
 
 /// How long to wait for a batch before looking whether the cycle was stopped.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const RECHECK_AFTER: Duration = Duration::from_millis(100);
 
 /// What goes to the thread.
 #[derive(Debug)]
@@ -197,7 +197,7 @@ impl Worker {
             let waited = self
                 .job
                 .runtime
-                .block_on(async { tokio::time::timeout(LOOK_AGAIN, items.recv()).await });
+                .block_on(async { tokio::time::timeout(RECHECK_AFTER, items.recv()).await });
             match waited {
                 Ok(Some(Item::Batch(batch))) => {
                     let taken = intake.batch(batch)?;

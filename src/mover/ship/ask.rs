@@ -18,7 +18,7 @@ use storage::volume::Known;
 use wire::{DigestRequest, Digests, Message};
 
 /// How long to wait for an answer before looking whether the cycle was stopped.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const RECHECK_AFTER: Duration = Duration::from_millis(100);
 
 /// Looks digests up, asking the standby where it has to.
 pub struct Asker {
@@ -107,7 +107,7 @@ impl Asker {
     fn take_answer(&self, answers: &Receiver<Digests>) -> io::Result<()> {
         loop {
             self.look()?;
-            match answers.recv_timeout(LOOK_AGAIN) {
+            match answers.recv_timeout(RECHECK_AFTER) {
                 Ok(answer) => {
                     self.reference.answer(answer);
                     return Ok(());
@@ -123,7 +123,7 @@ impl Asker {
         loop {
             self.look()?;
             let waited = pace.runtime.block_on(async {
-                tokio::time::timeout(LOOK_AGAIN, pace.throttle.take(bytes)).await
+                tokio::time::timeout(RECHECK_AFTER, pace.throttle.take(bytes)).await
             });
             if waited.is_ok() {
                 return Ok(());

@@ -12,11 +12,11 @@ use mover_core::ship::candidates::Next;
 use mover_core::ship::count::ShipCount;
 use mover_core::ship::fallback::Ranges;
 use mover_core::{Input, ShipEvent};
-use protocol::pair::resync::Plan;
+use protocol::pair::change_plan::Plan;
 use storage::volume::{Change, ChangeError};
 
 /// How long to wait before looking whether the cycle was stopped.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const RECHECK_AFTER: Duration = Duration::from_millis(100);
 
 /// The ranges, for the reader.
 pub struct WaitingRanges {
@@ -46,7 +46,7 @@ impl Iterator for WaitingRanges {
                 Err(error) => return Some(Err(error.into())),
                 Ok(Next::Change(change)) => return Some(Ok(change)),
                 Ok(Next::End) => return None,
-                Ok(Next::Wait) => self.feed.wait(LOOK_AGAIN),
+                Ok(Next::Wait) => self.feed.wait(RECHECK_AFTER),
                 Ok(Next::Broken(why)) => {
                     if let Err(error) = self.fall_back(why) {
                         return Some(Err(error));
@@ -72,7 +72,7 @@ impl WaitingRanges {
             if self.is_stopped() {
                 return Err(ChangeError::Abandoned);
             }
-            match self.plans.recv_timeout(LOOK_AGAIN) {
+            match self.plans.recv_timeout(RECHECK_AFTER) {
                 Ok(plan) if self.ranges.fall_back(&plan) => return Ok(()),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(ChangeError::Abandoned),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mover_core::ship::window::Window;
 
 /// How long to wait before looking whether the cycle was stopped.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const RECHECK_AFTER: Duration = Duration::from_millis(100);
 
 /// The window of one connection, shared between threads.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl Flow {
         while !state.stopped && !state.window.is_open() {
             state = self
                 .moved
-                .wait_timeout(state, LOOK_AGAIN)
+                .wait_timeout(state, RECHECK_AFTER)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }

@@ -20,7 +20,7 @@ use mover_core::ship::pipeline::{Pieces, Sources};
 use mover_core::state_files::StateFiles;
 use mover_core::{Input, ShipCounters, ShipEvent, ShipWork, translate};
 use protocol::changes::{BatchData, CycleSum};
-use protocol::pair::resync::Plan;
+use protocol::pair::change_plan::Plan;
 use protocol::pair::{Cause, Refused};
 use storage::journal::DigestLog;
 use storage::seam::{BlockFile, Clock};

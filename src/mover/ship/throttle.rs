@@ -9,9 +9,9 @@ use tokio::time::Instant;
 /// How much unused rate may be made up for, in time. Beyond it, it is forgotten.
 const BURST: Duration = Duration::from_millis(100);
 
-/// The longest single wait; after it the rate is looked at anew, so that a changed limit takes
+/// The longest single wait; after it the rate is looked at again, so that a changed limit takes
 /// effect at once.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const RECHECK_AFTER: Duration = Duration::from_millis(50);
 
 /// Lets bytes through at a rate that may change at any moment.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Throttle {
                     Some(wait) => wait,
                 }
             };
-            tokio::time::sleep(wait.min(LOOK_AGAIN)).await;
+            tokio::time::sleep(wait.min(RECHECK_AFTER)).await;
         }
     }
 }

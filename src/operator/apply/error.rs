@@ -32,13 +32,13 @@ pub enum Error {
         /// The site.
         site: SiteName,
     },
-    /// A certificate can't be had.
+    /// A certificate is unavailable.
     #[error(transparent)]
     Certificate(#[from] CaError),
     /// Hooks can't be run.
     #[error(transparent)]
     Quiesce(#[from] QuiesceError),
-    /// Claims can't be bound as wished without a person.
+    /// Claims can't be bound as desired without a person.
     #[error(transparent)]
     Rebind(#[from] cluster::Error),
     /// The application's kind is not served.

@@ -4,9 +4,9 @@
 //! so the next visit simply decides again.
 
 mod error;
-mod look;
 mod objects;
-mod orders;
+mod probe;
+mod requests;
 mod run;
 mod ship;
 mod verify;

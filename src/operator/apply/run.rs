@@ -7,18 +7,18 @@ use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::apply::{Error, look, objects, orders, ship, verify};
-use crate::build;
-use crate::build::PairRef;
+use crate::apply::{Error, objects, probe, requests, ship, verify};
 use crate::ca;
 use crate::context::Context;
 use crate::quiesce;
 use crate::rebind;
+use crate::render;
+use crate::render::PairRef;
 use api::ReplicationPair;
 use api::snapshots::VolumeSnapshot;
 use planner::decide::{Action, Device, Report};
 use planner::observe::Observed;
-use planner::rebind::{Next, RebindWish};
+use planner::rebind::{DesiredBinding, Next};
 use protocol::units::{PairName, SiteName};
 use wire::control::Request;
 
@@ -59,11 +59,11 @@ pub async fn apply(
 async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error> {
     let (client, pair, namespace) = (&visit.ctx.client, visit.pair, visit.name.namespace());
     match action {
-        Action::MakeMetadataClaim { site, class, bytes } => {
-            objects::put(client, &build::metadata_claim(pair, &site, class, bytes)).await?;
+        Action::MakeStateClaim { site, class, bytes } => {
+            objects::put(client, &render::state_claim(pair, &site, class, bytes)).await?;
         }
         Action::MakeReplicaClaim { site, class, bytes } => {
-            objects::put(client, &build::replica_claim(pair, &site, class, bytes)).await?;
+            objects::put(client, &render::replica_claim(pair, &site, class, bytes)).await?;
         }
         Action::MakeSourceClaim {
             site,
@@ -73,12 +73,12 @@ async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error>
         } => {
             objects::put(
                 client,
-                &build::source_claim(pair, &site, point, class, bytes),
+                &render::source_claim(pair, &site, point, class, bytes),
             )
             .await?;
         }
         Action::Grow { claim, bytes } => objects::grow(client, namespace, &claim, bytes).await?,
-        Action::Cut(wish) => objects::put(client, &build::snapshot(pair, &wish)).await?,
+        Action::Cut(desired) => objects::put(client, &render::snapshot(pair, &desired)).await?,
         Action::AllowModeChange { content } => objects::allow_mode_change(client, &content).await?,
         Action::StartMover { site, device } => start_mover(visit, &site, &device).await?,
         Action::StopMover { site, uid } => {
@@ -91,21 +91,21 @@ async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::DropSourceClaim { name } => {
             objects::delete::<PersistentVolumeClaim>(client, namespace, &name, None).await?;
         }
-        Action::Order { site, request } => {
-            let key = orders::key(visit.observed, visit.name, &site)?;
-            orders::give(visit.ctx, &key, request).await?;
+        Action::Command { site, request } => {
+            let key = requests::key(visit.observed, visit.name, &site)?;
+            requests::give(visit.ctx, &key, request).await?;
         }
         Action::Pace {
             site,
             bytes_per_second,
         } => {
-            let key = orders::key(visit.observed, visit.name, &site)?;
-            orders::tell(visit.ctx, &key, Request::SetBandwidth { bytes_per_second }).await?;
+            let key = requests::key(visit.observed, visit.name, &site)?;
+            requests::tell(visit.ctx, &key, Request::SetBandwidth { bytes_per_second }).await?;
             return Ok(Some(Report::Paced(bytes_per_second)));
         }
-        Action::Look(plan) => {
-            let unchanged = look::look(visit, &plan).await;
-            return Ok(Some(Report::Looked(plan.cycle, unchanged)));
+        Action::Probe(plan) => {
+            let unchanged = probe::look(visit, &plan).await;
+            return Ok(Some(Report::Probed(plan.cycle, unchanged)));
         }
         Action::Ship(plan) => {
             ship::ship(visit, &plan).await?;
@@ -118,7 +118,7 @@ async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::SelectPods | Action::Hold(_) | Action::Release(_) => {
             return hooks(visit, action).await;
         }
-        Action::Rebind(wish) => return Ok(Some(rebind(client, &pair.owner, &wish).await?)),
+        Action::Rebind(desired) => return Ok(Some(rebind(client, &pair.owner, &desired).await?)),
     }
     Ok(None)
 }
@@ -137,7 +137,7 @@ async fn start_mover(visit: &Visit<'_>, site: &SiteName, device: &Device) -> Res
     .await?;
     objects::put(
         &ctx.client,
-        &build::mover_pod(visit.pair, site, device, &ctx.movers),
+        &render::mover_pod(visit.pair, site, device, &ctx.movers),
     )
     .await
 }
@@ -192,21 +192,21 @@ pub async fn scale(
     .map_err(|source| objects::failed(format!("scale {} to {replicas}", reference.name), source))
 }
 
-/// Binds claims to volumes as wished, as far as that goes without waiting.
+/// Binds claims to volumes as desired, as far as that goes without waiting.
 ///
 /// # Errors
 /// When the API server refuses or a person has to act first.
 pub async fn rebind(
     client: &Client,
     owner: &OwnerReference,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
 ) -> Result<Report, cluster::Error> {
     for _ in 0..REBIND_STEPS_MAX {
-        let view = cluster::rebind_view(client, wish).await?;
-        match planner::rebind::next(&view, wish)? {
+        let view = cluster::rebind_view(client, desired).await?;
+        match planner::rebind::next(&view, desired)? {
             Next::Do(step) => {
-                tracing::info!(pair = %wish.pair, %step, "re-binding");
-                rebind::execute(client, wish, owner, &step).await?;
+                tracing::info!(pair = %desired.pair, %step, "re-binding");
+                rebind::execute(client, desired, owner, &step).await?;
             }
             Next::Wait(wait) => return Ok(Report::RebindWaits(wait.to_string())),
             Next::Done => return Ok(Report::Rebound),

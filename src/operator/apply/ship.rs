@@ -1,11 +1,11 @@
 //! Ordering a shipment: the best list of changes that is to be had, the order, and the feed.
 
-use crate::apply::{Error, Visit, orders};
+use crate::apply::{Error, Visit, requests};
+use crate::changed_blocks::{ExtentStream, MetadataError, SnapshotName, Trust};
 use crate::context::lock;
-use crate::metadata::{ExtentStream, MetadataError, SnapshotName, Trust};
 use planner::decide::ShipPlan;
 use planner::observe::SnapshotFacts;
-use wire::control::{ChangeList, Request, ShipOrder};
+use wire::control::{ChangeList, Request, ShipRequest};
 
 /// A list that was found, and why it is no better one.
 struct Found {
@@ -18,10 +18,10 @@ struct Found {
 pub async fn ship(visit: &Visit<'_>, plan: &ShipPlan) -> Result<(), Error> {
     let ctx = visit.ctx;
     let found = best(visit, plan).await;
-    let source = orders::key(visit.observed, visit.name, &plan.source)?;
-    let target = orders::key(visit.observed, visit.name, &plan.target)?;
+    let source = requests::key(visit.observed, visit.name, &plan.source)?;
+    let target = requests::key(visit.observed, visit.name, &plan.target)?;
     tracing::info!(pair = %visit.name, cycle = %plan.cycle, changes = ?found.changes, reason = found.reason, "shipping");
-    let order = ShipOrder {
+    let order = ShipRequest {
         cycle: plan.cycle,
         peer: target.address.clone(),
         peer_site: plan.target.clone(),
@@ -30,7 +30,7 @@ pub async fn ship(visit: &Visit<'_>, plan: &ShipPlan) -> Result<(), Error> {
         discard_consent: plan.consent,
         transfer: plan.transfer,
     };
-    orders::give(ctx, &source, Request::Ship(order)).await?;
+    requests::give(ctx, &source, Request::Ship(order)).await?;
     let Some(stream) = found.stream else {
         return Ok(());
     };

@@ -1,15 +1,15 @@
 //! Ordering one slice of a verification.
 
-use crate::apply::{Error, Visit, orders};
+use crate::apply::{Error, Visit, requests};
 use planner::decide::VerifyPlan;
-use wire::control::{Request, VerifyOrder};
+use wire::control::{Request, VerifyRequest};
 
 /// Orders the source to compare the slice with the target, which expects it already.
 pub async fn verify(visit: &Visit<'_>, plan: VerifyPlan) -> Result<(), Error> {
-    let source = orders::key(visit.observed, visit.name, &plan.source)?;
-    let target = orders::key(visit.observed, visit.name, &plan.target)?;
+    let source = requests::key(visit.observed, visit.name, &plan.source)?;
+    let target = requests::key(visit.observed, visit.name, &plan.target)?;
     tracing::info!(pair = %visit.name, cycle = %plan.cycle, from = plan.range.offset, "verifying");
-    let order = VerifyOrder {
+    let order = VerifyRequest {
         cycle: plan.cycle,
         peer: target.address.clone(),
         peer_site: plan.target,
@@ -17,5 +17,5 @@ pub async fn verify(visit: &Visit<'_>, plan: VerifyPlan) -> Result<(), Error> {
         read_bytes_per_second: Some(plan.bytes_per_second),
         transfer: plan.transfer,
     };
-    orders::give(visit.ctx, &source, Request::Verify(order)).await
+    requests::give(visit.ctx, &source, Request::Verify(order)).await
 }

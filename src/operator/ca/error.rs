@@ -1,6 +1,6 @@
 //! What can go wrong with certificates.
 
-/// Why a certificate can't be had.
+/// Why a certificate is unavailable.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
     /// The API server refused.

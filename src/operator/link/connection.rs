@@ -81,11 +81,11 @@ impl Connection {
 
     async fn send(&mut self, message: Message) -> Result<(), MoverLinkError> {
         let encoded = encode(message).map_err(|e| self.broken(&e))?;
-        let sent = tokio::time::timeout(super::ORDER_TIMEOUT, self.writer.send(&encoded)).await;
+        let sent = tokio::time::timeout(super::REQUEST_TIMEOUT, self.writer.send(&encoded)).await;
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(self.broken(&e)),
-            Err(_) => Err(self.timed_out(super::ORDER_TIMEOUT)),
+            Err(_) => Err(self.timed_out(super::REQUEST_TIMEOUT)),
         }
     }
 

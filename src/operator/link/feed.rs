@@ -33,7 +33,7 @@ pub struct FedExtents {
 impl MoverLinks {
     /// Sends `extents` as the list that the `Ship` order for `cycle` announced, in batches, over a connection of its own.
     /// No more than one batch and one item of the stream is held in memory. When the stream breaks, the mover is told with
-    /// `ExtentsFailed` and the result says why; that is no error: the mover falls to the next rung.
+    /// `ExtentsFailed` and the result says why; that is no error: the mover falls back to the next change source.
     /// Dropping the future leaves the list unfinished, which the mover counts as broken too.
     ///
     /// # Errors

@@ -15,5 +15,5 @@ mod tests;
 pub use error::MoverLinkError;
 pub use feed::{FEED_STALL, FedExtents};
 pub use registry::{
-    DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, LinkState, MoverKey, MoverLinks, ORDER_TIMEOUT,
+    DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, LinkState, MoverKey, MoverLinks, REQUEST_TIMEOUT,
 };

@@ -107,7 +107,7 @@ async fn follow(
     poller: &Poller,
     mut connection: Connection,
 ) -> Option<MoverLinkError> {
-    // A process that was restarted counts anew, so the first question takes any version.
+    // A process that was restarted counts again, so the first question takes any version.
     let mut after = 0;
     let mut wakes = Wakes::default();
     loop {

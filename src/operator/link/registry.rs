@@ -16,7 +16,7 @@ use transport::TlsDir;
 use wire::control::{MoverStatus, Request, Response};
 
 /// The longest that an order may take to be answered.
-pub const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after the first failed dial; it doubles with each further one.
 pub const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// The longest pause between two dials.
@@ -123,7 +123,7 @@ impl MoverLinks {
         Some(self.links().get(key)?.poller.state())
     }
 
-    /// Gives an order and waits for the answer, at most [`ORDER_TIMEOUT`]. Orders to one mover go
+    /// Gives an order and waits for the answer, at most [`REQUEST_TIMEOUT`]. Orders to one mover go
     /// one at a time.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ async fn ask_once(
     request: Request,
     keep: &mut Option<Connection>,
 ) -> Result<Response, MoverLinkError> {
-    let response = connection.ask(request, ORDER_TIMEOUT).await?;
+    let response = connection.ask(request, REQUEST_TIMEOUT).await?;
     *keep = Some(connection);
     Ok(response)
 }

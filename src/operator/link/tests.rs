@@ -91,7 +91,7 @@ fn status(version: u64) -> MoverStatus {
         activity: Activity::Idle,
         progress: None,
         decision: None,
-        rung: None,
+        change_source: None,
         last: None,
     }
 }
@@ -203,7 +203,7 @@ async fn a_lost_mover_is_unknown_at_once_and_found_again_after_its_restart() {
         bench.links.state(&bench.key),
         Some(LinkState::Dialling(Some(_)))
     ));
-    // Counting starts anew in a new process.
+    // Counting starts again in a new process.
     bench.status.send(status(2)).unwrap();
     let listener = Listener::bind(&bench.key.address, bench.identity.clone())
         .await

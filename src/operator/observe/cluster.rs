@@ -9,9 +9,9 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Api, Client, ResourceExt};
 use uuid::Uuid;
 
-use crate::build::MOVER_PORT;
 use crate::context::Context;
 use crate::link::MoverKey;
+use crate::render::MOVER_PORT;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
 use planner::decide::verify;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::context::Context;
 use api::v1alpha1::ReplicationPairStatus;
 use api::{ReplicationPair, names};
-use planner::publish::turns;
+use planner::publish::transitions;
 use protocol::units::PairName;
 
 /// The status could not be written.
@@ -62,7 +62,7 @@ pub async fn publish(
             source: Box::new(source),
         })?;
     *pair = written;
-    for turn in turns(&before, &status) {
+    for turn in transitions(&before, &status) {
         let events = &ctx.events;
         if turn.warning {
             events

@@ -12,35 +12,36 @@ use api::names;
 use cluster::{Error, failed};
 use planner::rebind::object::BOUND_BY_CONTROLLER;
 use planner::rebind::record::{RECORD_KEY, record_name};
-use planner::rebind::{ClaimRecord, RebindError, RebindWish, Step, VolumeKey, new_volume};
+use planner::rebind::{ClaimRecord, DesiredBinding, RebindError, Step, VolumeKey, new_volume};
 use protocol::units::SiteName;
 
 /// Carries out one step. Repeating it is harmless. A conflict (the object has changed since it was
-/// observed, or is gone) counts as done: the next observation decides anew.
+/// observed, or is gone) counts as done: the next observation decides again.
 ///
 /// # Errors
 /// When the API server refuses.
 pub async fn execute(
     client: &Client,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
     owner: &OwnerReference,
     step: &Step,
 ) -> Result<(), Error> {
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
-    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), wish.pair.namespace());
+    let claims: Api<PersistentVolumeClaim> =
+        Api::namespaced(client.clone(), desired.pair.namespace());
     let done = match step {
         Step::Retain {
             volume,
             site,
             before,
-        } => retain(&volumes, wish, volume, site, before.as_deref()).await,
+        } => retain(&volumes, desired, volume, site, before.as_deref()).await,
         Step::CreateVolume(volume) => return create_volume(&volumes, volume).await,
         Step::Reserve {
             volume,
             claim,
             resource_version,
-        } => reserve(&volumes, wish, volume, claim, resource_version).await,
-        Step::Record(record) => return keep(client, wish, owner, record).await,
+        } => reserve(&volumes, desired, volume, claim, resource_version).await,
+        Step::Record(record) => return keep(client, desired, owner, record).await,
         Step::DeleteClaim {
             claim,
             uid,
@@ -79,8 +80,8 @@ pub async fn execute(
             merge(&claims, claim, &patch).await
         }
         Step::Forget => {
-            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), wish.pair.namespace());
-            let name = record_name(wish.pair.name());
+            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), desired.pair.namespace());
+            let name = record_name(desired.pair.name());
             maps.delete(&name, &DeleteParams::default()).await.map(drop)
         }
     };
@@ -96,13 +97,13 @@ pub async fn execute(
 
 async fn retain(
     volumes: &Api<PersistentVolume>,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
     volume: &str,
     site: &SiteName,
     before: Option<&str>,
 ) -> Result<(), kube::Error> {
     let mut patch = json!({
-        "metadata": {"labels": new_volume::labels(&wish.pair, site)},
+        "metadata": {"labels": new_volume::labels(&desired.pair, site)},
         "spec": {"persistentVolumeReclaimPolicy": "Retain"},
     });
     if let Some(before) = before {
@@ -136,12 +137,12 @@ async fn create_volume(
 
 async fn reserve(
     volumes: &Api<PersistentVolume>,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
     volume: &str,
     claim: &str,
     resource_version: &str,
 ) -> Result<(), kube::Error> {
-    let mut reference = json!(new_volume::reservation(&wish.pair, claim));
+    let mut reference = json!(new_volume::reservation(&desired.pair, claim));
     // What the old binding left in the reference would keep the new claim out.
     for field in ["uid", "resourceVersion", "fieldPath"] {
         reference[field] = serde_json::Value::Null;
@@ -158,11 +159,11 @@ async fn reserve(
 
 async fn keep(
     client: &Client,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
     owner: &OwnerReference,
     record: &ClaimRecord,
 ) -> Result<(), Error> {
-    let name = record_name(wish.pair.name());
+    let name = record_name(desired.pair.name());
     let text = serde_json::to_string(record).map_err(|e| RebindError::RecordUnreadable {
         name: name.clone(),
         reason: e.to_string(),
@@ -171,10 +172,10 @@ async fn keep(
     let map = ConfigMap {
         metadata: ObjectMeta {
             name: Some(name.clone()),
-            namespace: Some(wish.pair.namespace().into()),
+            namespace: Some(desired.pair.namespace().into()),
             labels: Some(BTreeMap::from([
                 label(names::MANAGED_BY_LABEL, names::MANAGED_BY),
-                label(names::PAIR_LABEL, wish.pair.name()),
+                label(names::PAIR_LABEL, desired.pair.name()),
             ])),
             owner_references: Some(vec![owner.clone()]),
             ..ObjectMeta::default()
@@ -182,7 +183,7 @@ async fn keep(
         data: Some(BTreeMap::from([(RECORD_KEY.to_string(), text)])),
         ..ConfigMap::default()
     };
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), wish.pair.namespace());
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), desired.pair.namespace());
     let params = PatchParams::apply(names::OPERATOR_MANAGER).force();
     maps.patch(&name, &params, &Patch::Apply(&map))
         .await

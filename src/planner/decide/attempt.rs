@@ -8,7 +8,7 @@ use api::Reason;
 use api::v1alpha1::{CyclePhase, FailureStatus};
 
 /// How often one cut is tried. Beyond it the cycle fails, what was committed stays, and the next
-/// tick cuts anew.
+/// tick cuts again.
 pub const ATTEMPTS_MAX: i64 = 5;
 
 /// The pause after the first failed attempt; it doubles with each further one.

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::decide::admission;
 use crate::decide::admission::Barred;
 use crate::observe::{Claim, Observed, SiteView, Timeline};
-use crate::rebind::RebindWish;
+use crate::rebind::DesiredBinding;
 use crate::site::{
     self, Action, HookStep, Local, MoverDesired, MoverTask, Site as _, SiteDecision, SiteDesired,
 };
@@ -31,7 +31,7 @@ pub struct Decision {
     pub due: Option<Timestamp>,
     /// What fails at present, though it will be tried again.
     pub trouble: Option<Problem>,
-    /// Why a wish to move the role is not followed.
+    /// Why a request to move the role is not followed.
     pub refused: Option<Problem>,
     /// Why no cycle may begin, if so.
     pub barred: Option<Barred>,
@@ -51,7 +51,7 @@ pub struct DecisionBuilder<'a> {
     pub timeline: Timeline,
     /// What fails at present.
     pub trouble: Option<Problem>,
-    /// Why a wish to move the role is not followed.
+    /// Why a request to move the role is not followed.
     pub refused: Option<Problem>,
     /// Points whose snapshots and claims stay, by site.
     pub keep: BTreeSet<(SiteName, Point)>,
@@ -362,7 +362,7 @@ impl<'a> DecisionBuilder<'a> {
         }
         actions.extend(
             self.rebinding(&decisions)
-                .map(|wish| Action::Rebind(Box::new(wish))),
+                .map(|desired| Action::Rebind(Box::new(desired))),
         );
         actions.sort_by_key(|action| !matches!(action, Action::Release(_)));
         actions
@@ -382,7 +382,7 @@ impl<'a> DecisionBuilder<'a> {
         desired.clone()
     }
 
-    fn rebinding(&self, decisions: &[(SiteDesired, SiteDecision)]) -> Option<RebindWish> {
+    fn rebinding(&self, decisions: &[(SiteDesired, SiteDecision)]) -> Option<DesiredBinding> {
         let meta = &self.observed.pair.metadata;
         let pair = PairName::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?;
         let claim = &self.observed.pair.spec.claim_name;

@@ -15,7 +15,7 @@ use protocol::units::Point;
 use wire::control::{CycleOutcome, CycleReport, Request};
 
 /// How often to look at a snapshot or a mover that has told us nothing.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// Commits `point`. Until the last step the point committed before stays the one to promote.
 pub fn commit(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
@@ -31,7 +31,7 @@ pub fn commit(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
         d.want(&primary.name, MoverDesired::Probe);
     }
     d.want(&standby.name, MoverDesired::Writer);
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
     if let Some(next) = went_back(d, standby, point) {
         return next;
     }
@@ -101,7 +101,7 @@ fn source_knows(d: &mut DecisionBuilder<'_>, primary: &SiteView, point: Point) -
     false
 }
 
-/// Whether the standby's snapshot of `point` is cut and usable, or can't be had at this site.
+/// Whether the standby's snapshot of `point` is cut and usable, or is unavailable at this site.
 /// Bound is not cut: a snapshotter that is stopped leaves it bound for ever.
 fn snapshot_is_cut(d: &mut DecisionBuilder<'_>, standby: &SiteView, point: Point) -> bool {
     let class = d
@@ -155,13 +155,17 @@ fn finish(d: &mut DecisionBuilder<'_>, primary: &SiteView, standby: &SiteView, p
         .map_or(0, |q| q.held_ms);
     let report = report.unwrap_or_else(|| unreported(point));
     let known = !report.digest.is_empty();
-    let rung_before = d.status.rung.as_ref().map(|rung| rung.rung.clone());
+    let source_before = d
+        .status
+        .change_source
+        .as_ref()
+        .map(|change_source| change_source.change_source.clone());
     d.status.last_cycle = Some(FinishedCycle {
         point: cycle.point.label.clone(),
-        rung: if known {
-            format!("{:?}", report.rung)
+        change_source: if known {
+            format!("{:?}", report.change_source)
         } else {
-            rung_before.unwrap_or_default()
+            source_before.unwrap_or_default()
         },
         data_bytes: int(report.data_bytes),
         zero_bytes: int(report.zero_bytes),
@@ -207,7 +211,7 @@ fn finish(d: &mut DecisionBuilder<'_>, primary: &SiteView, standby: &SiteView, p
 fn unreported(point: Point) -> CycleReport {
     CycleReport {
         cycle: point,
-        rung: protocol::units::Rung::FullRead,
+        change_source: protocol::units::ChangeSource::FullRead,
         read_bytes: 0,
         data_bytes: 0,
         zero_bytes: 0,

@@ -1,7 +1,7 @@
 //! Who the pair is: drawn once, then read from the data.
 //!
-//! The superblocks on the metadata claims are the truth and win over the status. A pair whose status
-//! is empty but whose metadata claims exist is asked for it before anything else is done.
+//! The superblocks on the state claims are the truth and win over the status. A pair whose status
+//! is empty but whose state claims exist is asked for it before anything else is done.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -22,7 +22,7 @@ pub fn settle(d: &mut DecisionBuilder<'_>) -> bool {
     if d.observed
         .sites
         .iter()
-        .all(|site| site.metadata_claim.is_none())
+        .all(|site| site.state_claim.is_none())
     {
         return draw(d);
     }
@@ -38,11 +38,11 @@ fn draw(d: &mut DecisionBuilder<'_>) -> bool {
     d.status.generation = Some(d.observed.fresh.generation.to_string());
     d.status.epoch = Some(1);
     d.status.primary = Some(d.observed.pair.spec.primary.clone());
-    d.status.honoured_primary = Some(d.observed.pair.spec.primary.clone());
+    d.status.handled_primary = Some(d.observed.pair.spec.primary.clone());
     true
 }
 
-/// The status is lost: asks both metadata volumes.
+/// The status is lost: asks both state volumes.
 fn recover(d: &mut DecisionBuilder<'_>) -> bool {
     if d.observed.sites.iter().any(|site| !site.known) {
         return false;
@@ -51,15 +51,13 @@ fn recover(d: &mut DecisionBuilder<'_>) -> bool {
         .observed
         .sites
         .iter()
-        .filter(|s| s.metadata_claim.is_some())
+        .filter(|s| s.state_claim.is_some())
         .collect();
     for site in &present {
         d.want(&site.name, MoverDesired::Probe);
     }
     if present.iter().any(|site| site.live().is_none()) {
-        d.wait(
-            "the movers to read what the metadata volumes say, because the status is empty".into(),
-        );
+        d.wait("the movers to read what the state volumes say, because the status is empty".into());
         return false;
     }
     if present.iter().all(|s| {
@@ -98,8 +96,8 @@ fn adopt(d: &mut DecisionBuilder<'_>) -> bool {
     {
         d.trouble(
             Reason::CycleFailed,
-            "the metadata volumes of the two sites belong to different pairs: nothing is touched. Delete the \
-             pair and the metadata claim that is not its own, then create the pair again"
+            "the state volumes of the two sites belong to different pairs: nothing is touched. Delete the \
+             pair and the state claim that is not its own, then create the pair again"
                 .into(),
         );
         return false;
@@ -152,8 +150,8 @@ fn take_over(
     if let Some(entry) = newest.lineage.last() {
         d.status.generation = Some(entry.generation.0.to_string());
     }
-    if d.status.honoured_primary.is_none() {
-        d.status.honoured_primary = Some(newest.wish.to_string());
+    if d.status.handled_primary.is_none() {
+        d.status.handled_primary = Some(newest.requested_primary.to_string());
     }
     let standby = reports
         .iter()

@@ -7,6 +7,7 @@
 mod admission;
 mod attempt;
 mod builder;
+mod change_source;
 mod commit;
 mod consent;
 mod cut;
@@ -22,7 +23,6 @@ mod pass;
 mod progress;
 mod receive;
 mod reports;
-mod rungs;
 mod schedule;
 mod setup;
 mod ship;
@@ -33,7 +33,7 @@ pub(crate) mod tests;
 mod unchanged;
 pub mod verify;
 
-pub use crate::site::{Action, CutWish, Device, LookPlan, ShipPlan, VerifyPlan};
+pub use crate::site::{Action, Device, ProbePlan, ShipPlan, SnapshotRequest, VerifyPlan};
 pub use admission::Barred;
 pub use attempt::ATTEMPTS_MAX;
 pub use builder::{Decision, DecisionBuilder};

@@ -8,7 +8,7 @@ use crate::decide::consent::consent;
 use crate::observe::SiteView;
 use api::Reason;
 use protocol::units::{Epoch, Generation, PairId, Role, Seq};
-use wire::control::{InitOrder, MoverStatus, Refusal, Request};
+use wire::control::{InitRequest, MoverStatus, Refusal, Request};
 
 /// A pod that waits for its volumes or its turn is no trouble before this.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
@@ -46,13 +46,13 @@ fn unreadable(d: &mut DecisionBuilder<'_>, site: &SiteView, error: &Refusal) {
         }
     }
     d.trouble(
-        Reason::MetadataUnreadable,
+        Reason::StateVolumeUnreadable,
         format!(
-            "the metadata volume at site {name} can't be used: {}",
+            "the state volume at site {name} can't be used: {}",
             error.message
         ),
     );
-    d.wait(format!("the metadata volume at site {name}"));
+    d.wait(format!("the state volume at site {name}"));
 }
 
 /// What a mover that does not answer is waited for.
@@ -81,8 +81,10 @@ fn init(d: &mut DecisionBuilder<'_>, site: &SiteView, over_damage: bool) {
     else {
         return;
     };
-    let wish = status.honoured_primary.as_ref().or(status.primary.as_ref());
-    let Some(wish) = wish.and_then(|wish| wish.parse().ok()) else {
+    let requested_primary = status.handled_primary.as_ref().or(status.primary.as_ref());
+    let Some(requested_primary) =
+        requested_primary.and_then(|requested_primary| requested_primary.parse().ok())
+    else {
         return;
     };
     let primary = status.primary.as_deref() == Some(site.name.as_str());
@@ -94,7 +96,7 @@ fn init(d: &mut DecisionBuilder<'_>, site: &SiteView, over_damage: bool) {
         .and_then(|report| report.lineage.last())
         .map_or(Seq(1), |entry| entry.start);
     let epoch = d.epoch();
-    let order = InitOrder {
+    let order = InitRequest {
         pair_id: PairId(pair_id),
         role: if primary {
             Role::Primary
@@ -105,7 +107,7 @@ fn init(d: &mut DecisionBuilder<'_>, site: &SiteView, over_damage: bool) {
         generation: Generation(generation),
         start,
         never_writable: !primary && epoch == Epoch::FIRST,
-        wish,
+        requested_primary,
         over_damage,
     };
     d.ask(&site.name, Request::Init(order));

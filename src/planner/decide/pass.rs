@@ -9,7 +9,7 @@ use crate::observe::Observed;
 use crate::validate::Validated;
 
 /// How often to look whether a problem is fixed: no watch tells of classes.
-const PROBLEM_LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+const PROBLEM_RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// What to do next.
 #[must_use]
@@ -18,7 +18,7 @@ pub fn decide(observed: &Observed, validated: &Validated) -> Decision {
     hold::release(&mut builder);
     if let Some(what) = newer::unknown(&builder.status) {
         newer::hold(&mut builder, &what);
-        builder.visit_in(PROBLEM_LOOK_AGAIN);
+        builder.visit_in(PROBLEM_RECHECK_AFTER);
         return builder.finish();
     }
     if observed.sites.len() == 2 && identity::settle(&mut builder) {
@@ -32,7 +32,7 @@ pub fn decide(observed: &Observed, validated: &Validated) -> Decision {
         }
     }
     if validated.problem().is_some() {
-        builder.visit_in(PROBLEM_LOOK_AGAIN);
+        builder.visit_in(PROBLEM_RECHECK_AFTER);
     }
     builder.finish()
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::DecisionBuilder;
 use api::v1alpha1 as reported;
-use api::v1alpha1::{HandshakeStatus, RungStatus};
+use api::v1alpha1::{ChangeSourceStatus, HandshakeStatus};
 use protocol::units::{CyclePhase, Progress};
 use wire::control::MoverStatus;
 
@@ -62,7 +62,7 @@ fn eta(progress: &Progress) -> Option<i64> {
         .map(int)
 }
 
-/// What the handshake decided and the rung in use, once for each cycle.
+/// What the handshake decided and the change source in use, once for each cycle.
 pub fn handshake(d: &mut DecisionBuilder<'_>, source: &MoverStatus) {
     if let Some(decision) = &source.decision {
         let new = HandshakeStatus {
@@ -81,9 +81,9 @@ pub fn handshake(d: &mut DecisionBuilder<'_>, source: &MoverStatus) {
             });
         }
     }
-    if let Some(used) = &source.rung {
-        d.status.rung = Some(RungStatus {
-            rung: format!("{:?}", used.rung),
+    if let Some(used) = &source.change_source {
+        d.status.change_source = Some(ChangeSourceStatus {
+            change_source: format!("{:?}", used.change_source),
             reason: used.reason.clone(),
         });
     }

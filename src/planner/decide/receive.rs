@@ -3,7 +3,7 @@
 use crate::decide::DecisionBuilder;
 use crate::observe::SiteView;
 use protocol::units::Point;
-use wire::control::{Activity, MoverStatus, ReceiveOrder, Request};
+use wire::control::{Activity, MoverStatus, ReceiveRequest, Request};
 
 /// Has the target expect `point`. What it is at gives way: a cut that was abandoned, or never begun for
 /// good, or a slice of a verification.
@@ -21,7 +21,7 @@ pub fn receive(
         let reason = format!("cut {point} comes instead");
         d.ask(&standby.name, Request::Abort { reason });
     }
-    let order = ReceiveOrder {
+    let order = ReceiveRequest {
         cycle: point,
         peer_site: primary.name.clone(),
     };

@@ -18,12 +18,12 @@ pub enum Report {
     /// The `post` hooks have run.
     Released(HookReport, Timestamp),
     /// The driver was asked whether nothing has changed up to this cut.
-    Looked(Point, bool),
+    Probed(Point, bool),
     /// The source was ordered to ship; a list of changes is being fed or none is needed.
     Fed(Point),
     /// The source was told the bandwidth limit.
     Paced(Option<u64>),
-    /// Every claim is bound as wished.
+    /// Every claim is bound as desired.
     Rebound,
     /// The re-binding waits for this.
     RebindWaits(String),
@@ -40,10 +40,10 @@ pub fn absorb(
         Report::Selected(targets) => selected(status, line, &targets, now),
         Report::Held(outcome, at) => held(status, line, &outcome, at),
         Report::Released(outcome, at) => released(status, line, &outcome, at),
-        Report::Looked(point, unchanged) if line.point == Some(point) => {
+        Report::Probed(point, unchanged) if line.point == Some(point) => {
             line.unchanged = Some(unchanged);
         }
-        Report::Looked(..) => {}
+        Report::Probed(..) => {}
         Report::Fed(point) => line.fed = Some(point),
         Report::Paced(limit) => line.pace = Some(limit),
         Report::Rebound => {

@@ -1,4 +1,4 @@
-//! What every pair has: a metadata claim at each site, and the standby's volume.
+//! What every pair has: a state claim at each site, and the standby's volume.
 
 use crate::decide::{DecisionBuilder, switch};
 use crate::observe::SiteView;
@@ -8,9 +8,9 @@ use api::names;
 use api::v1alpha1::{PointStatus, SiteRole, SiteStatus, SuperblockStatus};
 use protocol::units::Role;
 
-/// The smallest metadata claim: room for the superblock, digests, and the staging of a small volume.
+/// The smallest state claim: room for the superblock, digests, and the staging of a small volume.
 const STATE_BYTES_MIN: u64 = 512 << 20;
-/// A metadata claim is this part of its volume when the spec does not say: one tenth.
+/// A state claim is this part of its volume when the spec does not say: one tenth.
 const STATE_PART: u64 = 10;
 
 /// Asks for what is missing, and reports what each site has.
@@ -30,7 +30,7 @@ fn claims(d: &mut DecisionBuilder<'_>, settings: &Settings) {
     };
     let part = app.capacity_bytes / STATE_PART;
     let state_bytes = settings
-        .metadata_bytes
+        .state_volume_bytes
         .unwrap_or_else(|| part.max(STATE_BYTES_MIN).next_multiple_of(1 << 20));
     // The standby grows first; the source mover's device is compared again before anything is
     // shipped.
@@ -43,7 +43,7 @@ fn claims(d: &mut DecisionBuilder<'_>, settings: &Settings) {
         d.at(&site.name).volumes = Some(VolumesDesired {
             state_bytes,
             // Only as far as was asked for: not every class lets its claims grow.
-            state_bytes_min: settings.metadata_bytes.unwrap_or(0),
+            state_bytes_min: settings.state_volume_bytes.unwrap_or(0),
             replica: Some(replica).filter(|_| standby.as_ref() == Some(&site.name)),
         });
     }
@@ -102,10 +102,10 @@ fn report(d: &DecisionBuilder<'_>, site: &SiteView) -> SiteStatus {
         volume: kept(volume.map(|v| v.name.clone()), |s| &s.volume),
         driver: kept(volume.and_then(|v| v.driver.clone()), |s| &s.driver),
         handle: kept(volume.and_then(|v| v.handle.clone()), |s| &s.handle),
-        metadata_claim: site
-            .metadata_claim
+        state_claim: site
+            .state_claim
             .as_ref()
-            .map(|_| names::metadata_claim(d.observed.name(), site.name.as_str())),
+            .map(|_| names::state_claim(d.observed.name(), site.name.as_str())),
         snapshots: site
             .cuts
             .iter()

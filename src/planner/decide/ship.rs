@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use crate::decide::evidence::applied;
 use crate::decide::receive::receive;
-use crate::decide::{DecisionBuilder, Next, movers, progress, rungs, unchanged};
+use crate::decide::{DecisionBuilder, Next, change_source, movers, progress, unchanged};
 use crate::observe::{Cut, SiteView};
 use crate::site::{MoverDesired, MoverTask};
 use api::Reason;
@@ -16,7 +16,7 @@ use wire::control::{Activity, CycleOutcome, MoverStatus, Refusal, RefusalKind, R
 pub const START_WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 /// How often to look at movers that have told us nothing.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// Starts both movers, and asks them to ship when both answer.
 pub fn start(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
@@ -60,7 +60,7 @@ fn both_ready<'a>(
 ) -> Result<(&'a MoverStatus, &'a MoverStatus), Next> {
     let ready = [primary, standby].map(|site| movers::ready(d, site));
     let [Some(source), Some(target)] = ready else {
-        d.visit_in(LOOK_AGAIN);
+        d.visit_in(RECHECK_AFTER);
         if d.in_phase(&CyclePhase::Starting) > START_WAIT_MAX {
             restart_unreadable(d, [primary, standby]);
             let stuck = movers::stuck(d);
@@ -117,7 +117,7 @@ fn grow_target(d: &mut DecisionBuilder<'_>, standby: &SiteView, have: u64, need:
         "claim {} to grow from {have} to {need} bytes",
         replica.name
     ));
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
 }
 
 fn request(
@@ -137,7 +137,7 @@ fn request(
         d.ask(&primary.name, Request::Abort { reason });
     }
     receive(d, primary, standby, target, point);
-    let plan = rungs::plan(d, primary, standby, source, target, cut);
+    let plan = change_source::plan(d, primary, standby, source, target, cut);
     d.task(&primary.name, MoverTask::Ship(Box::new(plan)));
     // The request carries the limit that is in force now.
     d.timeline.pace = Some(d.settings.transfer.bytes_per_second);
@@ -162,7 +162,7 @@ pub fn watch(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
         d.timeline.applied.get_or_insert(d.observed.now);
         return Next::Go(CyclePhase::Committing);
     }
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
     let (Some(source), Some(target)) = (d.mover(&primary.name), d.mover(&standby.name)) else {
         return lost(d, primary, standby);
     };
@@ -276,7 +276,7 @@ fn fail_or_retry(
 fn reason_of(kind: RefusalKind) -> Reason {
     match kind {
         RefusalKind::StagingTooSmall => Reason::StagingTooSmall,
-        RefusalKind::MetadataFull => Reason::MetadataFull,
+        RefusalKind::StateVolumeFull => Reason::StateVolumeFull,
         RefusalKind::TargetTooSmall => Reason::ReplicaTooSmall,
         _ => Reason::CycleFailed,
     }

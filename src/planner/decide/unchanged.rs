@@ -11,7 +11,7 @@ use crate::decide::evidence::staying;
 use crate::decide::{DecisionBuilder, Next, idle, switch, verify};
 use crate::observe::SnapshotFacts;
 use crate::observe::{Cut, SiteView, millis_between};
-use crate::site::{LookPlan, MoverDesired, MoverTask};
+use crate::site::{MoverDesired, MoverTask, ProbePlan};
 use api::v1alpha1::UnchangedStatus;
 use protocol::units::{ImageState, Point};
 use wire::control::Activity;
@@ -39,7 +39,7 @@ pub fn may(d: &DecisionBuilder<'_>) -> bool {
     let met = status
         .last_cycle
         .as_ref()
-        .filter(|last| last.point == committed.to_string() && last.rung == "Delta");
+        .filter(|last| last.point == committed.to_string() && last.change_source == "Delta");
     let met = met.and_then(|last| last.committed_at.as_ref());
     let seen = met.is_some_and(|at| d.observed.now.duration_since(at.0) < UNSEEN_MAX);
     committed.epoch == d.epoch()
@@ -103,7 +103,7 @@ fn plan(
     primary: &SiteView,
     standby: &SiteView,
     cut: &Cut,
-) -> Option<LookPlan> {
+) -> Option<ProbePlan> {
     let committed = d.committed()?;
     let base = primary.cut(committed).filter(|cut| cut.ready)?;
     let kept = standby.cut(committed).filter(|cut| cut.ready)?;
@@ -113,7 +113,7 @@ fn plan(
     let bytes = facts.size_bytes?;
     let sizes = [base.size_bytes, kept.facts.as_ref()?.size_bytes];
     let same_size = sizes.iter().all(|size| *size == Some(bytes));
-    (of_volume(&facts) && of_volume(&base) && same_size).then_some(LookPlan {
+    (of_volume(&facts) && of_volume(&base) && same_size).then_some(ProbePlan {
         cycle: cut.point,
         snapshot: cut.name.clone(),
         facts,

@@ -37,7 +37,7 @@ const SLICE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(20);
 const RETRY: SignedDuration = SignedDuration::from_mins(1);
 
 /// How often to look at movers that have told us nothing.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// How often one that waits for its turn looks for it.
 const TURN: SignedDuration = SignedDuration::from_secs(5);
@@ -150,7 +150,7 @@ fn slice(d: &mut DecisionBuilder<'_>, point: Point) -> bool {
     }
     d.want(&primary.name, MoverDesired::Reader(point));
     d.want(&standby.name, MoverDesired::Writer);
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
     let [Some(source), Some(target)] = [primary, standby].map(|site| ready(d, site)) else {
         return true;
     };

@@ -173,7 +173,7 @@ fn site_view(name: &PairName, site: &SiteName, listed: &Listed) -> SiteView {
             .as_ref()
             .map(|claim| model_claim(claim, listed)),
         replica_claim: claim(names::replica_claim(name.name(), site.as_str())),
-        metadata_claim: claim(names::metadata_claim(name.name(), site.as_str())),
+        state_claim: claim(names::state_claim(name.name(), site.as_str())),
         labelled_volume: listed
             .labelled
             .iter()

@@ -69,7 +69,7 @@ pub struct SiteView {
     /// The claim that holds the volume while the site is standby.
     pub replica_claim: Option<Claim>,
     /// The claim of the superblock, staging and digests.
-    pub metadata_claim: Option<Claim>,
+    pub state_claim: Option<Claim>,
     /// The site's volume by the labels that a re-binding left on it. Read only when the status does
     /// not know it.
     pub labelled_volume: Option<Volume>,
@@ -327,7 +327,7 @@ impl SiteView {
             app_users: Vec::new(),
             application: None,
             replica_claim: None,
-            metadata_claim: None,
+            state_claim: None,
             labelled_volume: None,
             replica_users: Vec::new(),
             cuts: Vec::new(),

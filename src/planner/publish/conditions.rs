@@ -290,12 +290,12 @@ fn ready(
 }
 
 fn disagrees(observed: &Observed, decision: &Decision) -> Verdict {
-    let (status, wish) = (&decision.status, &observed.pair.spec.primary);
+    let (status, requested_primary) = (&decision.status, &observed.pair.spec.primary);
     let moving = status.switch.as_ref().is_some_and(switch::unfinished);
     let Some(primary) = status
         .primary
         .as_ref()
-        .filter(|primary| *primary != wish && !moving)
+        .filter(|primary| *primary != requested_primary && !moving)
     else {
         return (
             false,
@@ -303,18 +303,18 @@ fn disagrees(observed: &Observed, decision: &Decision) -> Verdict {
             "the manifest and the data name the same primary".into(),
         );
     };
-    if status.honoured_primary.as_ref() != Some(wish) {
+    if status.handled_primary.as_ref() != Some(requested_primary) {
         return (
             false,
             Reason::ManifestAgrees,
-            format!("the wish for {wish} is new and is being considered"),
+            format!("the request for {requested_primary} is new and is being considered"),
         );
     }
     (
         true,
         Reason::ManifestIsStale,
         format!(
-            "spec.primary says {wish}, but {primary} is primary and that wish was honoured before: nothing is \
+            "spec.primary says {requested_primary}, but {primary} is primary and that requested_primary was honoured before: nothing is \
              moved. Set spec.primary to {primary}; to move the role, change it after that"
         ),
     )

@@ -1,7 +1,7 @@
 //! What people read: the conditions, and the Events where something has turned.
 
 mod conditions;
-mod turns;
+mod transitions;
 
 pub use conditions::conditions;
-pub use turns::{Turn, turns};
+pub use transitions::{Transition, transitions};

@@ -4,6 +4,7 @@
 //! observed alone, so a crash anywhere resumes. [`plan`] says what is still to be done, for the real
 //! objects, without doing it.
 
+mod desired;
 mod error;
 mod model;
 pub mod new_volume;
@@ -16,8 +17,8 @@ mod step;
 mod tests;
 mod view;
 mod wait;
-mod wish;
 
+pub use desired::{DesiredBinding, SiteVolume, VolumeKey};
 pub use error::RebindError;
 pub use next::{Next, next};
 pub use plan::{Plan, PlannedStep, plan};
@@ -25,4 +26,3 @@ pub use record::{ClaimRecord, record_name};
 pub use step::Step;
 pub use view::RebindView;
 pub use wait::Wait;
-pub use wish::{RebindWish, SiteVolume, VolumeKey};

@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 use crate::rebind::object::{
     BOUND_BY_CONTROLLER, CLAIM_PROTECTION, ClaimExt as _, VOLUME_PROTECTION, VolumeExt as _,
 };
-use crate::rebind::{RebindView, RebindWish, Step, VolumeKey, Wait, new_volume};
+use crate::rebind::{DesiredBinding, RebindView, Step, VolumeKey, Wait, new_volume};
 use api::names;
 use protocol::units::PairName;
 
@@ -36,7 +36,7 @@ impl Model {
     }
 
     /// Does what `execute` does.
-    pub(super) fn execute(&mut self, wish: &RebindWish, step: &Step) {
+    pub(super) fn execute(&mut self, desired: &DesiredBinding, step: &Step) {
         let stamp = self.stamp();
         let view = &mut self.view;
         match step {
@@ -46,7 +46,7 @@ impl Model {
                 before,
             } => {
                 if let Some(volume) = view.volumes.get_mut(volume) {
-                    let labels = new_volume::labels(&wish.pair, site);
+                    let labels = new_volume::labels(&desired.pair, site);
                     volume.labels_mut().extend(labels);
                     if let Some(before) = before {
                         let key = names::RECLAIM_POLICY_ANNOTATION.to_string();
@@ -74,7 +74,7 @@ impl Model {
                 if let Some(volume) = found.filter(|v| is_at(&v.metadata, resource_version)) {
                     volume.annotations_mut().remove(BOUND_BY_CONTROLLER);
                     let spec = volume.spec.get_or_insert_default();
-                    spec.claim_ref = Some(new_volume::reservation(&wish.pair, claim));
+                    spec.claim_ref = Some(new_volume::reservation(&desired.pair, claim));
                     touch(&mut volume.metadata, &stamp);
                 }
             }

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::rebind::object::BOUND_BY_CONTROLLER;
-use crate::rebind::{ClaimRecord, RebindView, RebindWish, SiteVolume, VolumeKey};
+use crate::rebind::{ClaimRecord, DesiredBinding, RebindView, SiteVolume, VolumeKey};
 use api::names;
 use protocol::units::{PairName, SiteName};
 
@@ -40,7 +40,7 @@ pub fn reservation(pair: &PairName, claim: &str) -> ObjectReference {
 /// Another object for the volume of `like`, for the application's claim as it was recorded.
 pub fn for_app(
     view: &RebindView,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
     site: &SiteVolume,
     like: &PersistentVolume,
     record: &ClaimRecord,
@@ -50,7 +50,7 @@ pub fn for_app(
         .spec
         .as_ref()
         .is_some_and(|spec| spec.volume_mode.as_deref() == Some("Block"));
-    let mut volume = another(view, wish, site, like, block, &wish.app_claim);
+    let mut volume = another(view, desired, site, like, block, &desired.app_claim);
     let Some(spec) = &mut volume.spec else {
         return volume;
     };
@@ -78,30 +78,30 @@ pub fn for_app(
 /// Another object for the volume of `like`, as a block device for the site's replica claim.
 pub fn for_replica(
     view: &RebindView,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
     site: &SiteVolume,
     like: &PersistentVolume,
 ) -> PersistentVolume {
     another(
         view,
-        wish,
+        desired,
         site,
         like,
         true,
-        &wish.replica_claim(&site.site),
+        &desired.replica_claim(&site.site),
     )
 }
 
 fn another(
     view: &RebindView,
-    wish: &RebindWish,
+    desired: &DesiredBinding,
     site: &SiteVolume,
     like: &PersistentVolume,
     block: bool,
     claim: &str,
 ) -> PersistentVolume {
     let mut all_labels = like.metadata.labels.clone().unwrap_or_default();
-    all_labels.extend(labels(&wish.pair, &site.site));
+    all_labels.extend(labels(&desired.pair, &site.site));
     let mut annotations = like.metadata.annotations.clone().unwrap_or_default();
     annotations.remove(BOUND_BY_CONTROLLER);
     annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
@@ -109,11 +109,11 @@ fn another(
     if let Some(spec) = &mut spec {
         spec.volume_mode = Some(if block { "Block" } else { "Filesystem" }.into());
         spec.persistent_volume_reclaim_policy = Some("Retain".into());
-        spec.claim_ref = Some(reservation(&wish.pair, claim));
+        spec.claim_ref = Some(reservation(&desired.pair, claim));
     }
     PersistentVolume {
         metadata: ObjectMeta {
-            name: Some(free_name(view, wish, &site.volume, block)),
+            name: Some(free_name(view, desired, &site.volume, block)),
             labels: Some(all_labels),
             annotations: (!annotations.is_empty()).then_some(annotations),
             ..ObjectMeta::default()
@@ -124,11 +124,11 @@ fn another(
 }
 
 /// The same name after a crash, and another one where an object of that name is in the way.
-fn free_name(view: &RebindView, wish: &RebindWish, key: &VolumeKey, block: bool) -> String {
+fn free_name(view: &RebindView, desired: &DesiredBinding, key: &VolumeKey, block: bool) -> String {
     let hash = blake3::hash(format!("{}\0{}", key.driver, key.handle).as_bytes());
     let hash = &hash.to_hex()[..HASH_DIGITS];
     let mode = if block { "block" } else { "fs" };
-    let first = format!("ferry-{hash}-{}-{mode}", wish.epoch);
+    let first = format!("ferry-{hash}-{}-{mode}", desired.epoch);
     let mut name = first.clone();
     let mut n = 1;
     while view.volumes.contains_key(&name) {
@@ -140,7 +140,7 @@ fn free_name(view: &RebindView, wish: &RebindWish, key: &VolumeKey, block: bool)
 
 /// The claim by which Ferry holds the standby's `volume`.
 pub fn replica_claim(
-    wish: &RebindWish,
+    desired: &DesiredBinding,
     site: &SiteName,
     volume: &PersistentVolume,
 ) -> PersistentVolumeClaim {
@@ -154,11 +154,11 @@ pub fn replica_claim(
     let requests = storage.map(|size| BTreeMap::from([("storage".to_string(), size)]));
     PersistentVolumeClaim {
         metadata: ObjectMeta {
-            name: Some(wish.replica_claim(site)),
-            namespace: Some(wish.pair.namespace().into()),
+            name: Some(desired.replica_claim(site)),
+            namespace: Some(desired.pair.namespace().into()),
             labels: Some(BTreeMap::from([
                 label(names::MANAGED_BY_LABEL, names::MANAGED_BY),
-                label(names::PAIR_LABEL, wish.pair.name()),
+                label(names::PAIR_LABEL, desired.pair.name()),
                 label(names::SITE_LABEL, site.as_str()),
                 label(names::PART_LABEL, "replica"),
             ])),

@@ -1,4 +1,4 @@
-//! The next step, from what is there and what is wished. Pure.
+//! The next step, from what is there and what is desired. Pure.
 //!
 //! ```text
 //! retain and label every object of both volumes
@@ -21,7 +21,8 @@ use crate::rebind::object::{
     ClaimExt as _, PROVISIONER_FINALIZER, SNAPSHOT_PROTECTION, VolumeExt as _, foreign_finalizers,
 };
 use crate::rebind::{
-    ClaimRecord, RebindError, RebindView, RebindWish, SiteVolume, Step, VolumeKey, Wait, new_volume,
+    ClaimRecord, DesiredBinding, RebindError, RebindView, SiteVolume, Step, VolumeKey, Wait,
+    new_volume,
 };
 
 /// What to do now.
@@ -31,16 +32,16 @@ pub enum Next {
     Do(Step),
     /// Observe again later; nothing can be done now.
     Wait(Wait),
-    /// Everything is as wished.
+    /// Everything is as desired.
     Done,
 }
 
-/// The next step towards `wish`.
+/// The next step towards `desired`.
 ///
 /// # Errors
 /// When a person has to act first; the message says how.
-pub fn next(view: &RebindView, wish: &RebindWish) -> Result<Next, RebindError> {
-    let planner = Planner { view, wish };
+pub fn next(view: &RebindView, desired: &DesiredBinding) -> Result<Next, RebindError> {
+    let planner = Planner { view, desired };
     let stages: [fn(&Planner<'_>) -> Stage; 9] = [
         |p| p.check(),
         |p| p.retain(),
@@ -65,7 +66,7 @@ type Stage = Result<Option<Next>, RebindError>;
 
 struct Planner<'a> {
     view: &'a RebindView,
-    wish: &'a RebindWish,
+    desired: &'a DesiredBinding,
 }
 
 /// A volume's object for a claim, as far as there is one.
@@ -83,11 +84,14 @@ enum Seat<'a> {
 impl<'a> Planner<'a> {
     /// Nothing is there that only people can judge.
     fn check(&self) -> Stage {
-        for site in self.wish.sites() {
+        for site in self.desired.sites() {
             self.like(&site.volume)?;
         }
-        let mut claims = vec![self.wish.app_claim.clone()];
-        let replicas = self.wish.sites().map(|s| self.wish.replica_claim(&s.site));
+        let mut claims = vec![self.desired.app_claim.clone()];
+        let replicas = self
+            .desired
+            .sites()
+            .map(|s| self.desired.replica_claim(&s.site));
         claims.extend(replicas);
         for claim in claims.iter().filter_map(|name| self.view.claims.get(name)) {
             let Some(volume) = self.view.volumes.get(claim.volume_name()) else {
@@ -95,7 +99,7 @@ impl<'a> Planner<'a> {
             };
             let key = VolumeKey::of(volume);
             if !self
-                .wish
+                .desired
                 .sites()
                 .any(|site| Some(&site.volume) == key.as_ref())
             {
@@ -106,14 +110,14 @@ impl<'a> Planner<'a> {
             }
         }
         for volume in self
-            .wish
+            .desired
             .sites()
             .flat_map(|s| self.view.volumes_of(&s.volume))
         {
             let holder = volume.claim_ref().filter(|_| {
                 !claims
                     .iter()
-                    .any(|claim| volume.is_for(&self.wish.pair, claim))
+                    .any(|claim| volume.is_for(&self.desired.pair, claim))
             });
             if let Some(holder) = holder {
                 return Err(RebindError::VolumeTaken {
@@ -130,8 +134,8 @@ impl<'a> Planner<'a> {
     }
 
     fn retain(&self) -> Stage {
-        for site in self.wish.sites() {
-            let wanted = new_volume::labels(&self.wish.pair, &site.site);
+        for site in self.desired.sites() {
+            let wanted = new_volume::labels(&self.desired.pair, &site.site);
             for volume in self.view.volumes_of(&site.volume) {
                 let labels = volume.labels();
                 let labelled = wanted
@@ -152,21 +156,21 @@ impl<'a> Planner<'a> {
 
     /// Every object that will be needed is there, reserved as far as that can be done now.
     fn prepare(&self) -> Stage {
-        if let Some(site) = &self.wish.primary {
+        if let Some(site) = &self.desired.primary {
             let record = self.app_record(site)?;
             match self.app_seat(site, &record)? {
                 Seat::Missing(like) => {
-                    let volume = new_volume::for_app(self.view, self.wish, site, like, &record);
+                    let volume = new_volume::for_app(self.view, self.desired, site, like, &record);
                     return act(Step::CreateVolume(Box::new(volume)));
                 }
-                Seat::Free(volume) => return self.reserve(volume, &self.wish.app_claim),
+                Seat::Free(volume) => return self.reserve(volume, &self.desired.app_claim),
                 Seat::Ready(_) | Seat::Taken(_) => {}
             }
         }
-        if let Some(site) = &self.wish.standby
+        if let Some(site) = &self.desired.standby
             && let Seat::Missing(like) = self.replica_seat(site)?
         {
-            let volume = new_volume::for_replica(self.view, self.wish, site, like);
+            let volume = new_volume::for_replica(self.view, self.desired, site, like);
             return act(Step::CreateVolume(Box::new(volume)));
         }
         Ok(None)
@@ -182,12 +186,12 @@ impl<'a> Planner<'a> {
 
     /// The new primary's replica claim lets go of its volume.
     fn release_replicas(&self) -> Stage {
-        for site in self.wish.sites() {
-            let name = self.wish.replica_claim(&site.site);
+        for site in self.desired.sites() {
+            let name = self.desired.replica_claim(&site.site);
             let Some(claim) = self.view.claims.get(&name) else {
                 continue;
             };
-            let kept = self.wish.standby.as_ref() == Some(site);
+            let kept = self.desired.standby.as_ref() == Some(site);
             if !kept || claim.is_going() || self.is_astray(claim, site, true) {
                 return self.delete(claim).map(Some);
             }
@@ -203,7 +207,7 @@ impl<'a> Planner<'a> {
                 return act(Step::Record(Box::new(record)));
             }
             // The volume's object may have been taken by the replica claim until now.
-            if let Some(site) = &self.wish.primary
+            if let Some(site) = &self.desired.primary
                 && let Seat::Taken(volume) = self.app_seat(site, &record)?
             {
                 return Err(RebindError::VolumeTaken {
@@ -213,7 +217,7 @@ impl<'a> Planner<'a> {
             }
             return self.delete(claim).map(Some);
         }
-        let Some(site) = &self.wish.primary else {
+        let Some(site) = &self.desired.primary else {
             return Ok(None);
         };
         let record = self.app_record(site)?;
@@ -221,7 +225,7 @@ impl<'a> Planner<'a> {
         | Seat::Free(volume)
         | Seat::Taken(volume)
         | Seat::Missing(volume)) = self.app_seat(site, &record)?;
-        match self.view.claims.get(&self.wish.app_claim) {
+        match self.view.claims.get(&self.desired.app_claim) {
             Some(claim) => Ok(bound(claim, volume)),
             None => act(Step::CreateClaim(Box::new(
                 record.bound_to(&volume.name_any()),
@@ -231,10 +235,10 @@ impl<'a> Planner<'a> {
 
     /// The standby's volume is bound to its replica claim.
     fn standby_claim(&self) -> Stage {
-        let Some(site) = &self.wish.standby else {
+        let Some(site) = &self.desired.standby else {
             return Ok(None);
         };
-        let name = self.wish.replica_claim(&site.site);
+        let name = self.desired.replica_claim(&site.site);
         let volume = match self.replica_seat(site)? {
             Seat::Free(volume) => return self.reserve(volume, &name),
             Seat::Ready(volume) | Seat::Taken(volume) | Seat::Missing(volume) => volume,
@@ -242,7 +246,7 @@ impl<'a> Planner<'a> {
         match self.view.claims.get(&name) {
             Some(claim) => Ok(bound(claim, volume)),
             None => {
-                let claim = new_volume::replica_claim(self.wish, &site.site, volume);
+                let claim = new_volume::replica_claim(self.desired, &site.site, volume);
                 act(Step::CreateClaim(Box::new(claim)))
             }
         }
@@ -250,7 +254,7 @@ impl<'a> Planner<'a> {
 
     /// One object a volume: that which its claim is bound to.
     fn superseded(&self) -> Stage {
-        for site in self.wish.sites() {
+        for site in self.desired.sites() {
             let bound = self
                 .view
                 .volumes_of(&site.volume)
@@ -290,7 +294,7 @@ impl<'a> Planner<'a> {
 
     /// The copy is kept as long as the application's claim is not here.
     fn forget(&self) -> Stage {
-        if self.wish.primary.is_some() && self.view.record.is_some() {
+        if self.desired.primary.is_some() && self.view.record.is_some() {
             return act(Step::Forget);
         }
         Ok(None)
@@ -298,10 +302,10 @@ impl<'a> Planner<'a> {
 
     /// The application's claim, when it has to be deleted.
     fn app_to_delete(&self) -> Result<Option<&'a PersistentVolumeClaim>, RebindError> {
-        let Some(claim) = self.view.claims.get(&self.wish.app_claim) else {
+        let Some(claim) = self.view.claims.get(&self.desired.app_claim) else {
             return Ok(None);
         };
-        let astray = match &self.wish.primary {
+        let astray = match &self.desired.primary {
             Some(site) => self.is_astray(claim, site, claim.is_block()),
             None => true,
         };
@@ -322,13 +326,13 @@ impl<'a> Planner<'a> {
     /// What the application's claim is, or was.
     fn app_record(&self, site: &SiteVolume) -> Result<ClaimRecord, RebindError> {
         match (
-            self.view.claims.get(&self.wish.app_claim),
+            self.view.claims.get(&self.desired.app_claim),
             &self.view.record,
         ) {
             (Some(claim), _) => Ok(self.record_of(claim)),
             (None, Some(record)) => Ok(record.clone()),
             (None, None) => Err(RebindError::ClaimMissing {
-                claim: self.wish.app_claim.clone(),
+                claim: self.desired.app_claim.clone(),
                 volume: self.like(&site.volume)?.name_any(),
             }),
         }
@@ -346,11 +350,15 @@ impl<'a> Planner<'a> {
     }
 
     fn app_seat(&self, site: &SiteVolume, record: &ClaimRecord) -> Result<Seat<'a>, RebindError> {
-        self.seat(&site.volume, &self.wish.app_claim, record.claim.is_block())
+        self.seat(
+            &site.volume,
+            &self.desired.app_claim,
+            record.claim.is_block(),
+        )
     }
 
     fn replica_seat(&self, site: &SiteVolume) -> Result<Seat<'a>, RebindError> {
-        self.seat(&site.volume, &self.wish.replica_claim(&site.site), true)
+        self.seat(&site.volume, &self.desired.replica_claim(&site.site), true)
     }
 
     /// The object of `key` for `claim`: the best there is.
@@ -367,7 +375,7 @@ impl<'a> Planner<'a> {
                 Some(holder) if holder == claim => Some((0, Seat::Ready(volume))),
                 _ if volume.is_going() => None,
                 Some(_) => Some((3, Seat::Taken(volume))),
-                None if volume.is_for(&self.wish.pair, claim) && volume.is_reserved() => {
+                None if volume.is_for(&self.desired.pair, claim) && volume.is_reserved() => {
                     Some((1, Seat::Ready(volume)))
                 }
                 None => Some((2, Seat::Free(volume))),

@@ -1,7 +1,7 @@
 //! All that is still to be done, for people. Pure.
 
 use crate::rebind::model::Model;
-use crate::rebind::{Next, RebindError, RebindView, RebindWish, next};
+use crate::rebind::{DesiredBinding, Next, RebindError, RebindView, next};
 
 /// The most steps of a plan; a re-binding takes far fewer. A longer one is cut there, which a test
 /// rules out.
@@ -10,7 +10,7 @@ const STEPS_MAX: usize = 64;
 /// All that is still to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The steps, in order; empty when everything is as wished.
+    /// The steps, in order; empty when everything is as desired.
     pub steps: Vec<PlannedStep>,
 }
 
@@ -23,18 +23,18 @@ pub struct PlannedStep {
     pub wait: bool,
 }
 
-/// All that is still to be done to get from `view` to `wish`, found by playing it through on a model
+/// All that is still to be done to get from `view` to `desired`, found by playing it through on a model
 /// of the API. Waits that only people can end, such as pods in use, are listed and assumed to end.
 ///
 /// # Errors
 /// As [`super::next`].
-pub fn plan(view: &RebindView, wish: &RebindWish) -> Result<Plan, RebindError> {
-    let mut model = Model::new(view.clone(), &wish.pair);
+pub fn plan(view: &RebindView, desired: &DesiredBinding) -> Result<Plan, RebindError> {
+    let mut model = Model::new(view.clone(), &desired.pair);
     let mut steps = Vec::new();
     while steps.len() < STEPS_MAX {
-        let (sentence, wait) = match next(&model.view, wish)? {
+        let (sentence, wait) = match next(&model.view, desired)? {
             Next::Do(step) => {
-                model.execute(wish, &step);
+                model.execute(desired, &step);
                 model.settle();
                 (step.to_string(), false)
             }

@@ -2,7 +2,7 @@
 
 use crate::observe::HookTarget;
 use crate::observe::SnapshotFacts;
-use crate::rebind::RebindWish;
+use crate::rebind::DesiredBinding;
 use protocol::units::{Epoch, Extent, Point, SiteName};
 use wire::control::{Request, Transfer};
 
@@ -10,7 +10,7 @@ use wire::control::{Request, Transfer};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Make the claim of a site's superblock, staging and digests.
-    MakeMetadataClaim {
+    MakeStateClaim {
         /// The site.
         site: SiteName,
         /// Its storage class.
@@ -35,7 +35,7 @@ pub enum Action {
         bytes: u64,
     },
     /// Make a VolumeSnapshot.
-    Cut(CutWish),
+    Cut(SnapshotRequest),
     /// Allow a claim of mode Block to be made from a snapshot of a file-system volume.
     AllowModeChange {
         /// The VolumeSnapshotContent.
@@ -91,7 +91,7 @@ pub enum Action {
         bytes_per_second: Option<u64>,
     },
     /// Ask the driver whether anything has changed since the committed cut.
-    Look(Box<LookPlan>),
+    Look(Box<ProbePlan>),
     /// Find the best list of changes, order the source to ship, and feed it the list.
     Ship(Box<ShipPlan>),
     /// Order the source to compare a slice of the committed image with the target's.
@@ -107,13 +107,13 @@ pub enum Action {
         /// How many.
         replicas: i64,
     },
-    /// Bind claims to volumes as wished, as far as that goes without waiting.
-    Rebind(Box<RebindWish>),
+    /// Bind claims to volumes as desired, as far as that goes without waiting.
+    Rebind(Box<DesiredBinding>),
 }
 
 /// A cut to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CutWish {
+pub struct SnapshotRequest {
     /// The site.
     pub site: SiteName,
     /// The cut.
@@ -148,7 +148,7 @@ impl Device {
 
 /// Everything that asking whether anything has changed takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LookPlan {
+pub struct ProbePlan {
     /// The new cut.
     pub cycle: Point,
     /// Its VolumeSnapshot.

@@ -4,8 +4,8 @@ use protocol::units::{Epoch, Role};
 
 use crate::observe::{Application, SiteView, SuperblockSeen};
 use crate::site::{
-    Action, ApplicationDesired, ClaimDesired, CutWish, HookStep, MoverTask, SiteDesired, drops,
-    movers, volumes,
+    Action, ApplicationDesired, ClaimDesired, HookStep, MoverTask, SiteDesired, SnapshotRequest,
+    drops, movers, volumes,
 };
 
 /// What is done at a site, and what that waits for.
@@ -92,7 +92,7 @@ fn cut(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDecision) {
         Role::Standby => view.replica_claim.as_ref(),
     };
     if let (Some(claim), None) = (claim, view.cut(cut.point)) {
-        decision.actions.push(Action::Cut(CutWish {
+        decision.actions.push(Action::Cut(SnapshotRequest {
             site: view.name.clone(),
             point: cut.point,
             claim: claim.name.clone(),
@@ -104,7 +104,7 @@ fn cut(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDecision) {
 fn tasks(desired: &SiteDesired, decision: &mut SiteDecision) {
     let site = &desired.site;
     let actions = desired.tasks.iter().cloned().map(|task| match task {
-        MoverTask::Request(request) => Action::Order {
+        MoverTask::Request(request) => Action::Command {
             site: site.clone(),
             request,
         },
@@ -112,7 +112,7 @@ fn tasks(desired: &SiteDesired, decision: &mut SiteDecision) {
             site: site.clone(),
             bytes_per_second,
         },
-        MoverTask::Look(plan) => Action::Look(plan),
+        MoverTask::Look(plan) => Action::Probe(plan),
         MoverTask::Ship(plan) => Action::Ship(plan),
         MoverTask::Verify(plan) => Action::Verify(plan),
     });

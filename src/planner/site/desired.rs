@@ -9,7 +9,7 @@ use wire::control::Request;
 
 use crate::observe::HookTarget;
 use crate::rebind::VolumeKey;
-use crate::site::{LookPlan, ShipPlan, VerifyPlan};
+use crate::site::{ProbePlan, ShipPlan, VerifyPlan};
 
 /// What a site is to become.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +86,7 @@ pub enum MoverTask {
     /// The bandwidth limit that is in force now, in bytes a second; `None` for no limit.
     Pace(Option<u64>),
     /// Find out whether anything has changed. The driver is asked, not the mover.
-    Look(Box<LookPlan>),
+    Look(Box<ProbePlan>),
     /// Ship a cut.
     Ship(Box<ShipPlan>),
     /// Compare a slice.

@@ -3,7 +3,7 @@
 use protocol::units::{Epoch, PairName};
 
 use crate::observe::SiteView;
-use crate::rebind::{RebindWish, SiteVolume, VolumeKey};
+use crate::rebind::{DesiredBinding, SiteVolume, VolumeKey};
 use crate::site::{ClaimDesired, Refused, SiteDecision, SiteDesired, decide};
 
 /// A site, wherever it is: it shows itself and is told what to become.
@@ -40,7 +40,7 @@ pub fn rebinding(
     epoch: Epoch,
     app_claim: &str,
     sites: &[(SiteDesired, SiteDecision)],
-) -> Option<RebindWish> {
+) -> Option<DesiredBinding> {
     let find = |volume: fn(&ClaimDesired) -> Option<&VolumeKey>| {
         sites.iter().find_map(|(desired, decision)| {
             Some(SiteVolume {
@@ -49,7 +49,7 @@ pub fn rebinding(
             })
         })
     };
-    Some(RebindWish {
+    Some(DesiredBinding {
         pair,
         epoch,
         app_claim: app_claim.into(),

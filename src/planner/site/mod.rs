@@ -22,7 +22,7 @@ mod movers;
 mod tests;
 mod volumes;
 
-pub use action::{Action, CutWish, Device, LookPlan, ShipPlan, VerifyPlan};
+pub use action::{Action, Device, ProbePlan, ShipPlan, SnapshotRequest, VerifyPlan};
 pub use decide::{Refused, SiteDecision, decide};
 pub use desired::{
     ApplicationDesired, ClaimDesired, CutDesired, HookStep, Keep, MoverDesired, MoverTask,

@@ -79,7 +79,7 @@ fn is_bindable(view: &SiteView, device: &Device) -> bool {
                 .as_ref()
                 .is_some_and(|class| view.immediate_classes.contains(class))
     };
-    let claims = [view.metadata_claim.as_ref(), view.replica_claim.as_ref()];
+    let claims = [view.state_claim.as_ref(), view.replica_claim.as_ref()];
     let needed = [true, matches!(device, Device::Replica(_))];
     let ready = |claim: Option<&Claim>| claim.is_some_and(|c| !waits(&c.storage_class, c.bound));
     let others = claims

@@ -98,7 +98,7 @@ fn every_view(mut visit: impl FnMut(&SiteView)) {
                     pod: device.map(pod),
                     app_claim: bit(0).then(|| claim("data")),
                     replica_claim: bit(1).then(|| claim("replica")),
-                    metadata_claim: Some(claim("state")),
+                    state_claim: Some(claim("state")),
                     cuts: [(2, OLD), (3, NEW)]
                         .into_iter()
                         .filter(|(n, _)| bit(*n))
@@ -178,7 +178,7 @@ fn holds(view: &SiteView, decision: &SiteDecision) -> bool {
 fn whatever_is_desired_the_three_statements_hold() {
     let desired = everything_desired();
     let (mut walked, mut refused) = (0, 0);
-    // What is not barred does happen, so that the statements do not hold for want of trying.
+    // What is not barred does happen, so that the statements do not hold without trying.
     let (mut bound, mut written, mut dropped) = (0, 0, 0);
     every_view(|view| {
         for desired in &desired {
@@ -262,9 +262,9 @@ fn the_claims_of_two_local_sites_are_exchanged_together() {
         part("east", Some(ClaimDesired::Replica(key()))),
         part("west", Some(ClaimDesired::App(key()))),
     ];
-    let wish = rebinding(pair(), Epoch(2), "data", &both).unwrap();
-    assert_eq!(wish.primary.unwrap().site.as_str(), "west");
-    assert_eq!(wish.standby.unwrap().site.as_str(), "east");
+    let requested_primary = rebinding(pair(), Epoch(2), "data", &both).unwrap();
+    assert_eq!(requested_primary.primary.unwrap().site.as_str(), "west");
+    assert_eq!(requested_primary.standby.unwrap().site.as_str(), "east");
     for one in [part("west", None), part("west", Some(ClaimDesired::Parked))] {
         let half = [both[0].clone(), one];
         assert_eq!(rebinding(pair(), Epoch(2), "data", &half), None);

@@ -17,8 +17,8 @@ pub(super) fn make(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDe
 
 fn state_and_replica(view: &SiteView, volumes: VolumesDesired, decision: &mut SiteDecision) {
     let class = view.storage_class.as_ref().map(|class| class.name.clone());
-    match &view.metadata_claim {
-        None => decision.actions.push(Action::MakeMetadataClaim {
+    match &view.state_claim {
+        None => decision.actions.push(Action::MakeStateClaim {
             site: view.name.clone(),
             class: class.clone(),
             bytes: volumes.state_bytes,

@@ -29,8 +29,8 @@ pub struct Settings {
     pub transfer: Transfer,
     /// When the bandwidth in `transfer` may be another one; `None` when never.
     pub bandwidth_until: Option<Timestamp>,
-    /// Size of a metadata claim, when the spec says it.
-    pub metadata_bytes: Option<u64>,
+    /// Size of a state claim, when the spec says it.
+    pub state_volume_bytes: Option<u64>,
     /// The sites, in the order of the spec.
     pub sites: Vec<SiteSettings>,
     /// When and how fast the images are compared.
@@ -77,9 +77,9 @@ pub(super) fn settings(observed: &Observed) -> Settings {
         interval: interval(&spec.snapshot.interval).unwrap_or(INTERVAL_FALLBACK),
         transfer: transfer(spec, limit.bytes_per_second),
         bandwidth_until: limit.until,
-        metadata_bytes: spec
+        state_volume_bytes: spec
             .transfer
-            .metadata_size
+            .state_volume_size
             .as_deref()
             .and_then(|t| bytes(t).ok()),
         sites: observed
@@ -223,8 +223,8 @@ pub(super) fn numbers(spec: &ReplicationPairSpec) -> Option<Problem> {
             spec.transfer.bandwidth.as_deref(),
         ),
         (
-            "spec.transfer.metadataSize",
-            spec.transfer.metadata_size.as_deref(),
+            "spec.transfer.stateVolumeSize",
+            spec.transfer.state_volume_size.as_deref(),
         ),
     ];
     let amount = amounts.into_iter().find_map(|(field, text)| {

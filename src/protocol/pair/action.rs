@@ -1,7 +1,7 @@
 //! What a machine asks of whoever drives it.
 
+use crate::pair::change_plan::Plan;
 use crate::pair::message::{Begin, Message};
-use crate::pair::resync::Plan;
 use crate::pair::{Record, Refused};
 use crate::units::{CyclePhase, Decision, Epoch, Point};
 

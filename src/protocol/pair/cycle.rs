@@ -27,7 +27,7 @@ pub fn may_follow(from: CyclePhase, to: CyclePhase) -> bool {
             // A baseline is written in place: there is no set to apply.
             | (Shipping, Applied)
             | (Staged, Applying)
-            // After a crash a whole set is taken up again.
+            // After a crash a whole set is resumed.
             | (Applying, Staged)
             | (Applying, Applied)
             | (Applied, Committed)

@@ -12,8 +12,8 @@ pub struct Demote {
     pub lineage: Lineage,
     /// The final cut, when the volume was closed before it: then nothing was written after it.
     pub clean_at: Option<Point>,
-    /// The wish that this fulfils.
-    pub wish: SiteName,
+    /// The request that this fulfils.
+    pub requested_primary: SiteName,
 }
 
 /// The record after the order. A side that was closed at a cut which both hold follows as if it had
@@ -28,7 +28,7 @@ pub fn demoted(record: &Record, order: &Demote) -> Result<Record, Refused> {
         // Done before, or a standby that hears of a newer epoch: its image stays what it is.
         return Ok(Record {
             epoch: order.epoch,
-            wish: order.wish.clone(),
+            requested_primary: order.requested_primary.clone(),
             ..record.clone()
         });
     }
@@ -44,7 +44,7 @@ pub fn demoted(record: &Record, order: &Demote) -> Result<Record, Refused> {
     let demoted = Record {
         role: Role::Standby,
         epoch: order.epoch,
-        wish: order.wish.clone(),
+        requested_primary: order.requested_primary.clone(),
         ..record.clone()
     };
     Ok(match clean_point(record, order) {
@@ -94,7 +94,7 @@ mod tests {
             image: ImageState::None,
             diverged: false,
             never_writable: false,
-            wish: "east".parse().unwrap(),
+            requested_primary: "east".parse().unwrap(),
         }
     }
 
@@ -103,7 +103,7 @@ mod tests {
             epoch: Epoch(2),
             lineage: lineage().promoted(promoted, Epoch(2), Generation(Uuid::from_u128(2))),
             clean_at,
-            wish: "west".parse().unwrap(),
+            requested_primary: "west".parse().unwrap(),
         }
     }
 

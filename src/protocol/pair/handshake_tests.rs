@@ -132,7 +132,7 @@ fn record(role: Role, image: ImageState) -> Record {
         image,
         diverged: false,
         never_writable: false,
-        wish: "east".parse().unwrap(),
+        requested_primary: "east".parse().unwrap(),
     }
 }
 

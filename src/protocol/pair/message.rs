@@ -1,7 +1,9 @@
 //! What the two sides say to each other, apart from the volume's bytes. The wire layer has its own
 //! frames for these; the mover translates.
 
-use crate::units::{Decision, Epoch, HandshakeMode, ImageState, Lineage, PairId, Point, Rung};
+use crate::units::{
+    ChangeSource, Decision, Epoch, HandshakeMode, ImageState, Lineage, PairId, Point,
+};
 
 use crate::pair::handshake::Superblock;
 use crate::pair::{Record, Refused};
@@ -44,9 +46,9 @@ pub struct Begin {
     /// The point that the change set counts from; `None` for a set that covers the whole volume or
     /// was found by comparing with the target's own content.
     pub base: Option<Point>,
-    /// The rung that the source starts on. A cycle is taken up again only on the rung it was begun
+    /// The change source that the source starts on. A cycle is resumed only on the change source it was begun
     /// on, because another finds the same changes in other pieces.
-    pub rung: Rung,
+    pub change_source: ChangeSource,
     /// Consent to overwrite a diverged target, for exactly this epoch.
     pub consent: Option<Epoch>,
 }

@@ -7,11 +7,11 @@
 //! | question | file |
 //! |---|---|
 //! | How does a standby catch up, and may it at all? | [`handshake`] |
-//! | How is it learned what has changed, and what when that breaks? | [`resync`] |
+//! | How is it learned what has changed, and what when that breaks? | [`change_plan`] |
 //! | Where does a cycle stand, and what may follow? | [`cycle`] |
 //! | What does a shipping side do next? | [`source`] |
 //! | What does a receiving side do next? | [`target`] |
-//! | What does a receiving side check for itself? | [`admit`] |
+//! | What does a receiving side check for itself? | [`begin_check`] |
 //! | When are the two committed images compared, and how? | [`verify`] |
 //! | May this side become primary, and with which image? | [`promote`] |
 //! | What is an old primary worth afterwards? | [`demote`] |
@@ -21,25 +21,25 @@
 //! Depends on `units` only.
 
 pub mod action;
-pub mod admit;
+pub mod begin_check;
+pub mod change_plan;
 pub mod cycle;
 pub mod demote;
+pub mod failure;
 pub mod fence;
 pub mod handshake;
 pub mod message;
 pub mod promote;
 pub mod record;
-pub mod refused;
-pub mod resync;
 pub mod side;
 pub mod source;
+#[cfg(test)]
+mod state_tests;
 pub mod target;
 mod target_state;
 pub mod verify;
-#[cfg(test)]
-mod walk_tests;
 
 pub use action::{Action, Outcome};
+pub use failure::{Cause, Refused};
 pub use record::Record;
-pub use refused::{Cause, Refused};
 pub use side::Side;

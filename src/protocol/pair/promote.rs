@@ -18,8 +18,8 @@ pub struct Promote {
     /// starts right after the promoted point whatever this says: only so does the old primary's
     /// tail lie past the end of its epoch (semantics 1.1 and 1.2).
     pub peer_head: Option<Point>,
-    /// The wish that this fulfils.
-    pub wish: SiteName,
+    /// The request that this fulfils.
+    pub requested_primary: SiteName,
 }
 
 /// What has to be done before the new epoch is recorded.
@@ -105,7 +105,7 @@ pub fn promoted(record: &Record, order: &Promote) -> Result<Record, Refused> {
         image: ImageState::Consistent(point),
         diverged: false,
         never_writable: false,
-        wish: order.wish.clone(),
+        requested_primary: order.requested_primary.clone(),
         pair_id: record.pair_id,
     })
 }
@@ -145,7 +145,7 @@ mod tests {
             generation: Generation(Uuid::from_u128(1)),
             start: Seq(1),
             never_writable: true,
-            wish: "east".parse().unwrap(),
+            requested_primary: "east".parse().unwrap(),
         });
         record.lineage = Lineage::starting(Epoch(1), Generation(Uuid::from_u128(1)), Seq(1));
         record.image = image;
@@ -159,7 +159,7 @@ mod tests {
             epoch: Epoch(epoch),
             generation: Generation(Uuid::from_u128(u128::from(epoch))),
             peer_head: Some(Point::new(1, 12)),
-            wish: "west".parse().unwrap(),
+            requested_primary: "west".parse().unwrap(),
         }
     }
 

@@ -26,8 +26,8 @@ pub struct Record {
     pub diverged: bool,
     /// Whether the volume is known never to have been writable in this pair.
     pub never_writable: bool,
-    /// The wish that the operator has honoured last.
-    pub wish: SiteName,
+    /// The request that the operator has honoured last.
+    pub requested_primary: SiteName,
 }
 
 /// What the first record of a side is made from.
@@ -45,8 +45,8 @@ pub struct Init {
     pub start: Seq,
     /// Whether the volume is known never to have been writable in this pair.
     pub never_writable: bool,
-    /// The wish that the operator has honoured last.
-    pub wish: SiteName,
+    /// The request that the operator has honoured last.
+    pub requested_primary: SiteName,
 }
 
 impl Record {
@@ -68,7 +68,7 @@ impl Record {
             image: ImageState::None,
             diverged: false,
             never_writable: init.never_writable && init.role == Role::Standby,
-            wish: init.wish,
+            requested_primary: init.requested_primary,
         }
     }
 
@@ -141,7 +141,7 @@ mod tests {
             generation: Generation(Uuid::from_u128(3)),
             start: Seq(9),
             never_writable,
-            wish: "east".parse().unwrap(),
+            requested_primary: "east".parse().unwrap(),
         })
     }
 

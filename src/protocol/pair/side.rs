@@ -18,7 +18,7 @@ use crate::units::{Epoch, Point, Role};
 
 /// What an operator can order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Command {
     /// Write the first record.
     Init(Init),
     /// Source: ship a cut.
@@ -101,8 +101,8 @@ impl Side {
     ///
     /// # Errors
     /// Why it is not taken; nothing has changed then.
-    pub fn order(&mut self, order: Order) -> Result<Vec<Action>, Refused> {
-        if let Order::Init(init) = order {
+    pub fn order(&mut self, order: Command) -> Result<Vec<Action>, Refused> {
+        if let Command::Init(init) = order {
             return self.init(init);
         }
         let Some(record) = &self.record else {
@@ -112,13 +112,13 @@ impl Side {
             ));
         };
         let actions = match order {
-            Order::Init(_) => Vec::new(),
-            Order::Ship(ship) => self.source.order(record, ship)?,
-            Order::Receive(cycle) => self.target.order(record, cycle)?,
-            Order::Commit(cycle) => self.commit(cycle)?,
-            Order::Promote(order) => self.target.promote(record, order)?,
-            Order::Demote(order) => self.demote(&order)?,
-            Order::Abort(why) => self.abort(&why),
+            Command::Init(_) => Vec::new(),
+            Command::Ship(ship) => self.source.order(record, ship)?,
+            Command::Receive(cycle) => self.target.order(record, cycle)?,
+            Command::Commit(cycle) => self.commit(cycle)?,
+            Command::Promote(order) => self.target.promote(record, order)?,
+            Command::Demote(order) => self.demote(&order)?,
+            Command::Abort(why) => self.abort(&why),
         };
         self.remember(&actions);
         Ok(actions)
@@ -166,7 +166,7 @@ impl Side {
                 Cause::OutOfOrder,
                 format!(
                     "the superblock here is of pair {}, the order is of pair {}: \
-                     check which metadata volume is mounted",
+                     check which state volume is mounted",
                     record.pair_id, init.pair_id
                 ),
             ));

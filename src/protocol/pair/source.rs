@@ -10,10 +10,10 @@
 //! ```
 
 use crate::pair::action::{Action, Outcome};
+use crate::pair::change_plan;
+use crate::pair::change_plan::{List, Means};
 use crate::pair::handshake::{Inputs, PrimaryView, StandbyView, decide};
 use crate::pair::message::{Begin, Greeting, Hello, Message};
-use crate::pair::resync;
-use crate::pair::resync::{List, Means};
 use crate::pair::{Cause, Record, Refused, fence, verify};
 use crate::units::{CyclePhase, Decision, Epoch, Extent, HandshakeMode, HandshakeRow, Point, Role};
 
@@ -282,7 +282,7 @@ impl Source {
                 _ => standby,
             },
             decision,
-            rung: resync::plan(&means).rung.rung,
+            change_source: change_plan::plan(&means).change_source.change_source,
             consent: ship.consent,
         })));
         self.go(State::Beginning(ship, means));
@@ -294,7 +294,7 @@ impl Source {
             return self.surprised(&Message::Ready(from));
         };
         let (ship, means) = (ship.clone(), means.clone());
-        let plan = resync::plan(&means);
+        let plan = change_plan::plan(&means);
         self.go(State::Shipping(ship, means));
         vec![
             Action::Phase(CyclePhase::Shipping),
@@ -305,8 +305,8 @@ impl Source {
     fn list_broke(&mut self, why: &str) -> Vec<Action> {
         match &mut self.state {
             State::Shipping(ship, means) => {
-                let plan = resync::fall(means, why);
-                let uses_list = resync::plan(means).candidates != plan.candidates;
+                let plan = change_plan::fall(means, why);
+                let uses_list = change_plan::plan(means).candidates != plan.candidates;
                 ship.list = List::Nothing;
                 means.list = List::Nothing;
                 means.list_reason = format!("the list of changes broke: {why}");
@@ -436,7 +436,7 @@ fn inputs(record: &Record, ship: &Ship, greeting: Greeting) -> Inputs {
             epoch: record.epoch,
             lineage: record.lineage.clone(),
             head: ship.cycle,
-            log: resync::snapshot_log(ship.cycle, standby, ship.list, ship.kept),
+            log: change_plan::snapshot_log(ship.cycle, standby, ship.list, ship.kept),
             dirty_base: None,
             // In Snapshot mode the standby's content can always be compared by digests, so the
             // point that its image is at bounds the difference.

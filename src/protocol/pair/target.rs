@@ -13,7 +13,7 @@
 //! ```
 
 use crate::pair::action::{Action, Outcome};
-use crate::pair::admit::admits;
+use crate::pair::begin_check::admits;
 use crate::pair::handshake::Superblock;
 use crate::pair::message::{Begin, Greeting, Hello, Message, goes_in_place};
 use crate::pair::promote;
@@ -21,7 +21,7 @@ use crate::pair::promote::{Before, Promote};
 use crate::pair::source::word;
 use crate::pair::target_state::{Incoming, Name, State, may_follow};
 use crate::pair::{Cause, Record, Refused, fence, verify};
-use crate::units::{CyclePhase, Epoch, ImageState, Point, Role, Rung};
+use crate::units::{ChangeSource, CyclePhase, Epoch, ImageState, Point, Role};
 
 /// What can happen to a receiving side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -305,7 +305,10 @@ impl Target {
             };
             actions.push(Action::Persist(Box::new(fenced)));
         }
-        if record.applied == Some(cycle) && !record.diverged && begin.rung != Rung::Verify {
+        if record.applied == Some(cycle)
+            && !record.diverged
+            && begin.change_source != ChangeSource::Verify
+        {
             self.go(State::Idle);
             actions.extend([
                 Action::Send(Message::Applied),
@@ -475,7 +478,7 @@ impl Target {
         }
         actions.extend([Action::StopReceiving, Action::Hangup]);
         if spoiled {
-            // Never to be whole again, and perhaps on the volume in part: what differs is sent anew.
+            // Never to be whole again, and perhaps on the volume in part: what differs is sent again.
             let torn = Action::Persist(Box::new(record.torn()));
             actions.extend([torn, Action::DropStaging { report: false }]);
         }

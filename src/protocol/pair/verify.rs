@@ -4,11 +4,13 @@
 //! of every change: staged whole, then applied whole, so that the standby is promotable all the
 //! while. What has to hold before, on each side, is checked here.
 
+use crate::pair::change_plan::{Candidates, Compare, Plan};
 use crate::pair::message::Begin;
-use crate::pair::resync::{Candidates, Compare, Plan};
 use crate::pair::source::Ship;
 use crate::pair::{Action, Cause, Record, Refused};
-use crate::units::{CyclePhase, Decision, Extent, HandshakeMode, Point, Rung, RungUse};
+use crate::units::{
+    ChangeSource, ChangeSourceUse, CyclePhase, Decision, Extent, HandshakeMode, Point,
+};
 
 /// Lets an order to verify pass where it names the committed point and a range of the volume. Any
 /// other order to ship passes too.
@@ -56,7 +58,7 @@ pub fn unfit(ship: &Ship, decision: &Decision) -> Option<Refused> {
 /// # Errors
 /// When its image is not the committed one of that cut.
 pub fn admits(record: &Record, begin: &Begin) -> Result<(), Refused> {
-    if begin.rung != Rung::Verify {
+    if begin.change_source != ChangeSource::Verify {
         return Ok(());
     }
     let cycle = Some(begin.cycle);
@@ -72,8 +74,8 @@ pub fn plan(range: Extent) -> Plan {
     Plan {
         candidates: Candidates::Range(range),
         compare: Compare::Standby,
-        rung: RungUse {
-            rung: Rung::Verify,
+        change_source: ChangeSourceUse {
+            change_source: ChangeSource::Verify,
             reason: "the committed image is read on both sides and compared".into(),
         },
     }

@@ -1,5 +1,6 @@
 //! The vocabulary: newtypes that every other layer shares. Depends on `std`, `serde` and `uuid`.
 
+mod change_source;
 mod decision;
 mod extent;
 mod identity;
@@ -7,9 +8,9 @@ mod lineage;
 mod peer;
 mod point;
 mod progress;
-mod rung;
 mod state;
 
+pub use change_source::{ChangeSource, ChangeSourceUse};
 pub use decision::{Decision, HandshakeMode, HandshakeRow};
 pub use extent::{Extent, ExtentSet};
 pub use identity::{InvalidName, PairId, PairName, SiteName};
@@ -17,5 +18,4 @@ pub use lineage::{Generation, Lineage, LineageEntry};
 pub use peer::{InvalidPeerName, PeerName};
 pub use point::{Epoch, Point, Seq};
 pub use progress::{CyclePhase, Progress};
-pub use rung::{Rung, RungUse};
 pub use state::{ImageState, Role};

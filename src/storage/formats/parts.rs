@@ -144,26 +144,26 @@ impl From<Lineage> for units::Lineage {
     }
 }
 
-impl From<units::Rung> for Source {
-    fn from(source: units::Rung) -> Source {
+impl From<units::ChangeSource> for Source {
+    fn from(source: units::ChangeSource) -> Source {
         match source {
-            units::Rung::Delta => Source::Delta,
-            units::Rung::Allocated => Source::Allocated,
-            units::Rung::Digests => Source::Digests,
-            units::Rung::FullRead => Source::FullRead,
-            units::Rung::Verify => Source::Verify,
+            units::ChangeSource::Delta => Source::Delta,
+            units::ChangeSource::Allocated => Source::Allocated,
+            units::ChangeSource::Digests => Source::Digests,
+            units::ChangeSource::FullRead => Source::FullRead,
+            units::ChangeSource::Verify => Source::Verify,
         }
     }
 }
 
-impl From<Source> for units::Rung {
-    fn from(source: Source) -> units::Rung {
+impl From<Source> for units::ChangeSource {
+    fn from(source: Source) -> units::ChangeSource {
         match source {
-            Source::Delta => units::Rung::Delta,
-            Source::Allocated => units::Rung::Allocated,
-            Source::Digests => units::Rung::Digests,
-            Source::FullRead => units::Rung::FullRead,
-            Source::Verify => units::Rung::Verify,
+            Source::Delta => units::ChangeSource::Delta,
+            Source::Allocated => units::ChangeSource::Allocated,
+            Source::Digests => units::ChangeSource::Digests,
+            Source::FullRead => units::ChangeSource::FullRead,
+            Source::Verify => units::ChangeSource::Verify,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::journal::{DigestLogSpec, DigestState, InPlaceMark, StagingSpec, Superblock};
 use protocol::changes::{CycleId, CycleSum, Region, RegionKind};
 use protocol::units::{
-    Epoch, Extent, Generation, ImageState, Lineage, PairId, Point, Role, Rung, Seq,
+    ChangeSource, Epoch, Extent, Generation, ImageState, Lineage, PairId, Point, Role, Seq,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -44,7 +44,7 @@ fn superblock(role: Role, image: ImageState) -> Superblock {
         size_bytes: 4096,
         never_writable: true,
         diverged: false,
-        wish: "east".parse().unwrap(),
+        requested_primary: "east".parse().unwrap(),
     }
 }
 
@@ -79,18 +79,18 @@ fn superblock_2() {
 
 #[test]
 fn the_header_of_a_log_1() {
-    for (rung, byte) in [
-        (Rung::Delta, "00"),
-        (Rung::Allocated, "01"),
-        (Rung::Digests, "02"),
-        (Rung::FullRead, "03"),
-        (Rung::Verify, "04"),
+    for (change_source, byte) in [
+        (ChangeSource::Delta, "00"),
+        (ChangeSource::Allocated, "01"),
+        (ChangeSource::Digests, "02"),
+        (ChangeSource::FullRead, "03"),
+        (ChangeSource::Verify, "04"),
     ] {
         let (id, size_bytes) = (id(), 1 << 20);
         let spec = StagingSpec {
             id,
             size_bytes,
-            rung,
+            change_source,
         };
         let content = encode_log_header(spec).unwrap();
         assert_eq!(hex(&content), format!("02b5020102b402808040{byte}"));
@@ -98,7 +98,7 @@ fn the_header_of_a_log_1() {
         let spec = DigestLogSpec {
             id,
             size_bytes,
-            rung,
+            change_source,
         };
         assert_eq!(encode_log_header(spec).unwrap(), content);
         assert_eq!(decode_log_header(1, &content), Some(spec));

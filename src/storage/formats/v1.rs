@@ -58,7 +58,7 @@ pub(super) struct Superblock {
     never_writable: bool,
     clean: bool,
     diverged: bool,
-    wish: String,
+    requested_primary: String,
     last_master: Option<(String, u64, Uuid)>,
     last_transfer: Option<(Mode, Option<Point>, Point, bool, u64)>,
     dirty_base: Option<Point>,
@@ -146,7 +146,7 @@ impl TryFrom<Superblock> for Live {
             size_bytes: stored.size_bytes,
             never_writable: stored.never_writable,
             diverged: stored.diverged,
-            wish: stored.wish.parse()?,
+            requested_primary: stored.requested_primary.parse()?,
         })
     }
 }
@@ -156,7 +156,7 @@ impl From<StagingSpec> for LogHeader {
         LogHeader {
             id: spec.id.into(),
             size_bytes: spec.size_bytes,
-            source: spec.rung.into(),
+            source: spec.change_source.into(),
         }
     }
 }
@@ -166,7 +166,7 @@ impl From<LogHeader> for StagingSpec {
         StagingSpec {
             id: stored.id.into(),
             size_bytes: stored.size_bytes,
-            rung: stored.source.into(),
+            change_source: stored.source.into(),
         }
     }
 }
@@ -176,7 +176,7 @@ impl From<DigestLogSpec> for LogHeader {
         LogHeader {
             id: spec.id.into(),
             size_bytes: spec.size_bytes,
-            source: spec.rung.into(),
+            source: spec.change_source.into(),
         }
     }
 }
@@ -186,7 +186,7 @@ impl From<LogHeader> for DigestLogSpec {
         DigestLogSpec {
             id: stored.id.into(),
             size_bytes: stored.size_bytes,
-            rung: stored.source.into(),
+            change_source: stored.source.into(),
         }
     }
 }

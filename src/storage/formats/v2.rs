@@ -34,7 +34,7 @@ pub(super) struct Superblock {
     size_bytes: u64,
     never_writable: bool,
     diverged: bool,
-    wish: String,
+    requested_primary: String,
 }
 
 impl From<&Live> for Superblock {
@@ -51,7 +51,7 @@ impl From<&Live> for Superblock {
             size_bytes: live.size_bytes,
             never_writable: live.never_writable,
             diverged: live.diverged,
-            wish: live.wish.to_string(),
+            requested_primary: live.requested_primary.to_string(),
         }
     }
 }
@@ -72,7 +72,7 @@ impl TryFrom<Superblock> for Live {
             size_bytes: stored.size_bytes,
             never_writable: stored.never_writable,
             diverged: stored.diverged,
-            wish: stored.wish.parse()?,
+            requested_primary: stored.requested_primary.parse()?,
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::seam::Disk;
 use protocol::changes::{
     BlockDigest, CycleDigest, CycleId, CycleSum, Region, RegionKind, blocks_of, check_regions,
 };
-use protocol::units::{Extent, Point, Rung};
+use protocol::units::{ChangeSource, Extent, Point};
 
 static FORMAT: LogFormat = LogFormat {
     file: "digests.next",
@@ -36,8 +36,8 @@ pub struct DigestLogSpec {
     pub id: CycleId,
     /// Size of the volume at the cut, in bytes.
     pub size_bytes: u64,
-    /// The rung that the source began on.
-    pub rung: Rung,
+    /// The change source that the source began on.
+    pub change_source: ChangeSource,
 }
 
 /// The changes of one cycle to the kept digests.

@@ -105,7 +105,7 @@ impl DigestStore {
     /// that is no error, [`DigestStore::point`] tells.
     ///
     /// # Errors
-    /// When the disk fails; opening the store anew goes on where it stopped.
+    /// When the disk fails; opening the store again goes on where it stopped.
     pub fn commit(&mut self, log: DigestLog) -> Result<(), JournalError> {
         let spec = log.spec();
         if log.sealed().is_none() {
@@ -204,7 +204,7 @@ fn read_state(disk: &dyn Disk) -> Result<Option<DigestState>, JournalError> {
         _ => checksum(&header[..12], content),
     };
     if header[0..8] != STATE_MAGIC || header[12..16] != expected.to_le_bytes() {
-        // Damaged is as good as unknown: a scan finds out anew.
+        // Damaged is as good as unknown: a scan finds out again.
         return Ok(None);
     }
     if found > DIGEST_STATE {

@@ -1,8 +1,8 @@
-//! What can go wrong on the metadata volume.
+//! What can go wrong on the state volume.
 
 use crate::seam::{DiskError, DiskErrorKind};
 
-/// A failure on the metadata volume.
+/// A failure on the state volume.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The disk failed.
@@ -28,7 +28,7 @@ pub enum JournalError {
     },
     /// The change set does not fit.
     #[error(
-        "the change set needs {needed} bytes of staging, but the metadata volume has room for {limit}: raise spec.transfer.metadataSize"
+        "the change set needs {needed} bytes of staging, but the state volume has room for {limit}: raise spec.transfer.stateVolumeSize"
     )]
     StagingTooSmall {
         /// Bytes that it needs so far.
@@ -40,7 +40,7 @@ pub enum JournalError {
     #[error("{0}")]
     OutOfOrder(String),
     /// An earlier flush of this file failed, so nothing more is written to it before it was opened
-    /// anew and read back.
+    /// again and read back.
     #[error("{file} can't be written any more after a failed write: restart the mover")]
     Poisoned {
         /// Which file.
@@ -56,7 +56,7 @@ impl JournalError {
         }
     }
 
-    /// Whether the metadata volume is full.
+    /// Whether the state volume is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, JournalError::Disk(e) if e.kind() == DiskErrorKind::Full)

@@ -8,7 +8,7 @@
 //! | 8..10 | format, u16 little-endian |
 //! | 10..12 | zero |
 //! | 12..16 | CRC-32C of the block with these four bytes zero |
-//! | 16..24 | salt, drawn anew for each log |
+//! | 16..24 | salt, drawn again for each log |
 //! | 24..28 | length of the content, u32 |
 //! | 28.. | content: what the log is for, by its format (`formats/v1.rs`) |
 //!

@@ -17,7 +17,7 @@ use crate::seam::{BlockFile, Disk};
 use protocol::changes::{
     BatchData, BlockDigest, CycleDigest, CycleId, CycleSum, Region, RegionKind, blocks_of,
 };
-use protocol::units::Rung;
+use protocol::units::ChangeSource;
 
 pub(super) static FORMAT: LogFormat = LogFormat {
     file: "staging",
@@ -35,8 +35,8 @@ pub struct StagingSpec {
     pub id: CycleId,
     /// Size of the source's volume at the cut, in bytes.
     pub size_bytes: u64,
-    /// The rung that the source began on.
-    pub rung: Rung,
+    /// The change source that the source began on.
+    pub change_source: ChangeSource,
 }
 
 /// The redo log while it is written, and afterwards while it is applied.
@@ -125,7 +125,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Takes the seal off, so that the cycle can be taken up where it stopped. Only where nobody was
+    /// Takes the seal off, so that the cycle can be resumed where it stopped. Only where nobody was
     /// told yet that the set is whole.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ pub struct Superblock {
     pub diverged: bool,
     /// The value of `spec.primary` that was handled last. A stale manifest that says otherwise never
     /// flips the role back.
-    pub wish: SiteName,
+    pub requested_primary: SiteName,
 }
 
 impl Superblock {

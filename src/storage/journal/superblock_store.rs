@@ -119,7 +119,7 @@ impl SuperblockStore {
     ///
     /// # Errors
     /// When the disk fails. Which of the two states is on disk is then unknown, so every later save
-    /// is refused: open the store anew and see.
+    /// is refused: open the store again and see.
     pub fn save(&mut self, superblock: &Superblock) -> Result<(), JournalError> {
         if self.poisoned {
             return Err(JournalError::Poisoned { file: FILE });

@@ -51,7 +51,7 @@ pub trait BlockFile: Send + Sync {
     /// What the system said; from then on the descriptor is poisoned.
     fn flush(&self) -> Result<(), DiskError>;
 
-    /// Whether a flush has failed: only a file that is opened anew can be written again.
+    /// Whether a flush has failed: only a file that is opened again can be written again.
     fn is_poisoned(&self) -> bool;
 
     /// Forgets what is cached of the file and already written out, so that the next read shows what

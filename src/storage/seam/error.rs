@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-/// An operation on a volume or on the metadata volume that failed.
+/// An operation on a volume or on the state volume that failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("failed to {operation} {what}: {source}")]
 pub struct DiskError {
@@ -31,7 +31,7 @@ pub enum DiskErrorKind {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("an earlier flush failed, so what was written may be lost; open it anew and read it back")]
+#[error("an earlier flush failed, so what was written may be lost; open it again and read it back")]
 struct PoisonedDescriptor;
 
 impl DiskError {

@@ -9,14 +9,14 @@
 mod apply;
 mod apply_queue;
 mod changes;
+mod coalesce;
 mod compare;
 mod device;
 pub mod digest;
 mod failed_writes;
 mod isolate;
-mod plan;
+mod jobs;
 mod reader;
-mod run;
 mod scan;
 mod slots;
 mod writer;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::seam::{BlockFile, Clock, DiskError};
-use crate::volume::plan::{Job, Planner};
+use crate::volume::jobs::{Job, Planner};
 use crate::volume::scan::scan;
 use crate::volume::slots::{Slot, Slots};
 use crate::volume::{ChangeError, Changes, OpenSlot, SlotState};

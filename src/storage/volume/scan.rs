@@ -2,7 +2,7 @@
 
 use crate::seam::{BlockFile, DiskError};
 use crate::volume::compare::hash_found;
-use crate::volume::plan::Job;
+use crate::volume::jobs::Job;
 use crate::volume::{Change, Known};
 use protocol::changes::{BLOCK_BYTES, BlockDigest, BlockHasher, Region, RegionKind, blocks_of};
 use protocol::units::Extent;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::seam::{BlockFile, DiskError};
 use crate::volume::apply::{ApplyError, ApplyReport};
+use crate::volume::coalesce::Run;
 use crate::volume::isolate::{Budget, FAILURES_MAX, Stop, errno_of_a_range, isolate};
-use crate::volume::run::Run;
 use buffers::{AlignedBuf, DIRECT_ALIGN};
 use protocol::changes::{BatchData, RegionKind};
 use protocol::units::Extent;

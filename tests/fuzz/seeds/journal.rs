@@ -1,9 +1,9 @@
-//! What processes leave on the metadata volume.
+//! What processes leave on the state volume.
 
 use std::sync::Arc;
 
 use protocol::changes::{BatchData, BlockDigest, CycleId, Region, RegionKind, hash_blocks};
-use protocol::units::{Epoch, Extent, ImageState, PairId, Point, Role, Rung};
+use protocol::units::{ChangeSource, Epoch, Extent, ImageState, PairId, Point, Role};
 use sim::{Fault, Operation, SimDisk};
 use storage::journal::{
     DigestLog, DigestLogSpec, DigestStore, InPlaceMark, Staging, StagingSpec, Superblock,
@@ -50,7 +50,7 @@ pub fn superblocks() -> Vec<Vec<u8>> {
         size_bytes: 1 << 30,
         never_writable: true,
         diverged: false,
-        wish: "east".parse().unwrap(),
+        requested_primary: "east".parse().unwrap(),
     };
     let disk = disk();
     let (mut store, _) = SuperblockStore::open(Arc::new(disk.clone())).unwrap();
@@ -64,7 +64,7 @@ fn staging(size: u64, batches: &[BatchData]) -> Vec<Vec<u8>> {
     let spec = StagingSpec {
         id: cycle(),
         size_bytes: size,
-        rung: Rung::Delta,
+        change_source: ChangeSource::Delta,
     };
     let mut staging = Staging::create(Arc::new(disk.clone()), spec, 1 << 20).unwrap();
     for batch in batches {
@@ -110,7 +110,7 @@ fn log(disk: &SimDisk, id: CycleId) -> DigestLog {
     let spec = DigestLogSpec {
         id,
         size_bytes: (1 << 21) + TINY,
-        rung: Rung::Digests,
+        change_source: ChangeSource::Digests,
     };
     let mut log = DigestLog::create(Arc::new(disk.clone()), spec).unwrap();
     let data = |offset, len| Region {

@@ -3,8 +3,8 @@
 use futures::executor::block_on;
 use protocol::changes::{BatchData, BlockDigest, CycleDigest, CycleId, Region, RegionKind};
 use protocol::units::{
-    CyclePhase, Decision, Epoch, Extent, Generation, HandshakeMode, HandshakeRow, ImageState,
-    Lineage, PairId, Point, Progress, Role, Rung, RungUse, Seq, SiteName,
+    ChangeSource, ChangeSourceUse, CyclePhase, Decision, Epoch, Extent, Generation, HandshakeMode,
+    HandshakeRow, ImageState, Lineage, PairId, Point, Progress, Role, Seq, SiteName,
 };
 use transport::FrameWriter;
 use uuid::Uuid;
@@ -91,7 +91,7 @@ fn batch(compression: Compression) -> Message {
 }
 
 fn verification() -> Request {
-    Request::Verify(VerifyOrder {
+    Request::Verify(VerifyRequest {
         cycle: cycle().cycle,
         peer: "10.0.0.1:7400".into(),
         peer_site: site("west"),
@@ -106,23 +106,23 @@ fn verification() -> Request {
 }
 
 fn requests() -> Vec<Request> {
-    let (epoch, wish) = (Epoch(3), site("west"));
+    let (epoch, requested_primary) = (Epoch(3), site("west"));
     vec![
         Request::Status {
             after: 3,
             wait_ms: 10_000,
         },
-        Request::Init(InitOrder {
+        Request::Init(InitRequest {
             pair_id: PairId(Uuid::from_u128(9)),
             role: Role::Standby,
             epoch,
             generation: generation(3),
             start: Seq(310),
             never_writable: true,
-            wish: wish.clone(),
+            requested_primary: requested_primary.clone(),
             over_damage: false,
         }),
-        Request::Ship(ShipOrder {
+        Request::Ship(ShipRequest {
             cycle: cycle().cycle,
             peer: "10.0.0.1:7400".into(),
             peer_site: site("west"),
@@ -147,7 +147,7 @@ fn requests() -> Vec<Request> {
             cycle: cycle().cycle,
             reason: "the stream broke".into(),
         },
-        Request::Receive(ReceiveOrder {
+        Request::Receive(ReceiveRequest {
             cycle: cycle().cycle,
             peer_site: site("east"),
         }),
@@ -157,17 +157,17 @@ fn requests() -> Vec<Request> {
         Request::Abort {
             reason: "the pair is deleted".into(),
         },
-        Request::Promote(PromoteOrder {
+        Request::Promote(PromoteRequest {
             epoch,
             generation: generation(3),
             peer_head: Some(cycle().cycle),
-            wish: wish.clone(),
+            requested_primary: requested_primary.clone(),
         }),
-        Request::Demote(DemoteOrder {
+        Request::Demote(DemoteRequest {
             epoch,
             lineage: lineage(),
             clean_at: None,
-            wish,
+            requested_primary,
         }),
         Request::SetBandwidth {
             bytes_per_second: Some(1 << 20),
@@ -197,7 +197,7 @@ fn status() -> MoverStatus {
             applied: Some(point),
             image: ImageState::Consistent(point),
             diverged: false,
-            wish: site("east"),
+            requested_primary: site("east"),
         }),
         superblock_error: Some(refusal()),
         device_bytes: Some(VOLUME_BYTES),
@@ -213,13 +213,13 @@ fn status() -> MoverStatus {
             elapsed_ms: 900,
         }),
         decision: Some(decision()),
-        rung: Some(RungUse {
-            rung: Rung::Digests,
+        change_source: Some(ChangeSourceUse {
+            change_source: ChangeSource::Digests,
             reason: "the driver lists nothing".into(),
         }),
         last: Some(CycleOutcome::Applied(CycleReport {
             cycle: point,
-            rung: Rung::Delta,
+            change_source: ChangeSource::Delta,
             read_bytes: 1,
             data_bytes: 2,
             zero_bytes: 3,
@@ -278,7 +278,7 @@ fn all() -> Vec<Message> {
         id: cycle(),
         size_bytes: VOLUME_BYTES,
         form: TransferForm::InPlace,
-        rung: Rung::FullRead,
+        change_source: ChangeSource::FullRead,
         consent: Some(Epoch(2)),
     };
     vec![

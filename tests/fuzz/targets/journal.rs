@@ -1,4 +1,4 @@
-//! What lies on the metadata volume, as an earlier process, another version or a failing disk may
+//! What lies on the state volume, as an earlier process, another version or a failing disk may
 //! have left it.
 
 use std::sync::Arc;
@@ -74,7 +74,7 @@ fn recover(disk: &SimDisk) -> Result<(StagingOutcome, Vec<BatchData>), JournalEr
     Ok((outcome, kept))
 }
 
-/// What `batches` amount to, computed anew.
+/// What `batches` amount to, computed again.
 fn sum(batches: &[BatchData]) -> protocol::changes::CycleSum {
     let mut digest = CycleDigest::new();
     for batch in batches {

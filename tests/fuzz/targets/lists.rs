@@ -1,6 +1,6 @@
 //! What others tell: a driver's list of extents, and names in certificates.
 
-use operator::metadata::decode_messages;
+use operator::changed_blocks::decode_messages;
 use protocol::units::{PairName, PeerName, SiteName};
 
 use super::journal::counted;

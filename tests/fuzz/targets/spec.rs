@@ -30,7 +30,7 @@ pub fn spec(bytes: &[u8]) -> bool {
     let used = validated.carry_on_with();
     assert!((5_000..=3_600_000).contains(&used.transfer.stall_timeout_ms));
     assert_ne!(used.transfer.bytes_per_second, Some(0));
-    assert_ne!(used.metadata_bytes, Some(0));
+    assert_ne!(used.state_volume_bytes, Some(0));
     if let Some(problem) = validated.problem() {
         assert!(!problem.message.is_empty());
         return false;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use demo::shipment::Shipment;
-use protocol::units::{Extent, Point, Rung};
+use protocol::units::{ChangeSource, Extent, Point};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 
@@ -84,7 +84,7 @@ async fn cycle(world: &mut World, base: Option<Point>, number: u32) -> Point {
     let (report, _) = world.ship(&cut, shipment).await;
     assert!(started.elapsed() < CYCLE_MAX, "{:?}", started.elapsed());
     if listed {
-        assert_eq!(report.rung, Rung::Delta);
+        assert_eq!(report.change_source, ChangeSource::Delta);
     }
     if let Some(base) = base {
         std::fs::remove_file(world.cut_file(base)).unwrap();

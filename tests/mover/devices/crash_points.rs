@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use demo::shipment::Shipment;
 use protocol::changes::CycleId;
-use protocol::units::{Extent, Point, Rung};
+use protocol::units::{ChangeSource, Extent, Point};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use rustix::fs::SeekFrom;
@@ -32,7 +32,7 @@ const THROUGH_MOVERS: usize = 125;
 const DAMAGED: usize = 10;
 const MOUNTED: usize = 250;
 
-/// Every so many points the apply dies in the middle and is taken up again.
+/// Every so many points the apply dies in the middle and is resumed.
 const DIES: usize = 3;
 
 const STALL: Duration = Duration::from_secs(60);
@@ -192,7 +192,7 @@ fn replicate(
             from: Some(Point::new(1, number)),
         },
         size_bytes: source.size(),
-        rung: Rung::Delta,
+        change_source: ChangeSource::Delta,
     };
     let mut staging = Staging::create(disk.clone(), spec, u64::MAX).unwrap();
     let changes = given(changed, source.size());

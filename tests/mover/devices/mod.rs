@@ -11,14 +11,14 @@
 //! | [`write_log`] | the log of what such a file was told, played back up to any point |
 //! | [`crash_points`] | every state of a real file system's device, replicated and compared |
 //! | [`failing`] | SYS-2: writes, flushes and reads that fail |
-//! | [`failing_metadata`] | SYS-2: a metadata volume that fails or is full |
+//! | [`failing_state`] | SYS-2: a state volume that fails or is full |
 
 mod block_front_end;
 mod crash_points;
 mod device;
 mod disks;
 mod failing;
-mod failing_metadata;
+mod failing_state;
 mod fuse;
 mod hanging;
 mod write_log;

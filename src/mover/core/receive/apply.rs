@@ -15,7 +15,7 @@ use storage::volume::{Applier, ApplyError};
 pub const APPLY_THREADS: usize = 2;
 
 /// Writes the staged set of `cycle` to the volume: `staging` where it is at hand, else what lies on
-/// the metadata volume.
+/// the state volume.
 ///
 /// # Errors
 /// When that set is not there or not whole, or when a disk fails.

@@ -1,5 +1,5 @@
 //! The first copy: written straight to the volume, because there is no image yet that a staged set
-//! would protect. A small file says how far it is durable, so that it can be taken up again.
+//! would protect. A small file says how far it is durable, so that it can be resumed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use protocol::changes::{
     RegionKind, blocks_of,
 };
 use protocol::pair::{Cause, Refused};
-use protocol::units::{Extent, Rung};
+use protocol::units::{ChangeSource, Extent};
 use storage::journal::{DigestLog, DigestLogSpec, InPlaceMark, JournalError};
 use storage::seam::{BlockFile, Disk};
 use storage::volume::{Applier, digest_blocks};
@@ -36,20 +36,20 @@ impl InPlace {
     /// really holds.
     ///
     /// # Errors
-    /// When the volume or the metadata volume fails.
+    /// When the volume or the state volume fails.
     pub fn open(
         device: Arc<dyn BlockFile>,
         applier: Applier,
         disk: Arc<dyn Disk>,
         id: CycleId,
         size: u64,
-        rung: Rung,
+        change_source: ChangeSource,
         read_back: &AtomicU64,
     ) -> Result<InPlace, Refused> {
         let spec = DigestLogSpec {
             id: CycleId { from: None, ..id },
             size_bytes: size,
-            rung,
+            change_source,
         };
         let log = DigestLog::create(disk.clone(), spec)
             .map_err(|error| translate::journal_failed(&error))?;
@@ -76,7 +76,7 @@ impl InPlace {
     /// Forgets how far any copy in place has come.
     ///
     /// # Errors
-    /// When the metadata volume fails.
+    /// When the state volume fails.
     pub fn forget(disk: &dyn Disk) -> Result<(), Refused> {
         InPlaceMark::remove(disk).map_err(on_metadata)
     }
@@ -145,7 +145,7 @@ impl InPlace {
     /// The digests of the copy, once it is sealed.
     ///
     /// # Errors
-    /// When the metadata volume fails.
+    /// When the state volume fails.
     pub fn take_digests(&mut self) -> Result<Option<DigestLog>, Refused> {
         self.gathered.take().map(Gathered::seal).transpose()
     }

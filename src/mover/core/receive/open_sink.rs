@@ -105,10 +105,15 @@ pub fn open_sink(
 ) -> Result<Option<Sink>, Refused> {
     Ok(match work {
         Work::Stage { spec, applied } => Some(staging_for(disk, *spec, *applied, kept, read_back)?),
-        Work::Overwrite { id, size, rung } => {
+        Work::Overwrite {
+            id,
+            size,
+            change_source,
+        } => {
             let applier = applier(device.clone());
             let disk = disk.clone();
-            let in_place = InPlace::open(device, applier, disk, *id, *size, *rung, read_back)?;
+            let in_place =
+                InPlace::open(device, applier, disk, *id, *size, *change_source, read_back)?;
             Some(Sink::InPlace(Box::new(in_place)))
         }
         _ => None,

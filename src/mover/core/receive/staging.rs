@@ -15,7 +15,7 @@ use storage::journal::{
 };
 use storage::seam::Disk;
 
-/// Space on the metadata volume that staging leaves free, in bytes: for the superblock, the digests
+/// Space on the state volume that staging leaves free, in bytes: for the superblock, the digests
 /// of this cycle and the file system's own needs.
 const STAGING_LEAVES_FREE: u64 = 4 << 20;
 
@@ -24,7 +24,7 @@ const STAGING_LEAVES_FREE: u64 = 4 << 20;
 /// read back are added to `read_back`.
 ///
 /// # Errors
-/// When the metadata volume fails or is full.
+/// When the state volume fails or is full.
 pub fn staging_for(
     disk: &Arc<dyn Disk>,
     spec: StagingSpec,
@@ -37,7 +37,7 @@ pub fn staging_for(
     let log_spec = DigestLogSpec {
         id: spec.id,
         size_bytes: spec.size_bytes,
-        rung: spec.rung,
+        change_source: spec.change_source,
     };
     let counts = spec.id.from.is_some() && spec.id.from == kept;
     let mut log = match counts {

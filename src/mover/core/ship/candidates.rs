@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::ship::list::Part;
 use protocol::changes::BLOCK_BYTES;
-use protocol::pair::resync;
+use protocol::pair::change_plan;
 use protocol::units::Extent;
 use storage::seam::{BlockFile, DiskError};
 use storage::volume::Change;
@@ -42,7 +42,7 @@ pub struct Candidates {
     device: Arc<dyn BlockFile>,
     size: u64,
     at: u64,
-    kind: resync::Candidates,
+    kind: change_plan::Candidates,
     list: Option<ListReader>,
     /// What is handed out after the range before it.
     ready: Option<Change>,
@@ -98,11 +98,11 @@ impl Candidates {
         device: Arc<dyn BlockFile>,
         size: u64,
         at: u64,
-        kind: resync::Candidates,
+        kind: change_plan::Candidates,
         list: Option<ListReader>,
     ) -> Candidates {
         let (size, at) = match kind {
-            resync::Candidates::Range(range) => (range.end().min(size), range.offset.max(at)),
+            change_plan::Candidates::Range(range) => (range.end().min(size), range.offset.max(at)),
             _ => (size, at),
         };
         Candidates {
@@ -134,16 +134,16 @@ impl Candidates {
             return Ok(Next::End);
         }
         match self.kind {
-            resync::Candidates::None => {
+            change_plan::Candidates::None => {
                 self.at = self.size;
                 Ok(Next::End)
             }
-            resync::Candidates::Everything | resync::Candidates::Range(_) => {
+            change_plan::Candidates::Everything | change_plan::Candidates::Range(_) => {
                 let data = self.device.next_data(self.at)?;
                 Ok(self.data_at(data))
             }
-            resync::Candidates::Delta => Ok(self.listed(false)),
-            resync::Candidates::Allocated => Ok(self.listed(true)),
+            change_plan::Candidates::Delta => Ok(self.listed(false)),
+            change_plan::Candidates::Allocated => Ok(self.listed(true)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use protocol::changes::{BLOCK_BYTES, BlockDigest, block_count};
-use protocol::pair::resync::Compare;
+use protocol::pair::change_plan::Compare;
 use protocol::units::Extent;
 use storage::journal::{DigestReader, JournalError};
 use storage::seam::DiskError;

@@ -13,7 +13,7 @@ use wire::control::DIFFERING_MAX;
 pub struct ShipCount {
     /// Read from the device.
     pub read: AtomicU64,
-    /// Looked at, read or not.
+    /// Probed at, read or not.
     pub looked: AtomicU64,
     /// Changed, and data now.
     pub data: AtomicU64,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::ship::candidates::{Candidates, ListReader, Next};
 use crate::ship::compare::Reference;
-use protocol::pair::resync::Plan;
+use protocol::pair::change_plan::Plan;
 use storage::seam::{BlockFile, DiskError};
 
 /// Candidates by one plan, and then by the next.

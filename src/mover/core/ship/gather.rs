@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::translate;
 use protocol::changes::{BlockDigest, CycleId, Region, RegionKind};
 use protocol::pair::Refused;
-use protocol::pair::resync::{Candidates, Plan};
+use protocol::pair::change_plan::{Candidates, Plan};
 use protocol::units::{Extent, Point};
 use storage::journal::{DigestLog, DigestLogSpec};
 use storage::seam::Disk;
@@ -40,7 +40,7 @@ impl Gathered {
     /// `size` bytes is looked at, a whole log is.
     ///
     /// # Errors
-    /// When the metadata volume fails or is full.
+    /// When the state volume fails or is full.
     pub fn of(
         disk: Arc<dyn Disk>,
         id: CycleId,
@@ -61,7 +61,7 @@ impl Gathered {
                 from,
             },
             size_bytes: size,
-            rung: plan.rung.rung,
+            change_source: plan.change_source.change_source,
         };
         let log =
             DigestLog::create(disk, spec).map_err(|error| translate::journal_failed(&error))?;
@@ -71,7 +71,7 @@ impl Gathered {
     /// Takes a block of data.
     ///
     /// # Errors
-    /// When the metadata volume fails or is full.
+    /// When the state volume fails or is full.
     pub fn data(&mut self, at: Extent, digest: BlockDigest) -> Result<(), Refused> {
         self.digests.push(digest);
         // The data's own checksum is no business of the digests.
@@ -81,7 +81,7 @@ impl Gathered {
     /// Takes a range of zeros.
     ///
     /// # Errors
-    /// When the metadata volume fails or is full.
+    /// When the state volume fails or is full.
     pub fn zero(&mut self, at: Extent) -> Result<(), Refused> {
         self.add(at, RegionKind::Zero)
     }
@@ -89,7 +89,7 @@ impl Gathered {
     /// Ends the log; durable on return.
     ///
     /// # Errors
-    /// When the metadata volume fails or is full.
+    /// When the state volume fails or is full.
     pub fn seal(mut self) -> Result<DigestLog, Refused> {
         self.append()?;
         self.log

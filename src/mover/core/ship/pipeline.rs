@@ -10,7 +10,7 @@ use crate::ship::fallback::Ranges;
 use crate::ship::gather::Gathered;
 use crate::ship::scan::Scan;
 use protocol::pair::Refused;
-use protocol::pair::resync::{Candidates, Compare};
+use protocol::pair::change_plan::{Candidates, Compare};
 use protocol::units::Point;
 use storage::journal::DigestReader;
 use storage::seam::{BlockFile, Disk};

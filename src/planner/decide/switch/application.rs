@@ -1,7 +1,7 @@
 //! Stopping the application where the role leaves, and starting it where the role is.
 
 use crate::decide::DecisionBuilder;
-use crate::decide::switch::steps::LOOK_AGAIN;
+use crate::decide::switch::steps::RECHECK_AFTER;
 use crate::observe::Application;
 use crate::site::ApplicationDesired;
 use api::Reason;
@@ -9,7 +9,7 @@ use api::v1alpha1::SwitchStatus;
 
 /// Whether nothing uses the claim any more.
 pub fn stop_application(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
     let Some(from) = d.site_called(&switch.from) else {
         return false;
     };

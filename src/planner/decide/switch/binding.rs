@@ -2,9 +2,9 @@
 
 use crate::decide::DecisionBuilder;
 use crate::decide::switch::application::start_application;
-use crate::decide::switch::steps::LOOK_AGAIN;
+use crate::decide::switch::steps::RECHECK_AFTER;
 use crate::observe::Claim;
-use crate::rebind::{RebindWish, SiteVolume, VolumeKey};
+use crate::rebind::{DesiredBinding, SiteVolume, VolumeKey};
 use crate::site::ClaimDesired;
 use api::v1alpha1::{ReplicationPairStatus, SwitchStatus};
 use api::{Reason, ReplicationPair};
@@ -19,18 +19,18 @@ pub fn rebind(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         // taken back and given again it would wake the operator over and over.
         d.wait(wait.what);
     }
-    match wish(&d.observed.pair, &d.status, switch) {
-        Some(wish) => {
-            if has_volume_of(d.app_claim(), wish.primary.as_ref()) {
+    match requested_primary(&d.observed.pair, &d.status, switch) {
+        Some(requested_primary) => {
+            if has_volume_of(d.app_claim(), requested_primary.primary.as_ref()) {
                 // What is left to do is the standby's.
                 start_application(d, switch);
             }
             for (site, claim) in [
                 (
-                    wish.primary,
+                    requested_primary.primary,
                     ClaimDesired::App as fn(VolumeKey) -> ClaimDesired,
                 ),
-                (wish.standby, ClaimDesired::Replica),
+                (requested_primary.standby, ClaimDesired::Replica),
             ] {
                 if let Some(SiteVolume { site, volume }) = site {
                     d.at(&site).claim = Some(claim(volume));
@@ -46,16 +46,16 @@ pub fn rebind(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
             );
         }
     }
-    d.visit_in(LOOK_AGAIN);
+    d.visit_in(RECHECK_AFTER);
 }
 
 /// Which volume belongs behind which claim once `switch` is done; `None` while a handle is unknown.
 #[must_use]
-pub fn wish(
+pub fn requested_primary(
     pair: &ReplicationPair,
     status: &ReplicationPairStatus,
     switch: &SwitchStatus,
-) -> Option<RebindWish> {
+) -> Option<DesiredBinding> {
     let meta = &pair.metadata;
     let volume = |site: &str| {
         let known = status.sites.iter().find(|s| s.name == site)?;
@@ -67,7 +67,7 @@ pub fn wish(
             },
         })
     };
-    Some(RebindWish {
+    Some(DesiredBinding {
         pair: PairName::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?,
         epoch: Epoch(u64::try_from(status.epoch?).ok()?),
         app_claim: pair.spec.claim_name.clone(),

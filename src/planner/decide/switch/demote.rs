@@ -9,7 +9,7 @@ use crate::observe::SiteView;
 use crate::site::MoverDesired;
 use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Point, Role, SiteName};
-use wire::control::{DemoteOrder, Request};
+use wire::control::{DemoteRequest, Request};
 
 /// The longest that a forced move waits for the old primary's mover. Beyond it the move goes on; the
 /// old side learns of the new epoch when it comes back, before anything is shipped to it.
@@ -92,12 +92,12 @@ fn order(
     let Some(report) = ready(d, new).and_then(|mover| mover.superblock.as_ref()) else {
         return;
     };
-    let wish = report.wish.clone();
-    let order = DemoteOrder {
+    let requested_primary = report.requested_primary.clone();
+    let order = DemoteRequest {
         epoch,
         lineage: report.lineage.clone(),
         clean_at,
-        wish,
+        requested_primary,
     };
     d.ask(&from, Request::Demote(order));
     d.wait(format!(

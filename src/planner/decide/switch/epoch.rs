@@ -2,7 +2,7 @@
 
 use crate::decide::DecisionBuilder;
 use protocol::units::{Epoch, SiteName};
-use wire::control::{DemoteOrder, Request, SuperblockReport};
+use wire::control::{DemoteRequest, Request, SuperblockReport};
 
 /// Tells a standby that was put back to a copy from before the role moved which epoch was the last
 /// one, `next` being the one that it is to start: what it missed it may not start again. Its image
@@ -14,11 +14,11 @@ pub fn end_epoch(
     next: Epoch,
 ) {
     let epoch = Epoch(next.0.saturating_sub(1));
-    let order = DemoteOrder {
+    let order = DemoteRequest {
         epoch,
         lineage: report.lineage.clone(),
         clean_at: None,
-        wish: report.wish.clone(),
+        requested_primary: report.requested_primary.clone(),
     };
     d.ask(site, Request::Demote(order));
     d.wait(format!("site {site} to record that epoch {epoch} is over"));

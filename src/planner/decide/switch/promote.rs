@@ -1,7 +1,7 @@
-//! Promotion, at the operator: which wish counts, and the order to the new primary's mover.
+//! Promotion, at the operator: which request counts, and the order to the new primary's mover.
 //!
-//! A wish counts when it *changes*; an explicit order counts in the epoch it names and in no other.
-//! Which wish was honoured last is recorded, with the data too, so that a manifest that is applied
+//! A request counts when it *changes*; an explicit order counts in the epoch it names and in no other.
+//! Which request was honoured last is recorded, with the data too, so that a manifest that is applied
 //! again never moves the role back.
 
 use jiff::Timestamp;
@@ -16,9 +16,9 @@ use crate::validate::Problem;
 use api::Reason;
 use api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Generation, Point, Role, SiteName};
-use wire::control::{Activity, PromoteOrder, Request};
+use wire::control::{Activity, PromoteRequest, Request};
 
-/// The move that is wished for now and may begin, with its epoch and generation drawn.
+/// The move that is asked for now and may begin, with its epoch and generation drawn.
 #[must_use]
 pub fn wanted(d: &mut DecisionBuilder<'_>) -> Option<SwitchStatus> {
     let primary = d.status.primary.clone()?;
@@ -28,12 +28,12 @@ pub fn wanted(d: &mut DecisionBuilder<'_>) -> Option<SwitchStatus> {
         (order.site.clone(), order.kind)
     } else {
         stale_order(d);
-        let changed = d.status.honoured_primary.as_ref() != Some(&spec.primary);
+        let changed = d.status.handled_primary.as_ref() != Some(&spec.primary);
         if !changed {
             return None;
         }
         if spec.primary == primary {
-            d.status.honoured_primary = Some(primary);
+            d.status.handled_primary = Some(primary);
             return None;
         }
         (spec.primary.clone(), PromotionKind::Planned)
@@ -144,9 +144,9 @@ pub fn withdrawn(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
         .promotion
         .as_ref()
         .is_some_and(|order| valid(d, order) && order.site == switch.to);
-    let wished =
-        spec.primary == switch.to && d.status.honoured_primary.as_ref() != Some(&spec.primary);
-    !ordered && !wished
+    let desired =
+        spec.primary == switch.to && d.status.handled_primary.as_ref() != Some(&spec.primary);
+    !ordered && !desired
 }
 
 /// Orders the new primary's mover to take the role, and goes on when its superblock says so.
@@ -190,13 +190,13 @@ pub fn promote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         let reason = "the site is being promoted".to_string();
         d.ask(&to, Request::Abort { reason });
     }
-    let wish = honours(d, switch).parse().unwrap_or_else(|_| to.clone());
+    let requested_primary = honours(d, switch).parse().unwrap_or_else(|_| to.clone());
     let peer_head = d.status.last_cut.as_ref().map(PointStatus::point);
-    let order = PromoteOrder {
+    let order = PromoteRequest {
         epoch,
         generation,
         peer_head,
-        wish,
+        requested_primary,
     };
     d.ask(&to, Request::Promote(order));
     d.wait(format!("site {to} to record epoch {epoch}"));
@@ -211,7 +211,7 @@ fn no_image(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         return;
     }
     let why = format!(
-        "the image at site {} is not whole, or an old primary's, so it can't be promoted: withdraw the order, and it is mended by the \
+        "the image at site {} is not whole, or an old primary's, so it can't be promoted: withdraw the order, and it is fixed by the \
          next cycle; or restore the newest snapshot of that site by hand",
         switch.to
     );
@@ -219,12 +219,12 @@ fn no_image(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     d.wait(why);
 }
 
-/// The wish that counts as honoured once the move is done: an explicit order honours no manifest.
+/// The request that counts as honoured once the move is done: an explicit order honours no manifest.
 fn honours(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> String {
     let spec = &d.observed.pair.spec;
     let before = d
         .status
-        .honoured_primary
+        .handled_primary
         .clone()
         .unwrap_or_else(|| switch.from.clone());
     if spec.primary == switch.to {
@@ -252,7 +252,7 @@ fn promoted(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, point: Point) {
     d.status.primary = Some(switch.to.clone());
     d.status.epoch = Some(switch.epoch);
     d.status.generation = Some(switch.generation.clone());
-    d.status.honoured_primary = Some(honoured);
+    d.status.handled_primary = Some(honoured);
     if let Some(status) = d.status.switch.as_mut() {
         let cut_at = committed.and_then(|known| known.cut_at);
         status.promoted_point = Some(PointStatus::new(point, cut_at));

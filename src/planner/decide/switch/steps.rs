@@ -9,7 +9,7 @@ use api::v1alpha1::{SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::ImageState;
 
 /// How often to look again at what nobody tells us of, such as pods that come and go.
-pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_millis(300);
+pub const RECHECK_AFTER: SignedDuration = SignedDuration::from_millis(300);
 
 /// Whether a role change is under way.
 #[must_use]

@@ -75,7 +75,7 @@ fn an_old_primary_that_was_away_is_demoted_when_it_is_back_before_anything_is_sh
     let told = position(|a| {
         matches!(
             a,
-            Action::Order {
+            Action::Command {
                 request: Request::Demote(_),
                 ..
             }
@@ -149,7 +149,7 @@ fn a_standby_that_was_put_back_before_the_commit_is_shipped_to_again() {
     assert_eq!(world.committed(), Some(Point::new(1, 2)));
     assert_eq!(plans(&world).len(), 3);
     let cuts = world.log.iter().filter(|action| {
-        matches!(action, Action::Cut(wish) if wish.site.as_str() == "west" && wish.point.seq.0 == 2)
+        matches!(action, Action::Cut(request) if request.site.as_str() == "west" && request.point.seq.0 == 2)
     });
     assert_eq!(
         cuts.count(),
@@ -325,7 +325,7 @@ fn a_cycle_of_an_epoch_that_is_not_the_pairs_is_given_up() {
 /// Points that were cut at east.
 fn cut_at_east(log: &[Action]) -> BTreeSet<Point> {
     let cuts = log.iter().filter_map(|action| match action {
-        Action::Cut(wish) if wish.site.as_str() == "east" => Some(wish.point),
+        Action::Cut(request) if request.site.as_str() == "east" => Some(request.point),
         _ => None,
     });
     cuts.collect()

@@ -41,7 +41,7 @@ fn the_identity_is_recorded_before_anything_is_made_from_it() {
         decision
             .actions
             .iter()
-            .all(|a| !matches!(a, Action::Order { .. }))
+            .all(|a| !matches!(a, Action::Command { .. }))
     );
 }
 
@@ -146,9 +146,9 @@ fn a_mover_that_goes_away_in_the_middle_is_replaced_and_the_same_cut_goes_on() {
     assert_eq!(world.committed(), Some(Point::new(1, 2)));
     let cuts = count(
         &world,
-        |a| matches!(a, Action::Cut(wish) if wish.site.as_str() == "east"),
+        |a| matches!(a, Action::Cut(request) if request.site.as_str() == "east"),
     );
-    assert_eq!(cuts, 2, "cut anew although the cut was good");
+    assert_eq!(cuts, 2, "cut again although the cut was good");
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn sys_4_a_wiped_status_costs_no_copy() {
         let inits = count(&world, |a| {
             matches!(
                 a,
-                Action::Order {
+                Action::Command {
                     request: wire::control::Request::Init(_),
                     ..
                 }
@@ -291,8 +291,8 @@ fn metadata_claims_grow_when_the_spec_asks_for_more_and_never_shrink() {
     let grown = |world: &World| count(world, |action| matches!(action, Action::Grow { .. }));
     assert_eq!(grown(&world), 0);
     for (size, claims) in [("4Gi", 2), ("2Gi", 2), ("5Gi", 4)] {
-        world.pair.spec.transfer.metadata_size = Some(size.into());
+        world.pair.spec.transfer.state_volume_size = Some(size.into());
         world.settle();
-        assert_eq!(grown(&world), claims, "metadataSize {size}");
+        assert_eq!(grown(&world), claims, "stateVolumeSize {size}");
     }
 }

@@ -3,9 +3,11 @@
 use crate::decide::VerifyPlan;
 use crate::decide::tests::world::{GIB, Side, World};
 use crate::observe::{SiteView, SnapshotClasses, StorageClassView};
-use protocol::units::{Extent, ImageState, Lineage, Point, Role, Rung, RungUse, SiteName};
+use protocol::units::{
+    ChangeSource, ChangeSourceUse, Extent, ImageState, Lineage, Point, Role, SiteName,
+};
 use wire::control::{
-    Activity, CycleOutcome, CycleReport, DemoteOrder, MoverStatus, PromoteOrder, Refusal,
+    Activity, CycleOutcome, CycleReport, DemoteRequest, MoverStatus, PromoteRequest, Refusal,
     RefusalKind, Request, SuperblockReport, VerifyReport,
 };
 
@@ -26,7 +28,7 @@ impl World {
                     applied: None,
                     image: ImageState::None,
                     diverged: false,
-                    wish: order.wish,
+                    requested_primary: order.requested_primary,
                 });
             }
             Request::Receive(order) => {
@@ -124,7 +126,7 @@ impl World {
             range,
             differing,
             cycle: CycleReport {
-                rung: Rung::Verify,
+                change_source: ChangeSource::Verify,
                 data_bytes,
                 ..report(cycle)
             },
@@ -133,7 +135,7 @@ impl World {
 }
 
 /// Whether a side takes the order to become primary.
-fn promoted(disk: &mut SuperblockReport, order: PromoteOrder) -> bool {
+fn promoted(disk: &mut SuperblockReport, order: PromoteRequest) -> bool {
     if disk.role == Role::Primary || order.epoch != disk.epoch.next() {
         return false;
     }
@@ -143,13 +145,13 @@ fn promoted(disk: &mut SuperblockReport, order: PromoteOrder) -> bool {
     disk.epoch = order.epoch;
     disk.lineage = disk.lineage.promoted(point, order.epoch, order.generation);
     disk.image = ImageState::Consistent(point);
-    disk.wish = order.wish;
+    disk.requested_primary = order.requested_primary;
     true
 }
 
-fn demoted(disk: &mut SuperblockReport, order: DemoteOrder) {
+fn demoted(disk: &mut SuperblockReport, order: DemoteRequest) {
     disk.epoch = order.epoch;
-    disk.wish = order.wish;
+    disk.requested_primary = order.requested_primary;
     if disk.role == Role::Standby {
         // Its image stays what it is.
         return;
@@ -166,7 +168,7 @@ fn demoted(disk: &mut SuperblockReport, order: DemoteOrder) {
 fn report(cycle: Point) -> CycleReport {
     CycleReport {
         cycle,
-        rung: Rung::Delta,
+        change_source: ChangeSource::Delta,
         read_bytes: 1,
         data_bytes: 1,
         zero_bytes: 0,
@@ -198,7 +200,7 @@ pub(super) fn view(name: &str, side: &Side) -> SiteView {
         app_users: vec![],
         application: None,
         replica_claim: side.replica.clone(),
-        metadata_claim: side.metadata.clone(),
+        state_claim: side.metadata.clone(),
         labelled_volume: side.labelled.clone(),
         replica_users: vec![],
         cuts: side.cuts.clone(),
@@ -220,8 +222,8 @@ pub(super) fn view(name: &str, side: &Side) -> SiteView {
             activity: side.activity,
             progress: None,
             decision: None,
-            rung: Some(RungUse {
-                rung: Rung::Delta,
+            change_source: Some(ChangeSourceUse {
+                change_source: ChangeSource::Delta,
                 reason: "the driver names what has changed".into(),
             }),
             last: side.last.clone(),

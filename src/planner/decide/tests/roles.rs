@@ -39,7 +39,7 @@ fn a_planned_switch_ships_a_last_cut_of_the_stopped_volume_and_follows_by_delta(
     assert_eq!(world.replicas, Some(1));
     assert_eq!(status.switch.unwrap().step, SwitchStep::Done);
     let demotion = world.log.iter().find_map(|a| match a {
-        Action::Order {
+        Action::Command {
             request: Request::Demote(order),
             ..
         } => Some(order.clone()),
@@ -109,7 +109,7 @@ fn a_switch_resumes_wherever_the_operator_dies() {
             .log
             .iter()
             .filter_map(|a| match a {
-                Action::Order {
+                Action::Command {
                     request: Request::Promote(order),
                     ..
                 } => Some((order.epoch, order.generation)),
@@ -133,7 +133,7 @@ fn the_same_manifest_applied_again_moves_nothing() {
         world.settle();
         assert_eq!(world.status().primary.as_deref(), Some("west"));
     }
-    // Corrected first, and only then changed: that is a wish.
+    // Corrected first, and only then changed: that is a request.
     world.pair.spec.primary = "west".into();
     world.settle();
     world.pair.spec.primary = "east".into();
@@ -198,7 +198,7 @@ fn a_site_without_a_committed_point_is_never_promoted() {
     }
     assert!(!world.log.iter().any(|a| matches!(
         a,
-        Action::Order {
+        Action::Command {
             request: Request::Promote(_),
             ..
         }
@@ -275,7 +275,7 @@ fn h_8_a_standby_whose_superblock_cannot_be_read_is_held_until_consent() {
             matches!(
                 action,
                 Action::Ship(_)
-                    | Action::Order {
+                    | Action::Command {
                         request: Request::Init(_),
                         ..
                     }
@@ -285,7 +285,7 @@ fn h_8_a_standby_whose_superblock_cannot_be_read_is_held_until_consent() {
     assert!(!touched(&world), "touched without consent");
     assert_eq!(
         world.think().trouble.map(|trouble| trouble.reason),
-        Some(Reason::MetadataUnreadable)
+        Some(Reason::StateVolumeUnreadable)
     );
     assert!(
         world
@@ -333,7 +333,7 @@ fn a_planned_switch_waits_for_pods_by_name_and_can_be_withdrawn() {
     assert_eq!(epoch(&world), Epoch(1));
     assert!(!world.log.iter().any(|a| matches!(
         a,
-        Action::Order {
+        Action::Command {
             request: Request::Promote(_),
             ..
         }

@@ -96,7 +96,7 @@ fn whatever_falls_short_of_the_proof_goes_the_usual_way() {
         ("a change", |world| world.quiet = false),
         ("no list", |world| {
             let status = world.pair.status.as_mut().unwrap();
-            status.last_cycle.as_mut().unwrap().rung = "Digests".into();
+            status.last_cycle.as_mut().unwrap().change_source = "Digests".into();
         }),
         ("movers that have not met for long", |world| {
             world.pass(3600)

@@ -15,7 +15,7 @@ use crate::observe::{
     Volume, VolumeMode, remembered,
 };
 use crate::observe::{HookReport, HookTarget};
-use crate::rebind::RebindWish;
+use crate::rebind::DesiredBinding;
 use crate::validate::validate;
 use api::ReplicationPair;
 use protocol::units::{Epoch, Extent, Point, SiteName};
@@ -255,7 +255,7 @@ impl World {
     pub fn act(&mut self, action: Action) {
         self.log.push(action.clone());
         match action {
-            Action::MakeMetadataClaim { site, .. } => {
+            Action::MakeStateClaim { site, .. } => {
                 let name = format!("orders-{site}-meta");
                 self.side(site.as_str()).metadata =
                     Some(claim(&name, &name, VolumeMode::Filesystem));
@@ -268,7 +268,7 @@ impl World {
                 self.side(site.as_str()).replica = Some(made);
             }
             Action::Grow { claim, bytes } => self.grow(&claim, bytes),
-            Action::Cut(wish) => self.cut(&wish.site, wish.point),
+            Action::Cut(request) => self.cut(&request.site, request.point),
             Action::AllowModeChange { content } => {
                 for cut in self.sides.values_mut().flat_map(|side| &mut side.cuts) {
                     cut.mode_change_allowed |= cut.content.as_ref() == Some(&content);
@@ -295,8 +295,8 @@ impl World {
                     .values_mut()
                     .for_each(|s| s.sources.retain(|c| c.name != name));
             }
-            Action::Order { site, request } => self.order(&site, request),
-            Action::Look(plan) => self.report(Report::Looked(plan.cycle, self.quiet)),
+            Action::Command { site, request } => self.order(&site, request),
+            Action::Probe(plan) => self.report(Report::Probed(plan.cycle, self.quiet)),
             Action::Ship(plan) => {
                 self.side(plan.source.as_str()).begin_shipping(plan.cycle);
                 self.report(Report::Fed(plan.cycle));
@@ -318,7 +318,7 @@ impl World {
             Action::Pace {
                 bytes_per_second, ..
             } => self.report(Report::Paced(bytes_per_second)),
-            Action::Rebind(wish) => self.rebind(&wish),
+            Action::Rebind(desired) => self.rebind(&desired),
         }
     }
 
@@ -388,8 +388,11 @@ impl World {
         });
     }
 
-    fn rebind(&mut self, wish: &RebindWish) {
-        let (primary, standby) = (wish.primary.clone().unwrap(), wish.standby.clone().unwrap());
+    fn rebind(&mut self, desired: &DesiredBinding) {
+        let (primary, standby) = (
+            desired.primary.clone().unwrap(),
+            desired.standby.clone().unwrap(),
+        );
         if self.sides.values().any(|side| side.pod.is_some()) {
             self.report(Report::RebindWaits("pods to end".into()));
             return;

@@ -2,16 +2,16 @@
 
 use kube::ResourceExt as _;
 
-use super::world::{pair, volume, wish, world};
+use super::world::{desired, pair, volume, world};
 use crate::rebind::{RebindView, new_volume, next};
 
 #[test]
 fn what_only_people_can_judge_is_left_to_them() {
-    let wish = wish("west", "east", 2);
+    let desired = desired("west", "east", 2);
     let refused = |change: &dyn Fn(&mut RebindView)| {
         let mut model = world("Filesystem");
         change(&mut model.view);
-        next(&model.view, &wish).unwrap_err().to_string()
+        next(&model.view, &desired).unwrap_err().to_string()
     };
     let gone = refused(&|view| {
         view.volumes.remove("pvc-west");

@@ -1,4 +1,4 @@
-//! Carrying a wish out step by step, with what others do in between, and what must hold all along.
+//! Carrying a request out step by step, with what others do in between, and what must hold all along.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use super::world::{claim, key};
 use crate::rebind::model::Model;
 use crate::rebind::object::{ClaimExt as _, VolumeExt as _};
-use crate::rebind::{Next, RebindWish, Step, VolumeKey, next};
+use crate::rebind::{DesiredBinding, Next, Step, VolumeKey, next};
 use api::names;
 
 pub(super) const STEPS_MAX: usize = 80;
@@ -37,7 +37,7 @@ pub(super) const EVENTS: [Event; 5] = [
 
 pub(super) struct Run {
     pub(super) model: Model,
-    pub(super) wish: RebindWish,
+    pub(super) desired: DesiredBinding,
     pub(super) history: Vec<Step>,
     /// Controllers act only when they are waited for.
     pub(super) slow: bool,
@@ -46,10 +46,10 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(model: Model, wish: RebindWish) -> Run {
+    pub(super) fn new(model: Model, desired: DesiredBinding) -> Run {
         Run {
             model,
-            wish,
+            desired,
             history: Vec::new(),
             slow: false,
             twice: false,
@@ -63,7 +63,9 @@ impl Run {
                 self.happen(*event);
                 self.check();
             }
-            match next(&self.model.view, &self.wish).unwrap_or_else(|e| self.fail(&e.to_string())) {
+            match next(&self.model.view, &self.desired)
+                .unwrap_or_else(|e| self.fail(&e.to_string()))
+            {
                 Next::Done => return number,
                 Next::Wait(wait) => self.model.grant(&wait),
                 Next::Do(step) => {
@@ -86,7 +88,7 @@ impl Run {
             let users = self.model.view.users_of(claim);
             assert!(users.is_empty(), "{claim} is deleted under {users:?}");
         }
-        self.model.execute(&self.wish, step);
+        self.model.execute(&self.desired, step);
         self.check();
     }
 
@@ -94,7 +96,7 @@ impl Run {
         match event {
             Event::Replay => {
                 for step in self.history.clone() {
-                    self.model.execute(&self.wish, &step);
+                    self.model.execute(&self.desired, &step);
                 }
             }
             Event::Apply => {
@@ -106,7 +108,7 @@ impl Run {
                 manifest.status = None;
                 manifest.spec.get_or_insert_default().volume_name = None;
                 self.model
-                    .execute(&self.wish, &Step::CreateClaim(Box::new(manifest)));
+                    .execute(&self.desired, &Step::CreateClaim(Box::new(manifest)));
                 self.model.settle();
             }
             Event::Start => {
@@ -126,7 +128,7 @@ impl Run {
                     };
                     // People delete a claim only when it is recorded nowhere: then it is their loss.
                     if self.model.view.record.is_some() {
-                        self.model.execute(&self.wish, &step);
+                        self.model.execute(&self.desired, &step);
                     }
                 }
             }
@@ -146,7 +148,7 @@ impl Run {
                         uid: volume.uid().unwrap(),
                         resource_version: volume.resource_version().unwrap(),
                     };
-                    self.model.execute(&self.wish, &step);
+                    self.model.execute(&self.desired, &step);
                 }
             }
         }
@@ -201,14 +203,14 @@ impl Run {
         }
     }
 
-    /// The wished binding, and nothing left over.
+    /// The desired binding, and nothing left over.
     pub(super) fn check_end(&self, app_mode: &str) {
         let view = &self.model.view;
         let (primary, standby) = (
-            self.wish.primary.as_ref().unwrap(),
-            self.wish.standby.as_ref().unwrap(),
+            self.desired.primary.as_ref().unwrap(),
+            self.desired.standby.as_ref().unwrap(),
         );
-        let replica = self.wish.replica_claim(&standby.site);
+        let replica = self.desired.replica_claim(&standby.site);
         let names: Vec<&String> = view.claims.keys().collect();
         assert_eq!(names, ["data", &replica], "{}", self.story());
         for (claim, site, mode) in [("data", primary, app_mode), (&replica, standby, "Block")] {

@@ -1,4 +1,4 @@
-//! East is primary, west holds the replica: the objects that a move begins from, and the wish.
+//! East is primary, west holds the replica: the objects that a move begins from, and the request.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use serde_json::json;
 
 use crate::rebind::model::Model;
-use crate::rebind::{RebindView, RebindWish, SiteVolume, VolumeKey};
+use crate::rebind::{DesiredBinding, RebindView, SiteVolume, VolumeKey};
 use api::names;
 use protocol::units::{Epoch, PairName};
 
@@ -28,8 +28,8 @@ pub(super) fn site(name: &str) -> SiteVolume {
     }
 }
 
-pub(super) fn wish(primary: &str, standby: &str, epoch: u64) -> RebindWish {
-    RebindWish {
+pub(super) fn desired(primary: &str, standby: &str, epoch: u64) -> DesiredBinding {
+    DesiredBinding {
         pair: pair(),
         epoch: Epoch(epoch),
         app_claim: "data".into(),

@@ -1,0 +1,60 @@
+//! Orders to movers.
+
+use std::time::Duration;
+
+use crate::apply::Error;
+use crate::context::Context;
+use crate::link::MoverKey;
+use crate::observe::address;
+use planner::observe::Observed;
+use protocol::units::{PairName, SiteName};
+use wire::control::Request;
+
+/// How long to wait for a mover's report to show an order. Beyond it the visit goes on with the old
+/// report, and the order is repeated, which is harmless.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+/// How often to look for it meanwhile.
+const RECHECK_AFTER: Duration = Duration::from_millis(10);
+
+/// The link to the mover at `site`, as observed.
+pub fn key(observed: &Observed, pair: &PairName, site: &SiteName) -> Result<MoverKey, Error> {
+    let none = || Error::NoMover { site: site.clone() };
+    let pod = observed
+        .site(site)
+        .and_then(|view| view.pod.as_ref())
+        .ok_or_else(none)?;
+    Ok(MoverKey {
+        pair: pair.clone(),
+        site: site.clone(),
+        pod_uid: pod.uid.clone(),
+        address: address(pod.ip.as_deref().ok_or_else(none)?),
+    })
+}
+
+/// Gives an order of which the report shows nothing.
+pub async fn tell(ctx: &Context, key: &MoverKey, request: Request) -> Result<(), Error> {
+    ctx.links
+        .order(key, request)
+        .await
+        .map_err(|source| Error::Mover {
+            site: key.site.clone(),
+            source: Box::new(source),
+        })
+}
+
+/// Gives an order and waits until the mover's report shows that something has come of it, so that
+/// the next decision does not rest on a report from before.
+pub async fn give(ctx: &Context, key: &MoverKey, request: Request) -> Result<(), Error> {
+    let version = || ctx.links.status(key).map_or(0, |status| status.version);
+    let before = version();
+    tell(ctx, key, request).await?;
+    let shown = async {
+        while version() == before {
+            tokio::time::sleep(RECHECK_AFTER).await;
+        }
+    };
+    if tokio::time::timeout(SHOWN_WITHIN, shown).await.is_err() {
+        tracing::debug!(site = %key.site, "the mover's report shows nothing new after an order");
+    }
+    Ok(())
+}

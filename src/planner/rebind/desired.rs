@@ -1,0 +1,69 @@
+//! Which claim should be bound to which volume.
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use serde::{Deserialize, Serialize};
+
+use api::names;
+use protocol::units::{Epoch, PairName, SiteName};
+
+/// A volume of the storage system, whatever PersistentVolume objects stand for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeKey {
+    /// The CSI driver's name.
+    pub driver: String,
+    /// The driver's handle.
+    pub handle: String,
+}
+
+/// A site's volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteVolume {
+    /// The site.
+    pub site: SiteName,
+    /// Its volume.
+    pub volume: VolumeKey,
+}
+
+/// Which claim of this cluster should be bound to which volume when all is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredBinding {
+    /// The pair.
+    pub pair: PairName,
+    /// The epoch that the move belongs to.
+    pub epoch: Epoch,
+    /// The application's claim.
+    pub app_claim: String,
+    /// The new primary, when it is of this cluster: its volume is for the application's claim.
+    /// Otherwise the application's claim is to be gone here; what was kept of it stays.
+    pub primary: Option<SiteVolume>,
+    /// The standby, when it is of this cluster: its volume is for its replica claim, as a block
+    /// device.
+    pub standby: Option<SiteVolume>,
+}
+
+impl DesiredBinding {
+    /// The sites of this cluster.
+    pub fn sites(&self) -> impl Iterator<Item = &SiteVolume> {
+        self.primary.iter().chain(&self.standby)
+    }
+
+    /// The claim that a site's volume has while the site is standby.
+    #[must_use]
+    pub fn replica_claim(&self, site: &SiteName) -> String {
+        names::replica_claim(self.pair.name(), site.as_str())
+    }
+}
+
+impl VolumeKey {
+    /// The volume that a PersistentVolume stands for; `None` when it is not of a CSI driver.
+    #[must_use]
+    pub fn of(volume: &PersistentVolume) -> Option<VolumeKey> {
+        let csi = volume.spec.as_ref()?.csi.as_ref()?;
+        Some(VolumeKey {
+            driver: csi.driver.clone(),
+            handle: csi.volume_handle.clone(),
+        })
+    }
+}

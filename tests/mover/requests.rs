@@ -1,0 +1,220 @@
+//! Orders that must not be followed, and peers that must not be let in.
+
+use demo::certificates::Authority;
+use demo::shipment::Shipment;
+use protocol::units::{Epoch, Role};
+use wire::control::{CycleOutcome, RefusalKind, Request};
+
+use crate::world::{MIB, World, promotion, superblock};
+
+/// An image that was never committed is never promoted.
+#[tokio::test]
+async fn an_empty_standby_is_never_promoted() {
+    let mut world = World::new(8 * MIB).await;
+    world.write(0, 8 * MIB);
+    let point = world.point();
+    let (cut, _) = world.east.cut(point).unwrap();
+    let mut source = world.east.start(&cut, true).await.unwrap();
+    let mut target = world.west.start(&world.west.volume(), false).await.unwrap();
+    let order = promotion(&world.west, Epoch(2));
+    let refusal = target.driver.order_in_vain(order.clone()).await.unwrap();
+    assert_eq!(refusal.kind, RefusalKind::NoCommittedPoint);
+    // The first copy is on the volume, but nobody has committed it.
+    let shipment = Shipment::of(point);
+    shipment.begin(&mut source, &mut target).await.unwrap();
+    let status = shipment.ended(&mut source).await.unwrap();
+    assert!(matches!(status.last, Some(CycleOutcome::Applied(_))));
+    let refusal = target.driver.order_in_vain(order).await.unwrap();
+    assert_eq!(refusal.kind, RefusalKind::NoCommittedPoint);
+}
+
+/// A promotion in the middle of a cycle takes the committed image and drops what is not whole.
+#[tokio::test]
+async fn a_promotion_in_the_middle_of_a_cycle_takes_the_committed_image() {
+    let size = 16 * MIB;
+    let mut world = World::new(size).await;
+    world.write(0, size);
+    let base = world.baseline().await;
+    world.write(0, size);
+    let point = world.point();
+    let (cut, written) = world.east.cut(point).unwrap();
+    let mut source = world.east.start(&cut, true).await.unwrap();
+    let mut target = world.west.start(&world.west.volume(), false).await.unwrap();
+    let slow = Shipment {
+        bytes_per_second: Some(2 * MIB),
+        ..Shipment::of(point).delta(base, written)
+    };
+    slow.begin(&mut source, &mut target).await.unwrap();
+    let second = std::time::Duration::from_secs(30);
+    target
+        .driver
+        .wait_for(second, |s| s.progress.is_some_and(|p| p.data_bytes > 0))
+        .await
+        .unwrap();
+    target
+        .driver
+        .order(promotion(&world.west, Epoch(2)))
+        .await
+        .unwrap();
+    let status = target
+        .driver
+        .wait_for(second, |s| {
+            s.superblock
+                .as_ref()
+                .is_some_and(|s| s.role == Role::Primary)
+        })
+        .await
+        .unwrap();
+    assert_eq!(status.superblock.unwrap().committed, Some(base));
+    crate::world::assert_equal(&world.cut_file(base), &world.west.volume());
+    // The source hears that it is over.
+    let status = slow.ended(&mut source).await.unwrap();
+    assert!(
+        matches!(status.last, Some(CycleOutcome::Failed { .. })),
+        "{:?}",
+        status.last
+    );
+    assert!(
+        !world.west.meta().join("staging").exists(),
+        "staging is left over"
+    );
+}
+
+/// A lower epoch is refused with both numbers named.
+#[tokio::test]
+async fn a_lower_epoch_is_refused_and_both_are_named() {
+    let mut world = World::new(8 * MIB).await;
+    world.write(0, MIB);
+    let base = world.baseline().await;
+    world.promote(false).await;
+    let mut mover = world.west.start(&world.west.volume(), false).await.unwrap();
+    for order in [
+        promotion(&world.east, Epoch(1)),
+        Request::Commit { cycle: base },
+    ] {
+        let refusal = mover.driver.order_in_vain(order).await.unwrap();
+        assert_eq!(refusal.kind, RefusalKind::StaleEpoch, "{refusal:?}");
+        let named = ["epoch 1", "epoch 2"]
+            .iter()
+            .all(|e| refusal.message.contains(e));
+        assert!(named || refusal.message.contains("epoch 3"), "{refusal:?}");
+    }
+    // The very same promotion again is taken, and changes nothing.
+    mover
+        .driver
+        .order(promotion(&world.west, Epoch(2)))
+        .await
+        .unwrap();
+    mover.stop().await.unwrap();
+    assert_eq!(superblock(&world.west).await.epoch, Epoch(2));
+}
+
+/// A commit of anything but the cut that is wholly on the volume is refused.
+#[tokio::test]
+async fn a_commit_of_what_is_not_there_is_refused() {
+    let mut world = World::new(8 * MIB).await;
+    world.write(0, MIB);
+    world.baseline().await;
+    let mut mover = world.west.start(&world.west.volume(), false).await.unwrap();
+    let refusal = mover
+        .driver
+        .order_in_vain(Request::Commit {
+            cycle: world.point(),
+        })
+        .await
+        .unwrap();
+    assert_eq!(refusal.kind, RefusalKind::OutOfOrder);
+}
+
+/// Both ends check who is at the other one before a byte of the volume.
+#[tokio::test]
+async fn a_peer_of_another_name_or_authority_gets_nothing() {
+    let mut world = World::new(8 * MIB).await;
+    world.write(0, MIB);
+    let point = world.point();
+    let (cut, _) = world.east.cut(point).unwrap();
+    let mut source = world.east.start(&cut, true).await.unwrap();
+    let mut target = world.west.start(&world.west.volume(), false).await.unwrap();
+    // The target expects a site that the source is not.
+    let receive = wire::control::ReceiveRequest {
+        cycle: point,
+        peer_site: "north".parse().unwrap(),
+    };
+    target
+        .driver
+        .order(Request::Receive(receive))
+        .await
+        .unwrap();
+    let shipment = Shipment::of(point);
+    source
+        .driver
+        .order(ship(&shipment, target.address.clone()))
+        .await
+        .unwrap();
+    let status = shipment.ended(&mut source).await.unwrap();
+    match status.last {
+        Some(CycleOutcome::Failed { cause, .. }) => {
+            assert_eq!(cause.kind, RefusalKind::WrongIdentity, "{cause:?}");
+        }
+        other => panic!("a site that was not ordered was served: {other:?}"),
+    }
+    target.stop().await.unwrap();
+
+    // A target whose certificate another authority has signed is not spoken to.
+    let stranger = Authority::new().unwrap();
+    let name = format!("ferry://west/{}", world.west.pair).parse().unwrap();
+    stranger
+        .write_leaf(&name, &world.west.home.join("tls"))
+        .unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_ferry"))
+        .args([
+            "mover",
+            "--site",
+            "west",
+            "--pair",
+            "shop/orders",
+            "--listen",
+            &address,
+            "--meta",
+        ])
+        .arg(world.west.meta())
+        .arg("--tls")
+        .arg(world.west.home.join("tls"))
+        .spawn()
+        .unwrap();
+    let mut order = shipment.clone();
+    order.cycle = world.point();
+    source.driver.order(ship(&order, address)).await.unwrap();
+    let status = order.ended(&mut source).await.unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    match status.last {
+        Some(CycleOutcome::Failed { cause, .. }) => assert!(
+            matches!(
+                cause.kind,
+                RefusalKind::Stalled | RefusalKind::PeerUnreachable
+            ),
+            "{cause:?}"
+        ),
+        other => panic!("a stranger was served: {other:?}"),
+    }
+}
+
+fn ship(shipment: &Shipment, peer: String) -> Request {
+    Request::Ship(wire::control::ShipRequest {
+        cycle: shipment.cycle,
+        peer,
+        peer_site: "west".parse().unwrap(),
+        changes: wire::control::ChangeList::Nothing,
+        changes_reason: String::new(),
+        discard_consent: None,
+        transfer: wire::control::Transfer {
+            bytes_per_second: None,
+            compression: wire::control::Compression::Off,
+            stall_timeout_ms: 5_000,
+        },
+    })
+}
