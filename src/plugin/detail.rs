@@ -100,7 +100,7 @@ fn cycles(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
     }
     if let Some(change_source) = &status.change_source {
         page.line(
-            "ChangeSource",
+            "Source",
             &format!("{}: {}", change_source.change_source, change_source.reason),
         );
     }
@@ -330,7 +330,7 @@ mod tests {
                         apply 600ms, commit 400ms
                         changed 21.0 MiB and 3.0 MiB of zeros, read 24.0 MiB, sent 17.0 MiB;
                         held the application 12ms
-            ChangeSource        Delta: the driver's SnapshotMetadata names the changed extents since
+            Source      Delta: the driver's SnapshotMetadata names the changed extents since
                         3.42
             Conditions
               Ready     True     AllGood, 24h
@@ -356,7 +356,7 @@ mod tests {
             Failed      cycle 1.8, 3 time(s) in a row, last 6m ago: SnapshotFailed:
                         VolumeSnapshot invoices-east-1-8: the pool is full. Free space in
                         it.
-            ChangeSource        FullRead: the driver has no SnapshotMetadata service, and no digests
+            Source      FullRead: the driver has no SnapshotMetadata service, and no digests
                         are kept yet
             Switch      Planned from east to west, epoch 2, at StopApplication since it was
                         asked for 2m ago

@@ -94,7 +94,7 @@ fn columns(layout: Layout) -> Vec<Column> {
             })
         }),
         ("LAG", lag),
-        ("CHANGE_SOURCE", |pair, _| {
+        ("SOURCE", |pair, _| {
             of(pair, |status| {
                 Some(status.change_source.as_ref()?.change_source.clone())
             })
@@ -145,7 +145,7 @@ fn columns(layout: Layout) -> Vec<Column> {
 fn usual_width(column: &str) -> u16 {
     match column {
         "NAMESPACE" | "NAME" => 16,
-        "PROGRESS" | "CHANGE_SOURCE" => 10,
+        "PROGRESS" | "SOURCE" => 10,
         "REASON" => 18,
         _ => 8,
     }
@@ -258,7 +258,7 @@ mod tests {
         let pairs = [sample::shipping(), sample::waiting(), sample::fresh()];
         let text = render(&pairs, Layout::default(), sample::now());
         insta::assert_snapshot!(text, @r#"
-            NAME      PRIMARY  READY    POINT   LAG     CHANGE_SOURCE      PROGRESS  WAITING  AGE
+            NAME      PRIMARY  READY    POINT   LAG     SOURCE    PROGRESS  WAITING  AGE
             orders    east     True     3.42    3m12s   Delta     44%       <none>   5d
             invoices  east     False    1.7     16m     FullRead  Stopping  2m       132m
             fresh     <none>   Unknown  <none>  <none>  <none>    <none>    <none>   3s
@@ -279,8 +279,8 @@ mod tests {
         };
         let text = render(&[sample::shipping()], layout, sample::now());
         insta::assert_snapshot!(text, @r#"
-            NAMESPACE  NAME    PRIMARY  READY  POINT  LAG    CHANGE_SOURCE   PROGRESS  WAITING  REASON   CLAIM  INTERVAL  EPOCH  CHANGED  SENT     TOOK  AGE
-            shop       orders  east     True   3.42   3m12s  Delta  44%       <none>   AllGood  data   5m        3      21.0MiB  17.0MiB  4.1s  5d
+            NAMESPACE  NAME    PRIMARY  READY  POINT  LAG    SOURCE  PROGRESS  WAITING  REASON   CLAIM  INTERVAL  EPOCH  CHANGED  SENT     TOOK  AGE
+            shop       orders  east     True   3.42   3m12s  Delta   44%       <none>   AllGood  data   5m        3      21.0MiB  17.0MiB  4.1s  5d
         "#);
     }
 

@@ -10,11 +10,10 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Functions that are longer, each one list of like arms or fields. They may only shrink: one that
 /// grows fails, and so does an entry that is no longer needed.
-const LONGER_FUNCTIONS: [(&str, usize); 5] = [
+const LONGER_FUNCTIONS: [(&str, usize); 4] = [
     ("src/planner/decide/tests/world.rs", 69),
     ("src/operator/rebind/apply.rs", 73),
     ("src/planner/rebind/model.rs", 95),
-    ("src/protocol/pair/change_plan.rs", 88),
     ("tests/mover/requests.rs", 74),
 ];
 

@@ -26,9 +26,8 @@ pub async fn execute(
     owner: &OwnerReference,
     step: &Step,
 ) -> Result<(), Error> {
-    let volumes: Api<PersistentVolume> = Api::all(client.clone());
-    let claims: Api<PersistentVolumeClaim> =
-        Api::namespaced(client.clone(), desired.pair.namespace());
+    let (volumes, namespace) = (Api::all(client.clone()), desired.pair.namespace());
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let done = match step {
         Step::Retain {
             volume,
@@ -80,7 +79,7 @@ pub async fn execute(
             merge(&claims, claim, &patch).await
         }
         Step::Forget => {
-            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), desired.pair.namespace());
+            let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
             let name = record_name(desired.pair.name());
             maps.delete(&name, &DeleteParams::default()).await.map(drop)
         }

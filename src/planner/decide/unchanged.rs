@@ -92,7 +92,7 @@ pub fn settle(
         end(d);
         return Some(Next::Ended);
     }
-    d.task(&primary.name, MoverTask::Look(Box::new(plan)));
+    d.task(&primary.name, MoverTask::Probe(Box::new(plan)));
     Some(Next::Stay)
 }
 

@@ -307,14 +307,14 @@ fn disagrees(observed: &Observed, decision: &Decision) -> Verdict {
         return (
             false,
             Reason::ManifestAgrees,
-            format!("the request for {requested_primary} is new and is being considered"),
+            format!("the request for {requested_primary} is new and is being handled"),
         );
     }
     (
         true,
         Reason::ManifestIsStale,
         format!(
-            "spec.primary says {requested_primary}, but {primary} is primary and that requested_primary was honoured before: nothing is \
+            "spec.primary says {requested_primary}, but {primary} is primary and that request was handled before: nothing is \
              moved. Set spec.primary to {primary}; to move the role, change it after that"
         ),
     )

@@ -76,11 +76,11 @@ pub enum Action {
         /// Its name.
         name: String,
     },
-    /// Give a mover an order.
-    Order {
+    /// Send a request to a mover.
+    Command {
         /// Its site.
         site: SiteName,
-        /// The order.
+        /// The request.
         request: Request,
     },
     /// Tell the source the bandwidth limit that is in force now.
@@ -91,7 +91,7 @@ pub enum Action {
         bytes_per_second: Option<u64>,
     },
     /// Ask the driver whether anything has changed since the committed cut.
-    Look(Box<ProbePlan>),
+    Probe(Box<ProbePlan>),
     /// Find the best list of changes, order the source to ship, and feed it the list.
     Ship(Box<ShipPlan>),
     /// Order the source to compare a slice of the committed image with the target's.

@@ -112,7 +112,7 @@ fn tasks(desired: &SiteDesired, decision: &mut SiteDecision) {
             site: site.clone(),
             bytes_per_second,
         },
-        MoverTask::Look(plan) => Action::Probe(plan),
+        MoverTask::Probe(plan) => Action::Probe(plan),
         MoverTask::Ship(plan) => Action::Ship(plan),
         MoverTask::Verify(plan) => Action::Verify(plan),
     });

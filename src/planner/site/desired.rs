@@ -86,7 +86,7 @@ pub enum MoverTask {
     /// The bandwidth limit that is in force now, in bytes a second; `None` for no limit.
     Pace(Option<u64>),
     /// Find out whether anything has changed. The driver is asked, not the mover.
-    Look(Box<ProbePlan>),
+    Probe(Box<ProbePlan>),
     /// Ship a cut.
     Ship(Box<ShipPlan>),
     /// Compare a slice.

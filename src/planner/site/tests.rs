@@ -262,9 +262,9 @@ fn the_claims_of_two_local_sites_are_exchanged_together() {
         part("east", Some(ClaimDesired::Replica(key()))),
         part("west", Some(ClaimDesired::App(key()))),
     ];
-    let requested_primary = rebinding(pair(), Epoch(2), "data", &both).unwrap();
-    assert_eq!(requested_primary.primary.unwrap().site.as_str(), "west");
-    assert_eq!(requested_primary.standby.unwrap().site.as_str(), "east");
+    let desired = rebinding(pair(), Epoch(2), "data", &both).unwrap();
+    assert_eq!(desired.primary.unwrap().site.as_str(), "west");
+    assert_eq!(desired.standby.unwrap().site.as_str(), "east");
     for one in [part("west", None), part("west", Some(ClaimDesired::Parked))] {
         let half = [both[0].clone(), one];
         assert_eq!(rebinding(pair(), Epoch(2), "data", &half), None);

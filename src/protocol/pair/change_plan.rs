@@ -251,84 +251,20 @@ mod tests {
         let delta = |seq| List::Delta {
             base: Point::new(1, seq),
         };
+        use ChangeSource::{Allocated, Delta, Digests, FullRead};
+        use HandshakeMode::{Bitmap, Full, Log};
         for (mode, list, kept, change_source, compare) in [
-            (
-                HandshakeMode::Log,
-                delta(5),
-                at,
-                ChangeSource::Delta,
-                Compare::Kept,
-            ),
-            (
-                HandshakeMode::Log,
-                delta(5),
-                older,
-                ChangeSource::Delta,
-                Compare::Nothing,
-            ),
-            (
-                HandshakeMode::Log,
-                delta(4),
-                at,
-                ChangeSource::Digests,
-                Compare::Kept,
-            ),
-            (
-                HandshakeMode::Bitmap,
-                delta(5),
-                at,
-                ChangeSource::Digests,
-                Compare::Kept,
-            ),
-            (
-                HandshakeMode::Bitmap,
-                delta(4),
-                older,
-                ChangeSource::Digests,
-                Compare::Standby,
-            ),
-            (
-                HandshakeMode::Log,
-                List::Allocated,
-                at,
-                ChangeSource::Allocated,
-                Compare::Kept,
-            ),
-            (
-                HandshakeMode::Bitmap,
-                List::Allocated,
-                None,
-                ChangeSource::Allocated,
-                Compare::Standby,
-            ),
-            (
-                HandshakeMode::Bitmap,
-                List::Nothing,
-                None,
-                ChangeSource::Digests,
-                Compare::Standby,
-            ),
-            (
-                HandshakeMode::Full,
-                List::Allocated,
-                at,
-                ChangeSource::Allocated,
-                Compare::Nothing,
-            ),
-            (
-                HandshakeMode::Full,
-                List::Nothing,
-                at,
-                ChangeSource::FullRead,
-                Compare::Nothing,
-            ),
-            (
-                HandshakeMode::Full,
-                delta(5),
-                at,
-                ChangeSource::FullRead,
-                Compare::Nothing,
-            ),
+            (Log, delta(5), at, Delta, Compare::Kept),
+            (Log, delta(5), older, Delta, Compare::Nothing),
+            (Log, delta(4), at, Digests, Compare::Kept),
+            (Bitmap, delta(5), at, Digests, Compare::Kept),
+            (Bitmap, delta(4), older, Digests, Compare::Standby),
+            (Log, List::Allocated, at, Allocated, Compare::Kept),
+            (Bitmap, List::Allocated, None, Allocated, Compare::Standby),
+            (Bitmap, List::Nothing, None, Digests, Compare::Standby),
+            (Full, List::Allocated, at, Allocated, Compare::Nothing),
+            (Full, List::Nothing, at, FullRead, Compare::Nothing),
+            (Full, delta(5), at, FullRead, Compare::Nothing),
         ] {
             let plan = plan(&means(mode, list, kept));
             assert_eq!(

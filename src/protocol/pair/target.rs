@@ -16,8 +16,7 @@ use crate::pair::action::{Action, Outcome};
 use crate::pair::begin_check::admits;
 use crate::pair::handshake::Superblock;
 use crate::pair::message::{Begin, Greeting, Hello, Message, goes_in_place};
-use crate::pair::promote;
-use crate::pair::promote::{Before, Promote};
+use crate::pair::promote::{self, Before, Promote};
 use crate::pair::source::word;
 use crate::pair::target_state::{Incoming, Name, State, may_follow};
 use crate::pair::{Cause, Record, Refused, fence, verify};
@@ -305,10 +304,8 @@ impl Target {
             };
             actions.push(Action::Persist(Box::new(fenced)));
         }
-        if record.applied == Some(cycle)
-            && !record.diverged
-            && begin.change_source != ChangeSource::Verify
-        {
+        let verifies = begin.change_source == ChangeSource::Verify;
+        if record.applied == Some(cycle) && !record.diverged && !verifies {
             self.go(State::Idle);
             actions.extend([
                 Action::Send(Message::Applied),
@@ -326,12 +323,12 @@ impl Target {
                 ..record.clone()
             })));
         }
-        let boxed = Box::new(begin.clone());
-        actions.push(if in_place {
-            Action::OpenInPlace(boxed)
+        let open = if in_place {
+            Action::OpenInPlace
         } else {
-            Action::OpenStaging(boxed)
-        });
+            Action::OpenStaging
+        };
+        actions.push(open(Box::new(begin.clone())));
         self.go(State::Opening(Incoming { begin, in_place }));
         actions
     }

@@ -45,7 +45,6 @@ pub struct DigestLog {
     log: RecordLog,
     spec: DigestLogSpec,
     digest: CycleDigest,
-    through: u64,
     sealed: Option<CycleSum>,
 }
 
@@ -60,7 +59,6 @@ impl DigestLog {
             log: RecordLog::create(disk, &FORMAT, &content, u64::MAX)?,
             spec,
             digest: CycleDigest::new(),
-            through: 0,
             sealed: None,
         })
     }
@@ -77,8 +75,8 @@ impl DigestLog {
         })
     }
 
-    /// Opens the log that an earlier process has left, up to its last whole record; `None` when there
-    /// is none that can be used.
+    /// Opens the complete log that an earlier process has left; `None` when there is none. One without
+    /// its seal is of no use: what it lacks is nowhere else.
     ///
     /// # Errors
     /// When the disk fails, or the log is of a newer format.
@@ -99,41 +97,33 @@ impl DigestLog {
             return Ok(None);
         };
         let mut digest = CycleDigest::new();
-        let (mut through, mut sealed) = (0, None);
-        let mut end = scanner.position();
+        let mut through = 0;
         while let Some(record) = scanner.next()? {
-            match record.kind {
-                BATCH => {
-                    let Some(batch) = decode(found, &record, through, spec.size_bytes) else {
-                        break;
-                    };
-                    add_to_digest(&mut digest, &batch.regions, &batch.digests);
-                    through = batch.through;
-                    end = scanner.position();
-                }
-                SEAL => {
-                    sealed = decode_sum(found, &record.head);
-                    if sealed.is_some_and(|sum| sum != digest.clone().finish()) {
-                        return Ok(None);
-                    }
-                    if sealed.is_some() {
-                        end = scanner.position();
-                    }
+            if record.kind == SEAL {
+                let sealed = decode_sum(found, &record.head);
+                if sealed.is_none() || sealed != Some(digest.clone().finish()) {
                     break;
                 }
-                _ => break,
+                let end = scanner.position();
+                return Ok(Some(DigestLog {
+                    log: scanner.into_log(end, u64::MAX)?,
+                    spec,
+                    digest,
+                    sealed,
+                }));
             }
+            let batch = decode(found, &record, through, spec.size_bytes);
+            let Some(batch) = batch.filter(|_| record.kind == BATCH) else {
+                break;
+            };
+            add_to_digest(&mut digest, &batch.regions, &batch.digests);
+            through = batch.through;
         }
-        Ok(Some(DigestLog {
-            log: scanner.into_log(end, u64::MAX)?,
-            spec,
-            digest,
-            through,
-            sealed,
-        }))
+        Ok(None)
     }
 
-    /// Appends what a batch changes; `digests` has one for each block of its data regions.
+    /// Appends what a batch changes below byte `through`; `digests` has one for each block of its data
+    /// regions.
     ///
     /// # Errors
     /// When the disk fails or is full.
@@ -152,7 +142,6 @@ impl DigestLog {
         let data: Vec<u8> = digests.iter().flat_map(|d| d.0).collect();
         self.log.append(BATCH, &head, &data)?;
         add_to_digest(&mut self.digest, regions, digests);
-        self.through = through;
         Ok(())
     }
 
@@ -175,18 +164,6 @@ impl DigestLog {
     #[must_use]
     pub fn spec(&self) -> DigestLogSpec {
         self.spec
-    }
-
-    /// Everything that changed below this byte of the volume is in the log.
-    #[must_use]
-    pub fn through(&self) -> u64 {
-        self.through
-    }
-
-    /// What everything appended so far amounts to.
-    #[must_use]
-    pub fn sum(&self) -> CycleSum {
-        self.digest.clone().finish()
     }
 
     /// What the log amounts to, once it is whole.

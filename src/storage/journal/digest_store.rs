@@ -62,7 +62,7 @@ impl DigestStore {
         }) = store.state
         {
             match DigestLog::recover(store.disk.clone())? {
-                Some(log) if log.sealed().is_some() && log.spec().id.cycle == point => {
+                Some(log) if log.spec().id.cycle == point => {
                     store.apply(&log)?;
                     log.remove()?;
                 }

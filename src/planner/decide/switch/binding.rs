@@ -19,18 +19,18 @@ pub fn rebind(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         // taken back and given again it would wake the operator over and over.
         d.wait(wait.what);
     }
-    match requested_primary(&d.observed.pair, &d.status, switch) {
-        Some(requested_primary) => {
-            if has_volume_of(d.app_claim(), requested_primary.primary.as_ref()) {
+    match desired_binding(&d.observed.pair, &d.status, switch) {
+        Some(desired) => {
+            if has_volume_of(d.app_claim(), desired.primary.as_ref()) {
                 // What is left to do is the standby's.
                 start_application(d, switch);
             }
             for (site, claim) in [
                 (
-                    requested_primary.primary,
+                    desired.primary,
                     ClaimDesired::App as fn(VolumeKey) -> ClaimDesired,
                 ),
-                (requested_primary.standby, ClaimDesired::Replica),
+                (desired.standby, ClaimDesired::Replica),
             ] {
                 if let Some(SiteVolume { site, volume }) = site {
                     d.at(&site).claim = Some(claim(volume));
@@ -51,7 +51,7 @@ pub fn rebind(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
 
 /// Which volume belongs behind which claim once `switch` is done; `None` while a handle is unknown.
 #[must_use]
-pub fn requested_primary(
+pub fn desired_binding(
     pair: &ReplicationPair,
     status: &ReplicationPairStatus,
     switch: &SwitchStatus,

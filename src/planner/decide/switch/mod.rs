@@ -18,7 +18,7 @@ mod promote;
 mod steps;
 
 pub use advance::{advance, note_last_cut};
-pub use binding::requested_primary;
+pub use binding::desired_binding;
 pub use demote::recall;
 pub use lost_status::resume_after_loss;
 #[cfg(test)]
