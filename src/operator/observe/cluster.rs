@@ -14,11 +14,11 @@ use crate::link::MoverKey;
 use crate::render::MOVER_PORT;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
+use planner::decide::verify;
 use planner::observe::{
     Application, Fresh, Listed, Observed, SiteView, Surroundings, assemble, knows_its_volumes,
     needs_volume, read,
 };
-use planner::verify;
 use protocol::units::PairName;
 
 /// The cluster could not be read.
