@@ -9,3 +9,5 @@ mod layers;
 mod sources;
 #[path = "tidy/tree.rs"]
 mod tree;
+#[path = "tidy/unused.rs"]
+mod unused;

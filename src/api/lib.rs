@@ -4,6 +4,8 @@ pub mod conditions;
 pub mod crd;
 pub mod names;
 pub mod reasons;
+#[cfg(test)]
+mod rule_tests;
 pub mod snapshots;
 mod text_enum;
 pub mod v1alpha1;

@@ -69,7 +69,6 @@ struct Families {
     verify_repaired: PerPair<Gauge>,
     sync_duration: Family<PairLabels, Histogram, fn() -> Histogram>,
     sync_bytes: PerPair<Counter>,
-    missed_intervals: PerPair<Counter>,
     failover_duration: Family<SwitchLabels, Float>,
     reconciles: Counter,
     reconcile_failures: Family<ErrorLabels, Counter>,
@@ -163,14 +162,6 @@ impl Metrics {
             .inc_by(wire_bytes);
     }
 
-    /// An interval went by without a committed cycle.
-    pub fn missed_interval(&self, pair: &PairName) {
-        self.families
-            .missed_intervals
-            .get_or_create(&labels(pair))
-            .inc();
-    }
-
     /// The primary role was moved; `took` from the order to the application's release.
     pub fn switched(&self, pair: &PairName, forced: bool, took: Duration) {
         self.families
@@ -202,9 +193,7 @@ impl Metrics {
         ] {
             gauges.remove(&labels);
         }
-        for counters in [&f.sync_bytes, &f.missed_intervals] {
-            counters.remove(&labels);
-        }
+        f.sync_bytes.remove(&labels);
         f.sync_duration.remove(&labels);
         for forced in [false, true] {
             f.failover_duration.remove(&switch_labels(pair, forced));
@@ -249,7 +238,6 @@ impl Families {
                 Histogram::new([1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0])
             }),
             sync_bytes: Family::default(),
-            missed_intervals: Family::default(),
             failover_duration: Family::default(),
             reconciles: Counter::default(),
             reconcile_failures: Family::default(),
@@ -308,11 +296,6 @@ impl Families {
             "sync_bytes",
             "Bytes on the wire of committed cycles",
             self.sync_bytes.clone(),
-        );
-        r.register(
-            "missed_intervals",
-            "Intervals without a committed cycle",
-            self.missed_intervals.clone(),
         );
         r.register(
             "failover_duration_seconds",
@@ -448,7 +431,6 @@ mod tests {
         gauges.primary = Some("west".into());
         metrics.set_pair(&pair, &gauges);
         metrics.cycle_committed(&pair, Duration::from_secs(3), 1000);
-        metrics.missed_interval(&pair);
         metrics.switched(&pair, true, Duration::from_secs(9));
         metrics.reconciled(Duration::from_millis(3), Some("Api"));
         let text = metrics.encode(now);
@@ -466,7 +448,6 @@ mod tests {
             format!("ferry_verify_differing_bytes{labels} 8192"),
             format!("ferry_verify_repaired_bytes{labels} 4096"),
             format!("ferry_sync_bytes_total{labels} 1000"),
-            format!("ferry_missed_intervals_total{labels} 1"),
             format!("ferry_sync_duration_seconds_count{labels} 1"),
             r#"ferry_role{namespace="shop",name="orders",site="west"} 1"#.into(),
             r#"ferry_reconcile_failures_total{category="Api"} 1"#.into(),

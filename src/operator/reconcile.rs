@@ -21,11 +21,11 @@ use api::v1alpha1::{MoversStatus, VerificationStatus};
 use api::{ReplicationPair, names};
 use planner::decide;
 use planner::decide::{Decision, absorb, decide};
+use planner::decide::{switch, verify};
 use planner::observe::Observed;
 use planner::publish::conditions;
 use planner::render::PairRef;
 use planner::validate::{Settings, validate};
-use planner::{switch, verify};
 use protocol::units::{InvalidName, PairName};
 
 /// The most rounds of one visit. Beyond it the pair goes to the end of the queue: others have their

@@ -7,18 +7,16 @@
 //! | Does the spec make sense together with what it names? | [`validate`] |
 //! | What is recorded and done next? | [`decide`] |
 //! | What objects are made from it? | [`render`] |
-//! | How does the role move? | [`switch`], [`promote`], [`demote`] |
+//! | How does the role move? | [`decide::switch`] |
+//! | What is a site to become, and how does it get there? | [`site`] |
 //! | Which claim is bound to which volume? | [`rebind`] |
-//! | When are the two images compared? | [`verify`] |
+//! | When are the two images compared? | [`decide::verify`] |
 //! | What do people read in the status and in Events? | [`publish`] |
 
 pub mod decide;
-pub mod demote;
 pub mod observe;
-pub mod promote;
 pub mod publish;
 pub mod rebind;
 pub mod render;
-pub mod switch;
+pub mod site;
 pub mod validate;
-pub mod verify;

@@ -10,10 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Version(pub u16);
 
 impl Version {
-    /// The first version: hello, cycles in batches, digests, control.
-    pub const V1: Version = Version(1);
-
-    /// A hello and the beginning of a cycle without the fields that nothing was decided on; a source
+    /// The second version; the first had hello, cycles in batches, digests and control. A hello and the beginning of a cycle without the fields that nothing was decided on; a source
     /// names its cut in a field of that name. Fields are missing, so version 1 is not spoken any more.
     pub const V2: Version = Version(2);
 }

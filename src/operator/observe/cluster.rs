@@ -13,12 +13,12 @@ use crate::context::Context;
 use crate::link::MoverKey;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
+use planner::decide::verify;
 use planner::observe::{
     Application, Fresh, Listed, Observed, SiteView, Surroundings, assemble, knows_its_volumes,
     needs_volume, read,
 };
 use planner::render::MOVER_PORT;
-use planner::verify;
 use protocol::units::PairName;
 
 /// The cluster could not be read.

@@ -36,12 +36,6 @@ pub fn may_follow(from: CyclePhase, to: CyclePhase) -> bool {
     )
 }
 
-/// Whether a cycle in this phase may still end without effect.
-#[must_use]
-pub fn may_end_early(phase: CyclePhase) -> bool {
-    matches!(phase, CyclePhase::Handshake | CyclePhase::Shipping)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +57,6 @@ mod tests {
             CyclePhase::Applied,
         ];
         for from in whole {
-            assert!(!may_end_early(from));
             for to in [CyclePhase::Handshake, CyclePhase::Shipping] {
                 assert!(!may_follow(from, to), "{from:?} went back to {to:?}");
             }
@@ -73,12 +66,6 @@ mod tests {
             .filter(|&to| may_follow(CyclePhase::Committed, to))
             .collect();
         assert_eq!(next, [CyclePhase::Handshake]);
-    }
-
-    #[test]
-    fn until_the_set_is_whole_a_cycle_may_end_early() {
-        let early: Vec<_> = ALL.into_iter().filter(|p| may_end_early(*p)).collect();
-        assert_eq!(early, [CyclePhase::Handshake, CyclePhase::Shipping]);
     }
 
     #[test]

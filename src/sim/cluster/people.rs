@@ -5,7 +5,7 @@ use rand::Rng;
 use crate::cluster::world::{SITES, World};
 use api::ReplicationPairSpec;
 use api::v1alpha1::{Promotion, PromotionKind, ReplicationPairStatus, Resolution};
-use planner::switch;
+use planner::decide::switch;
 
 impl World {
     /// What the operator reports.

@@ -7,13 +7,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::admission;
 use crate::decide::admission::Barred;
-use crate::decide::{Action, Device};
 use crate::observe::{Claim, Observed, SiteView, Timeline};
+use crate::rebind::DesiredBinding;
+use crate::site::{
+    self, Action, HookStep, Local, MoverDesired, MoverTask, Site as _, SiteDecision, SiteDesired,
+};
 use crate::validate::{Problem, Settings, Validated};
 use api::Reason;
 use api::v1alpha1::{CyclePhase, CycleStatus, ReplicationPairStatus, WaitStatus};
-use protocol::units::{Epoch, Point, Seq, SiteName};
-use wire::control::MoverStatus;
+use protocol::units::{Epoch, PairName, Point, Role, Seq, SiteName};
+use wire::control::{MoverStatus, Request};
 
 /// The outcome of a visit's thinking.
 #[derive(Clone, Debug)]
@@ -35,67 +38,98 @@ pub struct Decision {
 }
 
 /// A decision in the making.
-pub struct Draft<'a> {
+pub struct DecisionBuilder<'a> {
     /// What was observed.
-    pub o: &'a Observed,
+    pub observed: &'a Observed,
     /// What came of the spec.
     pub validated: &'a Validated,
     /// What to go by, for what runs already.
-    pub set: &'a Settings,
+    pub settings: &'a Settings,
     /// The status, as it will be recorded.
     pub status: ReplicationPairStatus,
     /// The marks of time.
-    pub line: Timeline,
+    pub timeline: Timeline,
     /// What fails at present.
     pub trouble: Option<Problem>,
     /// Why a request to move the role is not followed.
     pub refused: Option<Problem>,
     /// Points whose snapshots and claims stay, by site.
     pub keep: BTreeSet<(SiteName, Point)>,
-    /// Movers that should run; a site without an entry should have none.
-    pub wanted: BTreeMap<SiteName, Device>,
+    /// What the sites are to become; one without an entry is to be idle.
+    desired: BTreeMap<SiteName, SiteDesired>,
+    /// What becomes of the hooks.
+    pub hooks: Option<HookStep>,
+    /// Nothing but the release of the application is done.
+    pub hands_off: bool,
     /// Whether cycles may begin (no switch stands against it).
     pub cycles_allowed: bool,
     /// Whether a cycle has to begin now, whatever the interval says.
     pub cycle_now: bool,
-    actions: Vec<Action>,
     due: Option<Timestamp>,
     waiting: Option<String>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> DecisionBuilder<'a> {
     /// The status as it was, nothing to do yet.
     #[must_use]
-    pub fn new(o: &'a Observed, validated: &'a Validated) -> Draft<'a> {
-        Draft {
-            o,
+    pub fn new(observed: &'a Observed, validated: &'a Validated) -> DecisionBuilder<'a> {
+        DecisionBuilder {
+            observed,
             validated,
-            set: validated.carry_on_with(),
-            status: o.pair.status.clone().unwrap_or_default(),
-            line: o.timeline.clone(),
+            settings: validated.carry_on_with(),
+            status: observed.pair.status.clone().unwrap_or_default(),
+            timeline: observed.timeline.clone(),
             trouble: None,
             refused: None,
             keep: BTreeSet::new(),
-            wanted: BTreeMap::new(),
+            desired: BTreeMap::new(),
+            hooks: None,
+            hands_off: false,
             cycles_allowed: true,
             cycle_now: false,
-            actions: Vec::new(),
             due: None,
             waiting: None,
         }
     }
 
-    /// Does `action`, after those before it.
-    pub fn act(&mut self, action: Action) {
-        if !self.actions.contains(&action) {
-            self.actions.push(action);
+    /// What `site` is to become, for changing.
+    pub fn at(&mut self, site: &SiteName) -> &mut SiteDesired {
+        self.desired
+            .entry(site.clone())
+            .or_insert_with(|| SiteDesired::idle(site.clone()))
+    }
+
+    /// Asks the mover at `site` for `request`, after what it was asked for before.
+    pub fn ask(&mut self, site: &SiteName, request: Request) {
+        self.task(site, MoverTask::Request(request));
+    }
+
+    /// Gives the mover at `site` a task, after those before it.
+    pub fn task(&mut self, site: &SiteName, task: MoverTask) {
+        let tasks = &mut self.at(site).tasks;
+        if !tasks.contains(&task) {
+            tasks.push(task);
         }
     }
 
-    /// Whether there is anything to do.
+    /// Desires a mover at `site`.
+    pub fn want(&mut self, site: &SiteName, mover: MoverDesired) {
+        self.at(site).mover = mover;
+    }
+
+    /// Desires no mover anywhere.
+    pub fn want_none(&mut self) {
+        for desired in self.desired.values_mut() {
+            desired.mover = MoverDesired::Off;
+        }
+    }
+
+    /// The mover that is desired at `site`.
     #[must_use]
-    pub fn has_actions(&self) -> bool {
-        !self.actions.is_empty()
+    pub fn wanted(&self, site: &SiteName) -> MoverDesired {
+        self.desired
+            .get(site)
+            .map_or(MoverDesired::Off, |desired| desired.mover)
     }
 
     /// Waits for `what`; the first wait of a visit is the one that is shown.
@@ -110,7 +144,7 @@ impl<'a> Draft<'a> {
 
     /// Visits again after `pause` at the latest.
     pub fn visit_in(&mut self, pause: SignedDuration) {
-        self.visit_at(after(self.o.now, pause));
+        self.visit_at(after(self.observed.now, pause));
     }
 
     /// Something fails at present.
@@ -121,7 +155,7 @@ impl<'a> Draft<'a> {
     /// Now, as the API writes it.
     #[must_use]
     pub fn now(&self) -> Time {
-        Time(self.o.now)
+        Time(self.observed.now)
     }
 
     /// The primary's view.
@@ -135,7 +169,10 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn standby(&self) -> Option<&'a SiteView> {
         let name = self.status.primary.as_deref()?;
-        self.o.sites.iter().find(|site| site.name.as_str() != name)
+        self.observed
+            .sites
+            .iter()
+            .find(|site| site.name.as_str() != name)
     }
 
     /// The claim that the application mounts, at the primary.
@@ -147,7 +184,10 @@ impl<'a> Draft<'a> {
     /// The view of the site called `name`, as the status writes it.
     #[must_use]
     pub fn site_called(&self, name: &str) -> Option<&'a SiteView> {
-        self.o.sites.iter().find(|site| site.name.as_str() == name)
+        self.observed
+            .sites
+            .iter()
+            .find(|site| site.name.as_str() == name)
     }
 
     /// The current epoch.
@@ -185,34 +225,27 @@ impl<'a> Draft<'a> {
                 "a cycle can't go from {from} to {phase}"
             );
         }
-        self.line.phase_since(&phase, self.o.now);
+        self.timeline.phase_since(&phase, self.observed.now);
     }
 
     /// How long the running cycle has been in its phase, as far as this process has seen.
     pub fn in_phase(&mut self, phase: &CyclePhase) -> SignedDuration {
-        let since = self.line.phase_since(phase, self.o.now);
-        self.o.now.duration_since(since)
+        let since = self.timeline.phase_since(phase, self.observed.now);
+        self.observed.now.duration_since(since)
     }
 
-    /// Asks for a mover at `site`.
-    pub fn want(&mut self, site: &SiteName, device: Device) {
-        self.wanted.insert(site.clone(), device);
-    }
-
-    /// Asks for a mover at `site` with whatever device it has now: only its superblock matters.
-    pub fn want_as_is(&mut self, site: &SiteView) {
-        let running = site.pod.as_ref().filter(|pod| !pod.deleting && !pod.ended);
-        let claim = running.and_then(|pod| pod.device_claim.clone());
-        self.want(&site.name, claim.map_or(Device::None, Device::Cut));
-    }
-
-    /// The report of the mover at `site`, if it runs with the device that is wanted.
+    /// The report of the mover at `site`, if it runs with the device that is desired.
     #[must_use]
     pub fn mover(&self, site: &SiteName) -> Option<&'a MoverStatus> {
-        let view = self.o.site(site)?;
-        let wanted = self.wanted.get(site)?;
-        let device = view.pod.as_ref()?.device_claim.as_deref();
-        view.live().filter(|_| device == wanted.claim())
+        let view = self.observed.site(site)?;
+        let claim = match self.wanted(site) {
+            MoverDesired::Off => return None,
+            MoverDesired::Probe => return view.live(),
+            MoverDesired::Reader(point) => &view.source_claim(point)?.name,
+            MoverDesired::Writer => &view.replica_claim.as_ref()?.name,
+        };
+        let device = view.pod.as_ref()?.device_claim.as_ref();
+        view.live().filter(|_| device == Some(claim))
     }
 
     /// The highest sequence number that was ever used, as far as anybody knows: cuts and reports
@@ -220,7 +253,7 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn highest_seq(&self) -> Seq {
         let reports = self
-            .o
+            .observed
             .sites
             .iter()
             .filter_map(|s| s.mover.as_ref()?.superblock.as_ref());
@@ -233,7 +266,7 @@ impl<'a> Draft<'a> {
             let points = points.into_iter().flatten();
             points.map(|point| point.seq.0).chain(start)
         });
-        let cut = self.o.sites.iter().flat_map(|s| {
+        let cut = self.observed.sites.iter().flat_map(|s| {
             let claims = s.source_claims.iter().map(|claim| claim.point);
             s.cuts.iter().map(|cut| cut.point).chain(claims)
         });
@@ -266,6 +299,7 @@ impl<'a> Draft<'a> {
     pub fn finish(mut self) -> Decision {
         let now = self.now();
         let barred = admission::barred(&self);
+        let actions = self.actions();
         self.status.waiting = self
             .waiting
             .take()
@@ -273,17 +307,91 @@ impl<'a> Draft<'a> {
                 Some(before) if before.what == what => before,
                 _ => WaitStatus { what, since: now },
             });
-        self.status.observed_generation = self.o.pair.metadata.generation;
+        self.status.observed_generation = self.observed.pair.metadata.generation;
         Decision {
             status: self.status,
-            timeline: self.line,
-            actions: self.actions,
+            timeline: self.timeline,
+            actions,
             due: self.due,
             trouble: self.trouble,
             refused: self.refused,
             barred,
         }
     }
+
+    /// What is done at both sites: the standby's part first, for a target has to expect what a source
+    /// ships. Whatever else is refused, the application is released first.
+    fn actions(&mut self) -> Vec<Action> {
+        let sites = [self.standby(), self.primary()];
+        let sites: Vec<&SiteView> = match sites {
+            [Some(standby), Some(primary)] => vec![standby, primary],
+            _ => self.observed.sites.iter().collect(),
+        };
+        let mut decisions = Vec::new();
+        for (index, view) in sites.iter().enumerate() {
+            let mut desired = self.desired(view);
+            // The hooks run where the application does.
+            if index + 1 == sites.len() {
+                desired.hooks = self.hooks.take();
+            }
+            if self.hands_off {
+                desired = SiteDesired {
+                    hooks: desired.hooks,
+                    ..SiteDesired::idle(view.name.clone())
+                };
+            }
+            match Local(view).desire(&desired) {
+                Ok(decision) => decisions.push((desired, decision)),
+                Err(refused) => self.trouble(
+                    Reason::SwitchInProgress,
+                    format!("nothing is done at site {}: {refused}", view.name),
+                ),
+            }
+        }
+        let mut actions: Vec<Action> = Vec::new();
+        for (_, decision) in &decisions {
+            decision
+                .waits
+                .iter()
+                .for_each(|what| self.wait(what.clone()));
+            for sentence in &decision.barred {
+                self.trouble(Reason::SwitchInProgress, sentence.clone());
+            }
+            let new = decision.actions.iter();
+            actions.extend(new.filter(|a| !self.hands_off || is_hook(a)).cloned());
+        }
+        actions.extend(
+            self.rebinding(&decisions)
+                .map(|desired| Action::Rebind(Box::new(desired))),
+        );
+        actions.sort_by_key(|action| !matches!(action, Action::Release(_)));
+        actions
+    }
+
+    /// What the site of `view` is to become, with the part that the pair's record gives it.
+    fn desired(&mut self, view: &SiteView) -> SiteDesired {
+        let primary = self.status.primary.as_deref() == Some(view.name.as_str());
+        let epoch = self.status.epoch.map(|_| self.epoch());
+        let desired = self.at(&view.name);
+        desired.epoch = epoch;
+        desired.role = if primary {
+            Role::Primary
+        } else {
+            Role::Standby
+        };
+        desired.clone()
+    }
+
+    fn rebinding(&self, decisions: &[(SiteDesired, SiteDecision)]) -> Option<DesiredBinding> {
+        let meta = &self.observed.pair.metadata;
+        let pair = PairName::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?;
+        let claim = &self.observed.pair.spec.claim_name;
+        site::rebinding(pair, self.epoch(), claim, decisions)
+    }
+}
+
+fn is_hook(action: &Action) -> bool {
+    matches!(action, Action::Release(_))
 }
 
 /// `pause` after `from`; the end of time when that is too far away to be written down.

@@ -7,14 +7,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::decide::{
-    Action, Device, Draft, VerifyPlan, barred, is_diverged, mover_ready, receive, source_claim,
-};
+use crate::decide::admission::barred;
+use crate::decide::consent::is_diverged;
+use crate::decide::movers::ready;
+use crate::decide::receive::receive;
+use crate::decide::{DecisionBuilder, switch};
 use crate::observe::{SiteView, VerifyMark};
-use crate::switch;
+use crate::site::{MoverDesired, MoverTask, VerifyPlan};
 use crate::validate::Verification;
+use api::Reason;
 use api::v1alpha1::{PointStatus, RunningVerification, VerificationStatus};
-use api::{Reason, names};
 use protocol::units::{Extent, Point};
 use wire::control::{Activity, CycleOutcome, MoverStatus, RefusalKind, Request, VerifyReport};
 
@@ -51,11 +53,11 @@ pub fn running(status: Option<&VerificationStatus>) -> Option<&RunningVerificati
 
 /// Whether a slice is under way that a cycle which is due may wait for.
 #[must_use]
-pub fn holds(d: &Draft<'_>) -> bool {
-    let Some(mark) = &d.line.verify else {
+pub fn holds(d: &DecisionBuilder<'_>) -> bool {
+    let Some(mark) = &d.timeline.verify else {
         return false;
     };
-    let young = d.o.now.duration_since(mark.since) < SLICE_WAIT_MAX;
+    let young = d.observed.now.duration_since(mark.since) < SLICE_WAIT_MAX;
     let under_way = d
         .primary()
         .and_then(SiteView::live)
@@ -64,7 +66,7 @@ pub fn holds(d: &Draft<'_>) -> bool {
 }
 
 /// Goes on with the verification, or begins one that is due. False when there is none.
-pub fn run(d: &mut Draft<'_>) -> bool {
+pub fn run(d: &mut DecisionBuilder<'_>) -> bool {
     // Right after a move of the role the newest common point is the old primary's: the next cycle
     // brings one of this epoch.
     let epoch = d.epoch();
@@ -82,15 +84,17 @@ pub fn run(d: &mut Draft<'_>) -> bool {
         begin_if_due(d);
         return false;
     }
-    if !d.o.verify_slot {
-        d.wait("its turn to be verified: as many pairs as may be are verified already".into());
+    if !d.observed.verify_slot {
+        d.wait(
+            "a free slot for its verification: as many pairs as may be are verified already".into(),
+        );
         d.visit_in(TURN);
         return false;
     }
     slice(d, point)
 }
 
-fn may(d: &Draft<'_>) -> bool {
+fn may(d: &DecisionBuilder<'_>) -> bool {
     let diverged = d
         .standby()
         .is_some_and(|site| is_diverged(d, site.name.as_str()));
@@ -98,15 +102,15 @@ fn may(d: &Draft<'_>) -> bool {
     barred(d).is_none() && !moving && !diverged
 }
 
-fn begin_if_due(d: &mut Draft<'_>) {
-    let trigger = d.o.pair.spec.verify_trigger.clone();
+fn begin_if_due(d: &mut DecisionBuilder<'_>) {
+    let trigger = d.observed.pair.spec.verify_trigger.clone();
     match due(d) {
-        Some(due) if due <= d.o.now => {}
+        Some(due) if due <= d.observed.now => {}
         Some(due) => return d.visit_at(due),
         None => return,
     }
     let started_at = d.now();
-    d.line.verify = None;
+    d.timeline.verify = None;
     d.status.verification.get_or_insert_default().running = Some(RunningVerification {
         started_at,
         trigger,
@@ -117,42 +121,37 @@ fn begin_if_due(d: &mut Draft<'_>) {
         differences: Vec::new(),
     });
     // It is recorded before any of it is done; the slot for it is asked for at the next look.
-    d.visit_at(d.o.now);
+    d.visit_at(d.observed.now);
 }
 
 /// When the next one begins: now for a new trigger, else at the interval, else never.
-fn due(d: &Draft<'_>) -> Option<Timestamp> {
+fn due(d: &DecisionBuilder<'_>) -> Option<Timestamp> {
     let known = d.status.verification.as_ref();
-    let trigger = d.o.pair.spec.verify_trigger.as_ref();
+    let trigger = d.observed.pair.spec.verify_trigger.as_ref();
     if trigger.is_some() && trigger != known.and_then(|known| known.trigger.as_ref()) {
-        return Some(d.o.now);
+        return Some(d.observed.now);
     }
-    let interval = d.set.verify.interval?;
+    let interval = d.settings.verify.interval?;
     match known.and_then(|known| known.last_time.as_ref()) {
-        None => Some(d.o.now),
+        None => Some(d.observed.now),
         Some(last) => Some(last.0.checked_add(interval).unwrap_or(Timestamp::MAX)),
     }
 }
 
 /// One slice: the movers, the order, and what came of it.
-fn slice(d: &mut Draft<'_>, point: Point) -> bool {
+fn slice(d: &mut DecisionBuilder<'_>, point: Point) -> bool {
     let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
         return false;
     };
-    let Some(cut) = primary.cut(point).filter(|cut| cut.ready) else {
+    if primary.cut(point).is_none_or(|cut| !cut.ready) {
         // The next cycle brings one.
         d.wait(format!("a snapshot of {point} at site {}", primary.name));
         return false;
-    };
-    source_claim(d, primary, cut);
-    let claim = names::source_claim(d.o.name(), primary.name.as_str(), point);
-    d.want(&primary.name, Device::Cut(claim));
-    if let Some(replica) = &standby.replica_claim {
-        d.want(&standby.name, Device::Replica(replica.name.clone()));
     }
+    d.want(&primary.name, MoverDesired::Reader(point));
+    d.want(&standby.name, MoverDesired::Writer);
     d.visit_in(RECHECK_AFTER);
-    let ready = [primary, standby].map(|site| mover_ready(d, site));
-    let [Some(source), Some(target)] = ready else {
+    let [Some(source), Some(target)] = [primary, standby].map(|site| ready(d, site)) else {
         return true;
     };
     if !waits(d, source, point) {
@@ -162,19 +161,23 @@ fn slice(d: &mut Draft<'_>, point: Point) -> bool {
 }
 
 /// Takes in a slice that is done, whatever comes next: a cycle that is due must not lose it.
-pub fn note(d: &mut Draft<'_>) {
+pub fn note(d: &mut DecisionBuilder<'_>) {
     let (Some(point), Some(source)) = (d.committed(), d.primary().and_then(SiteView::live)) else {
         return;
     };
     if let Some(report) = done(d, source, point) {
-        d.line.verify = None;
+        d.timeline.verify = None;
         count(d, report, point, source.device_bytes.unwrap_or(0));
     }
 }
 
 /// The report of the slice that was ordered, when it has come.
-fn done<'a>(d: &Draft<'_>, source: &'a MoverStatus, point: Point) -> Option<&'a VerifyReport> {
-    let mark = d.line.verify.as_ref()?;
+fn done<'a>(
+    d: &DecisionBuilder<'_>,
+    source: &'a MoverStatus,
+    point: Point,
+) -> Option<&'a VerifyReport> {
+    let mark = d.timeline.verify.as_ref()?;
     let Some(CycleOutcome::Verified(report)) = &source.last else {
         return None;
     };
@@ -185,19 +188,19 @@ fn done<'a>(d: &Draft<'_>, source: &'a MoverStatus, point: Point) -> Option<&'a 
 }
 
 /// Whether the slice is under way, or failed so lately that the next try has to wait.
-fn waits(d: &mut Draft<'_>, source: &MoverStatus, point: Point) -> bool {
+fn waits(d: &mut DecisionBuilder<'_>, source: &MoverStatus, point: Point) -> bool {
     if source.activity == Activity::Shipping(point) {
         // One that an earlier process has ordered is taken over.
         let mark = VerifyMark {
             position: position(d),
             version: source.version,
-            since: d.o.now,
+            since: d.observed.now,
             retry_at: None,
         };
-        let since = d.line.verify.get_or_insert(mark).since;
+        let since = d.timeline.verify.get_or_insert(mark).since;
         // A cycle may be due by then.
         let patient = since.checked_add(SLICE_WAIT_MAX).unwrap_or(since);
-        if patient > d.o.now {
+        if patient > d.observed.now {
             d.visit_at(patient);
         }
         return true;
@@ -206,8 +209,8 @@ fn waits(d: &mut Draft<'_>, source: &MoverStatus, point: Point) -> bool {
         Some(CycleOutcome::Failed { cycle, cause, .. }) if *cycle == point => cause,
         _ => return false,
     };
-    let (now, version) = (d.o.now, source.version);
-    let Some(mark) = d.line.verify.as_mut().filter(|m| version > m.version) else {
+    let (now, version) = (d.observed.now, source.version);
+    let Some(mark) = d.timeline.verify.as_mut().filter(|m| version > m.version) else {
         return false;
     };
     let until = *mark
@@ -228,7 +231,7 @@ fn waits(d: &mut Draft<'_>, source: &MoverStatus, point: Point) -> bool {
 }
 
 /// Counts a slice that is done, and ends the verification with the last one.
-fn count(d: &mut Draft<'_>, report: &VerifyReport, point: Point, size: u64) {
+fn count(d: &mut DecisionBuilder<'_>, report: &VerifyReport, point: Point, size: u64) {
     let int = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let now = d.now();
     let verification = d.status.verification.get_or_insert_default();
@@ -265,41 +268,38 @@ fn count(d: &mut Draft<'_>, report: &VerifyReport, point: Point, size: u64) {
 }
 
 fn order(
-    d: &mut Draft<'_>,
+    d: &mut DecisionBuilder<'_>,
     primary: &SiteView,
     standby: &SiteView,
     (source, target): (&MoverStatus, &MoverStatus),
     point: Point,
 ) {
     if source.activity != Activity::Idle {
-        d.act(Action::Command {
-            site: primary.name.clone(),
-            request: Request::Abort {
-                reason: "the operator verifies the committed image".into(),
-            },
-        });
+        let reason = "the operator verifies the committed image".into();
+        d.ask(&primary.name, Request::Abort { reason });
     }
     receive(d, primary, standby, target, point);
     let position = position(d);
-    let Verification { rate, .. } = d.set.verify;
-    d.act(Action::Verify(Box::new(VerifyPlan {
+    let Verification { rate, .. } = d.settings.verify;
+    let plan = VerifyPlan {
         cycle: point,
         source: primary.name.clone(),
         target: standby.name.clone(),
         range: Extent::new(position, slice_bytes(rate, source)),
         bytes_per_second: rate,
-        transfer: d.set.transfer,
-    })));
-    d.line.verify = Some(VerifyMark {
+        transfer: d.settings.transfer,
+    };
+    d.task(&primary.name, MoverTask::Verify(Box::new(plan)));
+    d.timeline.verify = Some(VerifyMark {
         position,
         version: source.version,
-        since: d.o.now,
+        since: d.observed.now,
         retry_at: None,
     });
 }
 
 /// Everything below this byte is compared.
-fn position(d: &Draft<'_>) -> u64 {
+fn position(d: &DecisionBuilder<'_>) -> u64 {
     running(d.status.verification.as_ref())
         .and_then(|running| u64::try_from(running.compared_bytes).ok())
         .unwrap_or(0)

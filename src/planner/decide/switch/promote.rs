@@ -7,9 +7,12 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::decide::{Action, Draft, mover_ready};
+use crate::decide::DecisionBuilder;
+use crate::decide::movers::ready;
+use crate::decide::switch::epoch;
+use crate::decide::switch::steps::{before_promotion, step, want_new};
+use crate::site::MoverDesired;
 use crate::validate::Problem;
-use crate::{demote, switch};
 use api::Reason;
 use api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Generation, Point, Role, SiteName};
@@ -17,9 +20,9 @@ use wire::control::{Activity, PromoteRequest, Request};
 
 /// The move that is asked for now and may begin, with its epoch and generation drawn.
 #[must_use]
-pub fn wanted(d: &mut Draft<'_>) -> Option<SwitchStatus> {
+pub fn wanted(d: &mut DecisionBuilder<'_>) -> Option<SwitchStatus> {
     let primary = d.status.primary.clone()?;
-    let spec = &d.o.pair.spec;
+    let spec = &d.observed.pair.spec;
     let order = spec.promotion.as_ref();
     let (to, kind) = if let Some(order) = order.filter(|order| valid(d, order)) {
         (order.site.clone(), order.kind)
@@ -35,7 +38,7 @@ pub fn wanted(d: &mut Draft<'_>) -> Option<SwitchStatus> {
         }
         (spec.primary.clone(), PromotionKind::Planned)
     };
-    if !d.o.sites.iter().any(|site| site.name.as_str() == to) {
+    if !d.observed.sites.iter().any(|site| site.name.as_str() == to) {
         return None;
     }
     let barring =
@@ -50,13 +53,13 @@ pub fn wanted(d: &mut Draft<'_>) -> Option<SwitchStatus> {
     Some(begin(d, primary, to, kind))
 }
 
-fn valid(d: &Draft<'_>, order: &Promotion) -> bool {
+fn valid(d: &DecisionBuilder<'_>, order: &Promotion) -> bool {
     Some(order.epoch) == d.status.epoch && Some(&order.site) != d.status.primary.as_ref()
 }
 
 /// An order for another epoch is void, and that is said unless it was simply carried out.
-fn stale_order(d: &mut Draft<'_>) {
-    let Some(order) = &d.o.pair.spec.promotion else {
+fn stale_order(d: &mut DecisionBuilder<'_>) {
+    let Some(order) = &d.observed.pair.spec.promotion else {
         return;
     };
     let epoch = d.status.epoch.unwrap_or(0);
@@ -74,7 +77,7 @@ fn stale_order(d: &mut Draft<'_>) {
 }
 
 /// An image that was never whole is never promoted.
-fn refusal(d: &Draft<'_>, to: &str) -> Option<Problem> {
+fn refusal(d: &DecisionBuilder<'_>, to: &str) -> Option<Problem> {
     let diverged = d
         .status
         .sites
@@ -100,13 +103,13 @@ fn refusal(d: &Draft<'_>, to: &str) -> Option<Problem> {
     })
 }
 
-fn begin(d: &Draft<'_>, from: String, to: String, kind: PromotionKind) -> SwitchStatus {
+fn begin(d: &DecisionBuilder<'_>, from: String, to: String, kind: PromotionKind) -> SwitchStatus {
     SwitchStatus {
         kind: kind.into(),
         from,
         to,
         epoch: i64::try_from(d.epoch().next().0).unwrap_or(i64::MAX),
-        generation: d.o.fresh.generation.to_string(),
+        generation: d.observed.fresh.generation.to_string(),
         step: SwitchStep::StopApplication,
         started_at: d.now(),
         finished_at: None,
@@ -117,14 +120,14 @@ fn begin(d: &Draft<'_>, from: String, to: String, kind: PromotionKind) -> Switch
 }
 
 /// A planned move that can't be completed becomes a forced one when that is ordered.
-pub fn harden(d: &mut Draft<'_>) {
-    let order = d.o.pair.spec.promotion.clone();
+pub fn escalate_to_forced(d: &mut DecisionBuilder<'_>) {
+    let order = d.observed.pair.spec.promotion.clone();
     let Some(order) = order.filter(|o| o.kind == PromotionKind::Forced && valid(d, o)) else {
         return;
     };
     if let Some(switch) = d.status.switch.as_mut()
         && switch.kind == SwitchKind::Planned
-        && switch::before_promotion(switch)
+        && before_promotion(switch)
         && switch.to == order.site
     {
         switch.kind = SwitchKind::Forced;
@@ -135,8 +138,8 @@ pub fn harden(d: &mut Draft<'_>) {
 
 /// Whether nobody asks for the move any more.
 #[must_use]
-pub fn withdrawn(d: &Draft<'_>, switch: &SwitchStatus) -> bool {
-    let spec = &d.o.pair.spec;
+pub fn withdrawn(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
+    let spec = &d.observed.pair.spec;
     let ordered = spec
         .promotion
         .as_ref()
@@ -147,17 +150,19 @@ pub fn withdrawn(d: &Draft<'_>, switch: &SwitchStatus) -> bool {
 }
 
 /// Orders the new primary's mover to take the role, and goes on when its superblock says so.
-pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
+pub fn promote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     let Some((to, epoch, generation)) = parts(switch) else {
         return;
     };
-    let Some(site) = d.o.site(&to) else { return };
-    switch::want_new(d, switch, site);
+    let Some(site) = d.observed.site(&to) else {
+        return;
+    };
+    want_new(d, switch, site);
     // The old primary's mover is needed next: it starts meanwhile, if it does not run.
-    if let Some(from) = d.o.other(&to) {
-        d.want_as_is(from);
+    if let Some(from) = d.observed.other(&to) {
+        d.want(&from.name, MoverDesired::Probe);
     }
-    let Some(mover) = mover_ready(d, site) else {
+    let Some(mover) = ready(d, site) else {
         return;
     };
     let Some(report) = &mover.superblock else {
@@ -174,7 +179,7 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
         return;
     }
     if report.epoch.next() < epoch {
-        demote::tell_epoch(d, &to, report, epoch);
+        epoch::end_epoch(d, &to, report, epoch);
         return;
     }
     if mover.activity == Activity::Promoting(epoch) {
@@ -183,31 +188,26 @@ pub fn promote(d: &mut Draft<'_>, switch: &SwitchStatus) {
     }
     if mover.activity != Activity::Idle {
         let reason = "the site is being promoted".to_string();
-        d.act(Action::Command {
-            site: to.clone(),
-            request: Request::Abort { reason },
-        });
+        d.ask(&to, Request::Abort { reason });
     }
     let requested_primary = honours(d, switch).parse().unwrap_or_else(|_| to.clone());
     let peer_head = d.status.last_cut.as_ref().map(PointStatus::point);
-    d.act(Action::Command {
-        site: to.clone(),
-        request: Request::Promote(PromoteRequest {
-            epoch,
-            generation,
-            peer_head,
-            requested_primary,
-        }),
-    });
+    let order = PromoteRequest {
+        epoch,
+        generation,
+        peer_head,
+        requested_primary,
+    };
+    d.ask(&to, Request::Promote(order));
     d.wait(format!("site {to} to record epoch {epoch}"));
 }
 
 /// The image was damaged after the move began, or a copy of the site as an old primary was put back.
 /// Nothing has happened to the data yet, so the move can
 /// still be withdrawn.
-fn no_image(d: &mut Draft<'_>, switch: &SwitchStatus) {
+fn no_image(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     if withdrawn(d, switch) {
-        switch::step(d, SwitchStep::Cancel);
+        step(d, SwitchStep::Cancel);
         return;
     }
     let why = format!(
@@ -220,8 +220,8 @@ fn no_image(d: &mut Draft<'_>, switch: &SwitchStatus) {
 }
 
 /// The request that counts as honoured once the move is done: an explicit order honours no manifest.
-fn honours(d: &Draft<'_>, switch: &SwitchStatus) -> String {
-    let spec = &d.o.pair.spec;
+fn honours(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> String {
+    let spec = &d.observed.pair.spec;
     let before = d
         .status
         .handled_primary
@@ -241,7 +241,7 @@ fn parts(switch: &SwitchStatus) -> Option<(SiteName, Epoch, Generation)> {
     Some((to, epoch, generation))
 }
 
-fn promoted(d: &mut Draft<'_>, switch: &SwitchStatus, point: Point) {
+fn promoted(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, point: Point) {
     let known = [d.status.committed_point.clone(), d.status.last_cut.clone()];
     let committed = known
         .into_iter()
@@ -258,12 +258,12 @@ fn promoted(d: &mut Draft<'_>, switch: &SwitchStatus, point: Point) {
         status.promoted_point = Some(PointStatus::new(point, cut_at));
         status.loss = loss;
     }
-    switch::step(d, SwitchStep::Demote);
+    step(d, SwitchStep::Demote);
 }
 
 /// What a forced promotion of `point` gives up, as far as it can be known in mode Snapshot.
 #[must_use]
-pub fn loss(d: &Draft<'_>, point: Point, committed: Option<&PointStatus>) -> String {
+pub fn loss(d: &DecisionBuilder<'_>, point: Point, committed: Option<&PointStatus>) -> String {
     // What was found to be equal to it later was not lost either.
     let unchanged = d.status.unchanged_cut();
     let equal = unchanged.filter(|_| d.committed() == Some(point));
@@ -274,7 +274,7 @@ pub fn loss(d: &Draft<'_>, point: Point, committed: Option<&PointStatus>) -> Str
         .map(|time| time.0);
     let since = match cut_at {
         Some(cut) => {
-            let seconds = d.o.now.duration_since(cut).as_secs().max(0);
+            let seconds = d.observed.now.duration_since(cut).as_secs().max(0);
             format!(
                 "everything written after {point} was cut at {cut} ({seconds} s before the switch)"
             )

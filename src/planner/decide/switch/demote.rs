@@ -2,33 +2,35 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::{Action, Draft, mover_ready};
+use crate::decide::DecisionBuilder;
+use crate::decide::movers::ready;
+use crate::decide::switch::steps::{before_promotion, in_step, step, unfinished};
 use crate::observe::SiteView;
-use crate::switch;
+use crate::site::MoverDesired;
 use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Point, Role, SiteName};
-use wire::control::{DemoteRequest, Request, SuperblockReport};
+use wire::control::{DemoteRequest, Request};
 
 /// The longest that a forced move waits for the old primary's mover. Beyond it the move goes on; the
 /// old side learns of the new epoch when it comes back, before anything is shipped to it.
 pub const DEMOTE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// Orders the demotion, and goes on when the superblock says so.
-pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
+pub fn demote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     let (Ok(from), Ok(to)) = (
         switch.from.parse::<SiteName>(),
         switch.to.parse::<SiteName>(),
     ) else {
         return;
     };
-    let (Some(old), Some(new)) = (d.o.site(&from), d.o.site(&to)) else {
+    let (Some(old), Some(new)) = (d.observed.site(&from), d.observed.site(&to)) else {
         return;
     };
     let epoch = Epoch(u64::try_from(switch.epoch).unwrap_or(0));
     // Only superblocks are of interest here, whatever the movers' devices are.
-    d.want_as_is(old);
-    d.want_as_is(new);
-    if let Some(mover) = mover_ready(d, old)
+    d.want(&old.name, MoverDesired::Probe);
+    d.want(&new.name, MoverDesired::Probe);
+    if let Some(mover) = ready(d, old)
         && let Some(report) = &mover.superblock
     {
         if report.role == Role::Standby && report.epoch >= epoch {
@@ -41,10 +43,7 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
             .filter(|last| switch.kind == SwitchKind::Planned && report.committed != Some(*last))
         {
             // Only a side that knows its last cut to be committed at the peer leaves cleanly.
-            d.act(Action::Command {
-                site: from.clone(),
-                request: Request::Commit { cycle: last },
-            });
+            d.ask(&from, Request::Commit { cycle: last });
             d.wait(format!("site {from} to record the commit of {last}"));
             return;
         }
@@ -52,7 +51,7 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
         order(d, clean_at, old.name.clone(), new, epoch);
         return;
     }
-    let waited = switch::in_step(d, &SwitchStep::Demote);
+    let waited = in_step(d, &SwitchStep::Demote);
     if switch.kind == SwitchKind::Forced && waited > DEMOTE_WAIT_MAX {
         mark(d, &from, true);
         done(d);
@@ -63,10 +62,10 @@ pub fn demote(d: &mut Draft<'_>, switch: &SwitchStatus) {
 
 /// Tells an old primary that was away while the role moved, as soon as it answers and before anything
 /// is shipped to it. Whether nothing else can be done now.
-pub fn recall(d: &mut Draft<'_>) -> bool {
+pub fn recall(d: &mut DecisionBuilder<'_>) -> bool {
     // Up to the last cut the standby is the one that is to be promoted: an old primary there was put
     // back to an older copy of itself, and nothing can be shipped to it before it is told.
-    let promoting = |s: &SwitchStatus| switch::unfinished(s) && !switch::before_promotion(s);
+    let promoting = |s: &SwitchStatus| unfinished(s) && !before_promotion(s);
     let moving = d.status.switch.as_ref().is_some_and(promoting);
     let (Some(new), Some(old)) = (d.primary(), d.standby()) else {
         return false;
@@ -77,49 +76,36 @@ pub fn recall(d: &mut Draft<'_>) -> bool {
     if moving || !missed {
         return false;
     }
-    d.want_as_is(old);
-    d.want_as_is(new);
+    d.want(&old.name, MoverDesired::Probe);
+    d.want(&new.name, MoverDesired::Probe);
     order(d, None, old.name.clone(), new, epoch);
     true
 }
 
-/// Tells a standby that was put back to a copy from before the role moved which epoch was the last
-/// one, `next` being the one that it is to start: what it missed it may not start again. Its image
-/// stays what it is.
-pub fn tell_epoch(d: &mut Draft<'_>, site: &SiteName, report: &SuperblockReport, next: Epoch) {
-    let epoch = Epoch(next.0.saturating_sub(1));
-    d.act(Action::Command {
-        site: site.clone(),
-        request: Request::Demote(DemoteRequest {
-            epoch,
-            lineage: report.lineage.clone(),
-            clean_at: None,
-            requested_primary: report.requested_primary.clone(),
-        }),
-    });
-    d.wait(format!("site {site} to record that epoch {epoch} is over"));
-}
-
-fn order(d: &mut Draft<'_>, clean_at: Option<Point>, from: SiteName, new: &SiteView, epoch: Epoch) {
-    let Some(report) = mover_ready(d, new).and_then(|mover| mover.superblock.as_ref()) else {
+fn order(
+    d: &mut DecisionBuilder<'_>,
+    clean_at: Option<Point>,
+    from: SiteName,
+    new: &SiteView,
+    epoch: Epoch,
+) {
+    let Some(report) = ready(d, new).and_then(|mover| mover.superblock.as_ref()) else {
         return;
     };
     let requested_primary = report.requested_primary.clone();
-    d.act(Action::Command {
-        site: from.clone(),
-        request: Request::Demote(DemoteRequest {
-            epoch,
-            lineage: report.lineage.clone(),
-            clean_at,
-            requested_primary,
-        }),
-    });
+    let order = DemoteRequest {
+        epoch,
+        lineage: report.lineage.clone(),
+        clean_at,
+        requested_primary,
+    };
+    d.ask(&from, Request::Demote(order));
     d.wait(format!(
         "site {from} to record that it is standby in epoch {epoch}"
     ));
 }
 
-fn mark(d: &mut Draft<'_>, site: &SiteName, diverged: bool) {
+fn mark(d: &mut DecisionBuilder<'_>, site: &SiteName, diverged: bool) {
     if let Some(status) = d.status.sites.iter_mut().find(|s| s.name == site.as_str()) {
         status.diverged = diverged;
     }
@@ -129,8 +115,8 @@ fn mark(d: &mut Draft<'_>, site: &SiteName, diverged: bool) {
     }
 }
 
-fn done(d: &mut Draft<'_>) {
+fn done(d: &mut DecisionBuilder<'_>) {
     // No mover is wanted while claims are re-bound.
-    d.wanted.clear();
-    switch::step(d, SwitchStep::Rebind);
+    d.want_none();
+    step(d, SwitchStep::Rebind);
 }

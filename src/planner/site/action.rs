@@ -76,11 +76,11 @@ pub enum Action {
         /// Its name.
         name: String,
     },
-    /// Give a mover an order.
+    /// Send a request to a mover.
     Command {
         /// Its site.
         site: SiteName,
-        /// The order.
+        /// The request.
         request: Request,
     },
     /// Tell the source the bandwidth limit that is in force now.
