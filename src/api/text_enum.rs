@@ -98,7 +98,7 @@ pub(crate) use text_enum;
 #[cfg(test)]
 mod tests {
     use crate::Reason;
-    use crate::v1alpha1::{CyclePhase, QuiesceState, SwitchKind, SwitchStep};
+    use crate::v1alpha1::{CyclePhase, QuiesceState, SiteRole, SwitchKind, SwitchStep};
 
     macro_rules! round_trips {
         ($($name:ident),+) => {$(
@@ -112,7 +112,14 @@ mod tests {
 
     #[test]
     fn every_word_is_written_as_it_is_called_and_read_back() {
-        round_trips!(CyclePhase, SwitchStep, SwitchKind, QuiesceState, Reason);
+        round_trips!(
+            CyclePhase,
+            SwitchStep,
+            SwitchKind,
+            QuiesceState,
+            SiteRole,
+            Reason
+        );
     }
 
     /// K-19: what a newer version wrote is kept, so that it finds its own word again.

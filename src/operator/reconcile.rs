@@ -16,16 +16,16 @@ use crate::observe;
 use crate::observe::observe;
 use crate::publish;
 use crate::publish::publish;
-use crate::render::PairRef;
 use crate::teardown;
 use api::v1alpha1::{MoversStatus, VerificationStatus};
 use api::{ReplicationPair, names};
 use planner::decide;
 use planner::decide::{Decision, absorb, decide};
+use planner::decide::{switch, verify};
 use planner::observe::Observed;
 use planner::publish::conditions;
+use planner::render::PairRef;
 use planner::validate::{Settings, validate};
-use planner::{switch, verify};
 use protocol::units::{InvalidName, PairName};
 
 /// The most rounds of one reconcile. Beyond it the pair goes to the end of the queue, behind the

@@ -21,8 +21,8 @@ use api::snapshots::VolumeSnapshot;
 use api::v1alpha1::DeletionPolicy;
 use api::{ReplicationPair, names};
 use planner::decide::Report;
+use planner::decide::switch;
 use planner::rebind::record_name;
-use planner::switch;
 use protocol::units::PairName;
 
 /// How often to look again at what is on its way out.

@@ -6,17 +6,17 @@
 //! | What was observed? | [`observe`] |
 //! | Does the spec make sense together with what it names? | [`validate`] |
 //! | What is recorded and done next? | [`decide`] |
-//! | How does the role move? | [`switch`], [`promote`], [`demote`] |
+//! | What objects are made from it? | [`render`] |
+//! | How does the role move? | [`decide::switch`] |
+//! | What is a site to become, and how does it get there? | [`site`] |
 //! | Which claim is bound to which volume? | [`rebind`] |
-//! | When are the two images compared? | [`verify`] |
+//! | When are the two images compared? | [`decide::verify`] |
 //! | What do people read in the status and in Events? | [`publish`] |
 
 pub mod decide;
-pub mod demote;
 pub mod observe;
-pub mod promote;
 pub mod publish;
 pub mod rebind;
-pub mod switch;
+pub mod render;
+pub mod site;
 pub mod validate;
-pub mod verify;

@@ -4,6 +4,6 @@ pub mod phases;
 pub mod spec;
 pub mod status;
 
-pub use phases::{CyclePhase, QuiesceState, SwitchKind, SwitchStep};
+pub use phases::{CyclePhase, QuiesceState, SiteRole, SwitchKind, SwitchStep};
 pub use spec::*;
 pub use status::*;

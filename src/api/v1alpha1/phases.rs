@@ -74,6 +74,16 @@ SwitchKind {
 }
 
 text_enum! {
+/// A site's part in the pair.
+SiteRole {
+    /// The application writes here.
+    Primary,
+    /// The copy.
+    Standby,
+}
+}
+
+text_enum! {
 /// Whether the application is held.
 QuiesceState {
     /// Hooks have been run to hold it.

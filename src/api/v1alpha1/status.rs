@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Reason;
-use crate::v1alpha1::{CyclePhase, QuiesceState, SwitchKind, SwitchStep};
+use crate::v1alpha1::{CyclePhase, QuiesceState, SiteRole, SwitchKind, SwitchStep};
 use protocol::units::Point;
 
 /// How the pair is doing.
@@ -432,4 +432,20 @@ pub struct SiteStatus {
     /// Whether the site may hold writes that nobody else has.
     #[serde(default)]
     pub diverged: bool,
+    /// What its superblock said when a mover read it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superblock: Option<SuperblockStatus>,
+}
+
+/// A site's superblock, as it was read last: the truth about the site's role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SuperblockStatus {
+    /// `Primary` or `Standby`.
+    pub role: SiteRole,
+    /// The epoch of that role.
+    pub epoch: i64,
+    /// The point that the site has recorded as committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed: Option<PointStatus>,
 }

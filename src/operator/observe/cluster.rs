@@ -11,14 +11,14 @@ use uuid::Uuid;
 
 use crate::context::Context;
 use crate::link::MoverKey;
-use crate::render::MOVER_PORT;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
+use planner::decide::verify;
 use planner::observe::{
     Application, Fresh, Listed, Observed, SiteView, Surroundings, assemble, knows_its_volumes,
     needs_volume, read,
 };
-use planner::verify;
+use planner::render::MOVER_PORT;
 use protocol::units::PairName;
 
 /// The cluster could not be read.

@@ -1,6 +1,7 @@
 //! May a cycle begin? Asked here and nowhere else; when it may is the schedule's question.
 
-use crate::decide::{Draft, consent, is_diverged};
+use crate::decide::DecisionBuilder;
+use crate::decide::consent::{consent, is_diverged};
 
 /// Why no cycle may begin. What runs is finished all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +20,13 @@ pub enum Barred {
 
 /// Why no cycle may begin now; `None` when one may.
 #[must_use]
-pub fn barred(d: &Draft<'_>) -> Option<Barred> {
+pub fn barred(d: &DecisionBuilder<'_>) -> Option<Barred> {
     let diverged = d
         .standby()
         .is_some_and(|site| is_diverged(d, site.name.as_str()));
     let held = diverged && consent(d).is_none();
     // The last cut of a role change is no new work: without it a planned change could not end.
-    let paused = d.o.pair.spec.paused && !d.cycle_now;
+    let paused = d.observed.pair.spec.paused && !d.cycle_now;
     let reasons = [
         (d.validated.problem().is_some(), Barred::Unusable),
         (!d.cycles_allowed, Barred::RoleChange),

@@ -2,8 +2,8 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::Draft;
-use crate::decide::draft::after;
+use crate::decide::DecisionBuilder;
+use crate::decide::builder::after;
 use api::Reason;
 use api::v1alpha1::{CyclePhase, FailureStatus};
 
@@ -15,7 +15,7 @@ pub const ATTEMPTS_MAX: i64 = 5;
 const PAUSE_MIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// Tries the same cut again after a pause, or gives it up.
-pub fn retry(d: &mut Draft<'_>, reason: Reason, message: String) {
+pub fn retry(d: &mut DecisionBuilder<'_>, reason: Reason, message: String) {
     let Some(cycle) = d.status.cycle.as_mut() else {
         return;
     };
@@ -25,16 +25,16 @@ pub fn retry(d: &mut Draft<'_>, reason: Reason, message: String) {
     }
     let doublings = u32::try_from(cycle.attempt.clamp(1, 10) - 1).unwrap_or(0);
     cycle.attempt += 1;
-    let resume = after(d.o.now, PAUSE_MIN.saturating_mul(1 << doublings));
-    d.line.retry_at = Some(resume);
-    d.line.started = None;
+    let resume = after(d.observed.now, PAUSE_MIN.saturating_mul(1 << doublings));
+    d.timeline.retry_at = Some(resume);
+    d.timeline.started = None;
     d.visit_at(resume);
     d.phase(CyclePhase::Starting);
     d.wait(format!("the next attempt, because {message}"));
 }
 
 /// Ends the cycle. Nothing that is committed is touched; the next one begins after a pause.
-pub fn fail(d: &mut Draft<'_>, reason: Reason, message: String) {
+pub fn fail(d: &mut DecisionBuilder<'_>, reason: Reason, message: String) {
     let Some(cycle) = d.status.cycle.take() else {
         return;
     };

@@ -1,15 +1,17 @@
 //! Which list of changes to ask for, and why no better one.
 
-use crate::decide::{Draft, ShipPlan, cycle};
+use crate::decide::DecisionBuilder;
+use crate::decide::consent::consent;
 use crate::observe::SnapshotFacts;
 use crate::observe::{Cut, SiteView};
+use crate::site::ShipPlan;
 use protocol::units::Point;
 use wire::control::MoverStatus;
 
 /// Everything that the shipment of `cut` takes.
 #[must_use]
 pub fn plan(
-    d: &Draft<'_>,
+    d: &DecisionBuilder<'_>,
     primary: &SiteView,
     standby: &SiteView,
     source: &MoverStatus,
@@ -33,8 +35,8 @@ pub fn plan(
             Ok(())
         },
         capacity: source.device_bytes.unwrap_or(0),
-        transfer: d.set.transfer,
-        consent: cycle::consent(d),
+        transfer: d.settings.transfer,
+        consent: consent(d),
     }
 }
 

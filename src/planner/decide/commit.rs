@@ -3,11 +3,12 @@
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::decide::evidence::applied;
 use crate::decide::progress;
 use crate::decide::progress::int;
-use crate::decide::{Action, Device, Draft, SnapshotRequest, movers, ship, sweep};
+use crate::decide::{DecisionBuilder, Next, idle, movers, switch};
 use crate::observe::{SiteView, millis_between};
-use crate::switch;
+use crate::site::{CutDesired, MoverDesired, is_settled};
 use api::Reason;
 use api::v1alpha1::{CyclePhase, FinishedCycle, PointStatus};
 use protocol::units::Point;
@@ -17,31 +18,28 @@ use wire::control::{CycleOutcome, CycleReport, Request};
 const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// Commits `point`. Until the last step the point committed before stays the one to promote.
-pub fn commit(d: &mut Draft<'_>, point: Point) {
-    d.line.applied.get_or_insert(d.o.now);
+pub fn commit(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
+    d.timeline.applied.get_or_insert(d.observed.now);
     let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
-        return;
+        return Next::Stay;
     };
     if let Some(source) = primary.live() {
         progress::handshake(d, source);
     }
     // The source's mover stays for its part of the commit, but is not started again for it.
-    let source_claim = primary
-        .pod
-        .as_ref()
-        .and_then(|pod| pod.device_claim.clone());
-    if let (Some(claim), Some(_)) = (source_claim, primary.live()) {
-        d.want(&primary.name, Device::Cut(claim));
+    if primary.live().is_some() {
+        d.want(&primary.name, MoverDesired::Probe);
     }
-    if let Some(replica) = &standby.replica_claim {
-        d.want(&standby.name, Device::Replica(replica.name.clone()));
-    }
+    d.want(&standby.name, MoverDesired::Writer);
     d.visit_in(RECHECK_AFTER);
-    if went_back(d, standby, point) || !snapshot_is_cut(d, standby, point) {
-        return;
+    if let Some(next) = went_back(d, standby, point) {
+        return next;
+    }
+    if !snapshot_is_cut(d, standby, point) {
+        return Next::Stay;
     }
     let Some(target) = movers::ready(d, standby) else {
-        return;
+        return Next::Stay;
     };
     if target
         .superblock
@@ -49,61 +47,53 @@ pub fn commit(d: &mut Draft<'_>, point: Point) {
         .and_then(|report| report.committed)
         != Some(point)
     {
-        order(d, standby, point);
+        d.ask(&standby.name, Request::Commit { cycle: point });
         source_knows(d, primary, point);
         d.wait(format!(
             "site {} to record the commit of {point}",
             standby.name
         ));
-        return;
+        return Next::Stay;
     }
-    if source_knows(d, primary, point) {
-        finish(d, primary, standby, point);
+    if !source_knows(d, primary, point) {
+        return Next::Stay;
     }
+    finish(d, primary, standby, point);
+    Next::Ended
 }
 
 /// Whether the standby does not hold the cut any more, because somebody put an older copy of it back:
 /// then it is shipped again, and what was cut of the standby meanwhile is no snapshot of it.
-fn went_back(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
+fn went_back(d: &mut DecisionBuilder<'_>, standby: &SiteView, point: Point) -> Option<Next> {
     let report = standby.live().and_then(|mover| mover.superblock.as_ref());
-    if report.is_none() || ship::applied(standby, point) {
-        return false;
+    if report.is_none() || applied(standby, point) {
+        return None;
     }
     if let Some(cut) = standby.cut(point) {
-        if !sweep::settled(standby, cut) {
+        if !is_settled(standby, cut) {
             d.wait(format!(
                 "the snapshotter to answer for VolumeSnapshot {}",
                 cut.name
             ));
-            return true;
+            return Some(Next::Stay);
         }
-        d.act(Action::DropCut {
-            name: cut.name.clone(),
-        });
+        d.at(&standby.name).discard = Some(point);
     }
-    d.phase(CyclePhase::Starting);
     d.wait(format!(
         "cut {point} to be shipped again, which site {} does not hold any more",
         standby.name
     ));
-    true
-}
-
-fn order(d: &mut Draft<'_>, site: &SiteView, point: Point) {
-    d.act(Action::Command {
-        site: site.name.clone(),
-        request: Request::Commit { cycle: point },
-    });
+    Some(Next::Await(CyclePhase::Starting))
 }
 
 /// Whether the source has recorded the commit too. A source whose pod is gone learns of it from the
 /// next handshake, or before it is demoted.
-fn source_knows(d: &mut Draft<'_>, primary: &SiteView, point: Point) -> bool {
+fn source_knows(d: &mut DecisionBuilder<'_>, primary: &SiteView, point: Point) -> bool {
     let report = primary.live().and_then(|mover| mover.superblock.as_ref());
     if report.is_none_or(|report| report.committed == Some(point)) {
         return true;
     }
-    order(d, primary, point);
+    d.ask(&primary.name, Request::Commit { cycle: point });
     d.wait(format!(
         "site {} to record the commit of {point}",
         primary.name
@@ -113,21 +103,19 @@ fn source_knows(d: &mut Draft<'_>, primary: &SiteView, point: Point) -> bool {
 
 /// Whether the standby's snapshot of `point` is cut and usable, or is unavailable at this site.
 /// Bound is not cut: a snapshotter that is stopped leaves it bound for ever.
-fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool {
+fn snapshot_is_cut(d: &mut DecisionBuilder<'_>, standby: &SiteView, point: Point) -> bool {
     let class = d
-        .set
+        .settings
         .site(&standby.name)
         .and_then(|site| site.snapshot_class.clone());
-    let (Some(class), Some(claim)) = (class, &standby.replica_claim) else {
+    let (Some(class), Some(_)) = (class, &standby.replica_claim) else {
         return true;
     };
     let Some(cut) = standby.cut(point) else {
-        d.act(Action::Cut(SnapshotRequest {
-            site: standby.name.clone(),
+        d.at(&standby.name).cut = Some(CutDesired {
             point,
-            claim: claim.name.clone(),
             class: Some(class),
-        }));
+        });
         d.wait(format!("the snapshot of {point} at site {}", standby.name));
         return false;
     };
@@ -150,14 +138,14 @@ fn snapshot_is_cut(d: &mut Draft<'_>, standby: &SiteView, point: Point) -> bool 
     false
 }
 
-fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Point) {
+fn finish(d: &mut DecisionBuilder<'_>, primary: &SiteView, standby: &SiteView, point: Point) {
     let report = [primary, standby]
         .into_iter()
         .find_map(|site| report_of(site, point));
     let Some(cycle) = d.status.cycle.take() else {
         return;
     };
-    let line = d.line.clone();
+    let line = d.timeline.clone();
     let began = line.began.or(Some(cycle.started_at.0));
     let held_ms = d
         .status
@@ -183,15 +171,15 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
         zero_bytes: int(report.zero_bytes),
         read_bytes: int(report.read_bytes),
         wire_bytes: int(report.wire_bytes),
-        total_ms: millis_between(began, Some(d.o.now)),
+        total_ms: millis_between(began, Some(d.observed.now)),
         held_ms,
         snapshot_ms: millis_between(line.asked, line.cut),
         start_ms: millis_between(line.cut, line.started),
         handshake_ms: int(report.handshake_ms),
         ship_ms: int(report.ship_ms),
         apply_ms: int(report.apply_ms),
-        commit_ms: millis_between(line.applied, Some(d.o.now)),
-        committed_at: Some(Time(d.o.now)),
+        commit_ms: millis_between(line.applied, Some(d.observed.now)),
+        committed_at: Some(Time(d.observed.now)),
     });
     let cut_at = cycle.point.cut_at.or_else(|| {
         d.status
@@ -215,8 +203,8 @@ fn finish(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, point: Poin
         return;
     }
     // What was wanted for the cycle only is let go; the target may linger for the next one.
-    d.wanted.remove(&primary.name);
-    super::cycle::rest(d);
+    d.want(&primary.name, MoverDesired::Off);
+    idle::rest(d);
 }
 
 /// What is known of a cycle whose movers were gone before they were asked.

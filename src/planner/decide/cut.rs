@@ -3,13 +3,15 @@
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::decide::{Action, Device, Draft, SnapshotRequest, attempt, hold, ship, unchanged};
+use crate::decide::evidence::staying;
+use crate::decide::{DecisionBuilder, Next, hold, unchanged};
 use crate::observe::Cut;
+use crate::site::{CutDesired, HookStep, MoverDesired};
 use api::Reason;
 use api::v1alpha1::{CyclePhase, PointStatus, QuiesceState};
 use protocol::units::Point;
 
-/// The longest wait for a snapshot to be usable. Beyond it the cut is given up and another is made
+/// The longest wait for a snapshot to be usable. Beyond it the cut is abandoned and another is made
 /// later; a snapshotter that is merely slow has had its time.
 pub const SNAPSHOT_WAIT_MAX: SignedDuration = SignedDuration::from_mins(10);
 
@@ -17,7 +19,7 @@ pub const SNAPSHOT_WAIT_MAX: SignedDuration = SignedDuration::from_mins(10);
 const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(20);
 
 /// Finds the pods, records them, and holds the application.
-pub fn hold(d: &mut Draft<'_>, point: Point) {
+pub fn hold(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     let label = point.to_string();
     let recorded = d
         .status
@@ -26,108 +28,95 @@ pub fn hold(d: &mut Draft<'_>, point: Point) {
         .filter(|q| q.point == label)
         .cloned();
     match recorded {
-        None => d.act(Action::SelectPods),
+        None => d.hooks = Some(HookStep::Select),
         Some(quiesce) if quiesce.state == QuiesceState::Failed && quiesce.released_at.is_some() => {
             let what = quiesce
                 .message
                 .unwrap_or_else(|| "a pre hook failed".into());
-            attempt::fail(
-                d,
+            return Next::Failed(
                 Reason::QuiesceFailed,
                 format!(
-                    "no cut was taken: {what}; the application was released. Mend the hook, or set onFailure: Continue"
+                    "no cut was taken: {what}; the application was released. Repair the hook, or set onFailure: Continue"
                 ),
             );
         }
         // Released without having failed: an operator that held it has gone. Begin again.
         Some(quiesce) if quiesce.released_at.is_some() => {
             d.status.quiesce = None;
-            d.act(Action::SelectPods);
+            d.hooks = Some(HookStep::Select);
         }
-        Some(quiesce) if quiesce.state == QuiesceState::Held && !d.has_actions() => {
+        Some(quiesce) if quiesce.state == QuiesceState::Held && d.hooks.is_none() => {
             let targets = quiesce
                 .pods
                 .iter()
                 .filter_map(|text| text.parse().ok())
                 .collect();
-            d.act(Action::Hold(targets));
+            d.hooks = Some(HookStep::Hold(targets));
         }
         Some(_) => {}
     }
+    Next::Stay
 }
 
 /// Makes the cut and waits until it can be read. The target's mover starts meanwhile.
-pub fn cut(d: &mut Draft<'_>, point: Point) {
+pub fn cut(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     want_target(d);
-    let (Some(primary), Some(app)) = (d.primary(), d.app_claim()) else {
-        attempt::fail(
-            d,
+    let (Some(primary), Some(_)) = (d.primary(), d.app_claim()) else {
+        return Next::Failed(
             Reason::ClaimNotFound,
             "the claim disappeared before the cut".into(),
         );
-        return;
     };
     let Some(cut) = primary.cut(point) else {
-        if given_up(d, point) {
-            return;
+        if is_abandoned(d, point) {
+            return abandoned();
         }
-        d.line.asked.get_or_insert(d.o.now);
-        d.act(Action::Cut(SnapshotRequest {
-            site: primary.name.clone(),
-            point,
-            claim: app.name.clone(),
-            class: d
-                .set
-                .site(&primary.name)
-                .and_then(|s| s.snapshot_class.clone()),
-        }));
-        return;
+        d.timeline.asked.get_or_insert(d.observed.now);
+        let class = d.settings.site(&primary.name);
+        let class = class.and_then(|site| site.snapshot_class.clone());
+        d.at(&primary.name).cut = Some(CutDesired { point, class });
+        return Next::Stay;
     };
     record(d, point, cut);
     if !cut.ready {
-        pending(d, point, cut);
-        return;
+        return pending(d, point, cut);
     }
-    d.line.cut.get_or_insert(d.o.now);
+    d.timeline.cut.get_or_insert(d.observed.now);
     if let Some(cycle) = d.status.cycle.as_mut() {
-        cycle.cut_done_at = Some(Time(d.o.now));
+        cycle.cut_done_at = Some(Time(d.observed.now));
     }
-    d.phase(CyclePhase::Starting);
-    ship::start(d, point);
+    Next::Go(CyclePhase::Starting)
 }
 
 /// The target's mover is started while the cut is made: its pod takes as long. Where it may turn out
 /// that nothing has changed it is started with the source's, which takes longer.
-fn want_target(d: &mut Draft<'_>) {
+fn want_target(d: &mut DecisionBuilder<'_>) {
     let Some(standby) = d.standby() else { return };
-    if unchanged::staying(standby).is_none() && unchanged::may(d) {
+    if staying(standby).is_none() && unchanged::may(d) {
         return;
     }
-    if let Some(claim) = &standby.replica_claim {
-        d.want(&standby.name, Device::Replica(claim.name.clone()));
-    }
+    d.want(&standby.name, MoverDesired::Writer);
 }
 
-/// A cut that was to be made of a held application, which had to be let go, is worth nothing.
-fn given_up(d: &mut Draft<'_>, point: Point) -> bool {
+/// Whether the cut was to be made of a held application, which had to be released before.
+fn is_abandoned(d: &DecisionBuilder<'_>, point: Point) -> bool {
     let label = point.to_string();
     let quiesce = d
         .status
         .quiesce
         .as_ref()
         .filter(|q| q.point == label && !q.pods.is_empty());
-    if quiesce.is_none_or(|q| q.released_at.is_none()) {
-        return false;
-    }
-    attempt::fail(
-        d,
-        Reason::SnapshotFailed,
-        "the application had to be released before the snapshot was cut; it is tried again".into(),
-    );
-    true
+    quiesce.is_some_and(|quiesce| quiesce.released_at.is_some())
 }
 
-fn record(d: &mut Draft<'_>, point: Point, cut: &Cut) {
+fn abandoned() -> Next {
+    Next::Failed(
+        Reason::SnapshotFailed,
+        "the application had to be released before the snapshot was cut; it is tried again".into(),
+    )
+}
+
+fn record(d: &mut DecisionBuilder<'_>, point: Point, cut: &Cut) {
     let Some(created) = cut.created else { return };
     let status = PointStatus::new(point, Some(Time(created)));
     if let Some(cycle) = d.status.cycle.as_mut() {
@@ -136,7 +125,7 @@ fn record(d: &mut Draft<'_>, point: Point, cut: &Cut) {
     d.status.last_cut = Some(status);
 }
 
-fn pending(d: &mut Draft<'_>, point: Point, cut: &Cut) {
+fn pending(d: &mut DecisionBuilder<'_>, point: Point, cut: &Cut) -> Next {
     d.visit_in(RECHECK_AFTER);
     if let Some(error) = &cut.error {
         d.trouble(
@@ -147,16 +136,15 @@ fn pending(d: &mut Draft<'_>, point: Point, cut: &Cut) {
             ),
         );
     }
-    if cut.created.is_none() && !hold::holding(d) && given_up(d, point) {
-        return;
+    if cut.created.is_none() && !hold::holding(d) && is_abandoned(d, point) {
+        return abandoned();
     }
     if d.in_phase(&CyclePhase::Cutting) > SNAPSHOT_WAIT_MAX {
         let error = cut
             .error
             .clone()
             .unwrap_or_else(|| "the snapshotter said nothing".into());
-        attempt::fail(
-            d,
+        return Next::Failed(
             Reason::SnapshotFailed,
             format!(
                 "VolumeSnapshot {} was not ready after {} minutes: {error}. See the CSI driver's snapshotter",
@@ -164,7 +152,7 @@ fn pending(d: &mut Draft<'_>, point: Point, cut: &Cut) {
                 SNAPSHOT_WAIT_MAX.as_mins()
             ),
         );
-        return;
     }
     d.wait(format!("VolumeSnapshot {} to be ready", cut.name));
+    Next::Stay
 }

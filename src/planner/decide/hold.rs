@@ -2,8 +2,9 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::{Action, Draft};
+use crate::decide::DecisionBuilder;
 use crate::observe::HookTarget;
+use crate::site::HookStep;
 use api::v1alpha1::{CyclePhase, QuiesceState};
 
 /// The longest that the application is held for one cut. Beyond it the application goes on and the
@@ -11,15 +12,15 @@ use api::v1alpha1::{CyclePhase, QuiesceState};
 pub const HOLD_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 /// Runs `post` wherever `pre` was tried, as soon as nothing needs the application to be held.
-pub fn release(d: &mut Draft<'_>) {
+pub fn release(d: &mut DecisionBuilder<'_>) {
     let Some(targets) = held(d) else { return };
     if due(d) {
-        d.act(Action::Release(targets));
+        d.hooks = Some(HookStep::Release(targets));
     }
 }
 
 /// The pods that may be held now.
-fn held(d: &Draft<'_>) -> Option<Vec<HookTarget>> {
+fn held(d: &DecisionBuilder<'_>) -> Option<Vec<HookTarget>> {
     let quiesce = d
         .status
         .quiesce
@@ -36,14 +37,14 @@ fn held(d: &Draft<'_>) -> Option<Vec<HookTarget>> {
 
 /// Whether pods may be held now.
 #[must_use]
-pub fn holding(d: &Draft<'_>) -> bool {
+pub fn holding(d: &DecisionBuilder<'_>) -> bool {
     d.status
         .quiesce
         .as_ref()
         .is_some_and(|q| q.released_at.is_none() && !q.pods.is_empty())
 }
 
-fn due(d: &Draft<'_>) -> bool {
+fn due(d: &DecisionBuilder<'_>) -> bool {
     let (Some(quiesce), Some(cycle)) = (&d.status.quiesce, d.cycle()) else {
         return true;
     };
@@ -52,11 +53,11 @@ fn due(d: &Draft<'_>) -> bool {
     }
     match &cycle.phase {
         // Recorded, but not by this process: whether `pre` ran is unknown, so begin again.
-        CyclePhase::Quiescing => !d.line.about_to_hold,
+        CyclePhase::Quiescing => !d.timeline.about_to_hold,
         CyclePhase::Cutting => {
             let cut = d.primary().and_then(|site| site.cut(cycle.point.point()));
             let settled = cut.is_some_and(|cut| cut.created.is_some() || cut.error.is_some());
-            settled || d.o.now.duration_since(quiesce.held_at.0) > HOLD_MAX
+            settled || d.observed.now.duration_since(quiesce.held_at.0) > HOLD_MAX
         }
         CyclePhase::Starting
         | CyclePhase::Shipping

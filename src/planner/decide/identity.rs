@@ -6,50 +6,55 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::decide::{Device, Draft};
+use crate::decide::{DecisionBuilder, switch};
 use crate::observe::SiteView;
-use crate::switch;
+use crate::site::MoverDesired;
 use api::Reason;
 use api::v1alpha1::{PointStatus, SwitchKind};
 use protocol::units::{Epoch, Point, Role};
 use wire::control::SuperblockReport;
 
 /// Whether the pair's identity is known and may be acted on.
-pub fn settle(d: &mut Draft<'_>) -> bool {
+pub fn settle(d: &mut DecisionBuilder<'_>) -> bool {
     if d.status.pair_id.is_some() && d.status.epoch.is_some() && d.status.primary.is_some() {
         return adopt(d);
     }
-    if d.o.sites.iter().all(|site| site.state_claim.is_none()) {
+    if d.observed
+        .sites
+        .iter()
+        .all(|site| site.state_claim.is_none())
+    {
         return draw(d);
     }
     recover(d)
 }
 
 /// A new pair: draws its identity. It is recorded before any object is made from it.
-fn draw(d: &mut Draft<'_>) -> bool {
+fn draw(d: &mut DecisionBuilder<'_>) -> bool {
     if d.validated.usable().is_none() {
         return false;
     }
-    d.status.pair_id = Some(d.o.fresh.pair_id.to_string());
-    d.status.generation = Some(d.o.fresh.generation.to_string());
+    d.status.pair_id = Some(d.observed.fresh.pair_id.to_string());
+    d.status.generation = Some(d.observed.fresh.generation.to_string());
     d.status.epoch = Some(1);
-    d.status.primary = Some(d.o.pair.spec.primary.clone());
-    d.status.handled_primary = Some(d.o.pair.spec.primary.clone());
+    d.status.primary = Some(d.observed.pair.spec.primary.clone());
+    d.status.handled_primary = Some(d.observed.pair.spec.primary.clone());
     true
 }
 
 /// The status is lost: asks both state volumes.
-fn recover(d: &mut Draft<'_>) -> bool {
-    if d.o.sites.iter().any(|site| !site.known) {
+fn recover(d: &mut DecisionBuilder<'_>) -> bool {
+    if d.observed.sites.iter().any(|site| !site.known) {
         return false;
     }
-    let present: Vec<&SiteView> =
-        d.o.sites
-            .iter()
-            .filter(|s| s.state_claim.is_some())
-            .collect();
+    let present: Vec<&SiteView> = d
+        .observed
+        .sites
+        .iter()
+        .filter(|s| s.state_claim.is_some())
+        .collect();
     for site in &present {
-        d.want(&site.name, Device::None);
+        d.want(&site.name, MoverDesired::Probe);
     }
     if present.iter().any(|site| site.live().is_none()) {
         d.wait("the movers to read what the state volumes say, because the status is empty".into());
@@ -75,12 +80,13 @@ fn recover(d: &mut Draft<'_>) -> bool {
 }
 
 /// Takes over what the superblocks of the movers that run now say.
-fn adopt(d: &mut Draft<'_>) -> bool {
-    let reports: Vec<(&SiteView, &SuperblockReport)> =
-        d.o.sites
-            .iter()
-            .filter_map(|site| Some((site, site.live()?.superblock.as_ref()?)))
-            .collect();
+fn adopt(d: &mut DecisionBuilder<'_>) -> bool {
+    let reports: Vec<(&SiteView, &SuperblockReport)> = d
+        .observed
+        .sites
+        .iter()
+        .filter_map(|site| Some((site, site.live()?.superblock.as_ref()?)))
+        .collect();
     let Some((_, newest)) = reports.iter().max_by_key(|(_, report)| report.epoch) else {
         return d.status.pair_id.is_some();
     };
@@ -120,7 +126,7 @@ fn adopt(d: &mut Draft<'_>) -> bool {
 }
 
 fn take_over(
-    d: &mut Draft<'_>,
+    d: &mut DecisionBuilder<'_>,
     reports: &[(&SiteView, &SuperblockReport)],
     newest: &SuperblockReport,
     leader: Option<&SiteView>,
@@ -132,7 +138,10 @@ fn take_over(
         // One that leads again, because the other was put back to an older copy, has missed nothing.
         mark_diverged(d, leader, false);
     } else if let Some((standby, _)) = reports.iter().find(|(_, r)| r.epoch == newest.epoch) {
-        let other = d.o.other(&standby.name).filter(|_| !switching || !known);
+        let other = d
+            .observed
+            .other(&standby.name)
+            .filter(|_| !switching || !known);
         if let Some(other) = other {
             d.status.primary = Some(other.name.to_string());
         }
@@ -156,13 +165,13 @@ fn take_over(
 
 /// Whether this is an old primary that has not heard of its demotion: it may have writes of its own.
 /// One that a planned move is about to demote has none.
-fn missed_the_move(d: &Draft<'_>, report: &SuperblockReport) -> bool {
+fn missed_the_move(d: &DecisionBuilder<'_>, report: &SuperblockReport) -> bool {
     let switch = d.status.switch.as_ref();
     let planned = switch.is_some_and(|s| switch::unfinished(s) && s.kind == SwitchKind::Planned);
     report.role == Role::Primary && report.epoch < d.epoch() && !planned
 }
 
-fn committed_point(d: &mut Draft<'_>, told: Option<Point>) {
+fn committed_point(d: &mut DecisionBuilder<'_>, told: Option<Point>) {
     let known = d.committed();
     if told == known {
         return;
@@ -171,7 +180,7 @@ fn committed_point(d: &mut Draft<'_>, told: Option<Point>) {
 }
 
 /// When a point was cut, from any snapshot or record of it.
-fn cut_time(d: &Draft<'_>, point: Point) -> Option<Time> {
+fn cut_time(d: &DecisionBuilder<'_>, point: Point) -> Option<Time> {
     let primary = d.primary();
     let seen: Option<Timestamp> = primary
         .and_then(|site| site.cut(point))
@@ -185,7 +194,7 @@ fn cut_time(d: &Draft<'_>, point: Point) -> Option<Time> {
         .or_else(|| recorded.and_then(|cut| cut.cut_at.clone()))
 }
 
-fn mark_diverged(d: &mut Draft<'_>, site: &SiteView, diverged: bool) {
+fn mark_diverged(d: &mut DecisionBuilder<'_>, site: &SiteView, diverged: bool) {
     if let Some(status) = d
         .status
         .sites

@@ -4,36 +4,40 @@
 //! again (a point, an epoch, the pods that are held) is recorded before it is used. Every visit
 //! starts from the beginning; nothing is remembered but marks of time.
 
-mod action;
 mod admission;
 mod attempt;
+mod builder;
 mod change_source;
 mod commit;
+mod consent;
 mod cut;
 mod cycle;
-mod draft;
+mod evidence;
 mod hold;
 mod identity;
+mod idle;
 mod movers;
 mod newer;
+mod next;
 mod pass;
 mod progress;
+mod receive;
 mod reports;
 mod schedule;
 mod setup;
 mod ship;
 mod sweep;
+pub mod switch;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unchanged;
+pub mod verify;
 
-pub use action::{Action, Device, ProbePlan, ShipPlan, SnapshotRequest, VerifyPlan};
-pub use admission::{Barred, barred};
+pub use crate::site::{Action, Device, ProbePlan, ShipPlan, SnapshotRequest, VerifyPlan};
+pub use admission::Barred;
 pub use attempt::ATTEMPTS_MAX;
-pub use cycle::{consent, is_diverged};
-pub use draft::{Decision, Draft};
-pub use movers::ready as mover_ready;
+pub use builder::{Decision, DecisionBuilder};
 pub use newer::unknown as written_by_newer;
+pub use next::Next;
 pub use pass::decide;
 pub use reports::{Report, absorb};
-pub use ship::{receive, source_claim};

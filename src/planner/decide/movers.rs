@@ -1,11 +1,11 @@
-//! Which mover pods run: those that are wanted, with the device that is wanted, and no others.
+//! Movers that a decision needs: whether they answer and can be used, and what that waits for.
 
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use crate::decide::cycle::consent;
-use crate::decide::{Action, Device, Draft};
-use crate::observe::{Claim, SiteView};
+use crate::decide::DecisionBuilder;
+use crate::decide::consent::consent;
+use crate::observe::SiteView;
 use api::Reason;
 use protocol::units::{Epoch, Generation, PairId, Role, Seq};
 use wire::control::{InitRequest, MoverStatus, Refusal, Request};
@@ -15,7 +15,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
 
 /// The report of a wanted mover that answers and has a superblock of this pair. A blank one is
 /// given its first superblock; one that can't be used is reported.
-pub fn ready<'a>(d: &mut Draft<'a>, site: &SiteView) -> Option<&'a MoverStatus> {
+pub fn ready<'a>(d: &mut DecisionBuilder<'a>, site: &SiteView) -> Option<&'a MoverStatus> {
     let Some(mover) = d.mover(&site.name) else {
         let what = missing(d, site);
         d.wait(what);
@@ -35,7 +35,7 @@ pub fn ready<'a>(d: &mut Draft<'a>, site: &SiteView) -> Option<&'a MoverStatus> 
 
 /// A side whose superblock can't be read may hold anything: it is held like one that has diverged,
 /// and given a new superblock only by consent (H-8).
-fn unreadable(d: &mut Draft<'_>, site: &SiteView, error: &Refusal) {
+fn unreadable(d: &mut DecisionBuilder<'_>, site: &SiteView, error: &Refusal) {
     let name = site.name.as_str();
     if d.standby().is_some_and(|standby| standby.name == site.name) {
         if let Some(status) = d.status.sites.iter_mut().find(|s| s.name == name) {
@@ -56,12 +56,12 @@ fn unreadable(d: &mut Draft<'_>, site: &SiteView, error: &Refusal) {
 }
 
 /// What a mover that does not answer is waited for.
-fn missing(d: &mut Draft<'_>, site: &SiteView) -> String {
+fn missing(d: &mut DecisionBuilder<'_>, site: &SiteView) -> String {
     let Some(pod) = &site.pod else {
         return format!("the mover at site {} to start", site.name);
     };
-    let phase = d.line.phase.as_ref();
-    let patient = phase.is_some_and(|(_, since)| d.o.now.duration_since(*since) <= PATIENCE);
+    let phase = d.timeline.phase.as_ref();
+    let patient = phase.is_some_and(|(_, since)| d.observed.now.duration_since(*since) <= PATIENCE);
     match pod.problem.as_ref().filter(|_| !patient) {
         Some(problem) => {
             d.trouble(
@@ -74,7 +74,7 @@ fn missing(d: &mut Draft<'_>, site: &SiteView) -> String {
     }
 }
 
-fn init(d: &mut Draft<'_>, site: &SiteView, over_damage: bool) {
+fn init(d: &mut DecisionBuilder<'_>, site: &SiteView, over_damage: bool) {
     let status = &d.status;
     let uuid = |text: &Option<String>| text.as_deref().and_then(|t| Uuid::parse_str(t).ok());
     let (Some(pair_id), Some(generation)) = (uuid(&status.pair_id), uuid(&status.generation))
@@ -88,36 +88,35 @@ fn init(d: &mut Draft<'_>, site: &SiteView, over_damage: bool) {
         return;
     };
     let primary = status.primary.as_deref() == Some(site.name.as_str());
-    let peer =
-        d.o.other(&site.name)
-            .and_then(|other| other.mover.as_ref()?.superblock.as_ref());
+    let peer = d
+        .observed
+        .other(&site.name)
+        .and_then(|other| other.mover.as_ref()?.superblock.as_ref());
     let start = peer
         .and_then(|report| report.lineage.last())
         .map_or(Seq(1), |entry| entry.start);
     let epoch = d.epoch();
-    d.act(Action::Command {
-        site: site.name.clone(),
-        request: Request::Init(InitRequest {
-            pair_id: PairId(pair_id),
-            role: if primary {
-                Role::Primary
-            } else {
-                Role::Standby
-            },
-            epoch,
-            generation: Generation(generation),
-            start,
-            never_writable: !primary && epoch == Epoch::FIRST,
-            requested_primary,
-            over_damage,
-        }),
-    });
+    let order = InitRequest {
+        pair_id: PairId(pair_id),
+        role: if primary {
+            Role::Primary
+        } else {
+            Role::Standby
+        },
+        epoch,
+        generation: Generation(generation),
+        start,
+        never_writable: !primary && epoch == Epoch::FIRST,
+        requested_primary,
+        over_damage,
+    };
+    d.ask(&site.name, Request::Init(order));
 }
 
 /// What keeps the movers from starting, as a clause.
 #[must_use]
-pub fn stuck(d: &Draft<'_>) -> String {
-    let problems = d.o.sites.iter().filter_map(|site| {
+pub fn stuck(d: &DecisionBuilder<'_>) -> String {
+    let problems = d.observed.sites.iter().filter_map(|site| {
         let pod = site.pod.as_ref()?;
         Some(format!("{}: {}", pod.name, pod.problem.as_deref()?))
     });
@@ -126,62 +125,5 @@ pub fn stuck(d: &Draft<'_>) -> String {
         "Kubernetes names no cause; see the pods' events".into()
     } else {
         problems.join("; ")
-    }
-}
-
-/// Whether the pod's claims have their volumes, or get them only through a pod. A pod that is made
-/// before its volumes are there is put back by the scheduler for a second or more.
-fn bindable(site: &SiteView, device: &Device) -> bool {
-    let waits = |class: &Option<String>, bound: bool| {
-        !bound
-            && class
-                .as_ref()
-                .is_some_and(|class| site.immediate_classes.contains(class))
-    };
-    let claims = [site.state_claim.as_ref(), site.replica_claim.as_ref()];
-    let needed = [true, matches!(device, Device::Replica(_))];
-    let ready = |claim: Option<&Claim>| claim.is_some_and(|c| !waits(&c.storage_class, c.bound));
-    let others = claims
-        .into_iter()
-        .zip(needed)
-        .all(|(claim, needed)| !needed || ready(claim));
-    let source = match device {
-        Device::Cut(name) => site
-            .source_claims
-            .iter()
-            .find(|claim| &claim.name == name)
-            .is_some_and(|claim| !waits(&claim.storage_class, claim.bound)),
-        Device::Replica(_) | Device::None => true,
-    };
-    others && source
-}
-
-/// Starts what is wanted and stops what is not.
-pub fn settle(d: &mut Draft<'_>) {
-    for site in &d.o.sites {
-        let wanted = d.wanted.get(&site.name).cloned();
-        match (&site.pod, wanted) {
-            (Some(pod), Some(_)) if pod.deleting => d.wait(format!("pod {} to end", pod.name)),
-            (Some(pod), None) if pod.deleting => {}
-            (Some(pod), Some(device))
-                if pod.device_claim.as_deref() == device.claim() && !pod.ended => {}
-            (Some(pod), _) => {
-                d.act(Action::StopMover {
-                    site: site.name.clone(),
-                    uid: pod.uid.clone(),
-                });
-            }
-            (None, Some(device)) if !bindable(site, &device) => {
-                d.wait(format!(
-                    "the claims of site {}'s mover to be bound",
-                    site.name
-                ));
-            }
-            (None, Some(device)) => d.act(Action::StartMover {
-                site: site.name.clone(),
-                device,
-            }),
-            (None, None) => {}
-        }
     }
 }

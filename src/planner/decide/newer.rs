@@ -4,8 +4,7 @@
 //! nowhere at this moment. So nothing is made, bound, started, stopped or deleted until a version
 //! that knows it is at work again.
 
-use crate::decide::Draft;
-use crate::switch;
+use crate::decide::{DecisionBuilder, switch};
 use api::Reason;
 use api::v1alpha1::{CyclePhase, QuiesceState, ReplicationPairStatus, SwitchKind, SwitchStep};
 
@@ -37,7 +36,8 @@ pub fn unknown(status: &ReplicationPairStatus) -> Option<String> {
 }
 
 /// Leaves everything as it is and reports why: `what` is where the pair stands.
-pub fn hold(d: &mut Draft<'_>, what: &str) {
+pub fn hold(d: &mut DecisionBuilder<'_>, what: &str) {
+    d.hands_off = true;
     d.trouble(
         Reason::WrittenByNewerVersion,
         format!(

@@ -2,36 +2,37 @@
 
 use jiff::SignedDuration;
 
-use super::{Decision, Draft, cycle, hold, identity, movers, newer, setup, sweep};
+use crate::decide::{
+    Decision, DecisionBuilder, cycle, hold, identity, newer, setup, sweep, switch,
+};
 use crate::observe::Observed;
 use crate::validate::Validated;
-use crate::{demote, switch};
 
-/// How often to look whether a problem has been repaired: no watch tells of classes.
+/// How often to look whether a problem is fixed: no watch tells of classes.
 const PROBLEM_RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// What to do next.
 #[must_use]
 pub fn decide(observed: &Observed, validated: &Validated) -> Decision {
-    let mut draft = Draft::new(observed, validated);
-    hold::release(&mut draft);
-    if let Some(what) = newer::unknown(&draft.status) {
-        newer::hold(&mut draft, &what);
-        draft.visit_in(PROBLEM_RECHECK_AFTER);
-        return draft.finish();
+    let mut builder = DecisionBuilder::new(observed, validated);
+    hold::release(&mut builder);
+    if let Some(what) = newer::unknown(&builder.status) {
+        newer::hold(&mut builder, &what);
+        builder.visit_in(PROBLEM_RECHECK_AFTER);
+        return builder.finish();
     }
-    if observed.sites.len() == 2 && identity::settle(&mut draft) {
-        setup::ensure(&mut draft);
-        switch::consider(&mut draft);
-        if !demote::recall(&mut draft) {
-            cycle::run(&mut draft);
-            switch::note_last_cut(&mut draft);
-            sweep::sweep(&mut draft);
+    if observed.sites.len() == 2 && identity::settle(&mut builder) {
+        setup::ensure(&mut builder);
+        setup::remember(&mut builder);
+        switch::advance(&mut builder);
+        if !switch::recall(&mut builder) {
+            cycle::run(&mut builder);
+            switch::note_last_cut(&mut builder);
+            sweep::sweep(&mut builder);
         }
     }
-    movers::settle(&mut draft);
     if validated.problem().is_some() {
-        draft.visit_in(PROBLEM_RECHECK_AFTER);
+        builder.visit_in(PROBLEM_RECHECK_AFTER);
     }
-    draft.finish()
+    builder.finish()
 }

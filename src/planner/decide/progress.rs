@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::decide::Draft;
+use crate::decide::DecisionBuilder;
 use api::v1alpha1 as reported;
 use api::v1alpha1::{ChangeSourceStatus, HandshakeStatus};
 use protocol::units::{CyclePhase, Progress};
@@ -12,7 +12,7 @@ use wire::control::MoverStatus;
 const STEP_PART: u64 = 20;
 
 /// Puts what the movers say into the status.
-pub fn report(d: &mut Draft<'_>, source: &MoverStatus, target: &MoverStatus) {
+pub fn report(d: &mut DecisionBuilder<'_>, source: &MoverStatus, target: &MoverStatus) {
     handshake(d, source);
     let of = |mover: &MoverStatus| {
         mover
@@ -63,7 +63,7 @@ fn eta(progress: &Progress) -> Option<i64> {
 }
 
 /// What the handshake decided and the change source in use, once for each cycle.
-pub fn handshake(d: &mut Draft<'_>, source: &MoverStatus) {
+pub fn handshake(d: &mut DecisionBuilder<'_>, source: &MoverStatus) {
     if let Some(decision) = &source.decision {
         let new = HandshakeStatus {
             mode: format!("{:?}", decision.mode),
@@ -76,7 +76,7 @@ pub fn handshake(d: &mut Draft<'_>, source: &MoverStatus) {
         });
         if !same {
             d.status.handshake = Some(HandshakeStatus {
-                at: Some(Time(d.o.now)),
+                at: Some(Time(d.observed.now)),
                 ..new
             });
         }

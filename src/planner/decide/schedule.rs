@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::decide::Draft;
-use crate::decide::draft::after;
+use crate::decide::DecisionBuilder;
+use crate::decide::builder::after;
 
 /// The pause after the first failed cycle; it doubles with each further one.
 const RETRY_MIN: SignedDuration = SignedDuration::from_secs(5);
@@ -12,23 +12,26 @@ const RETRY_MAX: SignedDuration = SignedDuration::from_mins(2);
 
 /// When the next cycle may begin; in the past when one is due.
 #[must_use]
-pub fn next_cycle(d: &Draft<'_>) -> Timestamp {
+pub fn next_cycle(d: &DecisionBuilder<'_>) -> Timestamp {
     if let Some(failure) = &d.status.last_failure {
-        return after(failure.at.0, retry_pause(failure.attempts, d.set.interval));
+        return after(
+            failure.at.0,
+            retry_pause(failure.attempts, d.settings.interval),
+        );
     }
-    let trigger = d.o.pair.spec.sync_trigger.as_ref();
+    let trigger = d.observed.pair.spec.sync_trigger.as_ref();
     if trigger.is_some() && trigger != d.status.last_sync_trigger.as_ref() {
-        return d.o.now;
+        return d.observed.now;
     }
     if d.committed().is_none() {
-        return d.o.now;
+        return d.observed.now;
     }
     let last = d
         .status
         .last_cut
         .as_ref()
         .and_then(|cut| cut.cut_at.clone());
-    last.map_or(d.o.now, |cut| after(cut.0, d.set.interval))
+    last.map_or(d.observed.now, |cut| after(cut.0, d.settings.interval))
 }
 
 fn retry_pause(failures: i64, interval: SignedDuration) -> SignedDuration {

@@ -1,11 +1,12 @@
 //! What every pair has: a state claim at each site, and the standby's volume.
 
-use crate::decide::{Action, Draft};
-use crate::observe::{Claim, SiteView};
-use crate::switch;
+use crate::decide::{DecisionBuilder, switch};
+use crate::observe::SiteView;
+use crate::site::{ReplicaDesired, VolumesDesired};
 use crate::validate::Settings;
 use api::names;
-use api::v1alpha1::SiteStatus;
+use api::v1alpha1::{PointStatus, SiteRole, SiteStatus, SuperblockStatus};
+use protocol::units::Role;
 
 /// The smallest state claim: room for the superblock, digests, and the staging of a small volume.
 const STATE_BYTES_MIN: u64 = 512 << 20;
@@ -13,7 +14,7 @@ const STATE_BYTES_MIN: u64 = 512 << 20;
 const STATE_PART: u64 = 10;
 
 /// Asks for what is missing, and reports what each site has.
-pub fn ensure(d: &mut Draft<'_>) {
+pub fn ensure(d: &mut DecisionBuilder<'_>) {
     let moving = d.status.switch.as_ref().is_some_and(switch::rebinding);
     if let (Some(settings), false) = (d.validated.usable(), moving) {
         claims(d, settings);
@@ -23,64 +24,65 @@ pub fn ensure(d: &mut Draft<'_>) {
     }
 }
 
-fn claims(d: &mut Draft<'_>, settings: &Settings) {
+fn claims(d: &mut DecisionBuilder<'_>, settings: &Settings) {
     let Some(app) = d.app_claim().filter(|claim| claim.volume.is_some()) else {
         return;
     };
-    let bytes = settings.state_volume_bytes.unwrap_or_else(|| {
-        let part = app.capacity_bytes / STATE_PART;
-        part.max(STATE_BYTES_MIN).next_multiple_of(1 << 20)
-    });
-    for site in &d.o.sites {
-        match &site.state_claim {
-            None => {
-                let class = settings
-                    .site(&site.name)
-                    .and_then(|s| s.storage_class.clone());
-                d.act(Action::MakeStateClaim {
-                    site: site.name.clone(),
-                    class,
-                    bytes,
-                });
-            }
+    let part = app.capacity_bytes / STATE_PART;
+    let state_bytes = settings
+        .state_volume_bytes
+        .unwrap_or_else(|| part.max(STATE_BYTES_MIN).next_multiple_of(1 << 20));
+    // The standby grows first; the source mover's device is compared again before anything is
+    // shipped.
+    let replica = ReplicaDesired {
+        bytes: app.capacity_bytes.max(app.requested_bytes),
+        bytes_min: app.capacity_bytes,
+    };
+    let standby = d.standby().map(|site| site.name.clone());
+    for site in &d.observed.sites {
+        d.at(&site.name).volumes = Some(VolumesDesired {
+            state_bytes,
             // Only as far as was asked for: not every class lets its claims grow.
-            Some(claim) => grow(d, claim, settings.state_volume_bytes.unwrap_or(0)),
-        }
-    }
-    let Some(standby) = d.standby() else { return };
-    match &standby.replica_claim {
-        None => {
-            let class = settings
-                .site(&standby.name)
-                .and_then(|s| s.storage_class.clone());
-            let bytes = app.capacity_bytes.max(app.requested_bytes);
-            d.act(Action::MakeReplicaClaim {
-                site: standby.name.clone(),
-                class,
-                bytes,
-            });
-        }
-        // The standby grows first; the source mover's device is compared again before anything is
-        // shipped.
-        Some(replica) => grow(d, replica, app.capacity_bytes),
-    }
-}
-
-fn grow(d: &mut Draft<'_>, claim: &Claim, bytes: u64) {
-    if claim.requested_bytes < bytes && !claim.deleting {
-        d.act(Action::Grow {
-            claim: claim.name.clone(),
-            bytes,
+            state_bytes_min: settings.state_volume_bytes.unwrap_or(0),
+            replica: Some(replica).filter(|_| standby.as_ref() == Some(&site.name)),
         });
     }
 }
 
-fn report_sites(d: &mut Draft<'_>) {
-    let reports = d.o.sites.iter().map(|site| report(d, site)).collect();
+/// Remembers what the superblocks say while movers report it: what may be done at a site depends on
+/// it, also while no mover runs there.
+pub fn remember(d: &mut DecisionBuilder<'_>) {
+    let live = d.observed.sites.iter().filter_map(|site| {
+        let report = site.live()?.superblock.as_ref()?;
+        Some((site.name.as_str(), report))
+    });
+    let int = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    for (name, report) in live {
+        let Some(site) = d.status.sites.iter_mut().find(|site| site.name == name) else {
+            continue;
+        };
+        site.superblock = Some(SuperblockStatus {
+            role: match report.role {
+                Role::Primary => SiteRole::Primary,
+                Role::Standby => SiteRole::Standby,
+            },
+            epoch: int(report.epoch.0),
+            committed: report.committed.map(|point| PointStatus::new(point, None)),
+        });
+    }
+}
+
+fn report_sites(d: &mut DecisionBuilder<'_>) {
+    let reports = d
+        .observed
+        .sites
+        .iter()
+        .map(|site| report(d, site))
+        .collect();
     d.status.sites = reports;
 }
 
-fn report(d: &Draft<'_>, site: &SiteView) -> SiteStatus {
+fn report(d: &DecisionBuilder<'_>, site: &SiteView) -> SiteStatus {
     let primary = d.status.primary.as_deref() == Some(site.name.as_str());
     let before = d.status.sites.iter().find(|s| s.name == site.name.as_str());
     let claim = if primary {
@@ -103,7 +105,7 @@ fn report(d: &Draft<'_>, site: &SiteView) -> SiteStatus {
         state_claim: site
             .state_claim
             .as_ref()
-            .map(|_| names::state_claim(d.o.name(), site.name.as_str())),
+            .map(|_| names::state_claim(d.observed.name(), site.name.as_str())),
         snapshots: site
             .cuts
             .iter()
@@ -111,5 +113,6 @@ fn report(d: &Draft<'_>, site: &SiteView) -> SiteStatus {
             .map(|c| c.name.clone())
             .collect(),
         diverged: before.is_some_and(|b| b.diverged),
+        superblock: before.and_then(|b| b.superblock.clone()),
     }
 }

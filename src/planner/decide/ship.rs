@@ -1,18 +1,16 @@
-//! The middle of a cycle: start the movers, give the orders, watch them until the cut is applied.
+//! The middle of a cycle: start the movers, ask them to ship, watch them until the cut is applied.
 
 use jiff::SignedDuration;
 
-use crate::decide::{
-    Action, Device, Draft, attempt, change_source, commit, movers, progress, unchanged,
-};
-use crate::observe::{Claim, Cut, SiteView, VolumeMode};
+use crate::decide::evidence::applied;
+use crate::decide::receive::receive;
+use crate::decide::{DecisionBuilder, Next, change_source, movers, progress, unchanged};
+use crate::observe::{Cut, SiteView};
+use crate::site::{MoverDesired, MoverTask};
 use api::Reason;
-use api::names;
 use api::v1alpha1::CyclePhase;
 use protocol::units::Point;
-use wire::control::{
-    Activity, CycleOutcome, MoverStatus, ReceiveRequest, Refusal, RefusalKind, Request,
-};
+use wire::control::{Activity, CycleOutcome, MoverStatus, Refusal, RefusalKind, Request};
 
 /// The longest wait for both movers. Beyond it the attempt counts as failed.
 pub const START_WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
@@ -20,111 +18,61 @@ pub const START_WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
 /// How often to look at movers that have told us nothing.
 const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
-/// Makes the source's claim, starts both movers, and gives the orders when both answer.
-pub fn start(d: &mut Draft<'_>, point: Point) {
+/// Starts both movers, and asks them to ship when both answer.
+pub fn start(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
-        return;
+        return Next::Stay;
     };
     let Some(cut) = primary.cut(point).filter(|cut| cut.ready) else {
-        attempt::fail(
-            d,
+        return Next::Failed(
             Reason::SnapshotFailed,
             format!(
-                "the snapshot of cut {point} at site {} was deleted; the next cycle cuts again",
+                "the snapshot of cut {point} at site {} was deleted; the next cycle makes another",
                 primary.name
             ),
         );
-        return;
     };
     if applied(standby, point) {
-        d.phase(CyclePhase::Committing);
-        commit::commit(d, point);
-        return;
+        return Next::Go(CyclePhase::Committing);
     }
-    if unchanged::settle(d, primary, standby, cut) {
-        return;
+    if let Some(next) = unchanged::settle(d, primary, standby, cut) {
+        return next;
     }
-    source_claim(d, primary, cut);
-    let claim = names::source_claim(d.o.name(), primary.name.as_str(), point);
-    d.want(&primary.name, Device::Cut(claim));
-    if let Some(replica) = &standby.replica_claim {
-        d.want(&standby.name, Device::Replica(replica.name.clone()));
+    d.want(&primary.name, MoverDesired::Reader(point));
+    d.want(&standby.name, MoverDesired::Writer);
+    if let Some(at) = d.timeline.retry_at.filter(|at| *at > d.observed.now) {
+        d.visit_at(at);
+        return Next::Stay;
     }
-    if d.line.retry_at.is_some_and(|at| at > d.o.now) {
-        d.visit_at(d.line.retry_at.unwrap_or(d.o.now));
-        return;
-    }
-    if let Some((source, target)) = both_ready(d, primary, standby, point) {
-        order(d, primary, standby, (source, target), cut);
+    match both_ready(d, primary, standby, point) {
+        Ok(movers) => request(d, primary, standby, movers, cut),
+        Err(next) => next,
     }
 }
 
-/// Makes the claim that the source reads `cut` from, where there is none.
-pub fn source_claim(d: &mut Draft<'_>, primary: &SiteView, cut: &Cut) {
-    let Some(app) = d.app_claim() else {
-        return;
-    };
-    let foreign_mode = app.mode == VolumeMode::Filesystem && !cut.mode_change_allowed;
-    if let (true, Some(content)) = (foreign_mode, &cut.content) {
-        d.act(Action::AllowModeChange {
-            content: content.clone(),
-        });
-    }
-    if primary
-        .source_claims
-        .iter()
-        .any(|claim| claim.point == cut.point && !claim.deleting)
-    {
-        return;
-    }
-    let bytes = cut.restore_bytes.unwrap_or(0).max(app.capacity_bytes);
-    let class = restore_class(app, primary);
-    d.act(Action::MakeSourceClaim {
-        site: primary.name.clone(),
-        point: cut.point,
-        class,
-        bytes,
-    });
-}
-
-/// The storage class that a cut is restored with: of the volume's own driver. After a move of the role
-/// the claim may name a class of the other site's driver.
-fn restore_class(app: &Claim, site: &SiteView) -> Option<String> {
-    let driver = app
-        .volume
-        .as_ref()
-        .and_then(|volume| volume.driver.as_ref());
-    let here = site.storage_class.as_ref();
-    let fits = here.filter(|class| Some(&class.driver) == driver);
-    let own = app.storage_class.clone().filter(|class| !class.is_empty());
-    fits.map(|class| class.name.clone())
-        .or(own)
-        .or_else(|| here.map(|class| class.name.clone()))
-}
-
-/// Both reports, when both movers answer, have superblocks of this pair, and devices that fit.
+/// Both reports, when both movers answer, have superblocks of this pair, and devices that fit; else what
+/// comes next.
 fn both_ready<'a>(
-    d: &mut Draft<'a>,
+    d: &mut DecisionBuilder<'a>,
     primary: &'a SiteView,
     standby: &'a SiteView,
     point: Point,
-) -> Option<(&'a MoverStatus, &'a MoverStatus)> {
+) -> Result<(&'a MoverStatus, &'a MoverStatus), Next> {
     let ready = [primary, standby].map(|site| movers::ready(d, site));
     let [Some(source), Some(target)] = ready else {
         d.visit_in(RECHECK_AFTER);
         if d.in_phase(&CyclePhase::Starting) > START_WAIT_MAX {
             restart_unreadable(d, [primary, standby]);
             let stuck = movers::stuck(d);
-            attempt::retry(
-                d,
+            return Err(Next::Retry(
                 Reason::MoverNotStarting,
                 format!(
                     "the movers did not start within {} minutes: {stuck}",
                     START_WAIT_MAX.as_mins()
                 ),
-            );
+            ));
         }
-        return None;
+        return Err(Next::Stay);
     };
     let (have, need) = (
         target.device_bytes.unwrap_or(0),
@@ -132,44 +80,38 @@ fn both_ready<'a>(
     );
     if have < need {
         grow_target(d, standby, have, need);
-        return None;
+        return Err(Next::Stay);
     }
     tracing::debug!(%point, "both movers are ready");
-    Some((source, target))
+    Ok((source, target))
 }
 
 /// A mover looks at its superblock once, when it starts: one that could not read it is started again.
-fn restart_unreadable(d: &mut Draft<'_>, sites: [&SiteView; 2]) {
+fn restart_unreadable(d: &mut DecisionBuilder<'_>, sites: [&SiteView; 2]) {
     for site in sites {
         let unreadable = site
             .live()
             .is_some_and(|mover| mover.superblock_error.is_some());
         if let Some(pod) = site.pod.as_ref().filter(|_| unreadable) {
-            d.act(Action::StopMover {
-                site: site.name.clone(),
-                uid: pod.uid.clone(),
-            });
+            d.at(&site.name).replace_mover = Some(pod.uid.clone());
         }
     }
 }
 
 /// The target's device is too small still. A claim that has grown shows it to a new pod.
-fn grow_target(d: &mut Draft<'_>, standby: &SiteView, have: u64, need: u64) {
+fn grow_target(d: &mut DecisionBuilder<'_>, standby: &SiteView, have: u64, need: u64) {
     let Some(replica) = &standby.replica_claim else {
         return;
     };
     if replica.requested_bytes < need {
-        d.act(Action::Grow {
-            claim: replica.name.clone(),
-            bytes: need,
-        });
+        let volumes = d.at(&standby.name).volumes.as_mut();
+        if let Some(replica) = volumes.and_then(|volumes| volumes.replica.as_mut()) {
+            replica.bytes_min = replica.bytes_min.max(need);
+        }
     } else if replica.capacity_bytes >= need
         && let Some(pod) = &standby.pod
     {
-        d.act(Action::StopMover {
-            site: standby.name.clone(),
-            uid: pod.uid.clone(),
-        });
+        d.at(&standby.name).replace_mover = Some(pod.uid.clone());
     }
     d.wait(format!(
         "claim {} to grow from {have} to {need} bytes",
@@ -178,128 +120,84 @@ fn grow_target(d: &mut Draft<'_>, standby: &SiteView, have: u64, need: u64) {
     d.visit_in(RECHECK_AFTER);
 }
 
-fn order(
-    d: &mut Draft<'_>,
+fn request(
+    d: &mut DecisionBuilder<'_>,
     primary: &SiteView,
     standby: &SiteView,
     (source, target): (&MoverStatus, &MoverStatus),
     cut: &Cut,
-) {
+) -> Next {
     let point = cut.point;
-    d.line.started.get_or_insert(d.o.now);
-    d.line.retry_at = None;
+    d.timeline.started.get_or_insert(d.observed.now);
+    d.timeline.retry_at = None;
     if source.activity != Activity::Idle && source.activity != Activity::Shipping(point)
         || lost_feed(d, source, point)
     {
-        d.act(Action::Command {
-            site: primary.name.clone(),
-            request: Request::Abort {
-                reason: "the operator begins this attempt again".into(),
-            },
-        });
+        let reason = "the operator begins this attempt again".into();
+        d.ask(&primary.name, Request::Abort { reason });
     }
     receive(d, primary, standby, target, point);
     let plan = change_source::plan(d, primary, standby, source, target, cut);
-    d.act(Action::Ship(Box::new(plan)));
-    // The order carries the limit that is in force now.
-    d.line.pace = Some(d.set.transfer.bytes_per_second);
-    // Whether the orders got through is seen in the movers' reports, never assumed.
-    d.phase(CyclePhase::Shipping);
-}
-
-/// Has the target expect `point`. What it is at gives way: a cut that was given up, or never begun for
-/// good, or a slice of a verification.
-pub fn receive(
-    d: &mut Draft<'_>,
-    primary: &SiteView,
-    standby: &SiteView,
-    target: &MoverStatus,
-    point: Point,
-) {
-    if target.activity == Activity::Receiving(point) {
-        return;
-    }
-    if target.activity != Activity::Idle {
-        d.act(Action::Command {
-            site: standby.name.clone(),
-            request: Request::Abort {
-                reason: format!("cut {point} comes instead"),
-            },
-        });
-    }
-    d.act(Action::Command {
-        site: standby.name.clone(),
-        request: Request::Receive(ReceiveRequest {
-            cycle: point,
-            peer_site: primary.name.clone(),
-        }),
-    });
+    d.task(&primary.name, MoverTask::Ship(Box::new(plan)));
+    // The request carries the limit that is in force now.
+    d.timeline.pace = Some(d.settings.transfer.bytes_per_second);
+    // Whether the requests got through is seen in the movers' reports, never assumed.
+    Next::Await(CyclePhase::Shipping)
 }
 
 /// A source that ships already in an attempt that this process did not begin waits for a list that
 /// nobody feeds any more.
-fn lost_feed(d: &Draft<'_>, source: &MoverStatus, point: Point) -> bool {
-    source.activity == Activity::Shipping(point) && d.line.fed != Some(point)
+fn lost_feed(d: &DecisionBuilder<'_>, source: &MoverStatus, point: Point) -> bool {
+    source.activity == Activity::Shipping(point) && d.timeline.fed != Some(point)
 }
 
 /// Watches the shipment until the target has applied the cut.
-pub fn watch(d: &mut Draft<'_>, point: Point) {
+pub fn watch(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
-        return;
+        return Next::Stay;
     };
-    let claim = names::source_claim(d.o.name(), primary.name.as_str(), point);
-    d.want(&primary.name, Device::Cut(claim));
-    if let Some(replica) = &standby.replica_claim {
-        d.want(&standby.name, Device::Replica(replica.name.clone()));
-    }
+    d.want(&primary.name, MoverDesired::Reader(point));
+    d.want(&standby.name, MoverDesired::Writer);
     if applied(standby, point) {
-        d.line.applied.get_or_insert(d.o.now);
-        d.phase(CyclePhase::Committing);
-        commit::commit(d, point);
-        return;
+        d.timeline.applied.get_or_insert(d.observed.now);
+        return Next::Go(CyclePhase::Committing);
     }
     d.visit_in(RECHECK_AFTER);
     let (Some(source), Some(target)) = (d.mover(&primary.name), d.mover(&standby.name)) else {
-        lost(d, primary, standby);
-        return;
+        return lost(d, primary, standby);
     };
     if let Some((cause, retryable)) = failed(source, target, point) {
-        give_up_or_retry(d, standby, cause, retryable);
-        return;
+        return fail_or_retry(d, standby, cause, retryable);
     }
     if matches!(&source.last, Some(CycleOutcome::Applied(report)) if report.cycle == point) {
         d.wait(format!(
             "site {} to report the cut as applied",
             standby.name
         ));
-        return;
+        return Next::Stay;
     }
     if lost_feed(d, source, point) || source.activity == Activity::Idle {
-        d.phase(CyclePhase::Starting);
-        start(d, point);
-        return;
+        return Next::Go(CyclePhase::Starting);
     }
     pace(d, primary);
     progress::report(d, source, target);
+    Next::Stay
 }
 
 /// Tells the source when another bandwidth limit is in force than it was told: the spec was changed,
 /// or a window of the schedule has opened or closed.
-fn pace(d: &mut Draft<'_>, primary: &SiteView) {
-    let limit = d.set.transfer.bytes_per_second;
-    if d.line.pace != Some(limit) {
-        d.act(Action::Pace {
-            site: primary.name.clone(),
-            bytes_per_second: limit,
-        });
+fn pace(d: &mut DecisionBuilder<'_>, primary: &SiteView) {
+    let limit = d.settings.transfer.bytes_per_second;
+    if d.timeline.pace != Some(limit) {
+        d.task(&primary.name, MoverTask::Pace(limit));
     }
-    if let Some(until) = d.set.bandwidth_until {
+    if let Some(until) = d.settings.bandwidth_until {
         d.visit_at(until);
     }
 }
 
 /// A mover went away in the middle.
-fn lost(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView) {
+fn lost(d: &mut DecisionBuilder<'_>, primary: &SiteView, standby: &SiteView) -> Next {
     let gone = |site: &SiteView| {
         site.pod
             .as_ref()
@@ -313,22 +211,15 @@ fn lost(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView) {
     if missing.is_empty() {
         // The pods are there and only the connection is not: that heals by itself, or a pod ends.
         d.wait("the movers to answer again".into());
-        return;
+        return Next::Stay;
     }
-    attempt::retry(
-        d,
+    Next::Retry(
         Reason::CycleFailed,
         format!(
             "the mover at site {} went away in the middle of the cycle",
             missing.join(" and at site ")
         ),
-    );
-}
-
-/// Whether the standby's volume holds `point` completely.
-pub fn applied(standby: &SiteView, point: Point) -> bool {
-    let report = standby.live().and_then(|mover| mover.superblock.as_ref());
-    report.is_some_and(|report| report.applied == Some(point) || report.committed == Some(point))
+    )
 }
 
 /// How the attempt failed: the target's cause first, for the source sees only that it hung up, or
@@ -357,7 +248,12 @@ fn failed<'a>(
     Some(from_target.filter(|_| sees_little).unwrap_or(from_source))
 }
 
-fn give_up_or_retry(d: &mut Draft<'_>, standby: &SiteView, cause: &Refusal, retryable: bool) {
+fn fail_or_retry(
+    d: &mut DecisionBuilder<'_>,
+    standby: &SiteView,
+    cause: &Refusal,
+    retryable: bool,
+) -> Next {
     let message = cause.message.clone();
     if cause.kind == RefusalKind::Diverged {
         if let Some(status) = d
@@ -368,11 +264,11 @@ fn give_up_or_retry(d: &mut Draft<'_>, standby: &SiteView, cause: &Refusal, retr
         {
             status.diverged = true;
         }
-        attempt::fail(d, Reason::Diverged, message);
+        Next::Failed(Reason::Diverged, message)
     } else if retryable {
-        attempt::retry(d, reason_of(cause.kind), message);
+        Next::Retry(reason_of(cause.kind), message)
     } else {
-        attempt::fail(d, reason_of(cause.kind), message);
+        Next::Failed(reason_of(cause.kind), message)
     }
 }
 

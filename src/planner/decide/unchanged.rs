@@ -1,4 +1,4 @@
-//! A cut in which nothing has changed since the committed point. It is given up, and its number with
+//! A cut in which nothing has changed since the committed point. It is abandoned, and its number with
 //! it: the committed point stays what it is, and no mover is started to learn that there is no work.
 //!
 //! Only the driver's own list of changes proves it, and only when it ends whole and empty. Whatever
@@ -6,10 +6,12 @@
 
 use jiff::SignedDuration;
 
-use crate::decide::{Action, Device, Draft, ProbePlan, cycle, is_diverged};
+use crate::decide::consent::is_diverged;
+use crate::decide::evidence::staying;
+use crate::decide::{DecisionBuilder, Next, idle, switch, verify};
 use crate::observe::SnapshotFacts;
-use crate::observe::{Cut, MoverPod, SiteView, millis_between};
-use crate::{switch, verify};
+use crate::observe::{Cut, SiteView, millis_between};
+use crate::site::{MoverDesired, MoverTask, ProbePlan};
 use api::v1alpha1::UnchangedStatus;
 use protocol::units::{ImageState, Point};
 use wire::control::Activity;
@@ -20,7 +22,7 @@ const UNSEEN_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// Whether the running cycle may end without movers, as far as the pair's own state goes.
 #[must_use]
-pub fn may(d: &Draft<'_>) -> bool {
+pub fn may(d: &DecisionBuilder<'_>) -> bool {
     let status = &d.status;
     let (Some(committed), Some(primary), Some(standby)) = (d.committed(), d.primary(), d.standby())
     else {
@@ -28,14 +30,18 @@ pub fn may(d: &Draft<'_>) -> bool {
     };
     let moving = status.switch.as_ref().is_some_and(switch::unfinished);
     let verifying = verify::running(status.verification.as_ref()).is_some();
-    let diverged = d.o.sites.iter().any(|s| is_diverged(d, s.name.as_str()));
+    let diverged = d
+        .observed
+        .sites
+        .iter()
+        .any(|s| is_diverged(d, s.name.as_str()));
     let first_attempt = d.cycle().is_some_and(|cycle| cycle.attempt == 1);
     let met = status
         .last_cycle
         .as_ref()
         .filter(|last| last.point == committed.to_string() && last.change_source == "Delta");
     let met = met.and_then(|last| last.committed_at.as_ref());
-    let seen = met.is_some_and(|at| d.o.now.duration_since(at.0) < UNSEEN_MAX);
+    let seen = met.is_some_and(|at| d.observed.now.duration_since(at.0) < UNSEEN_MAX);
     committed.epoch == d.epoch()
         && !moving
         && !verifying
@@ -45,11 +51,6 @@ pub fn may(d: &Draft<'_>) -> bool {
         && seen
         && staying(primary).is_none()
         && rests(standby, committed)
-}
-
-/// The site's mover, unless it is on its way out.
-pub fn staying(site: &SiteView) -> Option<&MoverPod> {
-    site.pod.as_ref().filter(|pod| !pod.deleting)
 }
 
 /// Whether the standby's mover is gone, or says itself that it holds `committed` and is at nothing.
@@ -69,32 +70,40 @@ fn rests(standby: &SiteView, committed: Point) -> bool {
 }
 
 /// Asks the driver whether anything has changed up to `cut`, and ends the cycle when it has named
-/// nothing. False when the cycle has to go the usual way.
-pub fn settle(d: &mut Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> bool {
+/// nothing. `None` when the cycle has to go the normal way.
+pub fn settle(
+    d: &mut DecisionBuilder<'_>,
+    primary: &SiteView,
+    standby: &SiteView,
+    cut: &Cut,
+) -> Option<Next> {
     let begun = primary
         .source_claims
         .iter()
         .any(|claim| claim.point == cut.point);
-    if d.line.unchanged == Some(false) || begun || !may(d) {
-        return false;
+    if d.timeline.unchanged == Some(false) || begun || !may(d) {
+        return None;
     }
-    let Some(plan) = plan(d, primary, standby, cut) else {
-        return false;
-    };
-    if let (Some(replica), true) = (&standby.replica_claim, staying(standby).is_some()) {
-        d.want(&standby.name, Device::Replica(replica.name.clone()));
+    let plan = plan(d, primary, standby, cut)?;
+    if staying(standby).is_some() {
+        d.want(&standby.name, MoverDesired::Writer);
     }
-    if d.line.unchanged.is_none() {
-        d.act(Action::Probe(Box::new(plan)));
-    } else {
+    if d.timeline.unchanged.is_some() {
         end(d);
+        return Some(Next::Ended);
     }
-    true
+    d.task(&primary.name, MoverTask::Probe(Box::new(plan)));
+    Some(Next::Stay)
 }
 
 /// The question, when both sides have their snapshot of the committed point and the volume has kept
 /// its size.
-fn plan(d: &Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> Option<ProbePlan> {
+fn plan(
+    d: &DecisionBuilder<'_>,
+    primary: &SiteView,
+    standby: &SiteView,
+    cut: &Cut,
+) -> Option<ProbePlan> {
     let committed = d.committed()?;
     let base = primary.cut(committed).filter(|cut| cut.ready)?;
     let kept = standby.cut(committed).filter(|cut| cut.ready)?;
@@ -113,18 +122,18 @@ fn plan(d: &Draft<'_>, primary: &SiteView, standby: &SiteView, cut: &Cut) -> Opt
     })
 }
 
-/// Gives the cut up. Its snapshot is swept like that of any cut that nothing needs.
-fn end(d: &mut Draft<'_>) {
+/// Abandons the cut. Its snapshot is swept like that of any cut that nothing needs.
+fn end(d: &mut DecisionBuilder<'_>) {
     let (Some(cycle), Some(committed)) = (d.status.cycle.take(), &d.status.committed_point) else {
         return;
     };
     let point = cycle.point.point();
     d.status.unchanged = Some(UnchangedStatus {
         since: committed.label.clone(),
-        total_ms: millis_between(d.line.began, Some(d.o.now)),
-        snapshot_ms: millis_between(d.line.asked, d.line.cut),
+        total_ms: millis_between(d.timeline.began, Some(d.observed.now)),
+        snapshot_ms: millis_between(d.timeline.asked, d.timeline.cut),
         point: cycle.point,
     });
     d.keep.retain(|(_, kept)| *kept != point);
-    cycle::rest(d);
+    idle::rest(d);
 }

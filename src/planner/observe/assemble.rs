@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
 use crate::observe::{
-    Application, Claim, Classes, Fresh, Observed, PodUse, SiteView, Timeline, read,
+    Application, Claim, Classes, Fresh, Observed, PodUse, SiteView, SuperblockSeen, Timeline, read,
 };
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
@@ -65,6 +65,14 @@ pub fn knows_its_volumes(pair: &ReplicationPair) -> bool {
     })
 }
 
+/// What the status remembers of a site's superblock.
+#[must_use]
+pub fn remembered(pair: &ReplicationPair, site: &SiteName) -> Option<SuperblockSeen> {
+    let known = &pair.status.as_ref()?.sites;
+    let known = known.iter().find(|known| known.name == site.as_str())?;
+    SuperblockSeen::remembered(known)
+}
+
 /// Whether the volume behind a claim is of interest.
 #[must_use]
 pub fn needs_volume(claim: &PersistentVolumeClaim) -> bool {
@@ -112,6 +120,7 @@ pub fn assemble(
             view.snapshots_served = listed.classes.snapshots_served;
             view.app_users = users(&pair.spec.claim_name);
             view.application = listed.application.clone();
+            view.remembered = remembered(pair, &site_name);
             view.replica_users = users(&names::replica_claim(name.name(), &site.name));
             Some(view)
         })

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use crate::observe::SnapshotFacts;
 use crate::observe::Timeline;
 use api::ReplicationPair;
-use protocol::units::{Point, SiteName};
+use api::v1alpha1::{PointStatus, SiteRole, SiteStatus};
+use protocol::units::{Epoch, Point, Role, SiteName};
 use wire::control::MoverStatus;
 
 /// All that one visit knows.
@@ -82,6 +83,37 @@ pub struct SiteView {
     pub pod: Option<MoverPod>,
     /// What the mover in `pod` reported last; `None` while it can't be reached.
     pub mover: Option<MoverStatus>,
+    /// What the superblock said when a mover reported it last, from the status.
+    pub remembered: Option<SuperblockSeen>,
+}
+
+/// What of a superblock decides what may be done at its site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuperblockSeen {
+    /// The role.
+    pub role: Role,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The committed point.
+    pub committed: Option<Point>,
+}
+
+impl SuperblockSeen {
+    /// What `site` of a status remembers; `None` for what no version that we know has written.
+    #[must_use]
+    pub fn remembered(site: &SiteStatus) -> Option<SuperblockSeen> {
+        let seen = site.superblock.as_ref()?;
+        let role = match seen.role {
+            SiteRole::Primary => Role::Primary,
+            SiteRole::Standby => Role::Standby,
+            SiteRole::Unknown(_) => return None,
+        };
+        Some(SuperblockSeen {
+            role,
+            epoch: Epoch(u64::try_from(seen.epoch).ok()?),
+            committed: seen.committed.as_ref().map(PointStatus::point),
+        })
+    }
 }
 
 /// A storage class, as far as it matters.
@@ -302,6 +334,7 @@ impl SiteView {
             source_claims: Vec::new(),
             pod: None,
             mover: None,
+            remembered: None,
         }
     }
 
@@ -311,6 +344,26 @@ impl SiteView {
         self.cuts
             .iter()
             .find(|cut| cut.point == point && !cut.deleting)
+    }
+
+    /// The claim that was made from the cut `point` and is not being deleted.
+    #[must_use]
+    pub fn source_claim(&self, point: Point) -> Option<&SourceClaim> {
+        self.source_claims
+            .iter()
+            .find(|claim| claim.point == point && !claim.deleting)
+    }
+
+    /// What the superblock says: by the mover that runs, else by the last one that did.
+    #[must_use]
+    pub fn superblock(&self) -> Option<SuperblockSeen> {
+        let live = self.live().and_then(|mover| mover.superblock.as_ref());
+        let live = live.map(|report| SuperblockSeen {
+            role: report.role,
+            epoch: report.epoch,
+            committed: report.committed,
+        });
+        live.or(self.remembered)
     }
 
     /// The mover's report, if its pod is up and not on its way out.

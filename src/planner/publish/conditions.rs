@@ -4,9 +4,9 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::{Barred, Decision};
+use crate::decide::{switch, verify};
 use crate::observe::Observed;
 use crate::validate::{Problem, Settings, Validated};
-use crate::{switch, verify};
 use api::v1alpha1::ReplicationPairStatus;
 use api::{Reason, conditions as kinds};
 

@@ -1,6 +1,6 @@
 //! What has turned between two statuses: only that becomes an Event. Pure.
 
-use crate::verify;
+use crate::decide::verify;
 use api::v1alpha1::{ReplicationPairStatus, SwitchStep, VerificationStatus};
 use api::{Reason, conditions as kinds};
 

@@ -1,8 +1,8 @@
 //! What comes of a spec together with what it names: settings that may be used for everything, or a
 //! problem and what may go on in spite of it.
 
+use crate::decide::switch;
 use crate::observe::Observed;
-use crate::switch;
 use crate::validate::settings::settings;
 use crate::validate::{Problem, Settings, checks};
 

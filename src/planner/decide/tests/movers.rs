@@ -228,5 +228,6 @@ pub(super) fn view(name: &str, side: &Side) -> SiteView {
             }),
             last: side.last.clone(),
         }),
+        remembered: None,
     }
 }

@@ -145,8 +145,8 @@ fn a_forced_promotion_loses_only_what_was_written_after_nothing_had_changed() {
     let status = &decision.status;
     let observed = world.observed();
     let validated = crate::validate::validate(&observed);
-    let draft = crate::decide::Draft::new(&observed, &validated);
-    let loss = crate::promote::loss(&draft, N, status.committed_point.as_ref());
+    let builder = crate::decide::DecisionBuilder::new(&observed, &validated);
+    let loss = crate::decide::switch::loss(&builder, N, status.committed_point.as_ref());
     assert!(loss.contains("after 1.3 was cut"), "{loss}");
     assert!(
         loss.contains(&equal.cut_at.unwrap().0.to_string()),

@@ -12,7 +12,7 @@ use crate::decide::{Action, Decision, Device, Report, absorb, decide};
 use crate::observe::SnapshotFacts;
 use crate::observe::{
     Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SiteView, SourceClaim, Timeline,
-    Volume, VolumeMode,
+    Volume, VolumeMode, remembered,
 };
 use crate::observe::{HookReport, HookTarget};
 use crate::rebind::DesiredBinding;
@@ -190,6 +190,7 @@ impl World {
                         wanted: n,
                         present: n,
                     }),
+                    remembered: remembered(&self.pair, &name.parse().unwrap()),
                     ..view(name, side)
                 })
                 .collect(),
@@ -454,14 +455,20 @@ impl World {
         self.ship();
     }
 
-    /// What must hold after every visit: two snapshots a side. Those that the driver does not answer
-    /// for can't be deleted yet, and a side with writes of its own keeps all until it has followed.
+    /// What must hold after every reconcile: two snapshots a side, and a third only while the site's
+    /// superblock has not recorded the last commit. Those that the driver does not answer for can't be
+    /// deleted yet, and a side with writes of its own keeps all until it has followed.
     fn check(&self) {
-        let sites = self.status().sites;
+        let (sites, committed) = (self.status().sites, self.committed());
         for (name, side) in &self.sides {
             let diverged = sites.iter().any(|site| site.name == *name && site.diverged);
+            let recorded = side.disk.as_ref().and_then(|disk| disk.committed);
             let cuts = side.cuts.iter().filter(|cut| !cut.being_created).count();
-            let most = if diverged { 3 } else { 2 };
+            let most = if diverged || recorded != committed {
+                3
+            } else {
+                2
+            };
             assert!(cuts <= most, "{name} has {cuts} snapshots");
         }
     }

@@ -1,0 +1,71 @@
+//! What every step of a role change needs: where it stands, going on, and the new primary's mover.
+
+use jiff::SignedDuration;
+
+use crate::decide::DecisionBuilder;
+use crate::observe::SiteView;
+use crate::site::MoverDesired;
+use api::v1alpha1::{SwitchKind, SwitchStatus, SwitchStep};
+use protocol::units::ImageState;
+
+/// How often to look again at what nobody tells us of, such as pods that come and go.
+pub const RECHECK_AFTER: SignedDuration = SignedDuration::from_millis(300);
+
+/// Whether a role change is under way.
+#[must_use]
+pub fn unfinished(switch: &SwitchStatus) -> bool {
+    switch.finished_at.is_none()
+}
+
+/// Whether the site that the role is to go to was not ordered to take it yet.
+#[must_use]
+pub fn before_promotion(switch: &SwitchStatus) -> bool {
+    switch.step.is_before_promotion()
+}
+
+/// Whether the role change has come to where roles and claims do not match.
+#[must_use]
+pub fn rebinding(switch: &SwitchStatus) -> bool {
+    use SwitchStep::{Demote, Promote, Rebind};
+    unfinished(switch) && matches!(switch.step, Promote | Demote | Rebind)
+}
+
+/// Records the next step; it is done in the next round, after it was written.
+pub fn step(d: &mut DecisionBuilder<'_>, next: SwitchStep) {
+    if let Some(switch) = d.status.switch.as_mut() {
+        let from = std::mem::replace(&mut switch.step, next.clone());
+        assert!(
+            from.may_go_to(&next),
+            "a role change can't go from {from} to {next}"
+        );
+    }
+    d.timeline.switch_step = Some((next, d.observed.now));
+    d.visit_at(d.observed.now);
+}
+
+/// How long the present step has taken, as far as this process has seen.
+pub fn in_step(d: &mut DecisionBuilder<'_>, name: &SwitchStep) -> SignedDuration {
+    let now = d.observed.now;
+    match &d.timeline.switch_step {
+        Some((step, since)) if step == name => now.duration_since(*since),
+        _ => {
+            d.timeline.switch_step = Some((name.clone(), now));
+            SignedDuration::ZERO
+        }
+    }
+}
+
+/// Asks for the new primary's mover. A forced promotion needs the volume only to finish a set that is
+/// fully staged; a mover that never had it keeps no claim from being re-bound.
+pub fn want_new(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, site: &SiteView) {
+    if site.replica_claim.is_none() {
+        return;
+    }
+    let report = site.live().and_then(|mover| mover.superblock.as_ref());
+    let redo = report.is_some_and(|report| matches!(report.image, ImageState::Redo(_)));
+    if switch.kind == SwitchKind::Forced && !redo {
+        d.want(&site.name, MoverDesired::Probe);
+    } else {
+        d.want(&site.name, MoverDesired::Writer);
+    }
+}

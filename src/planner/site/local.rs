@@ -1,0 +1,73 @@
+//! A site of this cluster. A site of another cluster will be one behind the link to its operator.
+
+use protocol::units::{Epoch, PairName};
+
+use crate::observe::SiteView;
+use crate::rebind::{DesiredBinding, SiteVolume, VolumeKey};
+use crate::site::{ClaimDesired, Refused, SiteDecision, SiteDesired, decide};
+
+/// A site, wherever it is: it shows itself and is told what to become.
+pub trait Site {
+    /// What is there.
+    fn view(&self) -> &SiteView;
+
+    /// Has the site become `desired`.
+    ///
+    /// # Errors
+    /// When the site knows a higher epoch.
+    fn desire(&self, desired: &SiteDesired) -> Result<SiteDecision, Refused>;
+}
+
+/// A site of this cluster: what is to be done there is done by this operator.
+#[derive(Clone, Copy, Debug)]
+pub struct Local<'a>(pub &'a SiteView);
+
+impl Site for Local<'_> {
+    fn view(&self) -> &SiteView {
+        self.0
+    }
+
+    fn desire(&self, desired: &SiteDesired) -> Result<SiteDecision, Refused> {
+        decide(self.0, desired)
+    }
+}
+
+/// The one re-binding for two sites of one cluster, which share the application's claim; `None` unless
+/// one of them takes that claim and the other gives it up.
+#[must_use]
+pub fn rebinding(
+    pair: PairName,
+    epoch: Epoch,
+    app_claim: &str,
+    sites: &[(SiteDesired, SiteDecision)],
+) -> Option<DesiredBinding> {
+    let find = |volume: fn(&ClaimDesired) -> Option<&VolumeKey>| {
+        sites.iter().find_map(|(desired, decision)| {
+            Some(SiteVolume {
+                site: desired.site.clone(),
+                volume: volume(decision.claim.as_ref()?)?.clone(),
+            })
+        })
+    };
+    Some(DesiredBinding {
+        pair,
+        epoch,
+        app_claim: app_claim.into(),
+        primary: Some(find(app_volume)?),
+        standby: Some(find(replica_volume)?),
+    })
+}
+
+fn app_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
+    match claim {
+        ClaimDesired::App(volume) => Some(volume),
+        ClaimDesired::Replica(_) | ClaimDesired::Parked => None,
+    }
+}
+
+fn replica_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
+    match claim {
+        ClaimDesired::Replica(volume) => Some(volume),
+        ClaimDesired::App(_) | ClaimDesired::Parked => None,
+    }
+}
