@@ -21,7 +21,7 @@ Exit codes:
   2  the command line makes no sense
   3  nothing to do: the pair already is as asked
   4  refused by a safety check or by you; nothing was changed
-  5  timed out waiting; what was ordered goes on";
+  5  timed out waiting; what was requested goes on";
 
 /// A command that ended in another way than `done`, shown to the person and in the exit code.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

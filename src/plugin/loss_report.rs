@@ -120,7 +120,7 @@ fn not_shipped(status: &ReplicationPairStatus, point: &PointStatus) -> Vec<Strin
         let count = last.seq - point.seq;
         words.push(match count {
             1 => format!(
-                "1 cut after it, {}, was taken but is not whole at the standby.",
+                "1 cut after it, {}, was taken but is not complete at the standby.",
                 last.label
             ),
             _ => format!(
@@ -133,7 +133,7 @@ fn not_shipped(status: &ReplicationPairStatus, point: &PointStatus) -> Vec<Strin
     if let Some(cycle) = &status.cycle {
         words.push(format!(
             "The cycle {} is under way ({}, {} sent); unless it is fully staged when the \
-             order arrives, it is dropped.",
+             request arrives, it is dropped.",
             cycle.point.label,
             cycle.phase,
             format::bytes(cycle.wire_bytes)
@@ -163,9 +163,9 @@ mod tests {
                 3m12s ago.
               - Everything written at east after that is LOST from the live copy: 192
                 seconds of writes until now.
-              - 1 cut after it, 3.43, was taken but is not whole at the standby.
-              - The cycle 3.43 is under way (Shipping, 115.1 MiB sent); unless it is fully staged
-                in staging when the order arrives, it is dropped.
+              - 1 cut after it, 3.43, was taken but is not complete at the standby.
+              - The cycle 3.43 is under way (Shipping, 115.1 MiB sent); unless it is fully
+                staged when the request arrives, it is dropped.
               - How many writes that is can't be said: in Snapshot mode writes are not
                 numbered, only cuts are.
               - east's volume is kept as it is. When it comes back it stays fenced, and

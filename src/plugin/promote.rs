@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// Print the steps for the real objects and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Withdraw an order, which works until the role begins to move.
+    /// Withdraw a request, which works until the role begins to move.
     #[arg(long, conflicts_with_all = ["to", "force", "dry_run"])]
     cancel: bool,
     #[command(flatten)]
@@ -78,7 +78,7 @@ pub(super) struct Order {
     pub(super) patience: Patience,
 }
 
-/// Checks, shows, asks, orders and waits.
+/// Checks, shows, asks, requests and waits.
 pub(super) async fn carry_out(pairs: &Pairs, order: Order) -> anyhow::Result<()> {
     let pair = pairs.get(&order.name).await?;
     let roles = Roles::of(&pair)?;
@@ -108,7 +108,7 @@ pub(super) async fn carry_out(pairs: &Pairs, order: Order) -> anyhow::Result<()>
     let ordered = spec_patch::send(pairs, &order.name, patch, false).await?;
     if !order.patience.wait {
         anstream::println!(
-            "{} promotion of {} ordered",
+            "{} promotion of {} requested",
             output::reference(&order.name),
             roles.standby
         );
@@ -174,7 +174,7 @@ fn intent(pair: &ReplicationPair, roles: &Roles) -> String {
     )
 }
 
-/// Prints the steps, and lets the API server judge the order without keeping it.
+/// Prints the steps, and lets the API server judge the request without keeping it.
 async fn dry_run(
     pairs: &Pairs,
     pair: &ReplicationPair,
@@ -190,14 +190,14 @@ async fn dry_run(
     spec_patch::send(pairs, &pair.name_any(), patch, true).await?;
     anstream::print!("{}", plan::text(pairs, pair, roles, kind).await?);
     anstream::println!(
-        "{} promotion of {} was not ordered (dry run)",
+        "{} promotion of {} was not requested (dry run)",
         output::reference(&pair.name_any()),
         roles.standby
     );
     Ok(())
 }
 
-/// How far the order of `roles`, written in `generation`, has come.
+/// How far the request of `roles`, written in `generation`, has come.
 fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stage {
     let Some(status) = &pair.status else {
         return Stage::Going("the pair's status is gone; waiting for the operator".into());
@@ -205,7 +205,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
     let ours = |switch: &&SwitchStatus| switch.epoch > roles.epoch && switch.to == roles.standby;
     if let Some(switch) = status.switch.as_ref().filter(ours) {
         if switch.step == SwitchStep::Cancelled {
-            return Stage::Refused("the order was withdrawn; the role stays where it is".into());
+            return Stage::Refused("the request was withdrawn; the role stays where it is".into());
         }
         if switch.finished_at.is_some() {
             return Stage::Done(done(pair, switch));
@@ -218,7 +218,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
     }
     if status.epoch.is_some_and(|epoch| epoch > roles.epoch) {
         return Stage::Refused(format!(
-            "the epoch moved to {} by another order, which voids this one",
+            "the epoch moved to {} by another request, which voids this one",
             status.epoch.unwrap_or_default()
         ));
     }
@@ -235,7 +235,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
             c.message
         )),
         (Some(c), _) if c.status == "True" => Stage::Going(c.message.clone()),
-        _ => Stage::Going("waiting for the operator to take the order up".into()),
+        _ => Stage::Going("waiting for the operator to pick up the request".into()),
     }
 }
 
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_the_operator_refuses_ends_the_wait() {
+    fn a_request_that_the_operator_refuses_ends_the_wait() {
         let mut pair = sample::waiting();
         let roles = Roles::of(&pair).unwrap();
         let status = pair.status.as_mut().unwrap();

@@ -43,7 +43,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let ordered = spec_patch::send(&pairs, &args.pair, patch, false).await?;
     if !args.patience.wait {
         anstream::println!(
-            "{} resync of {} ordered",
+            "{} resync of {} requested",
             output::reference(&args.pair),
             args.discard
         );

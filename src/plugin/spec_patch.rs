@@ -11,7 +11,7 @@ use api::names::PLUGIN_MANAGER;
 use api::v1alpha1::{Promotion, Resolution};
 use api::{ReplicationPair, ReplicationPairStatus};
 
-/// What an order is bound to: the roles as they were shown to the person who gave it.
+/// What a request is bound to: the roles as they were shown to the person who gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Roles {
     /// The epoch.
@@ -54,7 +54,7 @@ impl Roles {
     }
 }
 
-/// The patch that orders a promotion, and fails where the roles are no longer `roles`.
+/// The patch that requests a promotion, and fails where the roles are no longer `roles`.
 pub(super) fn promotion_patch(roles: &Roles, promotion: &Promotion) -> Value {
     let mut patch = tests(roles);
     patch.push(json!({"op": "add", "path": "/spec/promotion", "value": promotion}));
@@ -148,7 +148,7 @@ mod tests {
     use api::v1alpha1::PromotionKind;
 
     #[test]
-    fn an_order_is_bound_to_the_epoch_and_the_primary_that_were_shown() {
+    fn a_request_is_bound_to_the_epoch_and_the_primary_that_were_shown() {
         let roles = Roles::of(&sample::shipping()).unwrap();
         assert_eq!(
             (roles.epoch, &*roles.primary, &*roles.standby),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_without_a_report_takes_no_order() {
+    fn a_pair_without_a_report_takes_no_request() {
         let error = Roles::of(&sample::fresh()).unwrap_err();
         assert!(
             matches!(error.downcast_ref(), Some(Ended::Refused(_))),
