@@ -48,9 +48,10 @@ devices: ## Run the mover's tests on real devices and file systems; needs root
 crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more); needs root
 	FERRY_CRASH_POINTS=$(or $(POINTS),1000) cargo test --test mover -- crash_points:: --nocapture
 
-sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s, or SEED=s with its story)
-	@$(STATIC) --example sim
-	@$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0))
+sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s; SEED=s or CLUSTER_SEED=s with its story)
+	@$(STATIC) --example sim --example sim-cluster
+	@$(if $(CLUSTER_SEED),true,$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0)))
+	@$(if $(SEED),true,$(RELEASE)/examples/sim-cluster $(if $(CLUSTER_SEED),--seed $(CLUSTER_SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0)))
 
 fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)
@@ -76,7 +77,7 @@ lint: ## Check format, lints, chart and scripts
 
 ##@ Build it
 build: ## Build the static programs
-	$(STATIC) --workspace --bins --example e2e --example sim
+	$(STATIC) --workspace --bins --example e2e --example sim --example sim-cluster
 
 image: build ## Make the image archive target/image/ferry.tar, without docker
 	@! ldd $(RELEASE)/ferry 2>/dev/null | grep -q '=>' || { echo "$(RELEASE)/ferry is not static" >&2; exit 1; }

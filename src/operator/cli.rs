@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use crate::render::MoverSettings;
 use crate::run;
 use crate::run::RunError;
+use planner::render::MoverSettings;
 use planner::validate::quantity_bytes;
 use protocol::units::SiteName;
 

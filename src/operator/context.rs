@@ -15,10 +15,10 @@ use crate::events::Events;
 use crate::link::MoverLinks;
 use crate::metrics::Metrics;
 use crate::observe::ClassCache;
-use crate::render::MoverSettings;
 use api::ReplicationPair;
 use api::v1alpha1::ApplicationRef;
 use planner::observe::Timeline;
+use planner::render::MoverSettings;
 use protocol::units::PairName;
 
 /// What every visit shares.

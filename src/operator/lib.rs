@@ -19,6 +19,5 @@ pub mod publish;
 pub mod quiesce;
 pub mod rebind;
 pub mod reconcile;
-pub mod render;
 pub mod run;
 pub mod teardown;

@@ -16,7 +16,6 @@ use crate::observe;
 use crate::observe::observe;
 use crate::publish;
 use crate::publish::publish;
-use crate::render::PairRef;
 use crate::teardown;
 use api::v1alpha1::{MoversStatus, VerificationStatus};
 use api::{ReplicationPair, names};
@@ -25,6 +24,7 @@ use planner::decide::{Decision, absorb, decide};
 use planner::decide::{switch, verify};
 use planner::observe::Observed;
 use planner::publish::conditions;
+use planner::render::PairRef;
 use planner::validate::{Settings, validate};
 use protocol::units::{InvalidName, PairName};
 

@@ -6,6 +6,7 @@
 //! | What was observed? | [`observe`] |
 //! | Does the spec make sense together with what it names? | [`validate`] |
 //! | What is recorded and done next? | [`decide`] |
+//! | What objects are made from it? | [`render`] |
 //! | How does the role move? | [`decide::switch`] |
 //! | What is a site to become, and how does it get there? | [`site`] |
 //! | Which claim is bound to which volume? | [`rebind`] |
@@ -16,5 +17,6 @@ pub mod decide;
 pub mod observe;
 pub mod publish;
 pub mod rebind;
+pub mod render;
 pub mod site;
 pub mod validate;

@@ -18,6 +18,7 @@
 #[cfg(test)]
 mod applier_tests;
 mod backups;
+pub mod cluster;
 #[cfg(test)]
 mod digest_faults;
 mod disk;
@@ -52,6 +53,7 @@ mod verify;
 mod volume;
 mod world;
 
+pub use cluster::{ClusterFault, ClusterFigures, ClusterOptions, ClusterRun, LATER, run_cluster};
 pub use disk::{SECTOR_BYTES, SimDisk};
 pub use fault::{Fault, Operation};
 pub use rules::Wrong;

@@ -10,10 +10,9 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Functions that are longer, each one list of like arms or fields. They may only shrink: one that
 /// grows fails, and so does an entry that is no longer needed.
-const LONGER_FUNCTIONS: [(&str, usize); 4] = [
+const LONGER_FUNCTIONS: [(&str, usize); 3] = [
     ("src/planner/decide/tests/world.rs", 69),
     ("src/operator/rebind/apply.rs", 73),
-    ("src/planner/rebind/model.rs", 95),
     ("tests/mover/requests.rs", 74),
 ];
 

@@ -12,13 +12,13 @@ use crate::ca;
 use crate::context::Context;
 use crate::quiesce;
 use crate::rebind;
-use crate::render;
-use crate::render::PairRef;
 use api::ReplicationPair;
 use api::snapshots::VolumeSnapshot;
 use planner::decide::{Action, Device, Report};
 use planner::observe::Observed;
 use planner::rebind::{DesiredBinding, Next};
+use planner::render;
+use planner::render::PairRef;
 use protocol::units::{PairName, SiteName};
 use wire::control::Request;
 

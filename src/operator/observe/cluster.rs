@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use crate::context::Context;
 use crate::link::MoverKey;
-use crate::render::MOVER_PORT;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
 use planner::decide::verify;
@@ -19,6 +18,7 @@ use planner::observe::{
     Application, Fresh, Listed, Observed, SiteView, Surroundings, assemble, knows_its_volumes,
     needs_volume, read,
 };
+use planner::render::MOVER_PORT;
 use protocol::units::PairName;
 
 /// The cluster could not be read.

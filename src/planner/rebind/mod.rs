@@ -4,23 +4,25 @@
 //! observed alone, so a crash anywhere resumes. [`plan`] says what is still to be done, for the real
 //! objects, without doing it.
 
+pub mod binder;
 mod desired;
 mod error;
-mod model;
 pub mod new_volume;
 mod next;
 pub mod object;
+mod objects;
 mod plan;
+pub mod protection;
 pub mod record;
 mod step;
-#[cfg(test)]
-mod tests;
 mod view;
 mod wait;
 
 pub use desired::{DesiredBinding, SiteVolume, VolumeKey};
 pub use error::RebindError;
+pub use new_volume::labels;
 pub use next::{Next, next};
+pub use objects::Objects;
 pub use plan::{Plan, PlannedStep, plan};
 pub use record::{ClaimRecord, record_name};
 pub use step::Step;

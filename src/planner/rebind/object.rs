@@ -17,6 +17,13 @@ pub const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
 /// The mark of a binding that the volume controller chose by itself, and may undo by itself.
 pub const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
 
+/// The mark of a claim whose binding is complete.
+pub const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
+/// The mark of a volume that was made for a claim.
+pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+/// The node that a pod was given that waits for a claim.
+pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+
 const RETAIN: &str = "Retain";
 
 /// Shorthands for a PersistentVolume.

@@ -22,9 +22,10 @@
 //!
 //! `staging` and `digests.next`: the content of the header is the change set, the size of the volume
 //! u64 and the change source. The head of a record of kind `B` is the end of what it covers u64 and a
-//! list of regions: a range and, in `staging`, 0 and the CRC-32C u32 for data or 1 for zeros; in `digests.next` a bool that says whether it is data. The record's data is that of the
-//! regions, or the digests of their blocks, 16 bytes each. The head of the record of kind `S` is the
-//! number of runs, bytes of data and bytes of zeros, three u64, and a digest.
+//! list of regions: a range and, in `staging`, 0 and the CRC-32C u32 for data or 1 for zeros; in
+//! `digests.next` a bool, true for data. The record's data is that of the regions, or the digests of
+//! their blocks, 16 bytes each. The head of the record of kind `S` is the number of runs, bytes of data
+//! and bytes of zeros, three u64, and a digest.
 //!
 //! `digests.state`: the point, the size of the volume u64, and a bool that says whether pages may
 //! still be of the cut before.

@@ -2,10 +2,10 @@
 
 use kube::ResourceExt as _;
 
-use super::run::{EVENTS, Event, Run, STEPS_MAX};
+use super::run::{EVENTS, Event, Run, STEPS_MAX, grant};
 use super::world::{desired, site, world};
-use crate::rebind::model::Model;
-use crate::rebind::{DesiredBinding, Next, next, plan};
+use crate::cluster::server::Server;
+use planner::rebind::{DesiredBinding, Next, next, plan};
 
 fn modes() -> impl Iterator<Item = (&'static str, bool, bool)> {
     ["Filesystem", "Block"].into_iter().flat_map(|app| {
@@ -23,11 +23,11 @@ fn a_switch_and_a_failback_end_as_wished_whatever_crashes_in_between() {
         run.finish(&[]);
         run.check_end(app);
         assert_eq!(run.finish(&[]), 0, "done is done");
-        let mut back = Run::new(run.model, desired("east", "west", 3));
+        let mut back = Run::new(run.server, desired("east", "west", 3));
         (back.slow, back.twice) = (slow, twice);
         back.finish(&[]);
         back.check_end(app);
-        let mut again = Run::new(back.model, desired("west", "east", 4));
+        let mut again = Run::new(back.server, desired("west", "east", 4));
         again.finish(&[]);
         again.check_end(app);
     }
@@ -74,16 +74,16 @@ fn a_change_of_mind_half_way_ends_as_wished() {
             let mut run = Run::new(world(app), desired("west", "east", 2));
             run.slow = slow;
             for _ in 0..turn {
-                match next(&run.model.view, &run.desired).unwrap() {
+                match next(&run.view(), &run.desired).unwrap() {
                     Next::Do(step) => run.carry_out(&step),
-                    Next::Wait(wait) => run.model.grant(&wait),
+                    Next::Wait(wait) => grant(&mut run.server, &wait),
                     Next::Done => break,
                 }
                 if !slow {
-                    run.model.settle();
+                    run.server.settle_volumes();
                 }
             }
-            let mut back = Run::new(run.model, desired("east", "west", 3));
+            let mut back = Run::new(run.server, desired("east", "west", 3));
             back.slow = slow;
             back.finish(&[]);
             back.check_end(app);
@@ -93,70 +93,63 @@ fn a_change_of_mind_half_way_ends_as_wished() {
 
 #[test]
 fn sites_in_two_clusters_keep_the_claim_while_the_role_is_elsewhere() {
-    let mut model = world("Filesystem");
+    let mut server = world("Filesystem");
     let east = |primary: bool| DesiredBinding {
         primary: primary.then(|| site("east")),
         standby: (!primary).then(|| site("east")),
         ..desired("east", "west", 2)
     };
     // The other cluster's objects are not here.
-    model.view.claims.retain(|name, _| name == "data");
-    model.view.volumes.retain(|name, _| name == "pvc-east");
-    let before = model.view.claims["data"].clone();
-    let drive = |model: &mut Model, desired: &DesiredBinding| {
+    server.objects.claims.retain(|name, _| name == "data");
+    server.objects.volumes.retain(|name, _| name == "pvc-east");
+    let before = server.objects.claims["data"].clone();
+    let drive = |server: &mut Server, desired: &DesiredBinding| {
         for _ in 0..STEPS_MAX {
-            match next(&model.view, desired).unwrap() {
+            match server.rebind_once(desired).unwrap() {
                 Next::Done => return,
-                Next::Wait(wait) => model.grant(&wait),
-                Next::Do(step) => model.execute(desired, &step),
+                Next::Wait(wait) => grant(server, &wait),
+                Next::Do(_) => {}
             }
-            model.settle();
+            server.settle_volumes();
         }
         panic!("it does not come to an end");
     };
-    drive(&mut model, &east(false));
-    let names: Vec<&String> = model.view.claims.keys().collect();
+    drive(&mut server, &east(false));
+    let names: Vec<&String> = server.objects.claims.keys().collect();
     assert_eq!(names, ["orders-east-replica"]);
-    assert!(model.view.record.is_some());
-    drive(&mut model, &east(true));
-    let names: Vec<&String> = model.view.claims.keys().collect();
+    assert!(server.objects.record.is_some());
+    drive(&mut server, &east(true));
+    let names: Vec<&String> = server.objects.claims.keys().collect();
     assert_eq!(names, ["data"]);
-    let after = &model.view.claims["data"];
+    let after = &server.objects.claims["data"];
     assert_eq!(after.labels(), before.labels());
     assert_eq!(
         after.spec.as_ref().unwrap().resources,
         before.spec.as_ref().unwrap().resources
     );
-    assert!(model.view.record.is_none() && model.destroyed.is_empty());
+    assert!(server.objects.record.is_none() && server.storage.destroyed.is_empty());
 }
 
 #[test]
-fn the_plan_says_every_step_and_changes_nothing() {
-    let model = world("Filesystem");
-    let planned = plan(&model.view, &desired("west", "east", 2)).unwrap();
+fn the_plan_says_every_step() {
+    let run = &mut Run::new(world("Filesystem"), desired("west", "east", 2));
+    let planned = plan(&run.view(), &run.desired).unwrap();
     let text: Vec<String> = planned
         .steps
         .iter()
         .map(|step| format!("{} {}", if step.wait { "…" } else { "-" }, step.sentence))
         .collect();
     insta::assert_snapshot!(text.join("\n"));
-    assert_eq!(model.view, world("Filesystem").view);
-    let run = &mut Run::new(model, desired("west", "east", 2));
     run.finish(&[]);
-    assert!(
-        plan(&run.model.view, &run.desired)
-            .unwrap()
-            .steps
-            .is_empty()
-    );
+    assert!(plan(&run.view(), &run.desired).unwrap().steps.is_empty());
 }
 
 #[test]
 fn a_snapshotter_that_is_stopped_does_not_hold_up_a_failover() {
-    let mut model = world("Filesystem");
-    for claim in model.view.claims.values_mut() {
+    let mut server = world("Filesystem");
+    for claim in server.objects.claims.values_mut() {
         let protection = "snapshot.storage.kubernetes.io/pvc-as-source-protection";
         claim.finalizers_mut().push(protection.into());
     }
-    Run::new(model, desired("west", "east", 2)).finish(&[]);
+    Run::new(server, desired("west", "east", 2)).finish(&[]);
 }

@@ -1,4 +1,4 @@
-//! Build (no client required): the objects that performing a decision applies.
+//! The objects that performing a decision applies. Pure.
 
 mod claims;
 mod mover;

@@ -14,9 +14,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use crate::decide::Device;
 use crate::render::{PairRef, Part};
 use api::names;
-use planner::decide::Device;
 use protocol::units::SiteName;
 
 /// The port of a mover's one listener.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt as _;
 
-use super::world::{claim, key};
-use crate::rebind::model::Model;
-use crate::rebind::object::{ClaimExt as _, VolumeExt as _};
-use crate::rebind::{DesiredBinding, Next, Step, VolumeKey, next};
+use super::world::{claim, key, run_pod};
+use crate::cluster::server::Server;
 use api::names;
+use planner::rebind::object::{BIND_COMPLETED, ClaimExt as _, VolumeExt as _};
+use planner::rebind::{DesiredBinding, Next, RebindView, Step, VolumeKey, Wait, next};
 
 pub(super) const STEPS_MAX: usize = 80;
 
@@ -36,45 +36,47 @@ pub(super) const EVENTS: [Event; 5] = [
 ];
 
 pub(super) struct Run {
-    pub(super) model: Model,
+    pub(super) server: Server,
     pub(super) desired: DesiredBinding,
     pub(super) history: Vec<Step>,
     /// Controllers act only when they are waited for.
     pub(super) slow: bool,
     /// The operator dies between asking for a step and learning of it, so it asks twice.
     pub(super) twice: bool,
+    /// What others did, before the step of which number.
+    events: Vec<(usize, Event)>,
 }
 
 impl Run {
-    pub(super) fn new(model: Model, desired: DesiredBinding) -> Run {
+    pub(super) fn new(server: Server, desired: DesiredBinding) -> Run {
         Run {
-            model,
+            server,
             desired,
             history: Vec::new(),
             slow: false,
             twice: false,
+            events: Vec::new(),
         }
     }
 
     /// Runs to the end; `events` happen before the step of their number. Returns the steps taken.
     pub(super) fn finish(&mut self, events: &[(usize, Event)]) -> usize {
+        self.events = events.to_vec();
         for number in 0..STEPS_MAX {
             for (_, event) in events.iter().filter(|(at, _)| *at == number) {
                 self.happen(*event);
                 self.check();
             }
-            match next(&self.model.view, &self.desired)
-                .unwrap_or_else(|e| self.fail(&e.to_string()))
-            {
+            match next(&self.view(), &self.desired).unwrap_or_else(|e| self.fail(&e.to_string())) {
                 Next::Done => return number,
-                Next::Wait(wait) => self.model.grant(&wait),
+                Next::Wait(wait) => grant(&mut self.server, &wait),
                 Next::Do(step) => {
                     for _ in 0..if self.twice { 2 } else { 1 } {
                         self.carry_out(&step);
                     }
                     self.history.push(step);
                     if !self.slow {
-                        self.model.settle();
+                        self.server.settle_volumes();
                     }
                 }
             }
@@ -85,10 +87,10 @@ impl Run {
 
     pub(super) fn carry_out(&mut self, step: &Step) {
         if let Step::DeleteClaim { claim, .. } = step {
-            let users = self.model.view.users_of(claim);
+            let users = self.server.users_of(claim);
             assert!(users.is_empty(), "{claim} is deleted under {users:?}");
         }
-        self.model.execute(&self.desired, step);
+        self.server.rebind_request(&self.desired, step).unwrap();
         self.check();
     }
 
@@ -96,51 +98,48 @@ impl Run {
         match event {
             Event::Replay => {
                 for step in self.history.clone() {
-                    self.model.execute(&self.desired, &step);
+                    self.server.rebind_request(&self.desired, &step).unwrap();
                 }
             }
+            // While no object holds the claim's place, because a person has deleted it or the claim that
+            // had it, a claim that is created before anybody looks gets an empty volume (K-1).
+            Event::Apply if !self.is_reserved() => {}
             Event::Apply => {
                 let mut manifest = claim("data", "Filesystem", "", "class-east");
-                let kept = self.model.view.record.as_ref();
+                let kept = self.server.objects.record.as_ref();
                 if let Some(kept) = kept {
                     manifest.spec.clone_from(&kept.claim.spec);
                 }
                 manifest.status = None;
+                manifest.annotations_mut().remove(BIND_COMPLETED);
                 manifest.spec.get_or_insert_default().volume_name = None;
-                self.model
-                    .execute(&self.desired, &Step::CreateClaim(Box::new(manifest)));
-                self.model.settle();
+                let step = Step::CreateClaim(Box::new(manifest));
+                self.server.rebind_request(&self.desired, &step).unwrap();
+                self.server.settle_volumes();
             }
             Event::Start => {
-                if self.model.view.claims.contains_key("data") {
-                    self.model
-                        .view
-                        .users
-                        .insert("data".into(), vec!["late".into()]);
+                if self.server.objects.claims.contains_key("data") {
+                    run_pod(&mut self.server, "late", "data");
                 }
             }
             Event::DeleteClaim => {
-                if let Some(claim) = self.model.view.claims.get("data") {
+                if let Some(claim) = self.server.objects.claims.get("data") {
                     let step = Step::DeleteClaim {
                         claim: "data".into(),
                         uid: claim.uid().unwrap(),
                         resource_version: claim.resource_version().unwrap(),
                     };
                     // People delete a claim only when it is recorded nowhere: then it is their loss.
-                    if self.model.view.record.is_some() {
-                        self.model.execute(&self.desired, &step);
+                    if self.server.objects.record.is_some() {
+                        self.server.rebind_request(&self.desired, &step).unwrap();
                     }
                 }
             }
             Event::DeleteSpare => {
-                let spare = self.model.view.volumes.values().find(|volume| {
+                let view = self.view();
+                let spare = view.volumes.values().find(|volume| {
                     let key = VolumeKey::of(volume).unwrap();
-                    self.model
-                        .view
-                        .volumes_of(&key)
-                        .filter(|v| !v.is_going())
-                        .count()
-                        > 1
+                    view.volumes_of(&key).filter(|v| !v.is_going()).count() > 1
                 });
                 if let Some(volume) = spare {
                     let step = Step::DeleteVolume {
@@ -148,19 +147,25 @@ impl Run {
                         uid: volume.uid().unwrap(),
                         resource_version: volume.resource_version().unwrap(),
                     };
-                    self.model.execute(&self.desired, &step);
+                    self.server.rebind_request(&self.desired, &step).unwrap();
                 }
             }
         }
         if !self.slow {
-            self.model.settle();
+            self.server.settle_volumes();
         }
+    }
+
+    fn is_reserved(&self) -> bool {
+        let mut volumes = self.server.objects.volumes.values();
+        volumes.any(|v| v.is_for(&self.desired.pair, "data") && v.is_reserved() && !v.is_going())
     }
 
     /// What must hold after every change, whoever made it.
     fn check(&self) {
-        let view = &self.model.view;
-        assert!(self.model.destroyed.is_empty(), "storage was deleted");
+        let view = &self.view();
+        let destroyed = &self.server.storage.destroyed;
+        assert!(destroyed.is_empty(), "storage was deleted");
         for site in ["east", "west"] {
             let objects = view.volumes_of(&key(site)).count();
             assert!(
@@ -177,8 +182,9 @@ impl Run {
             for volume in view.volumes.values() {
                 assert!(
                     volume.is_retained(),
-                    "{} is not retained",
-                    volume.name_any()
+                    "{} is not retained\n{}",
+                    volume.name_any(),
+                    self.story()
                 );
             }
         }
@@ -205,7 +211,7 @@ impl Run {
 
     /// The desired binding, and nothing left over.
     pub(super) fn check_end(&self, app_mode: &str) {
-        let view = &self.model.view;
+        let view = &self.view();
         let (primary, standby) = (
             self.desired.primary.as_ref().unwrap(),
             self.desired.standby.as_ref().unwrap(),
@@ -264,12 +270,41 @@ impl Run {
         assert_eq!(view.record, None);
     }
 
+    pub(super) fn view(&self) -> RebindView {
+        self.server.rebind_view(&self.desired)
+    }
+
     fn story(&self) -> String {
         let steps: Vec<String> = self.history.iter().map(ToString::to_string).collect();
-        format!("after:\n  {}", steps.join("\n  "))
+        format!("after:\n  {}\nwith {:?}", steps.join("\n  "), self.events)
     }
 
     fn fail(&self, why: &str) -> ! {
-        panic!("{why}\n{}\n{:#?}", self.story(), self.model.view)
+        panic!("{why}\n{}\n{:#?}", self.story(), self.view())
     }
+}
+
+/// Others do what is waited for.
+pub(super) fn grant(server: &mut Server, wait: &Wait) {
+    match wait {
+        Wait::InUse { claim, .. } => {
+            for pod in server.users_of(claim) {
+                server.pods.remove(&pod);
+            }
+        }
+        Wait::ClaimGone { claim, finalizers } => {
+            let snapshots = "snapshot.storage.kubernetes.io/pvc-as-source-protection";
+            let stopped = finalizers.iter().any(|name| name == snapshots);
+            assert!(!stopped, "waits for a snapshotter that may be stopped");
+            server.objects.change_claim(claim, None, |claim| {
+                claim
+                    .metadata
+                    .finalizers
+                    .get_or_insert_default()
+                    .retain(|f| !finalizers.contains(f));
+            });
+        }
+        Wait::Bound { .. } => {}
+    }
+    server.settle_volumes();
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
 use serde_json::json;
 
-use crate::rebind::model::Model;
-use crate::rebind::{DesiredBinding, RebindView, SiteVolume, VolumeKey};
+use crate::cluster::server::{Server, pod_using};
 use api::names;
+use planner::rebind::{DesiredBinding, Objects, RebindView, SiteVolume, VolumeKey};
 use protocol::units::{Epoch, PairName};
 
 pub(super) fn pair() -> PairName {
@@ -96,7 +97,7 @@ pub(super) fn claim(name: &str, mode: &str, volume: &str, class: &str) -> Persis
 }
 
 /// East is primary; the application and the movers are running.
-pub(super) fn world(app_mode: &str) -> Model {
+pub(super) fn world(app_mode: &str) -> Server {
     let replica = names::replica_claim("orders", "west");
     let view = RebindView {
         claims: BTreeMap::from([
@@ -113,13 +114,38 @@ pub(super) fn world(app_mode: &str) -> Model {
             ("pvc-east".into(), volume("east", app_mode, "data")),
             ("pvc-west".into(), volume("west", "Block", &replica)),
         ]),
-        users: BTreeMap::from([
-            ("data".into(), vec!["db-0".into()]),
-            (replica, vec!["orders-west-mover".into()]),
-        ]),
-        record: None,
+        ..RebindView::default()
     };
-    let mut model = Model::new(view, &pair());
-    model.settle();
-    model
+    let mut server = Server {
+        objects: Objects::of(&view),
+        storage_classes: ["east", "west"].map(class).into(),
+        ..Server::default()
+    };
+    for site in ["east", "west"] {
+        let driver = format!("{site}.example");
+        server
+            .storage
+            .insert(&format!("vol-{site}"), &driver, 1 << 30, None);
+    }
+    run_pod(&mut server, "db-0", "data");
+    run_pod(&mut server, "orders-west-mover", &replica);
+    server.settle_volumes();
+    server
+}
+
+/// A storage class that makes volumes at once.
+fn class(site: &str) -> StorageClass {
+    serde_json::from_value(json!({
+        "metadata": {"name": format!("class-{site}")},
+        "provisioner": format!("{site}.example"), "reclaimPolicy": "Delete",
+    }))
+    .unwrap()
+}
+
+/// A pod starts that uses a claim, as far as that goes.
+pub(super) fn run_pod(server: &mut Server, name: &str, claim: &str) {
+    server.put_pod(pod_using(name, claim)).unwrap();
+    for _ in 0..2 {
+        server.pod_step(name, "node-1");
+    }
 }

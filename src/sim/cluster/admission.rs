@@ -1,0 +1,56 @@
+//! What the API server refuses: quota, PodSecurity, a webhook. A refusal is a code and a sentence, as a
+//! client sees it.
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiRefusal {
+    /// The HTTP status.
+    pub(crate) code: u16,
+    /// What the API server says.
+    pub(crate) message: String,
+}
+
+/// A kind of object that can be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// PersistentVolumeClaims: a ResourceQuota on storage is used up.
+    Claim,
+    /// Pods: PodSecurity does not admit them.
+    Pod,
+    /// VolumeSnapshots: a webhook is down, and fails closed.
+    Snapshot,
+}
+
+/// What is refused now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Admission {
+    /// The kinds that are refused.
+    pub(crate) refused: Vec<Kind>,
+}
+
+impl Admission {
+    /// Whether an object of the kind may be created.
+    ///
+    /// # Errors
+    /// What a client is told, in the words of Kubernetes 1.34's admission plugins.
+    pub(crate) fn admits(&self, kind: Kind, name: &str) -> Result<(), ApiRefusal> {
+        if !self.refused.contains(&kind) {
+            return Ok(());
+        }
+        let (code, message) = match kind {
+            Kind::Claim => (
+                403,
+                format!("persistentvolumeclaims \"{name}\" is forbidden: exceeded quota"),
+            ),
+            Kind::Pod => (
+                403,
+                format!("pods \"{name}\" is forbidden: violates PodSecurity \"restricted:latest\""),
+            ),
+            Kind::Snapshot => (
+                500,
+                "Internal error occurred: failed calling webhook: context deadline exceeded".into(),
+            ),
+        };
+        Err(ApiRefusal { code, message })
+    }
+}

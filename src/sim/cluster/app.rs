@@ -1,0 +1,132 @@
+//! The application: it writes through its claim, and remembers what was acknowledged. Whatever it finds
+//! when it starts again is compared with that.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt as _;
+use rand::Rng;
+
+use crate::cluster::server::phase;
+use crate::cluster::storage::{BLOCKS, Blocks};
+use crate::cluster::world::{APP_CLAIM, APP_POD, World};
+use protocol::units::{Epoch, Role};
+
+/// The application.
+#[derive(Default)]
+pub(crate) struct App {
+    /// The pod that runs now, and the volume that it has mounted.
+    running: Option<(String, String)>,
+    /// What was acknowledged to it.
+    acknowledged: Option<Blocks>,
+    /// The epoch that it ran in last.
+    epoch: Epoch,
+    next_tag: u64,
+    /// How often it was started.
+    pub(crate) starts: u64,
+}
+
+impl World {
+    /// Sees whether its pod has started or ended.
+    ///
+    /// # Errors
+    /// When it finds something else than it may.
+    pub(crate) fn follow_app(&mut self) -> Result<(), String> {
+        let pod = self.server.pods.get(APP_POD);
+        let uid = pod
+            .filter(|pod| phase(pod) == "Running")
+            .and_then(|pod| pod.uid());
+        let known = self.app.running.as_ref().map(|(uid, _)| uid.clone());
+        if uid == known {
+            return Ok(());
+        }
+        self.app.running = None;
+        let Some(uid) = uid else {
+            return Ok(());
+        };
+        let Some(handle) = self.server.handle_of_claim(APP_CLAIM) else {
+            return Ok(());
+        };
+        self.started(&handle)?;
+        self.app.running = Some((uid, handle));
+        Ok(())
+    }
+
+    fn started(&mut self, handle: &str) -> Result<(), String> {
+        let found = self.server.storage.blocks(handle).cloned();
+        let found = found.ok_or("the application's volume is gone")?;
+        let at = self
+            .volumes
+            .iter()
+            .position(|known| known.as_deref() == Some(handle));
+        let at = at.ok_or("the application starts on a volume that is neither site's")?;
+        let now = self.millis();
+        self.story.tell(now, at, || "the application starts".into());
+        self.app.starts += 1;
+        let records = [0, 1].map(|at| self.superblock(at));
+        let Some(record) = &records[at] else {
+            self.app.acknowledged.get_or_insert(found);
+            return Ok(());
+        };
+        if record.role != Role::Primary {
+            return Err("the application starts on the volume of a standby".into());
+        }
+        let newest = records.iter().flatten().map(|record| record.epoch).max();
+        if Some(record.epoch) != newest {
+            return Err("the application starts at a side whose epoch is over".into());
+        }
+        let since = self.app.epoch;
+        if let Some(acknowledged) = self.app.acknowledged.clone() {
+            let mut forced = self.oracle.forced.iter();
+            let forced = forced.any(|epoch| *epoch > since && *epoch <= record.epoch);
+            if since < record.epoch && since > Epoch(0) {
+                let head = record.lineage.last().map_or(0, |entry| entry.start.0 - 1);
+                let mut cuts = self.oracle.cuts.iter();
+                let (point, promoted) = cuts
+                    .find(|(point, _)| point.seq.0 == head)
+                    .ok_or("a side was promoted from a point that was never cut")?;
+                if *promoted != found {
+                    return Err(format!(
+                        "the application does not find what was cut at {point}"
+                    ));
+                }
+            }
+            if !forced && acknowledged != found {
+                let lost = (0..BLOCKS).find(|block| acknowledged[*block] != found[*block]);
+                return Err(format!(
+                    "block {} that was acknowledged in epoch {since} is not what the application finds in \
+                     epoch {}, though nothing was forced",
+                    lost.unwrap_or_default(),
+                    record.epoch
+                ));
+            }
+        }
+        self.app.epoch = record.epoch;
+        self.app.acknowledged = Some(found);
+        Ok(())
+    }
+
+    /// It writes a block, if it runs.
+    pub(crate) fn app_writes(&mut self) -> bool {
+        let Some((_, handle)) = self.app.running.clone() else {
+            return false;
+        };
+        self.app.next_tag += 1;
+        let block = self.random.random_range(0..BLOCKS);
+        self.server.storage.write(&handle, block, self.app.next_tag);
+        if let Some(acknowledged) = &mut self.app.acknowledged {
+            acknowledged[block] = self.app.next_tag;
+        }
+        true
+    }
+
+    /// Whether it runs.
+    pub(crate) fn app_runs(&self) -> bool {
+        self.app.running.is_some()
+    }
+
+    /// Whether its claim is of interest to a pod that uses it now.
+    pub(crate) fn app_mounts(&self) -> BTreeSet<String> {
+        let running = self.app.running.iter();
+        running.map(|(_, handle)| handle.clone()).collect()
+    }
+}

@@ -1,0 +1,277 @@
+//! What goes wrong in a cluster, mixed by the seed.
+//!
+//! What the planner can't live through yet is not mixed in: each such kind names the statement of the
+//! semantics that it belongs to.
+
+use jiff::SignedDuration;
+use kube::ResourceExt as _;
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::cluster::admission::Kind as Refused;
+use crate::cluster::reconcile::Operator;
+use crate::cluster::scheduler::NODES;
+use crate::cluster::world::{APP_CLAIM, APP_POD, PAIR, SITES, World};
+use api::names;
+
+/// Which faults a run has, and how often.
+pub(crate) struct Faults {
+    kinds: Vec<ClusterFault>,
+    one_in: u32,
+}
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterFault {
+    /// A mover's pod is evicted.
+    MoverDies,
+    /// Nobody reaches anybody for a while.
+    NetworkDown,
+    /// An operator ends between two actions; what it kept in memory is gone.
+    OperatorDies,
+    /// A second operator leads for a lease period.
+    SecondLeader,
+    /// The status is wiped while no role changes (K-13 for the rest, K-15 for a pair that has not begun).
+    StatusWiped,
+    /// Somebody else writes the pair: the operator's next write conflicts.
+    PairTouched,
+    /// A driver's snapshotter is stopped.
+    SnapshotterStopped,
+    /// Snapshots fail.
+    SnapshotFails,
+    /// Volumes are neither made nor deleted.
+    ProvisionerStopped,
+    /// The volume controller's cache lags.
+    CacheLags,
+    /// Claims are over the quota.
+    Quota,
+    /// Pods are not admitted.
+    PodsRefused,
+    /// A webhook for snapshots is down.
+    WebhookDown,
+    /// A node stops answering.
+    NodeDead,
+    /// Volumes stay attached.
+    DetachStopped,
+    /// Time passes.
+    Clock,
+    /// People ask for a planned change.
+    Planned,
+    /// People ask for a forced one.
+    Forced,
+    /// People withdraw their request.
+    Withdrawn,
+    /// People consent; perhaps it is an old consent before long.
+    Consent,
+    /// The application's pod is deleted, and made again by its controller.
+    AppRestarts,
+    /// A GitOps tool applies the manifest of the pair again.
+    Reapplied,
+    /// A GitOps tool creates the application's claim again while a re-binding has it gone.
+    ClaimReapplied,
+    /// Everything works again.
+    Heal,
+    /// K-4, K-27: somebody scales the application up during a change of the role.
+    ScaledUpMeanwhile,
+    /// K-1, K-2: somebody deletes the application's claim.
+    ClaimDeleted,
+    /// K-13: the status is wiped during a change of the role.
+    StatusWipedMeanwhile,
+    /// C of the review, K-12's neighbour: a snapshot is ready, and then it is not.
+    ReadyFlaps,
+    /// K-21: the workload's claims go when it is scaled away.
+    ClaimsGoWhenScaled,
+}
+
+/// All that are mixed in.
+const ALL: [ClusterFault; 24] = [
+    ClusterFault::MoverDies,
+    ClusterFault::NetworkDown,
+    ClusterFault::OperatorDies,
+    ClusterFault::SecondLeader,
+    ClusterFault::StatusWiped,
+    ClusterFault::PairTouched,
+    ClusterFault::SnapshotterStopped,
+    ClusterFault::SnapshotFails,
+    ClusterFault::ProvisionerStopped,
+    ClusterFault::CacheLags,
+    ClusterFault::Quota,
+    ClusterFault::PodsRefused,
+    ClusterFault::WebhookDown,
+    ClusterFault::NodeDead,
+    ClusterFault::DetachStopped,
+    ClusterFault::Clock,
+    ClusterFault::Planned,
+    ClusterFault::Forced,
+    ClusterFault::Withdrawn,
+    ClusterFault::Consent,
+    ClusterFault::AppRestarts,
+    ClusterFault::Reapplied,
+    ClusterFault::ClaimReapplied,
+    ClusterFault::Heal,
+];
+
+/// Those that the planner does not live through yet, each with the statement that it belongs to.
+pub const LATER: [ClusterFault; 5] = [
+    ClusterFault::ScaledUpMeanwhile,
+    ClusterFault::ClaimDeleted,
+    ClusterFault::StatusWipedMeanwhile,
+    ClusterFault::ReadyFlaps,
+    ClusterFault::ClaimsGoWhenScaled,
+];
+
+impl Faults {
+    /// Those of a run, and one of those that are for later if it is asked for.
+    pub(crate) fn drawn(random: &mut StdRng, also: Option<ClusterFault>) -> Faults {
+        let mut kinds: Vec<ClusterFault> = ALL
+            .into_iter()
+            .filter(|_| random.random_range(0..5) < 3)
+            .collect();
+        kinds.extend([
+            ClusterFault::Heal,
+            ClusterFault::Heal,
+            ClusterFault::Planned,
+            ClusterFault::Consent,
+        ]);
+        kinds.extend(also);
+        Faults {
+            kinds,
+            one_in: [12, 25, 50][random.random_range(0..3)],
+        }
+    }
+}
+
+impl World {
+    /// Perhaps something goes wrong now.
+    pub(crate) fn fault(&mut self) {
+        if self.random.random_range(0..self.faults.one_in) != 0 {
+            return;
+        }
+        let kind = self.faults.kinds[self.random.random_range(0..self.faults.kinds.len())];
+        let now = self.millis();
+        self.story.tell(now, 2, || format!("fault: {kind:?}"));
+        self.happen(kind);
+        self.server.changed();
+    }
+
+    fn happen(&mut self, kind: ClusterFault) {
+        let at = self.random.random_range(0..2);
+        match kind {
+            ClusterFault::MoverDies => self.server.delete_pod(&names::mover(PAIR, SITES[at]), None),
+            ClusterFault::NetworkDown => {
+                let ms = self.random.random_range(0..30_000);
+                self.net_down_until = self.server.now() + SignedDuration::from_millis(ms);
+            }
+            ClusterFault::OperatorDies => self.operators[0] = Operator::default(),
+            ClusterFault::SecondLeader => match self.operators.len() {
+                1 => self.operators.push(Operator::default()),
+                _ => self.operators.truncate(1),
+            },
+            ClusterFault::StatusWiped if self.is_moving() || !self.has_begun() => {}
+            ClusterFault::StatusWiped | ClusterFault::StatusWipedMeanwhile => self.wipe_status(),
+            ClusterFault::PairTouched => self.edit(|_| {}),
+            ClusterFault::Clock => {
+                let seconds = self.random.random_range(1..600);
+                self.pass(SignedDuration::from_secs(seconds));
+            }
+            ClusterFault::Planned | ClusterFault::Forced => {
+                if !self.is_moving() {
+                    self.want_role_moved(kind == ClusterFault::Forced);
+                }
+            }
+            ClusterFault::Withdrawn => self.withdraw(),
+            ClusterFault::Consent => self.consent_now(),
+            ClusterFault::AppRestarts => self.server.delete_pod(APP_POD, None),
+            ClusterFault::Reapplied => self.edit(|spec| {
+                spec.primary = SITES[0].into();
+                spec.promotion = None;
+            }),
+            ClusterFault::ClaimReapplied => self.reapply_claim(),
+            ClusterFault::Heal => self.heal(),
+            ClusterFault::ScaledUpMeanwhile => self.server.set_scale(1),
+            ClusterFault::ClaimDeleted => self.server.objects.delete_claim(APP_CLAIM),
+            _ => self.break_something(kind, at),
+        }
+    }
+
+    fn break_something(&mut self, kind: ClusterFault, at: usize) {
+        let health = &mut self.server.health;
+        let admission = &mut self.server.admission;
+        match kind {
+            ClusterFault::SnapshotterStopped => {
+                health
+                    .snapshotter_stopped
+                    .insert(format!("{}.csi", SITES[at]));
+            }
+            ClusterFault::SnapshotFails => health.snapshot_error = Some("no space".into()),
+            ClusterFault::ProvisionerStopped => health.provisioner_stopped = true,
+            ClusterFault::CacheLags => {
+                health.cache_lags = true;
+                self.server.catch_up();
+            }
+            ClusterFault::Quota => admission.refused.push(Refused::Claim),
+            ClusterFault::PodsRefused => admission.refused.push(Refused::Pod),
+            ClusterFault::WebhookDown => admission.refused.push(Refused::Snapshot),
+            ClusterFault::NodeDead => {
+                health.dead_nodes.insert(NODES[at].into());
+            }
+            ClusterFault::DetachStopped => health.detach_stopped = true,
+            ClusterFault::ReadyFlaps => health.ready_flaps = true,
+            ClusterFault::ClaimsGoWhenScaled => {
+                if let Some(workload) = &mut self.server.workload {
+                    workload.claims_go_when_scaled = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether both sites say who they are. Before, a wiped status has the pair begin again with
+    /// whatever the spec calls primary (K-15).
+    fn has_begun(&self) -> bool {
+        [0, 1].iter().all(|at| self.superblock(*at).is_some())
+    }
+
+    fn wipe_status(&mut self) {
+        let stamp = self.server.objects.stamp();
+        if let Some(pair) = &mut self.server.pair {
+            pair.status = None;
+            pair.metadata.resource_version = Some(stamp);
+        }
+    }
+
+    /// The tool's own manifest of the claim, where it is gone. A claim whose place no volume holds is
+    /// K-1's subject.
+    fn reapply_claim(&mut self) {
+        let reserved = self.server.objects.volumes.values().any(|volume| {
+            use planner::rebind::object::VolumeExt as _;
+            let own = volume.claim_ref().and_then(|claim| claim.name.as_deref());
+            own == Some(APP_CLAIM) && volume.is_reserved() && !volume.is_going()
+        });
+        let gone = !self.server.objects.claims.contains_key(APP_CLAIM);
+        if gone && reserved && !self.server.health.cache_lags {
+            let claim = self.manifest.clone();
+            drop(self.server.put_claim(&claim));
+        }
+    }
+
+    /// Everything works again; what is lost stays lost.
+    pub(crate) fn heal(&mut self) {
+        self.server.health = Default::default();
+        self.server.admission.refused.clear();
+        self.net_down_until = self.server.now();
+        self.operators.truncate(1);
+        let pods: Vec<String> = self
+            .server
+            .pods
+            .values()
+            .map(|pod| pod.name_any())
+            .collect();
+        self.server.changes += pods.len() as u64;
+    }
+
+    /// Time passes.
+    pub(crate) fn pass(&mut self, time: SignedDuration) {
+        self.server.objects.now += time;
+    }
+}

@@ -1,0 +1,49 @@
+//! One simulated cluster on which the planner itself runs: an API server, the controllers that act on
+//! its objects, the storage behind them, the application, and whoever interferes.
+//!
+//! Objects are Kubernetes' own types, so what the planner observes is put together by the operator's
+//! own functions, and what it makes is rendered by them. Each controller is a small file with its rule
+//! and where the rule is written; each makes one step at a time, chosen by seed, so that every order
+//! of steps is possible, and any of them can be slow or stopped.
+//!
+//! | question | file |
+//! |---|---|
+//! | What does the API server keep and refuse? | [`server`], `admission` |
+//! | What is a handle worth? | [`storage`] |
+//! | Who binds claims, makes and deletes volumes? | `volumes` (the planner's `rebind::binder`), `provisioner` |
+//! | Who takes snapshots? | `snapshotter` |
+//! | Who starts pods, attaches and detaches? | `scheduler`, `workload` |
+//! | What does a mover do with a request? | `mover`, `shipping` (scripted: see there) |
+//! | What does the operator see and do? | `observe`, `perform`, `rebinding`, `reconcile` |
+//! | What does the application find? | `app` |
+//! | What must hold? | `oracle` |
+//! | What goes wrong, and what do people do? | `faults`, `people` |
+//! | What has been applied before? | `manifests` |
+//! | What happens next? | `world`, `run` |
+
+mod admission;
+mod app;
+mod faults;
+mod manifests;
+mod mover;
+mod observe;
+mod oracle;
+mod people;
+mod perform;
+mod provisioner;
+mod rebinding;
+mod reconcile;
+mod run;
+mod scheduler;
+pub(crate) mod server;
+mod shipping;
+mod snapshotter;
+pub(crate) mod storage;
+#[cfg(test)]
+mod tests;
+mod volumes;
+mod workload;
+mod world;
+
+pub use faults::{ClusterFault, LATER};
+pub use run::{ClusterFigures, ClusterOptions, ClusterRun, run_cluster};

@@ -1,0 +1,101 @@
+//! What an operator sees of the cluster: the objects it would list, put together by its own functions.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt as _;
+use rand::Rng;
+use uuid::Uuid;
+
+use crate::cluster::world::{SITES, World};
+use api::{ReplicationPair, names};
+use planner::observe::{
+    Fresh, Listed, Observed, Surroundings, Timeline, assemble, knows_its_volumes, needs_volume,
+    read,
+};
+use planner::rebind::object::ClaimExt as _;
+use protocol::units::PairName;
+
+impl World {
+    /// All that an operator with these marks of time sees of the pair.
+    pub(crate) fn observe(
+        &mut self,
+        pair: &ReplicationPair,
+        name: &PairName,
+        timeline: Timeline,
+    ) -> Observed {
+        let listed = self.list(pair, name);
+        let surroundings = Surroundings {
+            now: self.server.now(),
+            fresh: Fresh {
+                pair_id: self.draw_id(),
+                generation: self.draw_id(),
+            },
+            local_sites: SITES.map(String::from).into(),
+            rival: None,
+            slot: true,
+            verify_slot: true,
+            timeline,
+        };
+        let mut observed = assemble(pair, name, &listed, surroundings);
+        for (at, view) in (0..).zip(&mut observed.sites) {
+            let pod = view.pod.as_ref();
+            let pod = pod.filter(|pod| !pod.ended && !pod.deleting && pod.ip.is_some());
+            let mover = self.movers[at].as_ref();
+            let mover = mover.filter(|mover| pod.is_some_and(|pod| pod.uid == mover.pod_uid));
+            view.mover = mover.and_then(|mover| mover.shown.clone());
+        }
+        observed
+    }
+
+    /// The operator's links hear what a mover reports.
+    pub(crate) fn poll(&mut self, at: usize) {
+        let bytes = self.device_bytes(at);
+        if self.server.now() < self.net_down_until {
+            return;
+        }
+        if let Some(mover) = &mut self.movers[at] {
+            let status = mover.status(bytes);
+            if mover.shown.as_ref() != Some(&status) {
+                mover.shown = Some(status);
+                self.server.changed();
+            }
+        }
+    }
+
+    fn draw_id(&mut self) -> Uuid {
+        Uuid::from_u128(self.random.random())
+    }
+
+    fn list(&self, pair: &ReplicationPair, name: &PairName) -> Listed {
+        let server = &self.server;
+        let ours = |labels: &BTreeMap<String, String>| {
+            labels.get(names::PAIR_LABEL).map(String::as_str) == Some(name.name())
+        };
+        let replicas = SITES.map(|site| names::replica_claim(name.name(), site));
+        let claims = server.objects.claims.values();
+        let claims: Vec<_> = claims
+            .filter(|claim| ours(claim.labels()) || replicas.contains(&claim.name_any()))
+            .cloned()
+            .collect();
+        let app_claim = server.objects.claims.get(&pair.spec.claim_name).cloned();
+        let wanted = claims.iter().chain(&app_claim).filter(|c| needs_volume(c));
+        let volume = |name: &str| server.objects.volumes.get(name).cloned();
+        let volumes = wanted
+            .filter_map(|claim| Some((read::volume_name(claim)?, volume(claim.volume_name())?)));
+        let labelled = server.objects.volumes.values();
+        Listed {
+            volumes: volumes.collect(),
+            app_claim,
+            claims,
+            pods: server.pods.values().cloned().collect(),
+            snapshots: server.snapshots.values().cloned().collect(),
+            contents: server.contents.clone(),
+            classes: self.classes.clone(),
+            application: server.scale(),
+            labelled: labelled
+                .filter(|volume| !knows_its_volumes(pair) && ours(volume.labels()))
+                .cloned()
+                .collect(),
+        }
+    }
+}

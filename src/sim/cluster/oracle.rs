@@ -1,0 +1,405 @@
+//! What must hold of the cluster after every step. Slow and obvious: it looks at what the storage holds,
+//! never at what the operator believes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::ResourceExt as _;
+
+use crate::cluster::server::handle_of;
+use crate::cluster::storage::Blocks;
+use crate::cluster::world::{APP_CLAIM, PAIR, SITES, World};
+use api::v1alpha1::{ReplicationPairStatus, SwitchKind, SwitchStep};
+use api::{ReplicationPair, names};
+use planner::decide::SnapshotRequest;
+use planner::observe::read;
+use planner::rebind::object::{ClaimExt as _, VolumeExt as _};
+use protocol::pair::Record;
+use protocol::units::{Epoch, ImageState, Point, Role};
+use wire::control::Request;
+
+/// What is known of what must hold.
+#[derive(Default)]
+pub(crate) struct Oracle {
+    /// What did not hold when something was done.
+    pub(crate) broken: Option<String>,
+    /// What each cut held.
+    pub(crate) cuts: BTreeMap<Point, Blocks>,
+    /// Epochs that a forced promotion has started.
+    pub(crate) forced: BTreeSet<Epoch>,
+    /// Cycles that the status calls committed.
+    pub(crate) commits: u64,
+    /// Changes of the role that came to their end.
+    pub(crate) moves: u64,
+    known: BTreeSet<String>,
+    seen: [Option<Record>; 2],
+    frozen: [Option<Blocks>; 2],
+    rebinding_begun: bool,
+    in_common: bool,
+}
+
+impl Oracle {
+    fn fail(&mut self, why: String) {
+        self.broken.get_or_insert(why);
+    }
+
+    /// A cut is asked for: its number is recorded first.
+    pub(crate) fn cut_requested(
+        &mut self,
+        pair: Option<&ReplicationPair>,
+        request: &SnapshotRequest,
+    ) {
+        let status = pair.and_then(|pair| pair.status.as_ref());
+        let cycle = status.and_then(|status| status.cycle.as_ref());
+        let recorded = cycle.is_some_and(|cycle| cycle.point.point() == request.point);
+        let superseded = cycle.is_none_or(|cycle| cycle.point.point() > request.point);
+        if !recorded && !superseded {
+            self.fail(format!("{} is cut and not recorded", request.point));
+        }
+    }
+
+    /// A mover is asked for something: whatever it draws on is recorded first.
+    pub(crate) fn requested(
+        &mut self,
+        pair: Option<&ReplicationPair>,
+        at: usize,
+        request: &Request,
+    ) {
+        let status = pair
+            .and_then(|pair| pair.status.clone())
+            .unwrap_or_default();
+        match request {
+            Request::Promote(order) => {
+                let generation = order.generation.0.to_string();
+                let switch = status.switch.as_ref();
+                let recorded = switch.is_some_and(|switch| {
+                    switch.generation == generation && switch.to == SITES[at]
+                });
+                // An operator that was overtaken may ask for what was recorded before.
+                let over = status.epoch.is_some_and(|epoch| {
+                    u64::try_from(epoch).is_ok_and(|epoch| epoch >= order.epoch.0)
+                });
+                if !recorded && !over && status.pair_id.is_some() {
+                    self.fail(format!(
+                        "epoch {} is given out and not recorded",
+                        order.epoch
+                    ));
+                }
+            }
+            Request::Init(init) => {
+                let recorded = status.pair_id == Some(init.pair_id.0.to_string());
+                if !recorded && status.pair_id.is_some() {
+                    self.fail("an identity is given out and not recorded".into());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The status was written.
+    pub(crate) fn recorded(
+        &mut self,
+        before: Option<&ReplicationPairStatus>,
+        after: &ReplicationPairStatus,
+    ) {
+        let point = |status: &ReplicationPairStatus| {
+            status.committed_point.as_ref().map(|point| point.point())
+        };
+        let last = |status: &ReplicationPairStatus| {
+            status.last_cycle.as_ref().map(|cycle| cycle.point.clone())
+        };
+        self.commits += u64::from(last(after).is_some() && before.and_then(last) != last(after));
+        let before_point = before.and_then(point);
+        if let Some(point) = point(after).filter(|point| before_point != Some(*point)) {
+            let known = self.seen.iter().flatten();
+            let holds = known.map(|record| record.committed == Some(point));
+            let holds: Vec<bool> = holds.collect();
+            self.in_common |= holds.iter().all(|holds| *holds);
+            if !holds.contains(&true) {
+                self.fail(format!(
+                    "the status calls {point} committed, and no side does"
+                ));
+            }
+        }
+        if let Some(switch) = &after.switch {
+            let epoch = Epoch(u64::try_from(switch.epoch).unwrap_or(0));
+            if switch.kind == SwitchKind::Forced {
+                self.forced.insert(epoch);
+            }
+            self.rebinding_begun |= switch.step == SwitchStep::Release;
+            let done = |status: &ReplicationPairStatus| {
+                let switch = status.switch.as_ref();
+                switch.is_some_and(|switch| switch.step == SwitchStep::Done)
+            };
+            self.moves += u64::from(done(after) && !before.is_some_and(done));
+        }
+    }
+}
+
+impl World {
+    /// The superblock of a site, as its storage has it.
+    pub(crate) fn superblock(&self, at: usize) -> Option<Record> {
+        let claim = names::state_claim(PAIR, SITES[at]);
+        let handle = self.server.handle_of_claim(&claim)?;
+        self.server.storage.volumes.get(&handle)?.superblock.clone()
+    }
+
+    /// Everything that must hold now.
+    ///
+    /// # Errors
+    /// What does not, as a sentence.
+    pub(crate) fn check(&mut self) -> Result<(), String> {
+        self.learn_volumes();
+        self.note_cuts()?;
+        for (at, name) in (0..).zip(SITES) {
+            let record = self.superblock(at);
+            self.check_site(at, record.as_ref())
+                .map_err(|why| format!("{name}: {why}"))?;
+            self.oracle.seen[at] = record;
+        }
+        if let [Some(east), Some(west)] = &self.oracle.seen {
+            let both = east.role == Role::Primary && west.role == Role::Primary;
+            if both && east.epoch == west.epoch {
+                return Err(format!("both sides are primary of epoch {}", east.epoch));
+            }
+        }
+        self.volumes_are_safe()?;
+        self.follow_app()
+    }
+
+    /// Which volume is whose is found once and stays so.
+    fn learn_volumes(&mut self) {
+        for (at, site) in (0..).zip(SITES) {
+            if self.volumes[at].is_some() {
+                continue;
+            }
+            let claim = match at {
+                0 => APP_CLAIM.to_string(),
+                _ => names::replica_claim(PAIR, site),
+            };
+            self.volumes[at] = self.server.handle_of_claim(&claim);
+        }
+    }
+
+    /// A cut is what its first snapshot holds; every other snapshot of it holds the same.
+    fn note_cuts(&mut self) -> Result<(), String> {
+        for (name, snapshot) in &self.server.snapshots {
+            let status = snapshot.status.as_ref();
+            let cut = status.and_then(|status| status.creation_time.as_ref());
+            let Some(point) = read::point(snapshot).filter(|_| cut.is_some()) else {
+                continue;
+            };
+            let uid = snapshot.uid().unwrap_or_default();
+            if !self.oracle.known.insert(uid) {
+                continue;
+            }
+            let content = status.and_then(|s| s.bound_volume_snapshot_content_name.clone());
+            let content = self.server.contents.get(&content.unwrap_or_default());
+            let handle = content.and_then(|c| c.pointer("/status/snapshotHandle")?.as_str());
+            let held = self
+                .server
+                .storage
+                .snapshots
+                .get(handle.unwrap_or_default());
+            let Some(held) = held.map(|held| held.blocks.clone()) else {
+                continue;
+            };
+            let now = self.server.now();
+            let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+            self.story
+                .tell(millis, 2, || format!("snapshot {name} is cut"));
+            let known = self.oracle.seen.iter().flatten();
+            let counts = known.clone().any(|record| {
+                [record.committed, record.applied, record.image.whole()].contains(&Some(point))
+            });
+            let mut others = self.server.snapshots.iter();
+            let shared = others.any(|(n, s)| n != name && read::point(s) == Some(point));
+            let first = self
+                .oracle
+                .cuts
+                .entry(point)
+                .or_insert_with(|| held.clone());
+            if *first == held {
+                continue;
+            }
+            if counts || shared {
+                return Err(format!("snapshot {name} of {point} is of something else"));
+            }
+            // Nobody has anything of the first cut of that number: it was never shipped.
+            *first = held;
+        }
+        Ok(())
+    }
+
+    fn check_site(&mut self, at: usize, record: Option<&Record>) -> Result<(), String> {
+        let Some(record) = record else {
+            return Ok(());
+        };
+        let volume = self.volumes[at].clone().unwrap_or_default();
+        let Some(blocks) = self.server.storage.blocks(&volume).cloned() else {
+            return Ok(());
+        };
+        let consent = self.consent();
+        let before = self.oracle.seen[at].clone();
+        let was = before.as_ref().is_some_and(|before| before.diverged);
+        if was && !record.diverged && consent != record.lineage.last().map(|entry| entry.epoch) {
+            return Err("writes that nobody else has were given up without consent".into());
+        }
+        if !record.diverged {
+            self.oracle.frozen[at] = None;
+        } else if let Some(frozen) = &self.oracle.frozen[at] {
+            let newest = self
+                .oracle
+                .seen
+                .iter()
+                .flatten()
+                .map(|seen| seen.epoch)
+                .max();
+            if *frozen != blocks && consent != newest {
+                return Err("writes that nobody else has were replaced without consent".into());
+            }
+        } else if !self.app_mounts().contains(&volume) {
+            self.oracle.frozen[at] = Some(blocks.clone());
+        }
+        if record.role == Role::Primary || record.diverged {
+            return Ok(());
+        }
+        if let ImageState::Consistent(point) = record.image
+            && self.oracle.cuts.get(&point) != Some(&blocks)
+        {
+            return Err(format!("its image is not what was cut at {point}"));
+        }
+        let rose = record.committed.filter(|point| {
+            before.is_some_and(|before| {
+                before.role == Role::Standby && before.committed != Some(*point)
+            })
+        });
+        if let Some(point) = rose
+            && self.storage_cuts(at).get(&point).is_none_or(|cut| !cut)
+        {
+            return Err(format!(
+                "{point} is committed, but there is no snapshot of it"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The points of which a site has a snapshot, and whether it is cut.
+    fn storage_cuts(&self, at: usize) -> BTreeMap<Point, bool> {
+        let site = self.site(at);
+        let ours = self.server.snapshots.values();
+        let ours = ours.filter(|snapshot| read::is_part(*snapshot, &site, "cut"));
+        ours.filter_map(|snapshot| {
+            let status = snapshot.status.as_ref();
+            let cut = status.is_some_and(|status| status.creation_time.is_some());
+            Some((read::point(snapshot)?, cut))
+        })
+        .collect()
+    }
+
+    fn consent(&self) -> Option<Epoch> {
+        let pair = self.server.pair.as_ref()?;
+        let epoch = pair.spec.resolution.as_ref()?.epoch;
+        Some(Epoch(u64::try_from(epoch).ok()?))
+    }
+
+    /// No volume of either site is deleted, or can be, and there is always a common cut.
+    fn volumes_are_safe(&self) -> Result<(), String> {
+        for (at, volume) in (0..).zip(&self.volumes) {
+            let Some(volume) = volume else { continue };
+            if self.server.storage.destroyed.contains(volume) {
+                return Err(format!("the storage of site {} was deleted", SITES[at]));
+            }
+            let objects = self.server.objects.volumes.values();
+            let objects: Vec<_> = objects
+                .filter(|object| handle_of(object).as_ref() == Some(volume))
+                .collect();
+            if objects.is_empty() {
+                return Err(format!(
+                    "no object is left of the volume of site {}",
+                    SITES[at]
+                ));
+            }
+            if self.oracle.rebinding_begun
+                && let Some(object) = objects.iter().find(|object| !object.is_retained())
+            {
+                let name = object.name_any();
+                return Err(format!(
+                    "PersistentVolume {name} can be deleted with its data"
+                ));
+            }
+        }
+        let cuts = [0, 1].map(|at| self.storage_cuts(at));
+        let common = cuts[0].keys().any(|point| cuts[1].contains_key(point));
+        if self.oracle.in_common && !common {
+            return Err("there is no cut any more that both sides have a snapshot of".into());
+        }
+        Ok(())
+    }
+
+    /// What must hold once everything is healed and nothing is under way.
+    ///
+    /// # Errors
+    /// What does not, as a sentence.
+    pub(crate) fn check_end(&self) -> Result<(), String> {
+        let volumes = [0, 1].map(|at| self.volumes[at].clone().unwrap_or_default());
+        let [east, west] = volumes.map(|volume| self.server.storage.blocks(&volume).cloned());
+        if east != west {
+            return Err("at the end the sides differ".into());
+        }
+        let status = self.status();
+        let primary = status.primary.unwrap_or_default();
+        let standby = SITES.iter().find(|site| **site != primary).copied();
+        let replica = names::replica_claim(PAIR, standby.unwrap_or_default());
+        let state = SITES.map(|site| names::state_claim(PAIR, site));
+        let wanted: BTreeSet<String> = [APP_CLAIM.to_string(), replica]
+            .into_iter()
+            .chain(state)
+            .collect();
+        let claims: BTreeSet<String> = self.server.objects.claims.keys().cloned().collect();
+        if claims != wanted {
+            return Err(format!("at the end there are the claims {claims:?}"));
+        }
+        let unbound = self
+            .server
+            .objects
+            .claims
+            .values()
+            .find(|claim| !claim.is_bound());
+        if let Some(claim) = unbound {
+            return Err(format!(
+                "at the end claim {} is not bound",
+                claim.name_any()
+            ));
+        }
+        if self.server.objects.volumes.len() != wanted.len() {
+            let extra = self.server.objects.volumes.values().map(|volume| {
+                let claim = volume.claim_ref().and_then(|claim| claim.name.clone());
+                let status = volume.status.as_ref();
+                let phase = status.and_then(|status| status.phase.clone());
+                (volume.name_any(), claim, phase, volume.policy())
+            });
+            return Err(format!(
+                "at the end there are the volumes {:?}",
+                extra.collect::<Vec<_>>()
+            ));
+        }
+        for (at, site) in (0..).zip(SITES) {
+            let cuts = self.storage_cuts(at).len();
+            if cuts != 1 {
+                return Err(format!(
+                    "at the end there are {cuts} snapshots at site {site}"
+                ));
+            }
+        }
+        let snapshots = self.server.storage.snapshots.len();
+        if snapshots != 2 {
+            return Err(format!(
+                "at the end the storage holds {snapshots} snapshots"
+            ));
+        }
+        if self.server.objects.record.is_some() {
+            return Err("at the end the copy of the application's claim is left over".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! An operator: it looks, decides, records, performs and records again, in the order of the product's
+//! own loop. It can be interrupted between any two of these, and two of them can be at it for a while.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::cluster::perform::Performed;
+use crate::cluster::world::World;
+use api::v1alpha1::ReplicationPairStatus;
+use api::{ReplicationPair, names};
+use planner::decide::{Action, Report, absorb, decide};
+use planner::observe::Timeline;
+use planner::publish::conditions;
+use planner::validate::validate;
+use protocol::units::PairName;
+
+/// A pair with nothing due is looked at this often all the same.
+const RESYNC: SignedDuration = SignedDuration::from_mins(5);
+/// The pause after a refused write: somebody else has written the pair.
+const CONFLICT: SignedDuration = SignedDuration::from_millis(20);
+/// The pause while a re-binding waits.
+const REBIND_WAITS: SignedDuration = SignedDuration::from_millis(150);
+/// The longest pause after reconciles that failed in a row.
+const PAUSE_MAX: SignedDuration = SignedDuration::from_secs(120);
+
+/// A process of the operator: what it keeps in memory.
+#[derive(Default)]
+pub(crate) struct Operator {
+    timeline: Timeline,
+    acting: Option<Acting>,
+    failures: u32,
+    /// When it looks again by itself.
+    pub(crate) due: Timestamp,
+    /// The change that it has seen last.
+    seen: u64,
+}
+
+/// A decision that is being carried out.
+struct Acting {
+    pair: ReplicationPair,
+    status: ReplicationPairStatus,
+    actions: VecDeque<Action>,
+    reports: Vec<Report>,
+    failed: bool,
+}
+
+impl Operator {
+    /// Whether there is anything for it to do now.
+    pub(crate) fn is_due(&self, now: Timestamp, changes: u64) -> bool {
+        self.acting.is_some() || self.due <= now || self.seen != changes
+    }
+}
+
+impl World {
+    /// One step of an operator.
+    ///
+    /// # Errors
+    /// What must not be.
+    pub(crate) fn operate(&mut self, number: usize) -> Result<(), String> {
+        let mut operator = std::mem::take(&mut self.operators[number]);
+        match operator.acting.take() {
+            None => self.decide(&mut operator),
+            Some(acting) => self.act(&mut operator, acting),
+        }
+        self.operators[number] = operator;
+        self.oracle.broken.take().map_or(Ok(()), Err)
+    }
+
+    fn decide(&mut self, operator: &mut Operator) {
+        operator.seen = self.server.changes;
+        operator.due = self.server.now() + RESYNC;
+        let Some(mut pair) = self.server.pair.clone() else {
+            return;
+        };
+        guard(&mut self.server.pair, &mut pair);
+        let meta = &pair.metadata;
+        let name = (meta.namespace.as_deref(), meta.name.as_deref());
+        let (Some(namespace), Some(own)) = name else {
+            return;
+        };
+        let Ok(name) = PairName::new(namespace, own) else {
+            return;
+        };
+        let observed = self.observe(&pair, &name, operator.timeline.clone());
+        let validated = validate(&observed);
+        let mut decision = decide(&observed, &validated);
+        conditions(&observed, &validated, &mut decision);
+        operator.timeline = decision.timeline.clone();
+        if !self.record(&mut pair, &decision.status) {
+            operator.due = self.server.now() + CONFLICT;
+            return;
+        }
+        operator.seen = self.server.changes;
+        if decision.actions.is_empty() {
+            operator.failures = 0;
+            let due = decision.due.unwrap_or(Timestamp::MAX);
+            operator.due = due.min(self.server.now() + RESYNC);
+            return;
+        }
+        operator.acting = Some(Acting {
+            pair,
+            status: decision.status,
+            actions: decision.actions.into(),
+            reports: Vec::new(),
+            failed: false,
+        });
+    }
+
+    fn act(&mut self, operator: &mut Operator, mut acting: Acting) {
+        if let Some(action) = acting.actions.front().filter(|_| !acting.failed) {
+            match self.perform(&acting.pair, action) {
+                Performed::More => {}
+                Performed::Done(report) => {
+                    acting.actions.pop_front();
+                    acting.reports.extend(report);
+                }
+                Performed::Failed(why) => {
+                    let now = self.millis();
+                    self.story
+                        .tell(now, 2, || format!("an action failed: {why}"));
+                    acting.failed = true;
+                }
+            }
+            operator.acting = Some(acting);
+            return;
+        }
+        let waits = acting
+            .reports
+            .iter()
+            .any(|report| matches!(report, Report::RebindWaits(_)));
+        let now = self.server.now();
+        for report in acting.reports {
+            absorb(&mut acting.status, &mut operator.timeline, report, now);
+        }
+        if !self.record(&mut acting.pair, &acting.status) {
+            operator.due = now + CONFLICT;
+            return;
+        }
+        operator.seen = self.server.changes;
+        operator.due = if acting.failed {
+            operator.failures += 1;
+            let pause = SignedDuration::from_secs(1 << operator.failures.min(7));
+            now + pause.min(PAUSE_MAX)
+        } else if waits {
+            now + REBIND_WAITS
+        } else {
+            operator.failures = 0;
+            now
+        };
+    }
+
+    /// Writes the status, unless it says nothing new. False when somebody else has written the pair
+    /// since it was read.
+    fn record(&mut self, pair: &mut ReplicationPair, status: &ReplicationPairStatus) -> bool {
+        let text = serde_json::to_string(status).unwrap_or_default();
+        let before = pair.status.as_ref().map(serde_json::to_string);
+        if before.and_then(Result::ok).as_ref() == Some(&text) {
+            return true;
+        }
+        let Some(stored) = &mut self.server.pair else {
+            return false;
+        };
+        if stored.metadata.resource_version != pair.metadata.resource_version {
+            return false;
+        }
+        // As the API server keeps it: times lose their fractions.
+        stored.status = serde_json::from_str(&text).ok();
+        stored.metadata.resource_version = Some(self.server.objects.stamp());
+        self.oracle.recorded(pair.status.as_ref(), status);
+        *pair = stored.clone();
+        self.server.changed();
+        let now = self.millis();
+        self.tell_switch(now, status);
+        true
+    }
+
+    fn tell_switch(&mut self, now: u64, status: &ReplicationPairStatus) {
+        let text = status.switch.as_ref().map(|switch| {
+            format!(
+                "{} change of the role to {} in epoch {}: {}",
+                switch.kind, switch.to, switch.epoch, switch.step
+            )
+        });
+        if text != self.told
+            && let Some(text) = &text
+        {
+            self.story.tell(now, 2, || text.clone());
+        }
+        self.told = text;
+    }
+}
+
+/// The finalizer is on before anything is made.
+fn guard(stored: &mut Option<ReplicationPair>, pair: &mut ReplicationPair) {
+    for pair in stored.iter_mut().chain([pair]) {
+        let finalizers = pair.metadata.finalizers.get_or_insert_default();
+        if !finalizers.iter().any(|f| f == names::FINALIZER) {
+            finalizers.push(names::FINALIZER.into());
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The simulated cluster does what Kubernetes does, and the planner's re-binding on it ends as desired.
+
+mod controllers;
+mod rebind;
+mod seeds;
+mod settle;

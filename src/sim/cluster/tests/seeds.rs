@@ -1,0 +1,48 @@
+//! The planner on the cluster, by seed.
+
+use crate::cluster::{ClusterFault, ClusterOptions, LATER, run_cluster};
+
+/// Seeds of every test run; many more are `make sim`.
+const SEEDS: u64 = 12;
+
+/// A fault that the planner does not live through yet shows within so many seeds.
+const SEEDS_FOR_LATER: u64 = 300;
+
+#[test]
+fn a_seed_is_always_the_same_run() {
+    let told = ClusterOptions {
+        told: true,
+        ..ClusterOptions::default()
+    };
+    for seed in [3, 17] {
+        assert_eq!(run_cluster(seed, told).story, run_cluster(seed, told).story);
+    }
+}
+
+/// K-6, K-14: whatever fails, what was acknowledged is found again; once everything works again the
+/// sides are the same, the application runs, and nothing is left over.
+#[test]
+fn every_seed_keeps_its_promises() {
+    for seed in 0..SEEDS {
+        let result = run_cluster(seed, ClusterOptions::default()).result;
+        assert!(result.is_ok(), "make sim CLUSTER_SEED={seed}: {result:?}");
+    }
+}
+
+/// What is left out of the mix is left out for a reason: a seed fails with it. One that does not any more
+/// belongs into the mix.
+#[test]
+fn every_fault_that_is_for_later_shows() {
+    for later in LATER {
+        let options = ClusterOptions {
+            later: Some(later),
+            ..ClusterOptions::default()
+        };
+        let shown = (0..SEEDS_FOR_LATER).find(|seed| {
+            let run = std::panic::catch_unwind(|| run_cluster(*seed, options).result.is_err());
+            run.unwrap_or(true)
+        });
+        assert!(shown.is_some(), "{later:?} is lived through");
+    }
+    assert_ne!(LATER[0], ClusterFault::Heal);
+}

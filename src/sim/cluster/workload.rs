@@ -1,0 +1,63 @@
+//! The workload that uses the application's claim: a StatefulSet of one pod that can be scaled.
+//!
+//! Rules: Kubernetes 1.34, controller/statefulset: as many pods as are wanted, each with its claim,
+//! whatever that claim is bound to. With `whenScaled: Delete` a claim that is scaled away gets its pod as
+//! an owner, and the garbage collector deletes it with the pod (stateful_set_utils.go).
+
+use crate::cluster::server::{Server, pod_using};
+use planner::observe::Application;
+
+/// A workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Workload {
+    /// Its pod.
+    pub(crate) pod: String,
+    /// The claim that the pod uses.
+    pub(crate) claim: String,
+    /// Replicas wanted.
+    pub(crate) replicas: i64,
+    /// Whether the claim goes when it is scaled away.
+    pub(crate) claims_go_when_scaled: bool,
+}
+
+impl Server {
+    /// What its scale says.
+    pub(crate) fn scale(&self) -> Option<Application> {
+        let workload = self.workload.as_ref()?;
+        let present = i64::from(self.pods.contains_key(&workload.pod));
+        Some(Application::Found {
+            wanted: workload.replicas,
+            present,
+        })
+    }
+
+    /// Sets the replicas.
+    pub(crate) fn set_scale(&mut self, replicas: i64) {
+        if let Some(workload) = &mut self.workload {
+            workload.replicas = replicas;
+            self.changed();
+        }
+    }
+
+    /// One step of its controller. Whether there was one.
+    pub(crate) fn workload_step(&mut self) -> bool {
+        let Some(workload) = self.workload.clone() else {
+            return false;
+        };
+        let pod = self.pods.get(&workload.pod);
+        match (workload.replicas > 0, pod) {
+            (true, None) => {
+                let pod = pod_using(&workload.pod, &workload.claim);
+                self.put_pod(pod).is_ok()
+            }
+            (false, Some(pod)) if pod.metadata.deletion_timestamp.is_none() => {
+                self.delete_pod(&workload.pod, None);
+                if workload.claims_go_when_scaled {
+                    self.objects.delete_claim(&workload.claim);
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+}
