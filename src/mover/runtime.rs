@@ -76,18 +76,22 @@ impl Mover {
             status,
             feed: feed.clone(),
         };
-        tokio::spawn(serve(
-            listener,
-            setup.pair.clone(),
-            control,
-            to_runtime.clone(),
-        ));
-        let performer = Performer::new(setup, store, board, feed, to_core, to_runtime)?;
+        let pair = setup.pair.clone();
+        let serving = serve(listener, pair, control, to_runtime.clone());
+        let mut performer = Performer::new(setup, store, board, feed, to_core, to_runtime)?;
         let found = Found {
             superblock,
             kept: performer.kept(),
         };
         let (core, first) = Core::open(config, found, performer.moment(None));
+        // Shown before anybody is served: a site whose state is not shown yet would pass for a blank one.
+        let (shown, first) = first
+            .into_iter()
+            .partition(|effect| matches!(effect, Effect::Show(_)));
+        for effect in shown {
+            drop(performer.perform(effect));
+        }
+        tokio::spawn(serving);
         let mover = Mover {
             core,
             performer,
