@@ -16,12 +16,12 @@ pub(super) async fn run(pairs: &Pairs, name: &str, patience: &Patience) -> anyho
     let roles = Roles::of(&pair)?;
     check(&pair)?;
     let patch = spec_patch::withdrawal_patch(&roles);
-    let ordered = spec_patch::send(pairs, name, patch, false).await?;
+    let requested = spec_patch::send(pairs, name, patch, false).await?;
     if !patience.wait {
         anstream::println!("{} request withdrawn", output::reference(name));
         return Ok(());
     }
-    let generation = ordered.metadata.generation;
+    let generation = requested.metadata.generation;
     wait::until(pairs, name, patience, |pair| {
         stage(pair, &roles, generation)
     })

@@ -35,7 +35,7 @@ pub(super) fn promotable<'a>(
     }
     status.and_then(|status| status.committed_point.as_ref()).ok_or_else(|| {
         Ended::Refused(format!(
-            "{} has no committed point: its first copy is not whole yet, and an empty volume is \
+            "{} has no committed point: its first copy is not complete yet, and an empty volume is \
              never promoted",
             roles.standby
         ))
@@ -113,7 +113,7 @@ pub(super) fn text(
     text
 }
 
-/// Cuts that exist at the primary but not whole at the standby.
+/// Cuts that exist at the primary but are not complete at the standby.
 fn not_shipped(status: &ReplicationPairStatus, point: &PointStatus) -> Vec<String> {
     let mut words = Vec::new();
     if let Some(last) = status.last_cut.as_ref().filter(|last| last.seq > point.seq) {
@@ -124,7 +124,7 @@ fn not_shipped(status: &ReplicationPairStatus, point: &PointStatus) -> Vec<Strin
                 last.label
             ),
             _ => format!(
-                "Up to {count} cuts after it, the newest {}, were taken but are not whole at the \
+                "Up to {count} cuts after it, the newest {}, were taken but are not complete at the \
                  standby.",
                 last.label
             ),

@@ -51,7 +51,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     } else {
         PromotionKind::Planned
     };
-    let order = Order {
+    let request = PromoteRequest {
         name: args.pair,
         to: args.to,
         kind,
@@ -59,11 +59,11 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
         dry_run: args.dry_run,
         patience: args.patience,
     };
-    carry_out(&pairs, order).await
+    carry_out(&pairs, request).await
 }
 
 /// A move of the primary role, from whichever verb.
-pub(super) struct Order {
+pub(super) struct PromoteRequest {
     /// The pair.
     pub(super) name: String,
     /// The site to promote; the standby when `None`.
@@ -79,12 +79,12 @@ pub(super) struct Order {
 }
 
 /// Checks, shows, asks, requests and waits.
-pub(super) async fn carry_out(pairs: &Pairs, order: Order) -> anyhow::Result<()> {
-    let pair = pairs.get(&order.name).await?;
+pub(super) async fn carry_out(pairs: &Pairs, request: PromoteRequest) -> anyhow::Result<()> {
+    let pair = pairs.get(&request.name).await?;
     let roles = Roles::of(&pair)?;
-    check(&pair, &roles, order.to.as_deref())?;
+    check(&pair, &roles, request.to.as_deref())?;
     let point = loss_report::promotable(&pair, &roles)?;
-    match order.kind {
+    match request.kind {
         PromotionKind::Forced => {
             anstream::eprint!(
                 "{}",
@@ -93,29 +93,29 @@ pub(super) async fn carry_out(pairs: &Pairs, order: Order) -> anyhow::Result<()>
         }
         PromotionKind::Planned => anstream::eprintln!("{}", intent(&pair, &roles)),
     }
-    if order.dry_run {
-        return dry_run(pairs, &pair, &roles, order.kind).await;
+    if request.dry_run {
+        return dry_run(pairs, &pair, &roles, request.kind).await;
     }
-    if order.kind == PromotionKind::Forced {
-        consent(&Question::TypeName(&order.name), order.yes)?;
+    if request.kind == PromotionKind::Forced {
+        consent(&Question::TypeName(&request.name), request.yes)?;
     }
     let promotion = Promotion {
         site: roles.standby.clone(),
         epoch: roles.epoch,
-        kind: order.kind,
+        kind: request.kind,
     };
     let patch = spec_patch::promotion_patch(&roles, &promotion);
-    let ordered = spec_patch::send(pairs, &order.name, patch, false).await?;
-    if !order.patience.wait {
+    let requested = spec_patch::send(pairs, &request.name, patch, false).await?;
+    if !request.patience.wait {
         anstream::println!(
             "{} promotion of {} requested",
-            output::reference(&order.name),
+            output::reference(&request.name),
             roles.standby
         );
         return Ok(());
     }
-    let generation = ordered.metadata.generation;
-    wait::until(pairs, &order.name, &order.patience, |pair| {
+    let generation = requested.metadata.generation;
+    wait::until(pairs, &request.name, &request.patience, |pair| {
         stage(pair, &roles, generation)
     })
     .await?;

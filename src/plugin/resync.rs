@@ -40,7 +40,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
         epoch: roles.epoch,
     };
     let patch = spec_patch::resolution_patch(&roles, &resolution);
-    let ordered = spec_patch::send(&pairs, &args.pair, patch, false).await?;
+    let requested = spec_patch::send(&pairs, &args.pair, patch, false).await?;
     if !args.patience.wait {
         anstream::println!(
             "{} resync of {} requested",
@@ -49,7 +49,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
         );
         return Ok(());
     }
-    let generation = ordered.metadata.generation;
+    let generation = requested.metadata.generation;
     wait::until(&pairs, &args.pair, &args.patience, |pair| {
         stage(pair, &args.discard, generation)
     })

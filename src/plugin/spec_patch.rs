@@ -99,7 +99,7 @@ fn tests(roles: &Roles) -> Vec<Value> {
     ]
 }
 
-/// Sends a patch of this module. The answer is the pair as it stands with the order.
+/// Sends a patch of this module. The answer is the pair as it stands with the request.
 ///
 /// # Errors
 /// [`Ended::Refused`] when the roles moved since they were shown; else what the cluster says.
@@ -154,13 +154,13 @@ mod tests {
             (roles.epoch, &*roles.primary, &*roles.standby),
             (3, "east", "west")
         );
-        let order = Promotion {
+        let request = Promotion {
             site: "west".into(),
             epoch: 3,
             kind: PromotionKind::Forced,
         };
         assert_eq!(
-            promotion_patch(&roles, &order),
+            promotion_patch(&roles, &request),
             json!([
                 {"op": "test", "path": "/status/epoch", "value": 3},
                 {"op": "test", "path": "/status/primary", "value": "east"},

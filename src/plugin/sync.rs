@@ -31,7 +31,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let trigger = Timestamp::now().to_string();
     spec_patch::send(&pairs, &args.pair, spec_patch::sync_patch(&trigger), false).await?;
     if !args.wait {
-        anstream::println!("{} sync ordered", output::reference(&args.pair));
+        anstream::println!("{} sync requested", output::reference(&args.pair));
         return Ok(());
     }
     let patience = Patience {

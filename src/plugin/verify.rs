@@ -42,7 +42,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     )
     .await?;
     if !args.wait {
-        anstream::println!("{} verification ordered", output::reference(&args.pair));
+        anstream::println!("{} verification requested", output::reference(&args.pair));
         return Ok(());
     }
     let patience = Patience {

@@ -9,7 +9,7 @@ use api::v1alpha1::SwitchStatus;
 
 /// Whether nothing uses the claim any more.
 pub fn stop_application(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
-    d.visit_in(RECHECK_AFTER);
+    d.recheck_in(RECHECK_AFTER);
     let Some(from) = d.site_called(&switch.from) else {
         return false;
     };
