@@ -141,3 +141,93 @@ fn promoted(disk: &mut SuperblockReport, order: PromoteRequest) -> bool {
     }
     let point = disk.image.promotable_point();
     let point = point.expect("an image that is not complete was promoted");
+    disk.role = Role::Primary;
+    disk.epoch = order.epoch;
+    disk.lineage = disk.lineage.promoted(point, order.epoch, order.generation);
+    disk.image = ImageState::Consistent(point);
+    disk.requested_primary = order.requested_primary;
+    true
+}
+
+fn demoted(disk: &mut SuperblockReport, order: DemoteRequest) {
+    disk.epoch = order.epoch;
+    disk.requested_primary = order.requested_primary;
+    if disk.role == Role::Standby {
+        // Its image stays what it is.
+        return;
+    }
+    disk.role = Role::Standby;
+    disk.diverged = order.clean_at.is_none();
+    disk.committed = order.clean_at;
+    disk.applied = order.clean_at;
+    if order.clean_at.is_some() {
+        disk.lineage = order.lineage;
+    }
+}
+
+fn report(cycle: Point) -> CycleReport {
+    CycleReport {
+        cycle,
+        change_source: ChangeSource::Delta,
+        read_bytes: 1,
+        data_bytes: 1,
+        zero_bytes: 0,
+        wire_bytes: 1,
+        digest: "d".into(),
+        handshake_ms: 1,
+        ship_ms: 1,
+        apply_ms: 1,
+    }
+}
+
+pub(super) fn view(name: &str, side: &Side) -> SiteView {
+    let running = side.pod.as_ref().is_some_and(|pod| pod.ip.is_some()) && !side.away;
+    SiteView {
+        name: name.parse().unwrap(),
+        known: true,
+        storage_class: Some(StorageClassView {
+            name: "fast".into(),
+            driver: "d".into(),
+            expandable: true,
+        }),
+        snapshot_classes: SnapshotClasses {
+            all: vec![("snap".into(), "d".into(), false)],
+            ..Default::default()
+        },
+        immediate_classes: ["fast".to_string()].into(),
+        snapshots_served: true,
+        app_claim: None,
+        app_users: vec![],
+        application: None,
+        replica_claim: side.replica.clone(),
+        state_claim: side.metadata.clone(),
+        labelled_volume: side.labelled.clone(),
+        replica_users: vec![],
+        cuts: side.cuts.clone(),
+        source_claims: side.sources.clone(),
+        pod: side.pod.clone(),
+        mover: running.then(|| MoverStatus {
+            version: side.version,
+            site: name.parse().unwrap(),
+            superblock: side.disk.clone().filter(|_| !side.unreadable),
+            superblock_error: (side.damaged || side.unreadable).then(|| Refusal {
+                kind: RefusalKind::SuperblockUnreadable,
+                message: "it can't be read".into(),
+            }),
+            device_bytes: side
+                .pod
+                .as_ref()
+                .and_then(|pod| pod.device_claim.as_ref())
+                .map(|_| GIB),
+            activity: side.activity,
+            progress: None,
+            decision: None,
+            change_source: Some(ChangeSourceUse {
+                source: ChangeSource::Delta,
+                reason: "the driver names what has changed".into(),
+            }),
+            last: side.last.clone(),
+        }),
+        remembered: None,
+    }
+}
