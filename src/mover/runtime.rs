@@ -15,7 +15,7 @@ use crate::performer::Performer;
 use crate::setup::{Setup, SetupError};
 use crate::ship::extent_feed::ExtentFeed;
 use crate::status::StatusBoard;
-use mover_core::{Config, Core, Effect, Found, Input, Unusable};
+use mover_core::{Config, Core, Effect, Found, Input, Rules, Unusable};
 use protocol::pair::Refused;
 use storage::journal::{JournalError, SuperblockStore};
 use transport::{Listener, Session};
@@ -69,6 +69,7 @@ impl Mover {
             pair: setup.pair.clone(),
             device_bytes: setup.device.as_ref().map(|device| device.size()),
             read_only: setup.read_only,
+            rules: Rules::default(),
         };
         let control = Control {
             site: setup.site.clone(),

@@ -24,6 +24,7 @@ fn opened(superblock: FoundSuperblock) -> (Core, Vec<Effect>) {
         pair: "shop/orders".parse().unwrap(),
         device_bytes: Some(SIZE),
         read_only: false,
+        rules: Rules::default(),
     };
     let found = Found {
         superblock,

@@ -41,6 +41,10 @@ pub enum ChangeError {
     /// The list was abandoned, because the cycle was aborted.
     #[error("the list of changes was abandoned")]
     Abandoned,
+    /// The next range is not known yet: ask again. Lists that are read by a [`crate::volume::Reader`]
+    /// wait instead.
+    #[error("the next change is not known yet")]
+    NotYet,
     /// The list does not ascend, or leaves the volume.
     #[error("the list of changes is not usable: {0}")]
     Invalid(String),
