@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use sim::{Figures, Kind, Options, Wrong, run, run_with, shrink};
+use sim::{Figures, Wrong, run};
 
 /// Runs the simulator.
 #[derive(Parser)]
@@ -25,19 +25,6 @@ struct Args {
     /// The wrong rule to live by, by name.
     #[arg(long)]
     wrong: Option<String>,
-    /// With the kinds of faults that the product does not survive yet.
-    #[arg(long)]
-    later: bool,
-}
-
-impl Args {
-    fn options(&self, seed: u64, wrong: Option<Wrong>) -> Options {
-        let mut options = Options::of(seed, wrong, false);
-        if self.later {
-            options.later.extend(Kind::LATER);
-        }
-        options
-    }
 }
 
 fn main() -> ExitCode {
@@ -52,32 +39,14 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     match args.seed {
-        Some(seed) => tell(args.options(seed, wrong)),
+        Some(seed) => tell(seed, wrong),
         None if args.wrong_rules => wrong_rules(&args),
         None => many(&args, wrong),
     }
 }
 
-/// The story of a seed; of one that fails, its smallest.
-fn tell(mut options: Options) -> ExitCode {
-    options.told = true;
-    let (seed, whole) = (options.seed, run_with(&options));
-    let run = match &whole.result {
-        Ok(_) => whole,
-        Err(why) => {
-            println!("seed {seed} FAILED: {why}");
-            let smallest = shrink(&options);
-            let kinds = Kind::ALL
-                .iter()
-                .filter(|kind| !smallest.without.contains(kind));
-            println!(
-                "the smallest story that still fails: {} steps with {:?}",
-                smallest.steps,
-                kinds.collect::<Vec<_>>()
-            );
-            run_with(&smallest)
-        }
-    };
+fn tell(seed: u64, wrong: Option<Wrong>) -> ExitCode {
+    let run = run(seed, wrong, true);
     for line in run.story {
         println!("{line}");
     }
@@ -109,8 +78,7 @@ fn many(args: &Args, wrong: Option<Wrong>) -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    let outcome =
-                        std::panic::catch_unwind(|| run_with(&args.options(seed, wrong)).result);
+                    let outcome = std::panic::catch_unwind(|| run(seed, wrong, false).result);
                     match outcome.unwrap_or_else(|_| Err("it panicked".into())) {
                         Ok(figures) => add(&all, figures),
                         Err(why) => push(&failed, (seed, why)),

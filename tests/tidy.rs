@@ -11,5 +11,3 @@ mod sources;
 mod tree;
 #[path = "tidy/unused.rs"]
 mod unused;
-#[path = "tidy/words.rs"]
-mod words;

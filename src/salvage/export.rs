@@ -56,7 +56,7 @@ pub struct Range {
     pub zero: bool,
 }
 
-/// The totals of an export.
+/// What an export amounts to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {

@@ -1,4 +1,4 @@
-//! The ways to learn what changed, in the order of preference.
+//! The ladder of ways to learn what changed.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub enum ChangeSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeSourceUse {
     /// The change source in use.
-    pub source: ChangeSource,
+    pub change_source: ChangeSource,
     /// Why this change source: what the better ones lack, as a sentence for people.
     pub reason: String,
 }
