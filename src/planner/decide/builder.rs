@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::decide::PairDecision;
 use crate::decide::admission;
 use crate::observe::{Claim, Observed, SiteView, Timeline};
-use crate::site::{HookStep, MoverDesired, MoverTask, SiteDesired};
+use crate::site::{HookStep, MoverDesired, MoverTask, SiteDesired, permitted};
 use crate::validate::{Problem, Settings, Validated};
 use api::Reason;
 use api::v1alpha1::{CyclePhase, CycleStatus, ReplicationPairStatus};
@@ -213,7 +213,7 @@ impl<'a> DecisionBuilder<'a> {
     #[must_use]
     pub fn mover(&self, site: &SiteName) -> Option<&'a MoverStatus> {
         let view = self.observed.site(site)?;
-        let claim = match self.wanted(site) {
+        let claim = match permitted(view, self.wanted(site)) {
             MoverDesired::Off | MoverDesired::Leave => return None,
             MoverDesired::Probe => return view.live(),
             MoverDesired::Reader(point) => &view.source_claim(point)?.name,

@@ -354,16 +354,19 @@ impl SiteView {
             .find(|claim| claim.point == point && !claim.deleting)
     }
 
-    /// What the superblock says: by the mover that runs, else by the last one that did.
+    /// What the superblock says: by the mover that runs, else by the last one that did. A mover that
+    /// finds none says that there is none; one that can't read it says nothing.
     #[must_use]
     pub fn superblock(&self) -> Option<SuperblockSeen> {
-        let live = self.live().and_then(|mover| mover.superblock.as_ref());
-        let live = live.map(|report| SuperblockSeen {
+        let read = |mover: &&MoverStatus| mover.superblock_error.is_none();
+        let Some(mover) = self.live().filter(read) else {
+            return self.remembered;
+        };
+        mover.superblock.as_ref().map(|report| SuperblockSeen {
             role: report.role,
             epoch: report.epoch,
             committed: report.committed,
-        });
-        live.or(self.remembered)
+        })
     }
 
     /// The mover's report, if its pod is up and not on its way out.
