@@ -43,7 +43,13 @@ fn main() -> ExitCode {
 }
 
 fn tell(seed: u64, later: Option<ClusterFault>) -> ExitCode {
-    let run = run_cluster(seed, ClusterOptions { told: true, later });
+    let run = run_cluster(
+        seed,
+        ClusterOptions {
+            recorded: true,
+            later,
+        },
+    );
     for line in run.story {
         println!("{line}");
     }
@@ -68,7 +74,10 @@ fn many(args: &Args, later: Option<ClusterFault>) -> ExitCode {
     let started = std::time::Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let live = |seed: u64| {
-        let options = ClusterOptions { told: false, later };
+        let options = ClusterOptions {
+            recorded: false,
+            later,
+        };
         let run = std::panic::catch_unwind(|| run_cluster(seed, options).result);
         match run.unwrap_or_else(|_| Err("it panicked".into())) {
             Ok(figures) => {
