@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
+use planner::mutations::Rule;
 use sim::{ClusterFault, ClusterFigures, ClusterOptions, LATER, run_cluster};
 
 /// Runs the planner on a simulated cluster.
@@ -43,7 +44,14 @@ fn main() -> ExitCode {
 }
 
 fn tell(seed: u64, later: Option<ClusterFault>) -> ExitCode {
-    let run = run_cluster(seed, ClusterOptions { told: true, later });
+    let run = run_cluster(
+        seed,
+        ClusterOptions {
+            told: true,
+            later,
+            broken: None,
+        },
+    );
     for line in run.story {
         println!("{line}");
     }
@@ -68,7 +76,11 @@ fn many(args: &Args, later: Option<ClusterFault>) -> ExitCode {
     let started = std::time::Instant::now();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let live = |seed: u64| {
-        let options = ClusterOptions { told: false, later };
+        let options = ClusterOptions {
+            told: false,
+            later,
+            broken: None,
+        };
         let run = std::panic::catch_unwind(|| run_cluster(seed, options).result);
         match run.unwrap_or_else(|_| Err("it panicked".into())) {
             Ok(figures) => {
