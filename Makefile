@@ -49,7 +49,7 @@ crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more
 	FERRY_CRASH_POINTS=$(or $(POINTS),1000) cargo test --test mover -- crash_points:: --nocapture
 
 sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s; SEED=s or CLUSTER_SEED=s with its story)
-	@$(STATIC) --example sim --example sim-cluster
+	@$(STATIC) -p sim --example sim --example sim-cluster
 	@$(if $(CLUSTER_SEED),true,$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0)))
 	@$(if $(SEED),true,$(RELEASE)/examples/sim-cluster $(if $(CLUSTER_SEED),--seed $(CLUSTER_SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0)))
 
@@ -77,7 +77,9 @@ lint: ## Check format, lints, chart and scripts
 
 ##@ Build it
 build: ## Build the static programs
-	$(STATIC) --workspace --bins --example e2e --example sim --example sim-cluster
+	$(STATIC) -p ferry -p kubectl-ferry --bins
+	$(STATIC) -p ferry --example e2e
+	$(STATIC) -p sim --example sim --example sim-cluster
 
 image: build ## Make the image archive target/image/ferry.tar, without docker
 	@! ldd $(RELEASE)/ferry 2>/dev/null | grep -q '=>' || { echo "$(RELEASE)/ferry is not static" >&2; exit 1; }

@@ -121,6 +121,7 @@ fn scattered(image: &Path, size: u64) -> Result<()> {
         let config = ReaderConfig {
             threads,
             budget_bytes: 64 << 20,
+            ..ReaderConfig::default()
         };
         let clock = Arc::new(SystemClock::new());
         let changes = given(extents.clone(), size);

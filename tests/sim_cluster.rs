@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use planner::mutations::Rule;
 use sim::{ClusterFault, ClusterFigures, ClusterOptions, LATER, run_cluster};
 
 /// Runs the planner on a simulated cluster.

@@ -25,7 +25,7 @@ use crate::status::StatusBoard;
 use crate::superblock_writer::SuperblockWriter;
 use mover_core::receive::apply::APPLY_THREADS;
 use mover_core::state_files::StateFiles;
-use mover_core::{Counters, Effect, Input, Moment, ReceiveEvent, ShipEvent, ShipWork, Work};
+use mover_core::{Counters, Effect, Input, Moment, ReceiveEvent, Rules, ShipEvent, ShipWork, Work};
 use protocol::changes::CycleSum;
 use protocol::pair::{Cause, Refused};
 use protocol::units::{PeerName, Point};
@@ -77,7 +77,10 @@ impl Performer {
     ) -> Result<Performer, SetupError> {
         let superblocks = SuperblockWriter::start(store, setup.disk.clone(), inputs.clone())?;
         Ok(Performer {
-            files: Arc::new(Mutex::new(StateFiles::open(setup.disk.clone()))),
+            files: Arc::new(Mutex::new(StateFiles::open(
+                setup.disk.clone(),
+                Rules::default(),
+            ))),
             superblocks,
             board,
             feed,

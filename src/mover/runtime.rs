@@ -15,7 +15,7 @@ use crate::performer::Performer;
 use crate::setup::{Setup, SetupError};
 use crate::ship::extent_feed::ExtentFeed;
 use crate::status::StatusBoard;
-use mover_core::{Config, Core, Effect, Found, Input, Unusable};
+use mover_core::{Config, Core, Effect, Found, Input, Rules, Unusable};
 use protocol::pair::Refused;
 use storage::journal::{JournalError, SuperblockStore};
 use transport::{Listener, Session};
@@ -69,6 +69,7 @@ impl Mover {
             pair: setup.pair.clone(),
             device_bytes: setup.device.as_ref().map(|device| device.size()),
             read_only: setup.read_only,
+            rules: Rules::default(),
         };
         let control = Control {
             site: setup.site.clone(),
@@ -76,18 +77,22 @@ impl Mover {
             status,
             feed: feed.clone(),
         };
-        tokio::spawn(serve(
-            listener,
-            setup.pair.clone(),
-            control,
-            to_runtime.clone(),
-        ));
-        let performer = Performer::new(setup, store, board, feed, to_core, to_runtime)?;
+        let pair = setup.pair.clone();
+        let serving = serve(listener, pair, control, to_runtime.clone());
+        let mut performer = Performer::new(setup, store, board, feed, to_core, to_runtime)?;
         let found = Found {
             superblock,
             kept: performer.kept(),
         };
         let (core, first) = Core::open(config, found, performer.moment(None));
+        // Shown before anybody is served: a site whose state is not shown yet would pass for a blank one.
+        let (shown, first) = first
+            .into_iter()
+            .partition(|effect| matches!(effect, Effect::Show(_)));
+        for effect in shown {
+            drop(performer.perform(effect));
+        }
+        tokio::spawn(serving);
         let mover = Mover {
             core,
             performer,

@@ -20,8 +20,6 @@ pub enum Rule {
     ForgetsTheClaim,
     /// An old primary of a forced change is demoted as one that has nothing of its own.
     DemotedAsClean,
-    /// An old primary that was away is never told that its epoch is over.
-    RecallSkipped,
     /// The snapshots of the common base go before there is a newer one.
     BaseDroppedEarly,
     /// Claims that were made from a cut stay.
@@ -32,10 +30,6 @@ pub enum Rule {
     CommitNotAwaited,
     /// A cut gets the number after the committed one, used or not.
     NumbersReused,
-    /// Consent counts whatever epoch it was given for.
-    ConsentForAnyEpoch,
-    /// A side with writes of its own may become primary.
-    PromotesDiverged,
     /// The identity of a new epoch is drawn again at each try.
     GenerationNotRecorded,
     /// A request for an epoch that is over counts.
@@ -48,7 +42,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 19] = [
+    pub const ALL: [Rule; 16] = [
         Rule::ApplicationNotStopped,
         Rule::LastCutSkipped,
         Rule::VolumesNotRetained,
@@ -56,14 +50,11 @@ impl Rule {
         Rule::SupersededStays,
         Rule::ForgetsTheClaim,
         Rule::DemotedAsClean,
-        Rule::RecallSkipped,
         Rule::BaseDroppedEarly,
         Rule::SourceClaimsStay,
         Rule::CommitsBeforeSnapshot,
         Rule::CommitNotAwaited,
         Rule::NumbersReused,
-        Rule::ConsentForAnyEpoch,
-        Rule::PromotesDiverged,
         Rule::GenerationNotRecorded,
         Rule::StaleRequestCounts,
         Rule::ManifestMovesTheRole,

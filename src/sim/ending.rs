@@ -4,11 +4,12 @@ use rand::Rng;
 
 use crate::operator::{ATTEMPTS_MAX, Cycle, Phase};
 use crate::rules::Wrong;
-use crate::world::{Device, Given, META_BYTES, World};
-use protocol::pair::side::Command;
-use protocol::pair::{Cause, Outcome, Refused};
+use crate::world::{Device, META_BYTES, World};
+use mover_core::translate;
+use protocol::pair::{Cause, Refused};
 use protocol::units::Point;
 use storage::seam::Disk;
+use wire::control::{Activity, CycleOutcome, MoverStatus, Request};
 
 impl World {
     pub(super) fn watch_cycle(&mut self, cycle: Cycle) {
@@ -16,12 +17,12 @@ impl World {
         if self.holds(standby, cycle.point) {
             return self.enter(Phase::Committing);
         }
-        let processes = [primary, standby].map(|at| self.sites[at].process.as_ref());
-        let [Some((_, source)), Some((_, target))] = processes else {
+        let (Some(source), Some(target)) = (self.status(primary), self.status(standby)) else {
             return self.retry(cycle, "a mover went away");
         };
+        let ships = matches!(source.activity, Activity::Shipping(_));
+        let applied = applied(source) == Some(cycle.point);
         if let Some(refused) = failed(source, target, cycle.point) {
-            let refused = refused.clone();
             if refused.cause == Cause::Diverged {
                 self.operator.diverged[standby] = true;
                 return self.fail_cycle(&refused.message);
@@ -31,10 +32,10 @@ impl World {
             }
             return self.fail_cycle(&refused.message);
         }
-        if source.last == Some(Outcome::Applied(cycle.point)) {
+        if applied {
             return;
         }
-        if !cycle.fed || source.side.shipping().is_none() {
+        if !cycle.fed || !ships {
             self.enter(Phase::Starting);
         }
     }
@@ -82,9 +83,9 @@ impl World {
             .report(standby)
             .is_none_or(|r| r.committed != Some(point))
         {
-            drop(self.give(standby, Given::Plain(Command::Commit(point))));
+            drop(self.give(standby, Request::Commit { cycle: point }.into()));
             if self.report(primary).is_some() {
-                drop(self.give(primary, Given::Plain(Command::Commit(point))));
+                drop(self.give(primary, Request::Commit { cycle: point }.into()));
             }
             return;
         }
@@ -92,7 +93,7 @@ impl World {
             .report(primary)
             .is_some_and(|r| r.committed != Some(point))
         {
-            drop(self.give(primary, Given::Plain(Command::Commit(point))));
+            drop(self.give(primary, Request::Commit { cycle: point }.into()));
             return;
         }
         if !cut {
@@ -116,10 +117,8 @@ impl World {
 
     /// A mover that can't use its superblock is started again.
     pub(super) fn renew_stuck(&mut self, at: usize) {
-        let unreadable = self.sites[at]
-            .process
-            .as_ref()
-            .is_some_and(|(_, p)| p.unreadable.is_some());
+        let status = self.status(at);
+        let unreadable = status.is_some_and(|status| status.superblock_error.is_some());
         if unreadable {
             self.stop(at, None);
         }
@@ -176,24 +175,30 @@ impl World {
     }
 }
 
+/// The cut that a source knows to be applied.
+pub(super) fn applied(source: &MoverStatus) -> Option<Point> {
+    match &source.last {
+        Some(CycleOutcome::Applied(report)) => Some(report.cycle),
+        _ => None,
+    }
+}
+
 /// How an attempt failed: the target's cause first, for the source sees only that it hung up, or
 /// that a target which has failed meanwhile expects nothing any more.
-fn failed<'a>(
-    source: &'a crate::process::Process,
-    target: &'a crate::process::Process,
-    point: Point,
-) -> Option<&'a Refused> {
-    fn cause(last: Option<&Outcome>, point: Point) -> Option<&Refused> {
-        match last {
-            Some(Outcome::Failed(cycle, refused)) if *cycle == point => Some(refused),
+fn failed(source: &MoverStatus, target: &MoverStatus, point: Point) -> Option<Refused> {
+    fn cause(status: &MoverStatus, point: Point) -> Option<Refused> {
+        match &status.last {
+            Some(CycleOutcome::Failed { cycle, cause, .. }) if *cycle == point => Some(
+                Refused::new(translate::cause_of(cause.kind), cause.message.clone()),
+            ),
             _ => None,
         }
     }
-    if source.side.shipping().is_some() {
+    if matches!(source.activity, Activity::Shipping(_)) {
         return None;
     }
-    let from_source = cause(source.last.as_ref(), point)?;
-    let from_target = cause(target.last.as_ref(), point);
+    let from_source = cause(source, point)?;
+    let from_target = cause(target, point);
     let sees_little = matches!(
         from_source.cause,
         Cause::PeerUnreachable | Cause::OutOfOrder

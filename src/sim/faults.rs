@@ -13,7 +13,6 @@ use crate::operator::{Move, Switch};
 use crate::oracle::blocks;
 use crate::world::{Given, META_BYTES, Site, World};
 use protocol::changes::BLOCK_BYTES;
-use protocol::pair::side::Command;
 use storage::seam::Disk;
 
 /// Effects within which an armed fuse blows.
@@ -276,8 +275,7 @@ impl World {
             return;
         }
         let mut index = self.random.random_range(0..self.given.len());
-        let moves =
-            |(_, given): &(usize, Given)| matches!(given, Given::Plain(Command::Promote(_)));
+        let moves = |(_, given): &(usize, Given)| given.moves();
         if let Some(oldest) = self.given.iter().position(moves)
             && self.chance(2)
         {

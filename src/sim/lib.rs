@@ -1,7 +1,7 @@
 //! A simulated clock, disk and link with faults, and a slow oracle.
 //!
 //! The simulated disk is part of many tests. [`run`] (`make sim`) lives through what a seed makes: two
-//! sides with the real protocol and the real journal, an operator, an application, and whatever goes
+//! sides with the real core of the mover, an operator, an application, and whatever goes
 //! wrong. Everything happens on one thread, one thing at a time, so a seed is always the same run.
 //! Nothing of the product uses any of it.
 //!
@@ -9,11 +9,11 @@
 //! |---|---|
 //! | What can happen next? | `world` |
 //! | What goes wrong, and what do people do? | `faults`, `backups` |
-//! | What does a mover do? | `process`, `hear`, `ship` |
-//! | Which orders are given? | `operator`, `ending`, `moves`, `verify` |
+//! | How are a mover's effects performed? | `mover_host`, `hosted_ship`, `hosted_receive` |
+//! | Which requests are made? | `operator`, `ending`, `moves`, `verify` |
 //! | What are disks, volumes and links like? | [`SimDisk`], `fault`, `volume`, `link`, `fuse` |
 //! | What must hold? | `oracle`, `resent` |
-//! | Does it notice wrong rules? | `rules`, `twist` |
+//! | Does it notice wrong rules? | `rules`, `mutations` |
 
 #[cfg(test)]
 mod applier_tests;
@@ -23,25 +23,29 @@ pub mod cluster;
 mod digest_faults;
 mod disk;
 mod ending;
+mod extent_parts;
 mod fault;
 mod faults;
 mod fuse;
-mod hear;
+mod hosted_list;
+mod hosted_receive;
+mod hosted_ship;
 mod image;
+#[cfg(test)]
+mod limits_tests;
 mod link;
+mod mover_host;
 mod moves;
 mod mutations;
 mod operator;
 mod oracle;
 #[cfg(test)]
 mod pipeline_tests;
-mod process;
 mod resent;
 mod rules;
 mod run;
 #[cfg(test)]
 mod settle_tests;
-mod ship;
 #[cfg(test)]
 mod staging_faults;
 mod story;

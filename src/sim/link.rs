@@ -94,6 +94,13 @@ impl Net {
         }
     }
 
+    /// Hands in a batch as a frame.
+    pub(super) fn send_batch(&mut self, link: u64, from: usize, frame: Encoded) {
+        if let Some(connection) = self.connections.get_mut(&link) {
+            connection.pipes[from].batches.push_back(frame);
+        }
+    }
+
     /// How many batches wait.
     pub(super) fn waiting(&self, link: u64, from: usize) -> usize {
         self.connections

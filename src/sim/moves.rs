@@ -1,12 +1,10 @@
 //! A move of the role, step by step, as the operator orders it.
 
 use crate::operator::{Move, Phase, Switch};
-use crate::world::{Device, Given, Site, World};
-use protocol::pair::demote::Demote;
-use protocol::pair::promote::Promote;
-use protocol::pair::side::Command;
-use protocol::pair::{Cause, Record};
+use crate::world::{Device, Site, World};
+use protocol::pair::Cause;
 use protocol::units::{Epoch, ImageState, Role};
+use wire::control::{Activity, DemoteRequest, PromoteRequest, Request, SuperblockReport};
 
 /// How long a forced move waits for the old primary, in milliseconds.
 const DEMOTE_WAIT_MS: u64 = 5_000;
@@ -65,7 +63,7 @@ impl World {
     }
 
     fn promote(&mut self, switch: Switch, new: usize) {
-        let whole = |r: &Record| matches!(r.image, ImageState::Redo(_));
+        let whole = |r: &SuperblockReport| matches!(r.image, ImageState::Redo(_));
         let device = match self.sites[new].process.as_ref() {
             // A forced promotion needs the volume only to finish a set that is staged whole.
             Some((device, _)) if switch.forced && !self.report(new).is_some_and(whole) => *device,
@@ -96,29 +94,22 @@ impl World {
         if report.epoch.next() < switch.epoch {
             return self.tell_epoch(new, &report, switch.epoch);
         }
-        let idle = self.sites[new]
-            .process
-            .as_ref()
-            .is_some_and(|(_, p)| p.side.receiving().is_none() && p.side.promoting().is_none());
-        if self.sites[new]
-            .process
-            .as_ref()
-            .is_some_and(|(_, p)| p.side.promoting().is_some())
-        {
-            return;
-        }
-        if !idle {
-            let why = "the site is being promoted".to_string();
-            drop(self.give(new, Given::Plain(Command::Abort(why))));
+        match self.status(new).map(|status| status.activity) {
+            Some(Activity::Promoting(_)) => return,
+            Some(Activity::Idle) => {}
+            _ => {
+                let reason = "the site is being promoted".to_string();
+                drop(self.give(new, Request::Abort { reason }.into()));
+            }
         }
         self.oracle.promotes(switch.epoch, new, switch.generation);
-        let order = Promote {
+        let order = PromoteRequest {
             epoch: switch.epoch,
             generation: switch.generation,
             peer_head: None,
             requested_primary: self.sites[new].name.clone(),
         };
-        if let Err(refused) = self.give(new, Given::Plain(Command::Promote(order)))
+        if let Err(refused) = self.give(new, Request::Promote(order).into())
             && matches!(
                 refused.cause,
                 Cause::NoCommittedPoint | Cause::Diverged | Cause::StaleEpoch
@@ -129,14 +120,14 @@ impl World {
     }
 
     /// A standby that was put back to a copy from before the role moved learns which epoch is over now.
-    fn tell_epoch(&mut self, at: usize, report: &Record, next: Epoch) {
-        let order = Demote {
+    fn tell_epoch(&mut self, at: usize, report: &SuperblockReport, next: Epoch) {
+        let order = DemoteRequest {
             epoch: Epoch(next.0 - 1),
             lineage: report.lineage.clone(),
             clean_at: None,
             requested_primary: report.requested_primary.clone(),
         };
-        drop(self.give(at, Given::Plain(Command::Demote(order))));
+        drop(self.give(at, Request::Demote(order).into()));
     }
 
     /// There is no image to promote: the role stays where it is.
@@ -168,20 +159,20 @@ impl World {
             self.sites[old].open = false;
             if !switch.forced && report.committed != switch.point {
                 if let Some(last) = switch.point {
-                    drop(self.give(old, Given::Plain(Command::Commit(last))));
+                    drop(self.give(old, Request::Commit { cycle: last }.into()));
                 }
                 return;
             }
             let Some(lineage) = self.report(new).map(|r| r.lineage.clone()) else {
                 return;
             };
-            let order = Demote {
+            let order = DemoteRequest {
                 epoch: switch.epoch,
                 lineage,
                 clean_at: switch.point.filter(|_| !switch.forced),
                 requested_primary: self.sites[new].name.clone(),
             };
-            drop(self.give(old, Given::Plain(Command::Demote(order))));
+            drop(self.give(old, Request::Demote(order).into()));
         } else if switch.forced && self.now.saturating_sub(switch.since) > DEMOTE_WAIT_MS {
             self.operator.diverged[old] = true;
             self.operator.committed = None;
@@ -190,6 +181,37 @@ impl World {
             self.renew_stuck(old);
             self.now += 1_000;
         }
+    }
+
+    /// A side that was primary and missed the move of the role is told first of all.
+    pub(super) fn recall_old_primary(&mut self) -> bool {
+        let standby = 1 - self.operator.primary;
+        let stale = self
+            .report(standby)
+            .is_some_and(|r| r.role == Role::Primary && r.epoch < self.operator.epoch);
+        let promoting = |s: Switch| !matches!(s.step, Move::Gate | Move::LastCut);
+        if !stale || self.operator.switch.is_some_and(promoting) {
+            return false;
+        }
+        let primary = self.operator.primary;
+        let Some(lineage) = self.report(primary).map(|r| r.lineage.clone()) else {
+            let device = self.sites[primary]
+                .process
+                .as_ref()
+                .map(|(device, _)| *device);
+            self.want(primary, device.unwrap_or(Device::None));
+            return true;
+        };
+        self.sites[standby].open = false;
+        let demote = DemoteRequest {
+            epoch: self.operator.epoch,
+            lineage,
+            clean_at: None,
+            requested_primary: self.sites[primary].name.clone(),
+        };
+        self.operator.diverged[standby] = true;
+        drop(self.give(standby, Request::Demote(demote).into()));
+        true
     }
 
     fn moved(&mut self) {

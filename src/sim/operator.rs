@@ -1,22 +1,19 @@
-//! Orders as the operator gives them: cycles, commits with their snapshots, moves of the role, consent.
-//! It looks at what the movers report and does one thing a visit.
+//! Requests as the operator makes them: cycles, commits with their snapshots, moves of the role, consent.
+//! It reads what the movers show and does one thing at a time.
 
 use rand::Rng;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use crate::process::ShipRequest;
+use crate::extent_parts::transfer;
 use crate::rules::Wrong;
-use crate::ship::Blocks;
 use crate::verify::Verifying;
-use crate::world::{Device, Given, World};
-use protocol::pair::change_plan::List;
-use protocol::pair::demote::Demote;
-use protocol::pair::record::Init;
-use protocol::pair::side::{Command, Side};
-use protocol::pair::source::Ship;
-use protocol::pair::{Record, Refused};
+use crate::world::{Device, Given, Site, World};
+use protocol::pair::Refused;
 use protocol::units::{Epoch, Generation, PairId, Point, Role, Seq};
+use wire::control::{
+    Activity, ChangeList, InitRequest, ReceiveRequest, Request, ShipRequest, SuperblockReport,
+};
 
 /// How often one cut is tried.
 pub(super) const ATTEMPTS_MAX: u32 = 5;
@@ -75,7 +72,7 @@ pub(super) struct Operator {
     pub(super) diverged: [bool; 2],
     pub(super) next_cycle: u64,
     /// The list that was last fed.
-    list: Option<(Point, List)>,
+    list: Option<(Point, ChangeList)>,
     /// Blocks in a piece of which the driver notes changes.
     piece: u64,
     /// The last cycle came to nothing.
@@ -173,7 +170,7 @@ impl World {
                     Role::Standby
                 };
                 let generation = self.operator.generation(Epoch::FIRST, 0);
-                let init = Init {
+                let init = InitRequest {
                     pair_id: PairId(Uuid::from_u128(7)),
                     role,
                     epoch: Epoch::FIRST,
@@ -181,8 +178,9 @@ impl World {
                     start: Seq(1),
                     never_writable: at == 1,
                     requested_primary: self.sites[0].name.clone(),
+                    over_damage: false,
                 };
-                drop(self.give(at, Given::Plain(Command::Init(init))));
+                drop(self.give(at, Request::Init(init).into()));
             }
             self.oracle.begun[at] = self.report(at).is_some();
             return false;
@@ -232,11 +230,12 @@ impl World {
         self.operator.cycle.is_some()
             || self.operator.switch.is_some()
             || self.operator.verifying.is_some()
+            || self.sites.iter().any(Site::has_work)
     }
 
     /// Takes over what the superblocks of the movers that run now say; whether it makes sense.
     fn adopt(&mut self) -> bool {
-        let reports: Vec<(usize, Record)> = (0..2)
+        let reports: Vec<(usize, SuperblockReport)> = (0..2)
             .filter_map(|at| Some((at, self.report(at)?.clone())))
             .collect();
         let Some(newest) = reports.iter().map(|(_, r)| r.epoch).max() else {
@@ -246,7 +245,7 @@ impl World {
         if newest < o.epoch && reports.len() < 2 {
             return true;
         }
-        let leads = |r: &Record| r.role == Role::Primary && r.epoch == newest;
+        let leads = |r: &SuperblockReport| r.role == Role::Primary && r.epoch == newest;
         let mut leaders = reports.iter().filter(|(_, r)| leads(r));
         let early = |s: Switch| !s.forced && matches!(s.step, Move::Gate | Move::LastCut);
         o.leaderless = reports.len() == 2 && o.switch.is_none_or(early);
@@ -269,37 +268,6 @@ impl World {
             o.diverged[*at] = standby.diverged || standby.role == Role::Primary;
             o.committed = standby.committed.filter(|_| !o.diverged[*at]);
         }
-        true
-    }
-
-    /// A side that was primary and missed the move of the role is told first of all.
-    fn recall_old_primary(&mut self) -> bool {
-        let standby = 1 - self.operator.primary;
-        let stale = self
-            .report(standby)
-            .is_some_and(|r| r.role == Role::Primary && r.epoch < self.operator.epoch);
-        let promoting = |s: Switch| !matches!(s.step, Move::Gate | Move::LastCut);
-        if !stale || self.operator.switch.is_some_and(promoting) {
-            return false;
-        }
-        let primary = self.operator.primary;
-        let Some(lineage) = self.report(primary).map(|r| r.lineage.clone()) else {
-            let device = self.sites[primary]
-                .process
-                .as_ref()
-                .map(|(device, _)| *device);
-            self.want(primary, device.unwrap_or(Device::None));
-            return true;
-        };
-        self.sites[standby].open = false;
-        let demote = Demote {
-            epoch: self.operator.epoch,
-            lineage,
-            clean_at: None,
-            requested_primary: self.sites[primary].name.clone(),
-        };
-        self.operator.diverged[standby] = true;
-        drop(self.give(standby, Given::Plain(Command::Demote(demote))));
         true
     }
 
@@ -426,10 +394,19 @@ impl World {
 
     fn order_cycle(&mut self, cycle: Cycle, faulty: bool) -> Result<(), Refused> {
         let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
-        let side = |at: usize| self.sites[at].process.as_ref().map(|(_, p)| &p.side);
-        let shipping = side(primary).and_then(Side::shipping);
-        let receiving = side(standby).and_then(Side::receiving);
-        let again = || Given::Plain(Command::Abort("begins again".into()));
+        let activity = |at: usize| self.status(at).map(|status| status.activity);
+        let shipping = match activity(primary) {
+            Some(Activity::Shipping(point)) => Some(point),
+            _ => None,
+        };
+        let receiving = match activity(standby) {
+            Some(Activity::Receiving(point)) => Some(point),
+            _ => None,
+        };
+        let again = || {
+            let reason = "begins again".to_string();
+            Given::from(Request::Abort { reason })
+        };
         if shipping.is_some_and(|point| point != cycle.point || !cycle.fed) {
             self.give(primary, again())?;
         }
@@ -437,10 +414,14 @@ impl World {
             self.give(standby, again())?;
         }
         if receiving != Some(cycle.point) {
-            self.give(standby, Given::Plain(Command::Receive(cycle.point)))?;
+            let receive = ReceiveRequest {
+                cycle: cycle.point,
+                peer_site: self.sites[primary].name.clone(),
+            };
+            self.give(standby, Request::Receive(receive).into())?;
         }
         let order = self.ship_order(cycle.point, faulty);
-        self.give(primary, Given::Ship(Box::new(order)))?;
+        self.give(primary, order)?;
         self.oracle.attempts += 1;
         if let Some(cycle) = &mut self.operator.cycle {
             cycle.fed = true;
@@ -448,24 +429,24 @@ impl World {
         Ok(())
     }
 
-    fn ship_order(&mut self, cycle: Point, faulty: bool) -> ShipRequest {
+    fn ship_order(&mut self, cycle: Point, faulty: bool) -> Given {
         let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
         let report = self.report(standby).cloned();
         let diverged = report.as_ref().is_some_and(|r| r.diverged);
         let base = report.and_then(|r| r.committed).filter(|_| !diverged);
         let piece = self.operator.piece;
         let volume = &self.sites[primary].volume;
-        let mut list = (List::Nothing, None);
+        let mut list = (ChangeList::Nothing, None);
         match self.random.random_range(0..5) {
             0 => {}
-            1 if !diverged => list = (List::Allocated, volume.allocated(cycle)),
+            1 if !diverged => list = (ChangeList::Allocated, volume.allocated(cycle)),
             _ => {
                 let peer = base.and_then(|base| self.sites[standby].volume.snapshots.get(&base));
                 let common = peer.map_or(u64::MAX, |peer| peer.bytes.len() as u64);
                 if let Some(base) = base
                     && let Some(blocks) = volume.delta(base, cycle, common, piece)
                 {
-                    list = (List::Delta { base }, Some(blocks));
+                    list = (ChangeList::Delta { base }, Some(blocks));
                 }
             }
         }
@@ -476,21 +457,22 @@ impl World {
             self.oracle.sent = None;
         }
         self.operator.list = Some((cycle, kind));
-        let blocks = blocks.map(|blocks| Blocks {
-            breaks_after: breaks.then(|| self.random.random_range(0..=blocks.len())),
-            blocks: blocks.into(),
+        let parts = blocks.map(|blocks| {
+            let breaks_after = breaks.then(|| self.random.random_range(0..=blocks.len()));
+            self.parts_of(cycle, &blocks, breaks_after)
         });
-        ShipRequest {
-            ship: Ship {
-                cycle,
-                size: 0,
-                list: kind,
-                list_reason: String::new(),
-                kept: None,
-                consent: self.operator.consent,
-                verify: None,
-            },
-            list: blocks,
+        let ship = ShipRequest {
+            cycle,
+            peer: String::new(),
+            peer_site: self.sites[standby].name.clone(),
+            changes: kind,
+            changes_reason: String::new(),
+            discard_consent: self.operator.consent,
+            transfer: transfer(),
+        };
+        Given {
+            request: Request::Ship(ship),
+            parts: parts.unwrap_or_default(),
         }
     }
 }

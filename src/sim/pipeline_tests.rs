@@ -9,7 +9,8 @@ use proptest::prelude::*;
 
 use crate::{Fault, Operation, SimDisk};
 use protocol::changes::{
-    BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleId, CycleSum, RegionKind, hash_blocks,
+    BLOCK_BYTES, BatchData, BlockDigest, CycleDigest, CycleId, CycleSum, Limits, RegionKind,
+    hash_blocks,
 };
 use protocol::units::{ChangeSource, Extent, Point};
 use storage::journal::{Staging, StagingSpec};
@@ -25,6 +26,7 @@ const STALL: Duration = Duration::from_secs(20);
 const CONFIG: ReaderConfig = ReaderConfig {
     threads: 3,
     budget_bytes: 8 << 20,
+    limits: Limits::PRODUCT,
 };
 
 fn clock() -> Arc<SystemClock> {

@@ -1,15 +1,15 @@
 //! What is sent again after an attempt that failed: bounded by two windows, however large the cycle is.
 
-use crate::ship::{BATCH_BYTES, WINDOW};
 use crate::world::World;
 use protocol::changes::CycleId;
+use protocol::pair::change_plan::Compare;
 use protocol::units::ChangeSource;
 
 /// A change set as far as it was sent, over all its attempts.
 pub(super) struct Sent {
     link: u64,
     id: CycleId,
-    change_source: ChangeSource,
+    way: (ChangeSource, Compare),
     /// What was staged may be of no use, for a good reason.
     excused: bool,
     /// Up to which byte of the volume, and how many bytes of data by then.
@@ -43,34 +43,38 @@ impl World {
         let Some((_, process)) = &self.sites[self.operator.primary].process else {
             return Ok(());
         };
-        let (Some(shipment), Some(link), Some(id)) = (&process.shipment, process.link, process.id)
-        else {
+        let Some(shipping) = &process.shipping else {
             return Ok(());
         };
-        let known = self.oracle.sent.take();
-        let known =
-            known.filter(|sent| sent.id == id && sent.change_source == shipment.change_source);
+        let (link, id, way) = (shipping.work.link, shipping.work.id, shipping.way());
+        let known = self.oracle.sent.take().filter(|sent| sent.id == id);
         let mut sent = known.unwrap_or(Sent {
             link,
             id,
-            change_source: shipment.change_source,
+            way,
             excused: false,
             batches: Vec::new(),
         });
+        // Another way finds the same changes in other pieces, or more of them: what is staged may be of
+        // no use to it.
+        sent.excused |= sent.way != way;
+        sent.way = way;
         let again = match sent.link == link {
             true => 0,
-            false => sent.goes_on_at(shipment.resume_at),
+            false => sent.goes_on_at(shipping.work.resume_at),
         };
         // What follows a broken list is another set than the list's. A full standby throws away what it
         // has no room for. And an end that overtakes the last batch is the end of something else.
         let full = self.sites[1 - self.operator.primary].full;
-        sent.excused |= shipment.fell || full || std::mem::take(&mut self.net.overtaken);
+        sent.excused |= shipping.fell_back || full || std::mem::take(&mut self.net.overtaken);
         sent.excused |= self.oracle.excused == Some(id.cycle);
-        if again > 2 * WINDOW + BATCH_BYTES && !sent.excused {
+        let limits = self.settings.limits;
+        let bound = limits.in_flight_bytes() + limits.batch_bytes as u64;
+        if again > bound && !sent.excused {
             return Err(format!("{again} bytes of {} are sent again", id.cycle));
         }
         sent.link = link;
-        if let Some((through, bytes)) = shipment.last_batch {
+        if let Some((through, bytes)) = shipping.last_batch {
             let last = sent.batches.last().copied().unwrap_or_default();
             if through > last.0 {
                 sent.batches.push((through, last.1 + bytes));

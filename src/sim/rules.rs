@@ -1,4 +1,7 @@
-//! Wrong rules: each breaks one promise of the protocol, and the simulator has to notice.
+//! Wrong rules: each breaks one promise, and the simulator has to notice. Those of the mover are broken
+//! in the mover itself ([`mover_core::mutations`]), those of disks and of the operator here.
+
+use mover_core::Rule;
 
 /// A rule of the protocol, done wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +46,15 @@ pub enum Wrong {
     FullIgnored,
     /// A range is verified by the digests that are kept, not by what the standby holds.
     VerifiedByKeptDigests,
-    /// What is staged is thrown away when a disk fails.
+    /// What is staged is discarded when a disk fails.
     ForgetsAfterError,
+    /// More regions go into a batch than the target takes.
+    BatchesUnsplit,
 }
 
 impl Wrong {
     /// All of them.
-    pub const ALL: [Wrong; 21] = [
+    pub const ALL: [Wrong; 22] = [
         Wrong::CommitsBeforeSnapshot,
         Wrong::AppliesUnsealed,
         Wrong::StagingStays,
@@ -71,5 +76,35 @@ impl Wrong {
         Wrong::FullIgnored,
         Wrong::VerifiedByKeptDigests,
         Wrong::ForgetsAfterError,
+        Wrong::BatchesUnsplit,
     ];
+
+    /// The rule of the mover's core that is broken, if it is one of those.
+    #[must_use]
+    pub fn rule(self) -> Option<Rule> {
+        Some(match self {
+            Wrong::AppliesUnsealed => Rule::AppliesUnsealed,
+            Wrong::StagingStays => Rule::StagingStays,
+            Wrong::ConsentForAnyEpoch => Rule::ConsentForAnyEpoch,
+            Wrong::PromotesUncommitted => Rule::PromotesUncommitted,
+            Wrong::ZerosSkipped => Rule::ZerosSkipped,
+            Wrong::ResumesTooFar => Rule::ResumesTooFar,
+            Wrong::PersistsLast => Rule::PersistsLast,
+            Wrong::LowerEpochAdmitted => Rule::LowerEpochAdmitted,
+            Wrong::DigestsOfAnotherCut => Rule::DigestsOfAnotherCut,
+            Wrong::ForkNotUnited => Rule::ForkNotUnited,
+            Wrong::RedoNotFinished => Rule::RedoNotFinished,
+            Wrong::AppliesAtOnce => Rule::AppliesAtOnce,
+            Wrong::BeginsAnew => Rule::BeginsAnew,
+            Wrong::DemotedAsClean => Rule::DemotedAsClean,
+            Wrong::VerifiedByKeptDigests => Rule::VerifiedByKeptDigests,
+            Wrong::ForgetsAfterError => Rule::ForgetsAfterError,
+            Wrong::BatchesUnsplit => Rule::BatchesUnsplit,
+            Wrong::CommitsBeforeSnapshot
+            | Wrong::FlushSkipped
+            | Wrong::BaseDroppedEarly
+            | Wrong::NumbersReused
+            | Wrong::FullIgnored => return None,
+        })
+    }
 }

@@ -3,14 +3,12 @@
 
 use rand::Rng;
 
-use crate::process::ShipRequest;
-use crate::world::{Device, Given, World};
+use crate::extent_parts::transfer;
+use crate::world::{Device, World};
 use protocol::changes::BLOCK_BYTES;
-use protocol::pair::change_plan::List;
-use protocol::pair::side::Command;
-use protocol::pair::source::Ship;
-use protocol::pair::{Outcome, Refused};
+use protocol::pair::Refused;
 use protocol::units::{Extent, ImageState, Point, Role};
+use wire::control::{Activity, CycleOutcome, ReceiveRequest, Request, VerifyRequest};
 
 /// A cycle that is due waits so long at most, in milliseconds.
 const WAIT_MAX_MS: u64 = 30_000;
@@ -117,39 +115,44 @@ impl World {
     fn give_verification(&mut self, verifying: Verifying) -> Result<(), Refused> {
         let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
         for at in [primary, standby] {
-            self.give(at, Given::Plain(Command::Abort("it is verified".into())))?;
-            if let Some((_, process)) = &mut self.sites[at].process {
-                // What it says from now on is of this verification.
-                process.last = None;
-            }
+            let reason = "it is verified".to_string();
+            self.give(at, Request::Abort { reason }.into())?;
         }
-        self.give(standby, Given::Plain(Command::Receive(verifying.point)))?;
-        let ship = Ship {
+        let receive = ReceiveRequest {
             cycle: verifying.point,
-            size: 0,
-            list: List::Nothing,
-            list_reason: String::new(),
-            kept: None,
-            consent: None,
-            verify: Some(verifying.range),
+            peer_site: self.sites[primary].name.clone(),
         };
-        self.give(
-            primary,
-            Given::Ship(Box::new(ShipRequest { ship, list: None })),
-        )
+        self.give(standby, Request::Receive(receive).into())?;
+        let verify = VerifyRequest {
+            cycle: verifying.point,
+            peer: String::new(),
+            peer_site: self.sites[standby].name.clone(),
+            range: verifying.range,
+            read_bytes_per_second: None,
+            transfer: transfer(),
+        };
+        self.give(primary, Request::Verify(verify).into())
     }
 
     fn watch_verification(&mut self, verifying: Verifying) {
         let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
-        let Some((_, source)) = &self.sites[primary].process else {
+        let Some(source) = self.status(primary) else {
             self.operator.verifying = None;
             return;
         };
-        if source.side.shipping().is_some() {
+        if matches!(source.activity, Activity::Shipping(_)) {
             return;
         }
+        // What an earlier one has found is of another run: movers that are asked to verify have done
+        // nothing since.
+        let verified = match &source.last {
+            Some(CycleOutcome::Verified(report)) => {
+                report.cycle.cycle == verifying.point && report.range == verifying.range
+            }
+            _ => false,
+        };
         self.operator.verifying = None;
-        if source.last == Some(Outcome::Applied(verifying.point)) {
+        if verified {
             let range = verifying.range;
             self.story
                 .tell(self.now, standby, || format!("{range:?} is verified"));

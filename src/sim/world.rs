@@ -9,25 +9,27 @@ use rand::{Rng, SeedableRng};
 use crate::SimDisk;
 use crate::faults::Faults;
 use crate::fuse::{Death, Fuse, FusedDisk};
-use crate::hear::DIAL_MS;
 use crate::link::Net;
-use crate::mutations;
+use crate::mover_host::{MoverHost, Setup};
 use crate::operator::Operator;
 use crate::oracle::Oracle;
-use crate::process::{Process, Setup, ShipRequest};
 use crate::rules::Wrong;
 use crate::story::Story;
 use crate::volume::Volume;
-use protocol::changes::BLOCK_BYTES;
-use protocol::pair::side::Command;
-use protocol::pair::{Cause, Record, Refused};
-use protocol::units::{Point, SiteName};
+use mover_core::{Input, Rules, Settings, translate};
+use protocol::changes::{BLOCK_BYTES, Limits};
+use protocol::pair::{Cause, Refused};
+use protocol::units::{PairName, Point, SiteName};
 use storage::seam::DiskError;
+use wire::control::{MoverStatus, Request, Response, SuperblockReport};
 
 /// Room on a state volume while it is not made to be full, in bytes.
 pub(super) const META_BYTES: u64 = 32 << 20;
 
-/// Orders that are remembered, to be given again.
+/// A peer that can't be reached is dialed for this long, in milliseconds.
+const DIAL_MS: u64 = 20_000;
+
+/// Requests that are remembered, to be made again.
 const GIVEN_MAX: usize = 24;
 
 /// What a mover is started with.
@@ -46,7 +48,7 @@ pub(super) struct Site {
     pub(super) name: SiteName,
     pub(super) meta: SimDisk,
     pub(super) volume: Volume,
-    pub(super) process: Option<(Device, Process)>,
+    pub(super) process: Option<(Device, MoverHost)>,
     pub(super) fuse: Fuse,
     /// Whether the application may write here.
     pub(super) open: bool,
@@ -56,17 +58,29 @@ pub(super) struct Site {
     pub(super) full: bool,
 }
 
-/// An order that was given, to be given again.
+/// A request that was made, to be made again, and the list of changes that follows it.
 #[derive(Clone)]
-pub(super) enum Given {
-    Plain(Command),
-    Ship(Box<ShipRequest>),
+pub(super) struct Given {
+    pub(super) request: Request,
+    pub(super) parts: Vec<Request>,
+}
+
+impl From<Request> for Given {
+    fn from(request: Request) -> Given {
+        Given {
+            request,
+            parts: Vec::new(),
+        }
+    }
 }
 
 /// Everything.
 pub(super) struct World {
     pub(super) now: u64,
     pub(super) random: StdRng,
+    pub(super) pair: PairName,
+    /// What the movers' pieces work by.
+    pub(super) settings: Settings,
     pub(super) sites: [Site; 2],
     pub(super) net: Net,
     pub(super) operator: Operator,
@@ -78,6 +92,28 @@ pub(super) struct World {
     pub(super) next_tag: u64,
 }
 
+/// Limits so small that every split happens within a few blocks.
+fn tiny(random: &mut StdRng) -> Limits {
+    let blocks = random.random_range(2..6);
+    Limits {
+        batch_bytes: blocks * BLOCK_BYTES as usize,
+        batch_regions: random.random_range(2..8),
+        join_bytes: random.random_range(1..3) * BLOCK_BYTES as usize,
+        job_reads: random.random_range(1..4),
+        job_zero_bytes: random.random_range(8..24) * BLOCK_BYTES,
+        request_blocks: [4, 16][random.random_range(0..2)],
+        window_bytes: (blocks as u64 + random.random_range(1..6)) * BLOCK_BYTES,
+        windows_in_flight: 2,
+    }
+}
+
+fn pair() -> Result<PairName, DiskError> {
+    "shop/orders".parse().map_err(|_| {
+        let error = std::io::Error::from(std::io::ErrorKind::InvalidInput);
+        DiskError::new("name", "the pair", error)
+    })
+}
+
 /// One thing that can happen next.
 #[derive(Clone, Copy, Debug)]
 enum Task {
@@ -86,12 +122,13 @@ enum Task {
     Wire(u64, usize),
     Deliver(u64, usize),
     Dial(usize),
-    Open(usize),
+    Save(usize),
+    Work(usize),
     Ship(usize),
     Receive(usize),
-    Apply(usize),
     Answer(usize),
-    Watch(usize),
+    Part(usize),
+    Tick(usize),
 }
 
 impl World {
@@ -119,8 +156,14 @@ impl World {
         };
         let sites = [site("east")?, site("west")?];
         let faults = Faults::drawn(&mut random);
+        let settings = Settings {
+            limits: tiny(&mut random),
+            rules: Rules::breaking(wrong.and_then(Wrong::rule)),
+        };
         let mut world = World {
             now: 1_000,
+            pair: pair()?,
+            settings,
             sites,
             net: Net::default(),
             operator: Operator::new(&mut random),
@@ -153,7 +196,12 @@ impl World {
         for site in 0..2 {
             self.bury(site);
         }
-        let held = [0, 1].map(|site| self.sites[site].process.as_ref().and_then(|(_, p)| p.link));
+        let held = [0, 1].map(|site| {
+            self.sites[site]
+                .process
+                .as_ref()
+                .and_then(|(_, p)| p.link())
+        });
         self.net.forget(held);
         self.check()
     }
@@ -172,7 +220,7 @@ impl World {
                     tasks.extend([task; 3]);
                 }
             };
-            if let Some(link) = process.link {
+            if let Some(link) = process.link() {
                 let due = self.net.due(link, at);
                 add(
                     due.is_some_and(|due| due <= self.now),
@@ -180,23 +228,20 @@ impl World {
                 );
             }
             add(process.dialing.is_some(), Task::Dial(at));
-            add(process.opening.is_some(), Task::Open(at));
+            add(process.can_save(), Task::Save(at));
+            add(process.can_work(), Task::Work(at));
             add(process.can_ship(&self.net), Task::Ship(at));
-            let receiving = process.receiving.as_ref();
-            add(
-                receiving.is_some_and(|r| !r.items.is_empty() || r.is_late(self.now)),
-                Task::Receive(at),
-            );
-            add(process.applying.is_some(), Task::Apply(at));
-            add(!process.asks.is_empty(), Task::Answer(at));
-            tasks.push(Task::Watch(at));
+            add(process.can_receive(self.now), Task::Receive(at));
+            add(process.can_answer(), Task::Answer(at));
+            add(!process.parts.is_empty(), Task::Part(at));
+            tasks.push(Task::Tick(at));
         }
         tasks
     }
 
     fn perform(&mut self, task: Task, faulty: bool) {
         let now = self.now;
-        let mut with = |at: usize, work: &mut dyn FnMut(&mut Process, &mut Net)| {
+        let mut with = |at: usize, work: &mut dyn FnMut(&mut MoverHost, &mut Net)| {
             if let Some((_, process)) = &mut self.sites[at].process {
                 work(process, &mut self.net);
             }
@@ -212,16 +257,17 @@ impl World {
                 if let Some(arrival) = self.net.take(link, at)
                     && let Some((_, process)) = &mut self.sites[at].process
                 {
-                    process.hear(arrival, &mut self.net, now);
+                    process.arrived(link, arrival, &mut self.net, now);
                 }
             }
             Task::Dial(at) => self.dial(at),
-            Task::Open(at) => with(at, &mut |p, net| p.open(net, now)),
-            Task::Ship(at) => with(at, &mut |p, net| p.ship_piece(net, now)),
-            Task::Receive(at) => with(at, &mut |p, net| p.receive_piece(net, now)),
-            Task::Apply(at) => with(at, &mut |p, net| p.apply(net, now)),
-            Task::Answer(at) => with(at, &mut |p, net| p.answer(net)),
-            Task::Watch(at) => with(at, &mut |p, net| p.watch(net, now)),
+            Task::Save(at) => with(at, &mut |p, net| p.save(net, now)),
+            Task::Work(at) => with(at, &mut |p, net| p.work(net, now)),
+            Task::Ship(at) => with(at, &mut |p, net| p.ship_step(net, now)),
+            Task::Receive(at) => with(at, &mut |p, net| p.receive_step(net, now)),
+            Task::Answer(at) => with(at, &mut |p, net| p.answer(net, now)),
+            Task::Part(at) => with(at, &mut |p, _| p.next_part()),
+            Task::Tick(at) => with(at, &mut |p, net| p.feed(Input::Tick, net, now)),
         }
     }
 
@@ -231,11 +277,13 @@ impl World {
         let Some((_, process)) = &self.sites[at].process else {
             return;
         };
-        let waited = process.dialing.map_or(0, |since| now.saturating_sub(since));
+        let waited = process
+            .dialing
+            .map_or(0, |(_, since)| now.saturating_sub(since));
         let result = if there {
-            let link = self.net.connect();
+            let (link, from) = (self.net.connect(), self.sites[at].name.clone());
             if let Some((_, peer)) = &mut self.sites[1 - at].process {
-                peer.accepted(link, &mut self.net, now);
+                peer.accepted(link, from, &mut self.net, now);
             }
             Ok(link)
         } else if waited >= DIAL_MS {
@@ -253,7 +301,9 @@ impl World {
     pub(super) fn want(&mut self, at: usize, device: Device) -> bool {
         let site = &mut self.sites[at];
         match &site.process {
-            Some((has, process)) if *has == device => return process.unreadable.is_none(),
+            Some((has, process)) if *has == device => {
+                return process.status().superblock_error.is_none();
+            }
             Some(_) => self.stop(at, None),
             None => {}
         }
@@ -268,15 +318,19 @@ impl World {
         let setup = Setup {
             site: at,
             name: site.name.clone(),
+            pair: self.pair.clone(),
             disk: Arc::new(FusedDisk {
                 disk: site.meta.clone(),
                 fuse: fuse.clone(),
             }),
             device: file,
+            read_only: matches!(device, Device::Cut(_)),
             fuse,
             wrong: self.wrong,
+            settings: self.settings,
+            seed: self.random.random(),
         };
-        let process = Process::start(setup, self.now, &mut self.net);
+        let process = MoverHost::start(setup, self.now, &mut self.net);
         self.story
             .tell(self.now, at, || format!("a mover starts with {device:?}"));
         self.sites[at].process = Some((device, process));
@@ -324,63 +378,88 @@ impl World {
         self.given.push_back((at, given.clone()));
         if self.given.len() > GIVEN_MAX {
             // Moves of the role stay: what an old one does much later is worth knowing.
-            let plain =
-                |(_, given): &(usize, Given)| !matches!(given, Given::Plain(Command::Promote(_)));
+            let plain = |(_, given): &(usize, Given)| !given.moves();
             let oldest = self.given.iter().position(plain).unwrap_or(0);
             self.given.remove(oldest);
         }
         self.deliver(at, given)
     }
 
-    /// Gives an order, perhaps once more.
+    /// Makes a request, perhaps once more. What is not answered at once counts as not heard.
     pub(super) fn deliver(&mut self, at: usize, given: Given) -> Result<(), Refused> {
         let now = self.now;
         let Some((_, process)) = &mut self.sites[at].process else {
             return Err(Refused::new(Cause::PeerUnreachable, "there is no mover"));
         };
-        let what = match &given {
-            Given::Plain(order) => brief(order),
-            Given::Ship(order) => format!(
-                "Ship {} by {:?}, consent {:?}",
-                order.ship.cycle, order.ship.list, order.ship.consent
-            ),
-        };
-        let result = match given {
-            Given::Plain(mut order) => {
-                mutations::order(self.wrong, process.record(), &mut order);
-                process.take(order, &mut self.net, now)
+        let what = brief(&given.request);
+        let ships = matches!(given.request, Request::Ship(_));
+        let result = match process.request(given.request, &mut self.net, now) {
+            Some(Response::Refused(why)) => {
+                Err(Refused::new(translate::cause_of(why.kind), why.message))
             }
-            Given::Ship(order) => process.ship(*order, &mut self.net, now),
+            Some(_) => Ok(()),
+            None => Err(Refused::new(
+                Cause::PeerUnreachable,
+                "there is no answer yet",
+            )),
         };
+        if ships && result.is_ok() {
+            process.parts = given.parts.into();
+        }
         let answer = result.as_ref().err().map(ToString::to_string);
         self.story.tell(now, at, || match answer {
-            None => format!("ordered: {what}"),
-            Some(why) => format!("refused: {what}: {why}"),
+            None => format!("does: {what}"),
+            Some(why) => format!("does not: {what}: {why}"),
         });
         self.bury(at);
         result
     }
 
-    /// What the mover at a site says of its superblock, if it runs and can be reached.
-    pub(super) fn report(&self, at: usize) -> Option<&Record> {
+    /// What the mover at a site shows of itself, if it runs.
+    pub(super) fn status(&self, at: usize) -> Option<&MoverStatus> {
         let (_, process) = self.sites[at].process.as_ref()?;
-        process.record().filter(|_| process.unreadable.is_none())
+        Some(process.status())
+    }
+
+    /// What the mover at a site says of its superblock, if it runs and can be reached.
+    pub(super) fn report(&self, at: usize) -> Option<&SuperblockReport> {
+        let status = self.status(at)?;
+        let usable = status.superblock_error.is_none();
+        status.superblock.as_ref().filter(|_| usable)
     }
 }
 
-fn brief(order: &Command) -> String {
-    match order {
-        Command::Init(init) => format!("Init as {:?}", init.role),
-        Command::Ship(ship) => format!("Ship {}", ship.cycle),
-        Command::Receive(cycle) => format!("Receive {cycle}"),
-        Command::Commit(cycle) => format!("Commit {cycle}"),
-        Command::Abort(why) => format!("Abort: {why}"),
-        Command::Promote(promote) => format!("Promote to epoch {}", promote.epoch),
-        Command::Demote(demote) => {
-            format!(
-                "Demote in epoch {}, clean at {:?}",
-                demote.epoch, demote.clean_at
-            )
-        }
+impl Site {
+    /// Whether the mover here still does something to the state volume or the volume.
+    pub(super) fn has_work(&self) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|(_, process)| process.can_work() || process.can_save())
+    }
+}
+
+impl Given {
+    /// Whether it moves the role.
+    pub(super) fn moves(&self) -> bool {
+        matches!(self.request, Request::Promote(_))
+    }
+}
+
+fn brief(request: &Request) -> String {
+    match request {
+        Request::Init(init) => format!("Init as {:?}", init.role),
+        Request::Ship(ship) => format!(
+            "Ship {} by {:?}, consent {:?}",
+            ship.cycle, ship.changes, ship.discard_consent
+        ),
+        Request::Verify(verify) => format!("Verify {:?} of {}", verify.range, verify.cycle),
+        Request::Receive(receive) => format!("Receive {}", receive.cycle),
+        Request::Commit { cycle } => format!("Commit {cycle}"),
+        Request::Abort { reason } => format!("Abort: {reason}"),
+        Request::Promote(promote) => format!("Promote to epoch {}", promote.epoch),
+        Request::Demote(demote) => format!(
+            "Demote in epoch {}, clean at {:?}",
+            demote.epoch, demote.clean_at
+        ),
+        other => format!("{other:?}"),
     }
 }

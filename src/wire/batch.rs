@@ -1,9 +1,7 @@
 //! Many regions in one frame.
 
 use bytes::Bytes;
-use protocol::changes::{
-    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BatchData, Region, RegionKind, check_regions,
-};
+use protocol::changes::{BatchData, Limits, Region, RegionKind, check_regions};
 use protocol::units::Point;
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +77,20 @@ pub fn pack(cycle: Point, index: u64, batch: BatchData, compressor: &mut Compres
 /// # Errors
 /// When the regions are not what the protocol allows, or the data does not match its checksums.
 pub fn unpack(batch: Batch, after: u64, size: u64) -> Result<BatchData, WireError> {
-    check_batch(&batch, after, size)?;
+    unpack_within(batch, after, size, &Limits::PRODUCT)
+}
+
+/// The same by other limits than the product's.
+///
+/// # Errors
+/// Like [`unpack`].
+pub fn unpack_within(
+    batch: Batch,
+    after: u64,
+    size: u64,
+    limits: &Limits,
+) -> Result<BatchData, WireError> {
+    check_batch(&batch, after, size, limits)?;
     let data = decompress(batch.codec, batch.packed, batch.unpacked_len as usize)?;
     let unpacked = BatchData {
         through: batch.through,
@@ -96,21 +107,21 @@ pub fn unpack(batch: Batch, after: u64, size: u64) -> Result<BatchData, WireErro
     Ok(unpacked)
 }
 
-fn check_batch(batch: &Batch, after: u64, size: u64) -> Result<(), WireError> {
+fn check_batch(batch: &Batch, after: u64, size: u64, limits: &Limits) -> Result<(), WireError> {
     let limit = |what, got: usize, max: usize| WireError::TooLarge {
         what,
         got: got as u64,
         max: max as u64,
     };
     let unpacked_len = batch.unpacked_len as usize;
-    if unpacked_len > BATCH_BYTES_MAX {
-        return Err(limit("a batch's data", unpacked_len, BATCH_BYTES_MAX));
+    if unpacked_len > limits.batch_bytes {
+        return Err(limit("a batch's data", unpacked_len, limits.batch_bytes));
     }
-    if batch.regions.len() > BATCH_REGIONS_MAX {
+    if batch.regions.len() > limits.batch_regions {
         return Err(limit(
             "a batch's regions",
             batch.regions.len(),
-            BATCH_REGIONS_MAX,
+            limits.batch_regions,
         ));
     }
     let data = check_regions(&batch.regions, after, batch.through, size)?;

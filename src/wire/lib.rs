@@ -18,7 +18,7 @@ mod message;
 
 mod version;
 
-pub use batch::{Batch, Codec, pack, unpack};
+pub use batch::{Batch, Codec, pack, unpack, unpack_within};
 pub use codec::{decode, encode};
 pub use compress::Compressor;
 pub use error::WireError;
@@ -26,7 +26,6 @@ pub use frame::{Encoded, FRAME_HEADER_BYTES, Frame, FrameKind};
 pub use handshake::{HELLO_MAGIC, agree_version};
 pub use limits::{
     DIGESTS_PER_FRAME_MAX, FRAME_BYTES_MAX, HELLO_BYTES_MAX, RECEIVE_GROWTH_BYTES, WINDOW_BYTES,
-    WINDOWS_IN_FLIGHT_MAX,
 };
 pub use message::{
     Applied, CycleBegin, CycleEnd, DigestRequest, Digests, Hello, Message, Refuse, Resume,

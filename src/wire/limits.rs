@@ -1,6 +1,6 @@
 //! The limits of the wire, all in one place.
 
-use protocol::changes::BATCH_BYTES_MAX;
+use protocol::changes::{BATCH_BYTES_MAX, Limits};
 
 /// The longest payload of any frame, in bytes. A longer one is refused unread, and the connection
 /// ends.
@@ -19,11 +19,7 @@ pub const RECEIVE_GROWTH_BYTES: usize = 64 * 1024;
 
 /// One window, in bytes of the volume: a target makes what it has received durable, and says so, at
 /// least this often.
-pub const WINDOW_BYTES: u64 = 32 << 20;
-
-/// The most windows that a source has under way beyond what the target has reported durable; it
-/// waits at the limit. So a resumed cycle sends again less than this.
-pub const WINDOWS_IN_FLIGHT_MAX: u64 = 2;
+pub const WINDOW_BYTES: u64 = Limits::PRODUCT.window_bytes;
 
 const _: () = assert!(2 * BATCH_BYTES_MAX <= FRAME_BYTES_MAX);
 const _: () = assert!(DIGESTS_PER_FRAME_MAX * 16 + 1024 <= FRAME_BYTES_MAX);

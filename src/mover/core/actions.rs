@@ -2,6 +2,7 @@
 
 use crate::effect::{Discard, Effect, ShipWork, Work};
 use crate::machine::Core;
+use crate::mutations::Rule;
 use crate::progress::CycleTrack;
 use crate::translate;
 use protocol::pair::change_plan::{Candidates, Plan};
@@ -30,8 +31,10 @@ impl Core {
                 let number = self.work(Work::CommitDigests(cycle));
                 self.committing = Some(number);
             }
-            Action::OpenStaging(begin) => self.stage(&begin),
-            Action::OpenInPlace(begin) => {
+            Action::OpenStaging(begin) if !self.config.rules.breaks(Rule::AppliesAtOnce) => {
+                self.stage(&begin);
+            }
+            Action::OpenStaging(begin) | Action::OpenInPlace(begin) => {
                 self.work(Work::Overwrite {
                     id: translate::cycle_id(&begin),
                     size: begin.size,
@@ -48,7 +51,11 @@ impl Core {
                 self.work(Work::Apply(cycle));
             }
             Action::DropStaging { report } => {
-                let number = self.work(Work::Discard(Discard::All));
+                let promotes = report && self.config.rules.breaks(Rule::PromotesUncommitted);
+                let number = self.work(match self.side.record().and_then(Record::head) {
+                    Some(point) if promotes => Work::Apply(point),
+                    _ => Work::Discard(Discard::All),
+                });
                 if report {
                     self.target.discarding = Some(number);
                 }
@@ -196,6 +203,11 @@ impl Core {
     }
 
     fn start_shipping(&mut self, plan: Plan, from: u64) {
+        let decision = self
+            .track
+            .as_ref()
+            .and_then(|track| track.decision.as_ref());
+        let plan = self.config.rules.mutate_plan(plan, decision);
         let (Some(link), Some(order), Some(id)) =
             (self.link.link, &self.source.order, self.link.id)
         else {

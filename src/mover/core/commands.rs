@@ -74,6 +74,7 @@ impl Core {
             | Request::SetBandwidth { .. }
             | Request::Shutdown => return Ok(()),
         };
+        let order = self.config.rules.mutate_order(self.side.record(), order);
         let actions = self.side.order(order)?;
         self.follow(actions);
         Ok(())
@@ -119,7 +120,7 @@ impl Core {
     fn ship(&mut self, order: ShipRequest, verify: Option<Extent>) -> Result<(), Refused> {
         self.needs_device(false)?;
         let before = self.side.shipping();
-        let actions = self.side.order(Command::Ship(Ship {
+        let ship = Command::Ship(Ship {
             cycle: order.cycle,
             size: self.size(),
             list: translate::list_of(order.changes),
@@ -127,7 +128,9 @@ impl Core {
             kept: self.kept,
             consent: order.discard_consent,
             verify,
-        }))?;
+        });
+        let ship = self.config.rules.mutate_order(self.side.record(), ship);
+        let actions = self.side.order(ship)?;
         self.effect(Effect::SetBandwidth(order.transfer.bytes_per_second));
         self.watch.stall_ms = order.transfer.stall_timeout_ms.max(1);
         if before.is_none() {

@@ -4,7 +4,9 @@ use crate::effect::{Discard, Effect, Work};
 use crate::input::{LinkId, ReceiveEvent, ShipEvent};
 use crate::lane::Ended;
 use crate::machine::Core;
+use crate::mutations::Rule;
 use crate::translate;
+use protocol::changes::CycleSum;
 use protocol::pair::message::{Begin, Message as Word};
 use protocol::pair::side::Event;
 use protocol::pair::{Cause, Refused, source, target};
@@ -65,6 +67,10 @@ impl Core {
                 format!("the connection to the target ended: {why}"),
             );
             self.feed(Event::Source(source::Event::Failed(refused)));
+        } else if self.config.rules.breaks(Rule::AppliesUnsealed) && self.lane.receiving().is_some()
+        {
+            self.target.claimed = Some(CycleSum::default());
+            self.feed(Event::Target(target::Event::Peer(Word::End)));
         } else {
             self.feed(Event::Target(target::Event::LinkLost(why.into())));
         }
@@ -248,7 +254,9 @@ impl Core {
         match event {
             ReceiveEvent::Sealed if wanted => self.feed(Event::Target(target::Event::Sealed)),
             ReceiveEvent::Failed(refused) if wanted => {
-                if matches!(refused.cause, Cause::Corrupt | Cause::StagingTooSmall) {
+                if matches!(refused.cause, Cause::Corrupt | Cause::StagingTooSmall)
+                    || self.config.rules.breaks(Rule::ForgetsAfterError)
+                {
                     // What is stored there can't be resumed.
                     self.work(Work::Discard(Discard::Staged));
                 }
@@ -262,6 +270,9 @@ impl Core {
     pub(super) fn written(&mut self, number: u64, result: Result<u64, Refused>) {
         if self.lane.ended(number) != Ended::Wanted {
             return;
+        }
+        if self.target.discarding == Some(number) {
+            return self.discarded(number);
         }
         match result {
             Ok(apply_ms) => {

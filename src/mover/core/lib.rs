@@ -16,6 +16,7 @@
 //! | Who notices that nothing moves? | `watchdog` |
 //! | What is open on the state volume? | [`state_files`] |
 //! | What does status show? | `status`, [`progress`] |
+//! | Which wrong rules must the simulator notice? | [`mutations`] |
 //! | How are changes found and packed? | [`ship`] |
 //! | How are they checked, staged and applied? | [`receive`] |
 
@@ -27,6 +28,7 @@ mod inbound;
 pub mod input;
 pub mod lane;
 pub mod machine;
+pub mod mutations;
 pub mod progress;
 pub mod receive;
 pub mod ship;
@@ -42,4 +44,5 @@ pub use input::{
     Counters, Input, Moment, ReceiveCounters, ReceiveEvent, ShipCounters, ShipEvent, Unusable,
 };
 pub use machine::{Config, Core, Found};
+pub use mutations::{Rule, Rules, Settings};
 pub use status::blank_status;

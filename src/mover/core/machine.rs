@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::effect::{Effect, Work};
 use crate::input::{FoundSuperblock, Input, LinkId, Moment, RequestId, Unusable};
 use crate::lane::Lane;
+use crate::mutations::{Rule, Rules};
 use crate::progress::CycleTrack;
 use crate::status::blank_status;
 use crate::translate;
@@ -33,6 +34,8 @@ pub struct Config {
     pub device_bytes: Option<u64>,
     /// Whether the volume is only ever read.
     pub read_only: bool,
+    /// Which rule is broken; none in the product.
+    pub rules: Rules,
 }
 
 /// What was found on the state volume at the start.
@@ -123,7 +126,8 @@ impl Core {
             Ok(superblock) => (superblock, None),
             Err(unusable) => (None, Some(unusable)),
         };
-        let (side, first) = Side::open(superblock.as_ref().map(translate::record_of));
+        let record = superblock.as_ref().map(translate::record_of);
+        let (side, first) = Side::open(record.map(|r| config.rules.mutate_record(r)));
         let shown = blank_status(config.site.clone());
         let mut core = Core {
             side,
@@ -246,7 +250,11 @@ impl Core {
     }
 
     /// Does what the protocol asks for.
-    pub(super) fn follow(&mut self, actions: Vec<Action>) {
+    pub(super) fn follow(&mut self, mut actions: Vec<Action>) {
+        if self.config.rules.breaks(Rule::PersistsLast) {
+            // Stable: those that persist keep their order among themselves.
+            actions.sort_by_key(|action| matches!(action, Action::Persist(_)));
+        }
         for action in actions {
             tracing::debug!(?action, "following the protocol");
             self.act(action);

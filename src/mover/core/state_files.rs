@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::digest_commit::commit_digests;
 use crate::effect::Discard;
+use crate::mutations::{Rule, Rules};
 use crate::receive::apply::write_staged;
 use crate::receive::open_sink::Sink;
 use crate::receive::staging::discard;
@@ -21,12 +22,13 @@ pub struct StateFiles {
     digests: Option<DigestStore>,
     staging: Option<Box<Staging>>,
     log: Option<DigestLog>,
+    rules: Rules,
 }
 
 impl StateFiles {
     /// Opens the kept digests; without any that can be used the next cycle reads more.
     #[must_use]
-    pub fn open(disk: Arc<dyn Disk>) -> StateFiles {
+    pub fn open(disk: Arc<dyn Disk>, rules: Rules) -> StateFiles {
         let digests = DigestStore::open(disk.clone()).map_or_else(
             |error| {
                 tracing::warn!(%error, "no kept digests can be used");
@@ -39,6 +41,7 @@ impl StateFiles {
             digests,
             staging: None,
             log: None,
+            rules,
         }
     }
 
@@ -93,20 +96,18 @@ impl StateFiles {
         applier: &Applier,
         done: &AtomicU64,
     ) -> Result<(), Refused> {
-        let staging = self.staging.take();
-        self.staging = Some(write_staged(
-            staging,
-            self.disk.clone(),
-            applier,
-            cycle,
-            done,
-        )?);
+        let (staging, disk) = (self.staging.take(), self.disk.clone());
+        let applied = write_staged(staging, disk, applier, cycle, done, self.rules)?;
+        self.staging = Some(applied);
         Ok(())
     }
 
     /// Discards what is staged. A failure is logged: what stays is of a cut that the superblock knows
     /// to be applied, or is overwritten by the next.
     pub fn discard(&mut self, what: Discard) {
+        if self.rules.breaks(Rule::StagingStays) {
+            return self.close();
+        }
         if let Err(refused) = discard(what, self.staging.take(), &*self.disk) {
             tracing::warn!(%refused, "staging could not be removed");
         }

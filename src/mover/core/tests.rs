@@ -3,8 +3,12 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::input::FoundSuperblock;
 use protocol::changes::CycleId;
-use protocol::units::{Epoch, Generation, PairId, PeerName, Point, Role, Seq, SiteName};
+use protocol::units::{
+    Epoch, Generation, ImageState, PairId, PeerName, Point, Role, Seq, SiteName,
+};
+use storage::journal::Superblock;
 use wire::control::{InitRequest, ReceiveRequest, Request, Response};
 use wire::{CycleBegin, Message, TransferForm};
 
@@ -14,18 +18,23 @@ fn site(name: &str) -> SiteName {
     name.parse().unwrap()
 }
 
-fn blank() -> Core {
+fn opened(superblock: FoundSuperblock) -> (Core, Vec<Effect>) {
     let config = Config {
         site: site("west"),
         pair: "shop/orders".parse().unwrap(),
         device_bytes: Some(SIZE),
         read_only: false,
+        rules: Rules::default(),
     };
     let found = Found {
-        superblock: Ok(None),
+        superblock,
         kept: None,
     };
-    Core::open(config, found, Moment::default()).0
+    Core::open(config, found, Moment::default())
+}
+
+fn blank() -> Core {
+    opened(Ok(None)).0
 }
 
 fn at(now_ms: u64) -> Moment {
@@ -196,4 +205,25 @@ fn d_6_work_that_never_stops_ends_the_process() {
     let exits = |effects: Vec<Effect>| effects.iter().any(|e| matches!(e, Effect::Exit(Err(_))));
     assert!(!exits(core.take(at(119_000), Input::Tick)));
     assert!(exits(core.take(at(121_000), Input::Tick)));
+}
+
+/// What a mover has found is among what it does at once, so that it can be shown before anybody is
+/// served: a site with a superblock never passes for a blank one.
+#[test]
+fn what_was_found_is_shown_at_once() {
+    let mut core = blank();
+    let effects = ask(&mut core, 1, init());
+    saved(&mut core, &effects);
+    for image in [ImageState::None, ImageState::Redo(Point::new(1, 2))] {
+        let found = Superblock {
+            image,
+            ..core.superblock.clone().unwrap()
+        };
+        let (_, effects) = opened(Ok(Some(found)));
+        let shown = effects.iter().find_map(|effect| match effect {
+            Effect::Show(status) => status.superblock.as_ref(),
+            _ => None,
+        });
+        assert_eq!(shown.map(|superblock| superblock.image), Some(image));
+    }
 }

@@ -13,7 +13,7 @@ use mover_core::receive::apply::APPLY_THREADS;
 use mover_core::receive::intake::Intake;
 use mover_core::receive::open_sink::open_sink;
 use mover_core::state_files::StateFiles;
-use mover_core::{Input, ReceiveCounters, ReceiveEvent, Work, translate};
+use mover_core::{Input, ReceiveCounters, ReceiveEvent, Settings, Work, translate};
 use protocol::changes::CycleSum;
 use protocol::pair::{Cause, Refused};
 use storage::seam::{BlockFile, Clock};
@@ -176,6 +176,7 @@ impl Worker {
             (files.kept(), files.disk().clone())
         };
         let (job, size) = (&self.job, size_of(&self.job.work));
+        let settings = Settings::default();
         let sink = open_sink(
             &job.work,
             job.device.clone(),
@@ -183,8 +184,9 @@ impl Worker {
             kept,
             |device| Applier::start(device, APPLY_THREADS),
             &self.count.read_back,
+            settings.rules,
         )?;
-        Ok(sink.map(|sink| Intake::new(size, sink, job.clock.monotonic_ms())))
+        Ok(sink.map(|sink| Intake::new(size, sink, job.clock.monotonic_ms(), settings)))
     }
 
     /// Takes in everything; false when it was stopped.

@@ -4,6 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mover_core::ship::window::Window;
+use protocol::changes::Limits;
 
 /// How long to wait before looking whether the cycle was stopped.
 const RECHECK_AFTER: Duration = Duration::from_millis(100);
@@ -15,10 +16,19 @@ pub struct Flow {
     moved: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     window: Window,
     stopped: bool,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            window: Window::new(Limits::PRODUCT),
+            stopped: false,
+        }
+    }
 }
 
 impl Flow {
@@ -63,12 +73,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use wire::{WINDOW_BYTES, WINDOWS_IN_FLIGHT_MAX};
 
     #[test]
     fn who_waits_at_a_full_window_goes_on_once_it_opens_or_is_stopped() {
         let flow = Arc::new(Flow::default());
-        flow.sent(1, WINDOW_BYTES * WINDOWS_IN_FLIGHT_MAX);
+        flow.sent(1, Limits::PRODUCT.in_flight_bytes());
         let waiting = {
             let flow = flow.clone();
             std::thread::spawn(move || flow.wait())

@@ -1,6 +1,5 @@
 //! One shipment: the threads that scan and pack, and how they are told to fall back or to stop.
 
-use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -16,15 +15,15 @@ use crate::ship::flow::Flow;
 use mover_core::ship::candidates::ListReader;
 use mover_core::ship::count::ShipCount;
 use mover_core::ship::pack::Packer;
-use mover_core::ship::pipeline::{Pieces, Sources};
+use mover_core::ship::pipeline::{Pieces, Sources, read_failed};
 use mover_core::state_files::StateFiles;
-use mover_core::{Input, ShipCounters, ShipEvent, ShipWork, translate};
+use mover_core::{Input, Settings, ShipCounters, ShipEvent, ShipWork, translate};
 use protocol::changes::{BatchData, CycleSum};
 use protocol::pair::change_plan::Plan;
 use protocol::pair::{Cause, Refused};
 use storage::journal::DigestLog;
 use storage::seam::{BlockFile, Clock};
-use storage::volume::{ChangeError, ReadError, Reader, ReaderConfig};
+use storage::volume::{Reader, ReaderConfig};
 use wire::{Digests, Encoded, Message};
 
 /// Batches between scanning and packing, each of up to 1 MiB. Beyond it scanning waits.
@@ -208,7 +207,7 @@ impl Worker {
                 kept: files.kept_reader(job.device.size()),
             }
         };
-        let pieces = Pieces::new(&job.work, sources, count.clone())?;
+        let pieces = Pieces::new(&job.work, sources, count.clone(), Settings::default())?;
         let asker = Asker::new(
             pieces.reference.clone(),
             job.messages,
@@ -240,7 +239,7 @@ impl Worker {
             if count.stopped.load(Ordering::Acquire) {
                 return Err(Refused::new(Cause::Aborted, "the cycle was stopped"));
             }
-            let read = reader.next(stall).map_err(read_failed)?;
+            let read = reader.next(stall).map_err(|error| read_failed(&error))?;
             let read_bytes = reader.counters().read_bytes;
             count.read.store(read_bytes, Ordering::Relaxed);
             let Some(read) = read else {
@@ -290,18 +289,6 @@ fn hand_on(out: &SyncSender<BatchData>, batches: Vec<BatchData>) -> Result<(), R
 
 fn link_ended() -> Refused {
     Refused::new(Cause::PeerUnreachable, "the connection to the target ended")
-}
-
-fn read_failed(error: ReadError) -> Refused {
-    let cause = match &error {
-        ReadError::Stalled { .. } => Cause::Stalled,
-        ReadError::Cancelled | ReadError::Changes(ChangeError::Abandoned) => Cause::Aborted,
-        ReadError::Disk(error) if error.source.kind() == io::ErrorKind::BrokenPipe => {
-            Cause::PeerUnreachable
-        }
-        ReadError::Disk(_) | ReadError::Changes(_) => Cause::SourceReadError,
-    };
-    Refused::new(cause, error.to_string())
 }
 
 fn lock(files: &Mutex<StateFiles>) -> std::sync::MutexGuard<'_, StateFiles> {

@@ -14,7 +14,7 @@ pub const ATTEMPTS_MAX: i64 = 5;
 /// The pause after the first failed attempt; it doubles with each further one.
 const PAUSE_MIN: SignedDuration = SignedDuration::from_secs(1);
 
-/// Tries the same cut again after a pause, or gives it up.
+/// Tries the same cut again after a pause, or abandons it.
 pub fn retry(d: &mut DecisionBuilder<'_>, reason: Reason, message: String) {
     let Some(cycle) = d.status.cycle.as_mut() else {
         return;
@@ -28,7 +28,7 @@ pub fn retry(d: &mut DecisionBuilder<'_>, reason: Reason, message: String) {
     let resume = after(d.observed.now, PAUSE_MIN.saturating_mul(1 << doublings));
     d.timeline.retry_at = Some(resume);
     d.timeline.started = None;
-    d.visit_at(resume);
+    d.recheck_at(resume);
     d.phase(CyclePhase::Starting);
     d.wait(format!("the next attempt, because {message}"));
 }

@@ -5,38 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::decide::PairDecision;
 use crate::decide::admission;
-use crate::decide::admission::Barred;
 use crate::mutations::Rule;
 use crate::observe::{Claim, Observed, SiteView, Timeline};
-use crate::rebind::DesiredBinding;
-use crate::site::{
-    self, Action, HookStep, Local, MoverDesired, MoverTask, Site as _, SiteDecision, SiteDesired,
-};
+use crate::site::{HookStep, MoverDesired, MoverTask, SiteDesired};
 use crate::validate::{Problem, Settings, Validated};
 use api::Reason;
-use api::v1alpha1::{CyclePhase, CycleStatus, ReplicationPairStatus, WaitStatus};
-use protocol::units::{Epoch, PairName, Point, Role, Seq, SiteName};
+use api::v1alpha1::{CyclePhase, CycleStatus, ReplicationPairStatus};
+use protocol::units::{Epoch, Point, Role, Seq, SiteName};
 use wire::control::{MoverStatus, Request};
-
-/// The outcome of a visit's thinking.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// The status to record first.
-    pub status: ReplicationPairStatus,
-    /// The marks of time to keep.
-    pub timeline: Timeline,
-    /// What to do then, in this order.
-    pub actions: Vec<Action>,
-    /// When to visit again if nothing wakes us before.
-    pub due: Option<Timestamp>,
-    /// What fails at present, though it will be tried again.
-    pub trouble: Option<Problem>,
-    /// Why a request to move the role is not followed.
-    pub refused: Option<Problem>,
-    /// Why no cycle may begin, if so.
-    pub barred: Option<Barred>,
-}
 
 /// A decision in the making.
 pub struct DecisionBuilder<'a> {
@@ -60,8 +38,6 @@ pub struct DecisionBuilder<'a> {
     desired: BTreeMap<SiteName, SiteDesired>,
     /// What becomes of the hooks.
     pub hooks: Option<HookStep>,
-    /// Nothing but the release of the application is done.
-    pub hands_off: bool,
     /// Whether cycles may begin (no switch stands against it).
     pub cycles_allowed: bool,
     /// Whether a cycle has to begin now, whatever the interval says.
@@ -85,7 +61,6 @@ impl<'a> DecisionBuilder<'a> {
             keep: BTreeSet::new(),
             desired: BTreeMap::new(),
             hooks: None,
-            hands_off: false,
             cycles_allowed: true,
             cycle_now: false,
             due: None,
@@ -133,19 +108,19 @@ impl<'a> DecisionBuilder<'a> {
             .map_or(MoverDesired::Off, |desired| desired.mover)
     }
 
-    /// Waits for `what`; the first wait of a visit is the one that is shown.
+    /// Waits for `what`; the first wait of a reconcile is the one that is shown.
     pub fn wait(&mut self, what: String) {
         self.waiting.get_or_insert(what);
     }
 
-    /// Visits again at `when` at the latest.
-    pub fn visit_at(&mut self, when: Timestamp) {
+    /// Checks again at `when` at the latest.
+    pub fn recheck_at(&mut self, when: Timestamp) {
         self.due = Some(self.due.map_or(when, |due| due.min(when)));
     }
 
-    /// Visits again after `pause` at the latest.
-    pub fn visit_in(&mut self, pause: SignedDuration) {
-        self.visit_at(after(self.observed.now, pause));
+    /// Checks again after `pause` at the latest.
+    pub fn recheck_in(&mut self, pause: SignedDuration) {
+        self.recheck_at(after(self.observed.now, pause));
     }
 
     /// Something fails at present.
@@ -240,7 +215,7 @@ impl<'a> DecisionBuilder<'a> {
     pub fn mover(&self, site: &SiteName) -> Option<&'a MoverStatus> {
         let view = self.observed.site(site)?;
         let claim = match self.wanted(site) {
-            MoverDesired::Off => return None,
+            MoverDesired::Off | MoverDesired::Leave => return None,
             MoverDesired::Probe => return view.live(),
             MoverDesired::Reader(point) => &view.source_claim(point)?.name,
             MoverDesired::Writer => &view.replica_claim.as_ref()?.name,
@@ -263,7 +238,7 @@ impl<'a> DecisionBuilder<'a> {
             .sites
             .iter()
             .filter_map(|s| s.mover.as_ref()?.superblock.as_ref());
-        let told = reports.flat_map(|report| {
+        let reported = reports.flat_map(|report| {
             let start = report
                 .lineage
                 .last()
@@ -292,7 +267,7 @@ impl<'a> DecisionBuilder<'a> {
         .flatten()
         .map(|point| point.point().seq.0);
         let given = self.status.last_seq.and_then(|seq| u64::try_from(seq).ok());
-        Seq(told
+        Seq(reported
             .chain(cut)
             .chain(recorded)
             .chain(given)
@@ -300,78 +275,32 @@ impl<'a> DecisionBuilder<'a> {
             .unwrap_or(0))
     }
 
-    /// The decision.
+    /// The decision: what is recorded, and what each site is to become, the standby first, for a target
+    /// has to expect what a source ships.
     #[must_use]
-    pub fn finish(mut self) -> Decision {
-        let now = self.now();
+    pub fn finish(mut self) -> PairDecision {
         let barred = admission::barred(&self);
-        let actions = self.actions();
-        self.status.waiting = self
-            .waiting
-            .take()
-            .map(|what| match self.status.waiting.take() {
-                Some(before) if before.what == what => before,
-                _ => WaitStatus { what, since: now },
-            });
+        let sites: Vec<&SiteView> = match (self.standby(), self.primary()) {
+            (Some(standby), Some(primary)) => vec![standby, primary],
+            _ => self.observed.sites.iter().collect(),
+        };
+        let mut sites: Vec<SiteDesired> =
+            sites.into_iter().map(|view| self.desired(view)).collect();
+        // The hooks run where the application does.
+        if let Some(primary) = sites.last_mut() {
+            primary.hooks = self.hooks.take();
+        }
         self.status.observed_generation = self.observed.pair.metadata.generation;
-        Decision {
-            status: self.status,
+        PairDecision {
+            ledger: self.status,
             timeline: self.timeline,
-            actions,
+            sites,
+            waiting: self.waiting,
             due: self.due,
             trouble: self.trouble,
             refused: self.refused,
             barred,
         }
-    }
-
-    /// What is done at both sites: the standby's part first, for a target has to expect what a source
-    /// ships. Whatever else is refused, the application is released first.
-    fn actions(&mut self) -> Vec<Action> {
-        let sites = [self.standby(), self.primary()];
-        let sites: Vec<&SiteView> = match sites {
-            [Some(standby), Some(primary)] => vec![standby, primary],
-            _ => self.observed.sites.iter().collect(),
-        };
-        let mut decisions = Vec::new();
-        for (index, view) in sites.iter().enumerate() {
-            let mut desired = self.desired(view);
-            // The hooks run where the application does.
-            if index + 1 == sites.len() {
-                desired.hooks = self.hooks.take();
-            }
-            if self.hands_off {
-                desired = SiteDesired {
-                    hooks: desired.hooks,
-                    ..SiteDesired::idle(view.name.clone())
-                };
-            }
-            match Local(view).desire(&desired) {
-                Ok(decision) => decisions.push((desired, decision)),
-                Err(refused) => self.trouble(
-                    Reason::SwitchInProgress,
-                    format!("nothing is done at site {}: {refused}", view.name),
-                ),
-            }
-        }
-        let mut actions: Vec<Action> = Vec::new();
-        for (_, decision) in &decisions {
-            decision
-                .waits
-                .iter()
-                .for_each(|what| self.wait(what.clone()));
-            for sentence in &decision.barred {
-                self.trouble(Reason::SwitchInProgress, sentence.clone());
-            }
-            let new = decision.actions.iter();
-            actions.extend(new.filter(|a| !self.hands_off || is_hook(a)).cloned());
-        }
-        actions.extend(
-            self.rebinding(&decisions)
-                .map(|desired| Action::Rebind(Box::new(desired))),
-        );
-        actions.sort_by_key(|action| !matches!(action, Action::Release(_)));
-        actions
     }
 
     /// What the site of `view` is to become, with the part that the pair's record gives it.
@@ -387,17 +316,6 @@ impl<'a> DecisionBuilder<'a> {
         };
         desired.clone()
     }
-
-    fn rebinding(&self, decisions: &[(SiteDesired, SiteDecision)]) -> Option<DesiredBinding> {
-        let meta = &self.observed.pair.metadata;
-        let pair = PairName::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?;
-        let claim = &self.observed.pair.spec.claim_name;
-        site::rebinding(pair, self.epoch(), claim, decisions)
-    }
-}
-
-fn is_hook(action: &Action) -> bool {
-    matches!(action, Action::Release(_))
 }
 
 /// `pause` after `from`; the end of time when that is too far away to be written down.

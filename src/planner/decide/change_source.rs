@@ -40,7 +40,7 @@ pub fn plan(
     }
 }
 
-/// The newest cut that both sides hold whole, with a snapshot of it at the primary.
+/// The newest cut that both sides hold completely, with a snapshot of it at the primary.
 fn base(
     primary: &SiteView,
     standby: &SiteView,
@@ -68,7 +68,7 @@ fn base(
             cut.name
         ));
     };
-    // What lies beyond the end of the smaller one was never the same at both sides: a volume that was
+    // What is beyond the end of the smaller one was never the same at both sides: a volume that was
     // primary before may be longer, with an end that nobody else has.
     let peer = standby.cut(point).and_then(|cut| cut.facts.as_ref());
     let sizes = [facts.size_bytes, peer.and_then(|peer| peer.size_bytes)];

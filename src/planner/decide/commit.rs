@@ -15,7 +15,7 @@ use api::v1alpha1::{CyclePhase, FinishedCycle, PointStatus};
 use protocol::units::Point;
 use wire::control::{CycleOutcome, CycleReport, Request};
 
-/// How often to look at a snapshot or a mover that has told us nothing.
+/// How often to look at a snapshot or a mover that has reported nothing.
 const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// Commits `point`. Until the last step the point committed before stays the one to promote.
@@ -32,7 +32,7 @@ pub fn commit(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
         d.want(&primary.name, MoverDesired::Probe);
     }
     d.want(&standby.name, MoverDesired::Writer);
-    d.visit_in(RECHECK_AFTER);
+    d.recheck_in(RECHECK_AFTER);
     if let Some(next) = went_back(d, standby, point) {
         return next;
     }

@@ -1,7 +1,6 @@
 //! Whether a site may hold writes that nobody else has, and whether they may be discarded.
 
 use crate::decide::DecisionBuilder;
-use crate::mutations::Rule;
 use protocol::units::Epoch;
 
 /// Whether `site` may hold writes that nobody else has.
@@ -16,7 +15,6 @@ pub fn consent(d: &DecisionBuilder<'_>) -> Option<Epoch> {
     let resolution = d.observed.pair.spec.resolution.as_ref()?;
     let standby = d.standby()?;
     let valid = resolution.discard_site == standby.name.as_str()
-        && (Some(resolution.epoch) == d.status.epoch
-            || d.observed.rules().breaks(Rule::ConsentForAnyEpoch));
+        && Some(resolution.epoch) == d.status.epoch;
     valid.then(|| d.epoch())
 }

@@ -15,7 +15,7 @@ use protocol::units::Point;
 /// later; a snapshotter that is merely slow has had its time.
 pub const SNAPSHOT_WAIT_MAX: SignedDuration = SignedDuration::from_mins(10);
 
-/// How often to look at a snapshot of which no watch has told us anything.
+/// How often to look at a snapshot of which no watch has reported anything.
 const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(20);
 
 /// Finds the pods, records them, and holds the application.
@@ -126,7 +126,7 @@ fn record(d: &mut DecisionBuilder<'_>, point: Point, cut: &Cut) {
 }
 
 fn pending(d: &mut DecisionBuilder<'_>, point: Point, cut: &Cut) -> Next {
-    d.visit_in(RECHECK_AFTER);
+    d.recheck_in(RECHECK_AFTER);
     if let Some(error) = &cut.error {
         d.trouble(
             Reason::SnapshotFailed,

@@ -74,14 +74,14 @@ fn begin_if_due(d: &mut DecisionBuilder<'_>) -> bool {
         schedule::next_cycle(d)
     };
     if due > d.observed.now {
-        d.visit_at(due);
+        d.recheck_at(due);
         idle::in_sync_until(d);
         return false;
     }
     let moving = d.status.switch.as_ref().is_some_and(switch::unfinished);
     if !d.observed.slot && !moving {
         d.wait("a free slot: as many pairs as may be are at work".into());
-        d.visit_in(SLOT);
+        d.recheck_in(SLOT);
         return false;
     }
     begin(d);

@@ -8,7 +8,7 @@ use crate::site::HookStep;
 use api::v1alpha1::{CyclePhase, QuiesceState};
 
 /// The longest that the application is held for one cut. Beyond it the application goes on and the
-/// cut is given up: the application comes first.
+/// cut is abandoned: the application comes first.
 pub const HOLD_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 /// Runs `post` wherever `pre` was tried, as soon as nothing needs the application to be held.

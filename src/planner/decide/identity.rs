@@ -163,7 +163,7 @@ fn take_over(
     }
 }
 
-/// Whether this is an old primary that has not heard of its demotion: it may have writes of its own.
+/// Whether this is an old primary that does not know of its demotion: it may have writes of its own.
 /// One that a planned move is about to demote has none.
 fn missed_the_move(d: &DecisionBuilder<'_>, report: &SuperblockReport) -> bool {
     let switch = d.status.switch.as_ref();
@@ -171,12 +171,12 @@ fn missed_the_move(d: &DecisionBuilder<'_>, report: &SuperblockReport) -> bool {
     report.role == Role::Primary && report.epoch < d.epoch() && !planned
 }
 
-fn committed_point(d: &mut DecisionBuilder<'_>, told: Option<Point>) {
+fn committed_point(d: &mut DecisionBuilder<'_>, reported: Option<Point>) {
     let known = d.committed();
-    if told == known {
+    if reported == known {
         return;
     }
-    d.status.committed_point = told.map(|point| PointStatus::new(point, cut_time(d, point)));
+    d.status.committed_point = reported.map(|point| PointStatus::new(point, cut_time(d, point)));
 }
 
 /// When a point was cut, from any snapshot or record of it.

@@ -15,7 +15,7 @@ pub fn rest(d: &mut DecisionBuilder<'_>) {
     if let Some(standby) = d.standby() {
         d.want(&standby.name, MoverDesired::Off);
     }
-    d.visit_at(schedule::next_cycle(d));
+    d.recheck_at(schedule::next_cycle(d));
     in_sync_until(d);
     linger(d);
 }
@@ -43,7 +43,7 @@ pub fn in_sync_until(d: &mut DecisionBuilder<'_>) {
     if let Some(cut) = cut {
         let end = after(cut.0, d.settings.interval.saturating_mul(2));
         if end > d.observed.now {
-            d.visit_at(end);
+            d.recheck_at(end);
         }
     }
 }

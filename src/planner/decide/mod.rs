@@ -1,7 +1,7 @@
 //! Decide (no client required): from what was observed, the status to record and what to do.
 //!
 //! The status is written before the actions are carried out: whatever an action needs to be found
-//! again (a point, an epoch, the pods that are held) is recorded before it is used. Every visit
+//! again (a point, an epoch, the pods that are held) is recorded before it is used. Every reconcile
 //! starts from the beginning; nothing is remembered but marks of time.
 
 mod admission;
@@ -16,10 +16,11 @@ mod evidence;
 mod hold;
 mod identity;
 mod idle;
+mod local;
 mod movers;
 mod newer;
 mod next;
-mod pass;
+pub mod pair;
 mod progress;
 mod receive;
 mod reports;
@@ -36,8 +37,9 @@ pub mod verify;
 pub use crate::site::{Action, Device, ProbePlan, ShipPlan, SnapshotRequest, VerifyPlan};
 pub use admission::Barred;
 pub use attempt::ATTEMPTS_MAX;
-pub use builder::{Decision, DecisionBuilder};
+pub use builder::DecisionBuilder;
+pub use local::{Decision, decide};
 pub use newer::unknown as written_by_newer;
 pub use next::Next;
-pub use pass::decide;
+pub use pair::PairDecision;
 pub use reports::{Report, absorb};

@@ -10,7 +10,7 @@ use api::Reason;
 use protocol::units::{Epoch, Generation, PairId, Role, Seq};
 use wire::control::{InitRequest, MoverStatus, Refusal, Request};
 
-/// A pod that waits for its volumes or its turn is no trouble before this.
+/// A pod that waits for its volumes or a free slot is no trouble before this.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
 
 /// The report of a wanted mover that answers and has a superblock of this pair. A blank one is

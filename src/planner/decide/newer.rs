@@ -5,6 +5,7 @@
 //! that knows it is at work again.
 
 use crate::decide::{DecisionBuilder, switch};
+use crate::site::MoverDesired;
 use api::Reason;
 use api::v1alpha1::{CyclePhase, QuiesceState, ReplicationPairStatus, SwitchKind, SwitchStep};
 
@@ -37,7 +38,9 @@ pub fn unknown(status: &ReplicationPairStatus) -> Option<String> {
 
 /// Leaves everything as it is and reports why: `what` is where the pair stands.
 pub fn hold(d: &mut DecisionBuilder<'_>, what: &str) {
-    d.hands_off = true;
+    for site in &d.observed.sites {
+        d.want(&site.name, MoverDesired::Leave);
+    }
     d.trouble(
         Reason::WrittenByNewerVersion,
         format!(

@@ -1,4 +1,4 @@
-//! How far the shipment has come, told coarsely: the API server is no place for a ticker.
+//! How far the shipment has come, reported coarsely: the API server is no place for a ticker.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 

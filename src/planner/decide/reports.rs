@@ -21,7 +21,7 @@ pub enum Report {
     Probed(Point, bool),
     /// The source was ordered to ship; a list of changes is being fed or none is needed.
     Fed(Point),
-    /// The source was told the bandwidth limit.
+    /// The source was sent the bandwidth limit.
     Paced(Option<u64>),
     /// Every claim is bound as desired.
     Rebound,

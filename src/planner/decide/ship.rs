@@ -15,7 +15,7 @@ use wire::control::{Activity, CycleOutcome, MoverStatus, Refusal, RefusalKind, R
 /// The longest wait for both movers. Beyond it the attempt counts as failed.
 pub const START_WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
 
-/// How often to look at movers that have told us nothing.
+/// How often to look at movers that have reported nothing.
 const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
 /// Starts both movers, and asks them to ship when both answer.
@@ -41,7 +41,7 @@ pub fn start(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     d.want(&primary.name, MoverDesired::Reader(point));
     d.want(&standby.name, MoverDesired::Writer);
     if let Some(at) = d.timeline.retry_at.filter(|at| *at > d.observed.now) {
-        d.visit_at(at);
+        d.recheck_at(at);
         return Next::Stay;
     }
     match both_ready(d, primary, standby, point) {
@@ -60,7 +60,7 @@ fn both_ready<'a>(
 ) -> Result<(&'a MoverStatus, &'a MoverStatus), Next> {
     let ready = [primary, standby].map(|site| movers::ready(d, site));
     let [Some(source), Some(target)] = ready else {
-        d.visit_in(RECHECK_AFTER);
+        d.recheck_in(RECHECK_AFTER);
         if d.in_phase(&CyclePhase::Starting) > START_WAIT_MAX {
             restart_unreadable(d, [primary, standby]);
             let stuck = movers::stuck(d);
@@ -117,7 +117,7 @@ fn grow_target(d: &mut DecisionBuilder<'_>, standby: &SiteView, have: u64, need:
         "claim {} to grow from {have} to {need} bytes",
         replica.name
     ));
-    d.visit_in(RECHECK_AFTER);
+    d.recheck_in(RECHECK_AFTER);
 }
 
 fn request(
@@ -162,7 +162,7 @@ pub fn watch(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
         d.timeline.applied.get_or_insert(d.observed.now);
         return Next::Go(CyclePhase::Committing);
     }
-    d.visit_in(RECHECK_AFTER);
+    d.recheck_in(RECHECK_AFTER);
     let (Some(source), Some(target)) = (d.mover(&primary.name), d.mover(&standby.name)) else {
         return lost(d, primary, standby);
     };
@@ -184,7 +184,7 @@ pub fn watch(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     Next::Stay
 }
 
-/// Tells the source when another bandwidth limit is in force than it was told: the spec was changed,
+/// Sends the source the bandwidth limit when another is in force than was sent: the spec was changed,
 /// or a window of the schedule has opened or closed.
 fn pace(d: &mut DecisionBuilder<'_>, primary: &SiteView) {
     let limit = d.settings.transfer.bytes_per_second;
@@ -192,7 +192,7 @@ fn pace(d: &mut DecisionBuilder<'_>, primary: &SiteView) {
         d.task(&primary.name, MoverTask::Pace(limit));
     }
     if let Some(until) = d.settings.bandwidth_until {
-        d.visit_at(until);
+        d.recheck_at(until);
     }
 }
 

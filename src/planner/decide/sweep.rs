@@ -50,11 +50,11 @@ pub fn sweep(d: &mut DecisionBuilder<'_>) {
 /// it. That is so while the standby is diverged, and where a side was gone before it recorded the last
 /// commit; then it is the newest that both sides have one of.
 fn common_base(d: &DecisionBuilder<'_>) -> Option<Point> {
-    let whole = |site: &SiteView| -> BTreeSet<Point> {
+    let usable = |site: &SiteView| -> BTreeSet<Point> {
         let cuts = site.cuts.iter().filter(|cut| cut.ready && !cut.deleting);
         cuts.map(|cut| cut.point).collect()
     };
-    let mut sites = d.observed.sites.iter().map(whole);
+    let mut sites = d.observed.sites.iter().map(usable);
     let common = match (sites.next(), sites.next()) {
         (Some(one), Some(other)) => &one & &other,
         _ => BTreeSet::new(),

@@ -1,7 +1,7 @@
 //! A cut in which nothing has changed since the committed point. It is abandoned, and its number with
 //! it: the committed point stays what it is, and no mover is started to learn that there is no work.
 //!
-//! Only the driver's own list of changes proves it, and only when it ends whole and empty. Whatever
+//! Only the driver's own list of changes proves it, and only when it ends completely and empty. Whatever
 //! falls short of that goes the usual way.
 
 use jiff::SignedDuration;

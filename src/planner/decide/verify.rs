@@ -2,7 +2,7 @@
 //!
 //! Each slice is compared, and what differs in it repaired, at the committed point of that moment, so
 //! a verification lives through any number of cycles: a cycle that is due goes first, at most one
-//! slice later, and the next slice goes on where the last one ended. Where it stands lies in the
+//! slice later, and the next slice goes on where the last one ended. Where it stands is in the
 //! status; a status that is lost costs reading, never data.
 
 use jiff::{SignedDuration, Timestamp};
@@ -36,11 +36,11 @@ const SLICE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(20);
 /// The pause after a slice that failed.
 const RETRY: SignedDuration = SignedDuration::from_mins(1);
 
-/// How often to look at movers that have told us nothing.
+/// How often to look at movers that have reported nothing.
 const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
-/// How often one that waits for its turn looks for it.
-const TURN: SignedDuration = SignedDuration::from_secs(5);
+/// How often one that waits for a free slot checks for it.
+const SLOT: SignedDuration = SignedDuration::from_secs(5);
 
 /// The most ranges that the status names.
 const DIFFERENCES_MAX: usize = 16;
@@ -88,7 +88,7 @@ pub fn run(d: &mut DecisionBuilder<'_>) -> bool {
         d.wait(
             "a free slot for its verification: as many pairs as may be are verified already".into(),
         );
-        d.visit_in(TURN);
+        d.recheck_in(SLOT);
         return false;
     }
     slice(d, point)
@@ -106,7 +106,7 @@ fn begin_if_due(d: &mut DecisionBuilder<'_>) {
     let trigger = d.observed.pair.spec.verify_trigger.clone();
     match due(d) {
         Some(due) if due <= d.observed.now => {}
-        Some(due) => return d.visit_at(due),
+        Some(due) => return d.recheck_at(due),
         None => return,
     }
     let started_at = d.now();
@@ -121,7 +121,7 @@ fn begin_if_due(d: &mut DecisionBuilder<'_>) {
         differences: Vec::new(),
     });
     // It is recorded before any of it is done; the slot for it is asked for at the next look.
-    d.visit_at(d.observed.now);
+    d.recheck_at(d.observed.now);
 }
 
 /// When the next one begins: now for a new trigger, else at the interval, else never.
@@ -150,7 +150,7 @@ fn slice(d: &mut DecisionBuilder<'_>, point: Point) -> bool {
     }
     d.want(&primary.name, MoverDesired::Reader(point));
     d.want(&standby.name, MoverDesired::Writer);
-    d.visit_in(RECHECK_AFTER);
+    d.recheck_in(RECHECK_AFTER);
     let [Some(source), Some(target)] = [primary, standby].map(|site| ready(d, site)) else {
         return true;
     };
@@ -201,7 +201,7 @@ fn waits(d: &mut DecisionBuilder<'_>, source: &MoverStatus, point: Point) -> boo
         // A cycle may be due by then.
         let patient = since.checked_add(SLICE_WAIT_MAX).unwrap_or(since);
         if patient > d.observed.now {
-            d.visit_at(patient);
+            d.recheck_at(patient);
         }
         return true;
     }
@@ -219,7 +219,7 @@ fn waits(d: &mut DecisionBuilder<'_>, source: &MoverStatus, point: Point) -> boo
     if until <= now {
         return false;
     }
-    d.visit_at(until);
+    d.recheck_at(until);
     d.trouble(
         Reason::VerifyFailed,
         format!(

@@ -1,4 +1,4 @@
-//! What a visit sees of a pair: plain data, so that the steps after `observe` need no cluster.
+//! What a reconcile sees of a pair: plain data, so that the steps after `observe` need no cluster.
 //!
 //! Everything about a site stands in its [`SiteView`]. In one cluster the operator fills both from
 //! its own API server; for a site in another cluster the peer's operator will supply the view.
@@ -16,10 +16,10 @@ use api::v1alpha1::{PointStatus, SiteRole, SiteStatus};
 use protocol::units::{Epoch, Point, Role, SiteName};
 use wire::control::MoverStatus;
 
-/// All that one visit knows.
+/// All that one reconcile knows.
 #[derive(Clone, Debug)]
 pub struct Observed {
-    /// The visit's one clock reading; no later step reads a clock.
+    /// The reconcile's one clock reading; no later step reads a clock.
     pub now: Timestamp,
     /// Random identities, used only where a new one is needed: `decide` draws nothing itself.
     pub fresh: Fresh,
@@ -37,7 +37,7 @@ pub struct Observed {
     pub timeline: Timeline,
 }
 
-/// Identities drawn for this visit.
+/// Identities drawn for this reconcile.
 #[derive(Clone, Copy, Debug)]
 pub struct Fresh {
     /// For a new pair.

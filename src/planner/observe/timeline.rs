@@ -25,9 +25,9 @@ pub struct Timeline {
     pub started: Option<Timestamp>,
     /// The target had applied the cut.
     pub applied: Option<Timestamp>,
-    /// The cycle whose list of changes this process feeds, or has fed whole.
+    /// The cycle whose list of changes this process feeds, or has fed completely.
     pub fed: Option<Point>,
-    /// The bandwidth limit that the source of this cycle was told last.
+    /// The bandwidth limit that the source of this cycle was sent last.
     pub pace: Option<Option<u64>>,
     /// The step of a move of the role, and since when it was seen.
     pub switch_step: Option<(SwitchStep, Timestamp)>,

@@ -1,4 +1,4 @@
-//! The conditions, from the status. Pure; every type is set from the first visit on.
+//! The conditions, from the status. Pure; every type is set from the first reconcile on.
 
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

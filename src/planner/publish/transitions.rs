@@ -31,7 +31,7 @@ pub fn transitions(
     turns
 }
 
-/// Conditions that are worth an Event, and what they are when all is well.
+/// Conditions whose transitions become an Event, and what they are when all is well.
 const WATCHED: [(&str, &str, &str); 5] = [
     (kinds::VALIDATED, "True", "Validate"),
     (kinds::DEGRADED, "False", "Replicate"),
@@ -49,7 +49,7 @@ fn verdicts<'a>(
         let old = kinds::get(&before.conditions, kind);
         let same = old.is_some_and(|old| old.status == new.status && old.reason == new.reason);
         let quiet = new.reason == Reason::NoSwitch || new.reason == Reason::SwitchInProgress;
-        // At the first visit only what is wrong is news.
+        // At the first reconcile only what is wrong is news.
         let well = new.status == *good && (*kind != kinds::SWITCHING || quiet);
         if same || quiet || (old.is_none() && well) {
             return None;
@@ -98,12 +98,12 @@ fn verification(
     if !ended && (found(old) || !found(Some(new))) {
         return None;
     }
-    let told = kinds::get(&after.conditions, kinds::VERIFIED)?;
+    let verified = kinds::get(&after.conditions, kinds::VERIFIED)?;
     Some(Transition {
-        warning: told.status != "True",
-        reason: Reason::from(told.reason.as_str()),
+        warning: verified.status != "True",
+        reason: Reason::from(verified.reason.as_str()),
         action: "Verify",
-        note: told.message.clone(),
+        note: verified.message.clone(),
     })
 }
 
@@ -128,7 +128,7 @@ fn switch(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Opti
             new.epoch,
             new.loss
                 .as_ref()
-                .map_or(String::new(), |loss| format!(". Given up: {loss}"))
+                .map_or(String::new(), |loss| format!(". Lost: {loss}"))
         ),
         SwitchStep::Cancelled => format!(
             "site {} stays primary: the request for {} was withdrawn",

@@ -70,6 +70,8 @@ pub struct ReplicaDesired {
 pub enum MoverDesired {
     /// None.
     Off,
+    /// Whatever runs stays, and none is started.
+    Leave,
     /// Any: only the superblock is of interest. One that runs stays as it is.
     Probe,
     /// One that reads this cut.

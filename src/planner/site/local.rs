@@ -6,7 +6,7 @@ use crate::observe::SiteView;
 use crate::rebind::{DesiredBinding, SiteVolume, VolumeKey};
 use crate::site::{ClaimDesired, Refused, SiteDecision, SiteDesired, decide};
 
-/// A site, wherever it is: it shows itself and is told what to become.
+/// A site, wherever it is: it shows itself and gets what it is to become.
 pub trait Site {
     /// What is there.
     fn view(&self) -> &SiteView;
@@ -33,7 +33,7 @@ impl Site for Local<'_> {
 }
 
 /// The one re-binding for two sites of one cluster, which share the application's claim; `None` unless
-/// one of them takes that claim and the other gives it up.
+/// one of them takes that claim and the other lets it go.
 #[must_use]
 pub fn rebinding(
     pair: PairName,

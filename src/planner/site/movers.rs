@@ -8,6 +8,9 @@ use crate::site::{Action, Device, MoverDesired, SiteDecision, SiteDesired};
 
 /// Starts what is desired and stops what is not.
 pub(super) fn settle(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDecision) {
+    if desired.mover == MoverDesired::Leave {
+        return;
+    }
     match (&view.pod, needed(view, desired.mover)) {
         (Some(pod), Needed::NoMover) if pod.deleting => {}
         (Some(pod), _) if pod.deleting => decision.waits.push(format!("pod {} to end", pod.name)),
@@ -56,7 +59,7 @@ fn needed(view: &SiteView, mover: MoverDesired) -> Needed {
         .superblock()
         .is_some_and(|seen| seen.role == Role::Primary);
     match mover {
-        MoverDesired::Off => Needed::NoMover,
+        MoverDesired::Off | MoverDesired::Leave => Needed::NoMover,
         MoverDesired::Probe => as_it_is(),
         MoverDesired::Writer if primary => as_it_is(),
         MoverDesired::Writer => match &view.replica_claim {

@@ -117,6 +117,7 @@ fn everything_desired() -> Vec<SiteDesired> {
     let mut all = Vec::new();
     let movers = [
         MoverDesired::Off,
+        MoverDesired::Leave,
         MoverDesired::Probe,
         MoverDesired::Reader(NEW),
         MoverDesired::Writer,
@@ -171,7 +172,7 @@ fn holds(view: &SiteView, decision: &SiteDecision) -> bool {
         decision.actions.contains(&Action::DropCut { name })
     };
     let takes = matches!(decision.claim, Some(ClaimDesired::App(_)));
-    (primary || !takes) && !(primary && writes) && !committed.is_some_and(drops)
+    !(takes && !primary || writes && primary || committed.is_some_and(drops))
 }
 
 #[test]
@@ -247,7 +248,7 @@ fn what_was_decided_in_an_epoch_that_is_over_is_refused_as_a_whole() {
 }
 
 /// Two sites of one cluster share the application's claim: it is exchanged when one takes it and the
-/// other gives it up, and not before.
+/// other lets it go, and not before.
 #[test]
 fn the_claims_of_two_local_sites_are_exchanged_together() {
     let part = |site: &str, claim: Option<ClaimDesired>| {

@@ -202,13 +202,13 @@ impl Source {
         if self.cycle() == Some(cycle) {
             return Err(out_of_order(format!("cut {cycle} is still being shipped")));
         }
-        if cycle.epoch != record.epoch || record.committed.is_some_and(|now| now.seq > cycle.seq) {
+        // A request that comes late may be of a cut that newer ones have followed: its snapshots are gone.
+        let newest = record.committed.max(record.applied);
+        if cycle.epoch != record.epoch || newest.is_some_and(|now| now.seq > cycle.seq) {
             return Err(out_of_order(format!(
                 "cut {cycle} can't be committed in epoch {} after {}",
                 record.epoch,
-                record
-                    .committed
-                    .map_or("nothing".into(), |point| point.to_string())
+                newest.map_or("nothing".into(), |point| point.to_string())
             )));
         }
         let record = Record {

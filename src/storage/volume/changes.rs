@@ -38,9 +38,13 @@ impl Change {
 /// A list of changes that can't be continued. The cycle fails; nothing was left out silently.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// The list was given up, because the cycle was aborted.
-    #[error("the list of changes was given up")]
+    /// The list was abandoned, because the cycle was aborted.
+    #[error("the list of changes was abandoned")]
     Abandoned,
+    /// The next range is not known yet: ask again. Lists that are read by a [`crate::volume::Reader`]
+    /// wait instead.
+    #[error("the next change is not known yet")]
+    NotYet,
     /// The list does not ascend, or leaves the volume.
     #[error("the list of changes is not usable: {0}")]
     Invalid(String),

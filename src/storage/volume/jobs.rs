@@ -1,19 +1,8 @@
 //! Cuts a list of changes into jobs: as much as fits into one batch.
 
 use crate::volume::{Change, ChangeError, Changes};
-use protocol::changes::{BATCH_BYTES_MAX, BATCH_REGIONS_MAX};
+use protocol::changes::Limits;
 use protocol::units::Extent;
-
-/// The most ranges in one job. A job of `n` bytes and ranges has at most as many regions as it has
-/// blocks and ranges together, so it always fits into a batch.
-const JOB_CHANGES_MAX: usize = BATCH_REGIONS_MAX / 2;
-
-/// The most reads in one job. They are done one after another: a job of many would let the batches
-/// after it wait, while the device could read for several jobs at once.
-const JOB_READS_MAX: usize = 64;
-
-/// The most bytes of known zeros in one job, where each block has to be looked up.
-const JOB_ZERO_BYTES_MAX: u64 = 1 << 30;
 
 /// Ranges that make up one batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +28,7 @@ impl Job {
 /// Hands out jobs in order of position.
 pub(super) struct Planner {
     changes: Changes,
+    limits: Limits,
     rest: Option<Change>,
     position: u64,
     next: u64,
@@ -46,9 +36,10 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    pub(super) fn new(changes: Changes) -> Planner {
+    pub(super) fn new(changes: Changes, limits: Limits) -> Planner {
         Planner {
             changes,
+            limits,
             rest: None,
             position: 0,
             next: 0,
@@ -69,13 +60,18 @@ impl Planner {
             ..Job::default()
         };
         let (mut zero_bytes, mut reads) = (0, 0);
-        while job.changes.len() < JOB_CHANGES_MAX && reads < JOB_READS_MAX {
-            let Some(change) = self.next_change()? else {
-                break;
+        let limits = self.limits;
+        while job.changes.len() < limits.job_ranges() && reads < limits.job_reads {
+            let change = match self.next_change() {
+                Ok(Some(change)) => change,
+                Ok(None) => break,
+                // What there is need not wait for what comes.
+                Err(ChangeError::NotYet) if !job.changes.is_empty() => break,
+                Err(error) => return Err(error),
             };
             let room = match change {
-                Change::Read(_) => (BATCH_BYTES_MAX - job.read_bytes) as u64,
-                Change::Zero(_) => JOB_ZERO_BYTES_MAX - zero_bytes,
+                Change::Read(_) => (limits.batch_bytes - job.read_bytes) as u64,
+                Change::Zero(_) => limits.job_zero_bytes - zero_bytes,
             };
             let extent = change.extent();
             let taken = extent.len.min(room);
@@ -121,6 +117,7 @@ impl Planner {
                 return Err(ChangeError::Invalid(reason));
             }
             Ok(Some(c)) => self.position = c.extent().end(),
+            Err(ChangeError::NotYet) => {}
             Ok(None) | Err(_) => self.ended = true,
         }
         change

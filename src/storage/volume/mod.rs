@@ -19,6 +19,7 @@ mod jobs;
 mod reader;
 mod scan;
 mod slots;
+mod step_reader;
 mod writer;
 mod zero;
 
@@ -29,4 +30,5 @@ pub use device::{DeviceError, open_source, open_target};
 pub use failed_writes::{FailedRange, FailedWrites};
 pub use reader::{Known, ReadBatch, ReadCounters, ReadError, Reader, ReaderConfig, SLOT_BYTES};
 pub use slots::{OpenSlot, SlotState};
+pub use step_reader::{Step, StepReader};
 pub use zero::is_zero;

@@ -12,11 +12,11 @@ use bytes::Bytes;
 
 use crate::seam::{BlockFile, Clock, DiskError};
 use crate::volume::jobs::{Job, Planner};
-use crate::volume::scan::scan;
+use crate::volume::scan::{Scanned, scan};
 use crate::volume::slots::{Slot, Slots};
 use crate::volume::{ChangeError, Changes, OpenSlot, SlotState};
 use buffers::{BufferPool, HUGE_PAGE, PooledBuf};
-use protocol::changes::{BATCH_BYTES_MAX, BatchData, BlockDigest};
+use protocol::changes::{BATCH_BYTES_MAX, BatchData, BlockDigest, Limits};
 
 /// Threads beyond this bring nothing.
 const THREADS_MAX: usize = 32;
@@ -34,6 +34,8 @@ pub struct ReaderConfig {
     /// The most memory that open batches take together, in bytes. At least two batches are always
     /// open, whatever this says.
     pub budget_bytes: usize,
+    /// How much goes into one batch.
+    pub limits: Limits,
 }
 
 impl Default for ReaderConfig {
@@ -41,6 +43,7 @@ impl Default for ReaderConfig {
         ReaderConfig {
             threads: 16,
             budget_bytes: 16 * SLOT_BYTES,
+            limits: Limits::PRODUCT,
         }
     }
 }
@@ -104,7 +107,29 @@ pub struct ReadBatch {
     pub scanned_bytes: u64,
     /// Bytes of those that are the same as before.
     pub same_bytes: u64,
-    slot: Arc<Slot>,
+    slot: Option<Arc<Slot>>,
+}
+
+impl ReadBatch {
+    /// What came out of a job, with its data.
+    pub(super) fn of(
+        job: &Job,
+        scanned: Scanned,
+        data: Bytes,
+        slot: Option<Arc<Slot>>,
+    ) -> ReadBatch {
+        ReadBatch {
+            batch: BatchData {
+                through: job.span().end(),
+                regions: scanned.regions,
+                data,
+            },
+            digests: scanned.digests,
+            scanned_bytes: job.changes.iter().map(|c| c.extent().len).sum(),
+            same_bytes: scanned.same_bytes,
+            slot,
+        }
+    }
 }
 
 /// What a reader has done so far.
@@ -169,7 +194,7 @@ impl Reader {
         let shared = Arc::new(Shared {
             device,
             known,
-            planner: Mutex::new(Planner::new(changes)),
+            planner: Mutex::new(Planner::new(changes, config.limits)),
             slots: Slots::new(window, clock),
             out: Mutex::default(),
             ready: Condvar::new(),
@@ -217,7 +242,9 @@ impl Reader {
         drop(out);
         match result {
             Ok(batch) => {
-                batch.slot.enter(SlotState::Sending, None);
+                if let Some(slot) = &batch.slot {
+                    slot.enter(SlotState::Sending, None);
+                }
                 Ok(Some(batch))
             }
             Err(e) => {
@@ -301,17 +328,12 @@ impl Shared {
         self.read_bytes
             .fetch_add(job.read_bytes as u64, Ordering::Relaxed);
         slot.enter(SlotState::Ready, None);
-        Ok(ReadBatch {
-            batch: BatchData {
-                through: span.end(),
-                regions: scanned.regions,
-                data: Bytes::from_owner(filled),
-            },
-            digests: scanned.digests,
-            scanned_bytes: job.changes.iter().map(|c| c.extent().len).sum(),
-            same_bytes: scanned.same_bytes,
-            slot,
-        })
+        Ok(ReadBatch::of(
+            job,
+            scanned,
+            Bytes::from_owner(filled),
+            Some(slot),
+        ))
     }
 
     fn put(&self, index: u64, result: Result<ReadBatch, ReadError>) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::mutations::{Rule, Rules};
 use crate::translate;
 use protocol::pair::{Cause, Refused};
 use protocol::units::Point;
@@ -25,6 +26,7 @@ pub fn write_staged(
     applier: &Applier,
     cycle: Point,
     done: &AtomicU64,
+    rules: Rules,
 ) -> Result<Box<Staging>, Refused> {
     let staging = match staging.filter(|held| held.spec().id.cycle == cycle) {
         Some(staging) => staging,
@@ -32,6 +34,13 @@ pub fn write_staged(
             Ok(StagingOutcome::Whole(staging)) => {
                 // An earlier attempt has failed or was interrupted: this one finds what is bad.
                 applier.bypass_cache();
+                staging
+            }
+            Ok(StagingOutcome::Open(mut staging)) if rules.breaks(Rule::PromotesUncommitted) => {
+                let sum = staging.sum();
+                staging
+                    .seal(sum)
+                    .map_err(|error| translate::journal_failed(&error))?;
                 staging
             }
             Ok(_) => {
@@ -43,7 +52,7 @@ pub fn write_staged(
             Err(error) => return Err(translate::journal_failed(&error)),
         },
     };
-    if staging.spec().id.cycle != cycle {
+    if staging.spec().id.cycle != cycle && !rules.breaks(Rule::PromotesUncommitted) {
         return Err(Refused::new(
             Cause::Corrupt,
             format!(

@@ -1,11 +1,7 @@
 //! When what was received has to be made durable.
 
+use protocol::changes::Limits;
 use protocol::pair::Refused;
-use wire::WINDOW_BYTES;
-
-/// A flush begins once this many bytes wait for one: half a window, so that the source, which may be
-/// two windows ahead, is let on before it has to wait.
-const FLUSH_BYTES: u64 = WINDOW_BYTES / 2;
 
 /// What was received is made durable at least this often, in milliseconds, so that little has to be
 /// sent again over a slow link.
@@ -36,16 +32,20 @@ pub struct Checkpoints {
     unflushed: u64,
     flushed_at: u64,
     flushed_through: u64,
+    /// A flush begins once this many bytes wait for one: half a window, so that the source, which may
+    /// be two windows ahead, is let on before it has to wait.
+    flush_bytes: u64,
 }
 
 impl Checkpoints {
     /// Those of a cycle of which everything below `through` is durable at `now`.
     #[must_use]
-    pub fn new(through: u64, now: u64) -> Checkpoints {
+    pub fn new(through: u64, now: u64, limits: Limits) -> Checkpoints {
         Checkpoints {
             unflushed: 0,
             flushed_at: now,
             flushed_through: through,
+            flush_bytes: limits.window_bytes / 2,
         }
     }
 
@@ -58,7 +58,7 @@ impl Checkpoints {
     #[must_use]
     pub fn are_due(&self, through: u64, now: u64) -> bool {
         let late = now.saturating_sub(self.flushed_at) >= FLUSH_MS;
-        self.unflushed >= FLUSH_BYTES || (late && through > self.flushed_through)
+        self.unflushed >= self.flush_bytes || (late && through > self.flushed_through)
     }
 
     /// Notes that a flush of everything below `through` begins at `now`.

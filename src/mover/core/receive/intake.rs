@@ -1,11 +1,12 @@
 //! Taking in one cycle: each batch is checked, hashed and written to its sink.
 
+use crate::mutations::{Rule, Settings};
 use crate::receive::checkpoint::{Checkpoints, Flush};
 use crate::receive::open_sink::Sink;
 use crate::translate;
 use protocol::changes::{CycleSum, hash_blocks};
 use protocol::pair::Refused;
-use wire::{Batch, unpack};
+use wire::{Batch, unpack_within};
 
 /// A cycle as far as it was received.
 pub struct Intake {
@@ -15,6 +16,7 @@ pub struct Intake {
     batches: u64,
     sink: Sink,
     checkpoints: Checkpoints,
+    settings: Settings,
 }
 
 /// What one batch held, in bytes.
@@ -29,14 +31,15 @@ pub struct Taken {
 impl Intake {
     /// Takes in a cycle for a cut of `size` bytes from where the sink is, at `now` in milliseconds.
     #[must_use]
-    pub fn new(size: u64, sink: Sink, now: u64) -> Intake {
+    pub fn new(size: u64, sink: Sink, now: u64, settings: Settings) -> Intake {
         let through = sink.through();
         Intake {
             size,
             through,
             batches: 0,
             sink,
-            checkpoints: Checkpoints::new(through, now),
+            checkpoints: Checkpoints::new(through, now, settings.limits),
+            settings,
         }
     }
 
@@ -53,7 +56,7 @@ impl Intake {
     pub fn batch(&mut self, batch: Batch) -> Result<Taken, Refused> {
         let batch = batch
             .is_next(self.batches)
-            .and_then(|()| unpack(batch, self.through, self.size))
+            .and_then(|()| unpack_within(batch, self.through, self.size, &self.settings.limits))
             .map_err(|error| translate::wire_failed(&error))?;
         self.batches += 1;
         let digests = hash_blocks(&batch);
@@ -86,7 +89,10 @@ impl Intake {
     /// # Errors
     /// When it comes to something else, or a disk fails.
     pub fn seal(&mut self, sum: CycleSum) -> Result<(), Refused> {
-        self.sink.seal(sum)
+        let rules = self.settings.rules;
+        let blind = rules.breaks(Rule::AppliesUnsealed) || rules.breaks(Rule::ResumesTooFar);
+        let own = self.sink.sum().filter(|_| blind);
+        self.sink.seal(own.unwrap_or(sum))
     }
 
     /// Where it was written.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::effect::Work;
+use crate::effect::{Discard, Work};
+use crate::mutations::{Rule, Rules};
 use crate::receive::checkpoint::Flush;
 use crate::receive::in_place::InPlace;
-use crate::receive::staging::staging_for;
+use crate::receive::staging::{discard, staging_for};
 use crate::translate;
 use protocol::changes::{BatchData, BlockDigest, CycleSum};
 use protocol::pair::Refused;
@@ -50,6 +51,15 @@ impl Sink {
                 Ok(())
             }
             Sink::InPlace(in_place) => in_place.write(batch, digests),
+        }
+    }
+
+    /// What has been taken comes to this, where it is staged.
+    #[must_use]
+    pub fn sum(&self) -> Option<CycleSum> {
+        match self {
+            Sink::Staging(staging, _) => Some(staging.sum()),
+            Sink::InPlace(_) => None,
         }
     }
 
@@ -102,7 +112,11 @@ pub fn open_sink(
     kept: Option<Point>,
     applier: impl FnOnce(Arc<dyn BlockFile>) -> Applier,
     read_back: &AtomicU64,
+    rules: Rules,
 ) -> Result<Option<Sink>, Refused> {
+    if rules.breaks(Rule::BeginsAnew) {
+        discard(Discard::All, None, &**disk)?;
+    }
     Ok(match work {
         Work::Stage { spec, applied } => Some(staging_for(disk, *spec, *applied, kept, read_back)?),
         Work::Overwrite {

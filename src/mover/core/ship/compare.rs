@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use protocol::changes::{BLOCK_BYTES, BlockDigest, block_count};
+use protocol::changes::{BLOCK_BYTES, BlockDigest, Limits, block_count};
 use protocol::pair::change_plan::Compare;
 use protocol::units::Extent;
 use storage::journal::{DigestReader, JournalError};
 use storage::seam::DiskError;
 use wire::{DigestRequest, Digests};
-
-/// Blocks in one request to the standby: 16 MiB of the volume, 64 KiB of digests.
-const REQUEST_BLOCKS: u64 = 4096;
 
 /// Requests to the standby that are under way at once. Beyond it the next waits for an answer.
 pub const REQUESTS_MAX: usize = 4;
@@ -52,13 +49,18 @@ struct StandbyDigests {
 impl Reference {
     /// Digests of a volume of `size` bytes. `kept` are those of this side's store.
     #[must_use]
-    pub fn new(compare: Compare, kept: Option<DigestReader>, size: u64) -> Reference {
+    pub fn new(
+        compare: Compare,
+        kept: Option<DigestReader>,
+        size: u64,
+        limits: Limits,
+    ) -> Reference {
         Reference {
             kept,
             compare: Mutex::new(compare),
             standby: Mutex::new(StandbyDigests {
                 size,
-                request_blocks: REQUEST_BLOCKS,
+                request_blocks: limits.request_blocks,
                 ahead: REQUESTS_MAX,
                 windows: BTreeMap::new(),
                 asked: BTreeSet::new(),

@@ -1,19 +1,22 @@
 //! The pieces of one shipment, put together. Who drives them decides when each has its next step.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::effect::ShipWork;
+use crate::mutations::Settings;
 use crate::ship::candidates::ListReader;
 use crate::ship::compare::Reference;
 use crate::ship::count::ShipCount;
 use crate::ship::fallback::Ranges;
 use crate::ship::gather::Gathered;
 use crate::ship::scan::Scan;
-use protocol::pair::Refused;
 use protocol::pair::change_plan::{Candidates, Compare};
+use protocol::pair::{Cause, Refused};
 use protocol::units::Point;
 use storage::journal::DigestReader;
 use storage::seam::{BlockFile, Disk};
+use storage::volume::{ChangeError, ReadError};
 
 /// What a shipment reads from and writes to.
 pub struct Sources {
@@ -50,6 +53,7 @@ impl Pieces {
         work: &ShipWork,
         sources: Sources,
         count: Arc<ShipCount>,
+        settings: Settings,
     ) -> Result<Pieces, Refused> {
         let size = sources.device.size();
         // Digests of another cut than the plan counts on are of no use.
@@ -63,7 +67,7 @@ impl Pieces {
             _ => (size, false),
         };
         let reader = kept.map(|(_, reader)| reader);
-        let reference = Arc::new(Reference::new(plan.compare, reader, end));
+        let reference = Arc::new(Reference::new(plan.compare, reader, end, settings.limits));
         let sends_all = plan.compare == Compare::Nothing && plan.candidates != Candidates::Delta;
         Ok(Pieces {
             ranges: Ranges::new(sources.device, size, plan, sources.list, reference.clone()),
@@ -73,10 +77,25 @@ impl Pieces {
                 count,
                 work.resume_at,
                 names,
+                settings,
             ),
             reference,
             compares: !sends_all,
             end,
         })
     }
+}
+
+/// Why reading has ended early, as the protocol has it.
+#[must_use]
+pub fn read_failed(error: &ReadError) -> Refused {
+    let cause = match error {
+        ReadError::Stalled { .. } => Cause::Stalled,
+        ReadError::Cancelled | ReadError::Changes(ChangeError::Abandoned) => Cause::Aborted,
+        ReadError::Disk(error) if error.source.kind() == io::ErrorKind::BrokenPipe => {
+            Cause::PeerUnreachable
+        }
+        ReadError::Disk(_) | ReadError::Changes(_) => Cause::SourceReadError,
+    };
+    Refused::new(cause, error.to_string())
 }

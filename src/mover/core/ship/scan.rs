@@ -6,21 +6,17 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::mutations::{Rule, Settings};
 use crate::ship::compare::Reference;
 use crate::ship::count::ShipCount;
 use crate::ship::gather::Gathered;
 use protocol::changes::{
-    BATCH_BYTES_MAX, BATCH_REGIONS_MAX, BLOCK_BYTES, BatchData, CycleDigest, CycleSum, Region,
-    RegionKind, blocks_of,
+    BLOCK_BYTES, BatchData, CycleDigest, CycleSum, Limits, Region, RegionKind, blocks_of,
 };
 use protocol::pair::Refused;
 use protocol::units::Extent;
 use storage::journal::DigestLog;
 use storage::volume::ReadBatch;
-use wire::WINDOW_BYTES;
-
-/// Batches with less data than this, in bytes, are joined: copying so little costs less than a frame.
-const JOIN_BYTES: usize = 256 * 1024;
 
 /// How a scan has ended.
 pub struct Finished {
@@ -43,6 +39,7 @@ pub struct Scan {
     /// What ends at or before this byte is at the target already.
     resume_at: u64,
     names: bool,
+    settings: Settings,
     /// Small batches that wait to be joined.
     open: Vec<Region>,
     open_data: BytesMut,
@@ -62,6 +59,7 @@ impl Scan {
         count: Arc<ShipCount>,
         resume_at: u64,
         names: bool,
+        settings: Settings,
     ) -> Scan {
         Scan {
             digest: CycleDigest::new(),
@@ -71,6 +69,7 @@ impl Scan {
             count,
             resume_at,
             names,
+            settings,
             open: Vec::new(),
             open_data: BytesMut::new(),
             through: 0,
@@ -82,11 +81,12 @@ impl Scan {
     ///
     /// # Errors
     /// When the state volume fails.
-    pub fn take(&mut self, read: ReadBatch) -> Result<Vec<BatchData>, Refused> {
+    pub fn take(&mut self, mut read: ReadBatch) -> Result<Vec<BatchData>, Refused> {
         if self.names {
             self.count.differs(&read.batch.regions);
         }
         self.gather(&read)?;
+        self.mutate(&mut read);
         let mut digests = &read.digests[..];
         for region in &read.batch.regions {
             match region.kind {
@@ -113,7 +113,13 @@ impl Scan {
             };
             counter.fetch_add(region.extent.len, Ordering::Relaxed);
         }
-        self.send(batch);
+        let split = !self.settings.rules.breaks(Rule::BatchesUnsplit);
+        match split {
+            true => split_by(self.settings.limits, batch)
+                .into_iter()
+                .for_each(|batch| self.send(batch)),
+            false => self.send(batch),
+        }
         Ok(std::mem::take(&mut self.out))
     }
 
@@ -136,31 +142,49 @@ impl Scan {
         })
     }
 
+    /// Leaves out what a broken rule leaves out.
+    fn mutate(&self, read: &mut ReadBatch) {
+        let rules = self.settings.rules;
+        if rules.breaks(Rule::ZerosSkipped) {
+            read.batch.regions.retain(|region| region.data_len() > 0);
+        }
+        if rules.breaks(Rule::ResumesTooFar) && self.resume_at > 0 {
+            let before = read.batch.data.len();
+            let batch = std::mem::take(&mut read.batch);
+            read.batch = without(batch, self.resume_at + 4 * BLOCK_BYTES);
+            let left_out = (before - read.batch.data.len()).div_ceil(BLOCK_BYTES as usize);
+            read.digests.drain(..left_out);
+        }
+    }
+
     fn send(&mut self, batch: BatchData) {
         let before = batch
             .regions
             .first()
-            .map_or(self.through, |region| region.extent.offset);
-        if batch.data.len() >= JOIN_BYTES {
+            .map_or(batch.through, |region| region.extent.offset);
+        // Where a batch was split, what comes after this part is not covered yet.
+        let through = batch.through;
+        if batch.data.len() >= self.settings.limits.join_bytes {
             self.hand_on_open(before);
             return self.hand_on(batch);
         }
-        let full = self.open_data.len() + batch.data.len() > BATCH_BYTES_MAX
-            || self.open.len() + batch.regions.len() > BATCH_REGIONS_MAX;
+        let limits = &self.settings.limits;
+        let full = self.open_data.len() + batch.data.len() > limits.batch_bytes
+            || self.open.len() + batch.regions.len() > limits.batch_regions;
         if full {
             self.hand_on_open(before);
         }
         self.open_data.extend_from_slice(&batch.data);
         self.open.extend(batch.regions);
         // Where little changes the target still has to learn how far the scan has come.
-        if self.through.saturating_sub(self.sent_through) >= WINDOW_BYTES {
-            self.hand_on_open(self.through);
+        if through.saturating_sub(self.sent_through) >= self.settings.limits.window_bytes {
+            self.hand_on_open(through);
         }
     }
 
     /// Hands on what is open; everything below `through` is covered with it.
     fn hand_on_open(&mut self, through: u64) {
-        let due = through.saturating_sub(self.sent_through) >= WINDOW_BYTES;
+        let due = through.saturating_sub(self.sent_through) >= self.settings.limits.window_bytes;
         if self.open.is_empty() && !due {
             return;
         }
@@ -224,6 +248,39 @@ impl Scan {
             }
         }
         Ok(())
+    }
+}
+
+/// The batch in parts that each keep the limits on regions and data, in order.
+fn split_by(limits: Limits, batch: BatchData) -> Vec<BatchData> {
+    let mut parts: Vec<BatchData> = Vec::new();
+    let (mut from, mut to) = (0, 0);
+    let mut regions = Vec::new();
+    for region in &batch.regions {
+        let len = usize::try_from(region.data_len()).unwrap_or(usize::MAX);
+        let full = regions.len() >= limits.batch_regions || to - from + len > limits.batch_bytes;
+        if full && !regions.is_empty() {
+            parts.push(part(
+                std::mem::take(&mut regions),
+                batch.data.slice(from..to),
+            ));
+            from = to;
+        }
+        regions.push(*region);
+        to += len;
+    }
+    parts.push(BatchData {
+        through: batch.through,
+        ..part(regions, batch.data.slice(from..to))
+    });
+    parts
+}
+
+fn part(regions: Vec<Region>, data: Bytes) -> BatchData {
+    BatchData {
+        through: regions.last().map_or(0, |region| region.extent.end()),
+        regions,
+        data,
     }
 }
 

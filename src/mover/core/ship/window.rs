@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use wire::{WINDOW_BYTES, WINDOWS_IN_FLIGHT_MAX};
+use protocol::changes::Limits;
 
 /// The window of one connection.
 #[derive(Debug)]
@@ -14,21 +14,15 @@ pub struct Window {
     limit: u64,
 }
 
-impl Default for Window {
-    fn default() -> Window {
-        Window::of(WINDOW_BYTES * WINDOWS_IN_FLIGHT_MAX)
-    }
-}
-
 impl Window {
-    /// A window that closes once `limit` bytes of data are under way.
+    /// A window that closes once as many bytes of data are under way as `limits` says.
     #[must_use]
-    pub fn of(limit: u64) -> Window {
+    pub fn new(limits: Limits) -> Window {
         Window {
             batches: VecDeque::new(),
             sent: 0,
             durable: 0,
-            limit,
+            limit: limits.in_flight_bytes(),
         }
     }
 
@@ -61,9 +55,10 @@ mod tests {
 
     #[test]
     fn no_more_than_two_windows_are_under_way() {
-        let mut window = Window::default();
+        let limits = Limits::PRODUCT;
+        let mut window = Window::new(limits);
         let mut sent = 0;
-        while sent < WINDOW_BYTES * WINDOWS_IN_FLIGHT_MAX {
+        while sent < limits.in_flight_bytes() {
             assert!(window.is_open());
             sent += 1 << 20;
             window.sent(sent, 1 << 20);

@@ -13,7 +13,7 @@ pub fn stop_application(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> b
     if d.observed.rules().breaks(Rule::ApplicationNotStopped) {
         return true;
     }
-    d.visit_in(RECHECK_AFTER);
+    d.recheck_in(RECHECK_AFTER);
     let Some(from) = d.site_called(&switch.from) else {
         return false;
     };

@@ -46,7 +46,7 @@ pub fn rebind(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
             );
         }
     }
-    d.visit_in(RECHECK_AFTER);
+    d.recheck_in(RECHECK_AFTER);
 }
 
 /// Which volume belongs behind which claim once `switch` is done; `None` while a handle is unknown.

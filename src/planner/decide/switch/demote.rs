@@ -60,14 +60,14 @@ pub fn demote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         done(d);
         return;
     }
-    d.visit_in(SignedDuration::from_secs(5));
+    d.recheck_in(SignedDuration::from_secs(5));
 }
 
 /// Tells an old primary that was away while the role moved, as soon as it answers and before anything
 /// is shipped to it. Whether nothing else can be done now.
 pub fn recall(d: &mut DecisionBuilder<'_>) -> bool {
     // Up to the last cut the standby is the one that is to be promoted: an old primary there was put
-    // back to an older copy of itself, and nothing can be shipped to it before it is told.
+    // back to an older copy of itself, and nothing can be shipped to it before it knows.
     let promoting = |s: &SwitchStatus| unfinished(s) && !before_promotion(s);
     let moving = d.status.switch.as_ref().is_some_and(promoting);
     let (Some(new), Some(old)) = (d.primary(), d.standby()) else {
@@ -76,7 +76,7 @@ pub fn recall(d: &mut DecisionBuilder<'_>) -> bool {
     let report = old.live().and_then(|mover| mover.superblock.as_ref());
     let epoch = d.epoch();
     let missed = report.is_some_and(|r| r.role == Role::Primary && r.epoch < epoch);
-    if moving || !missed || d.observed.rules().breaks(Rule::RecallSkipped) {
+    if moving || !missed {
         return false;
     }
     d.want(&old.name, MoverDesired::Probe);

@@ -6,7 +6,7 @@
 //!   └───────────────┴── the request is withdrawn → Cancel → Cancelled
 //! ```
 //! Up to `LastCut` nothing has happened to the data and the move can be withdrawn; from `Promote` on
-//! it goes forward only, unless there turns out to be no whole image to promote.
+//! it goes forward only, unless there turns out to be no complete image to promote.
 
 mod advance;
 mod application;

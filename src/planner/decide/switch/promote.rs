@@ -1,7 +1,7 @@
 //! Promotion, at the operator: which request counts, and the order to the new primary's mover.
 //!
 //! A request counts when it *changes*; an explicit order counts in the epoch it names and in no other.
-//! Which request was honoured last is recorded, with the data too, so that a manifest that is applied
+//! Which request was handled last is recorded, with the data too, so that a manifest that is applied
 //! again never moves the role back.
 
 use jiff::Timestamp;
@@ -80,14 +80,14 @@ fn stale_order(d: &mut DecisionBuilder<'_>) {
     }
 }
 
-/// An image that was never whole is never promoted.
+/// An image that was never complete is never promoted.
 fn refusal(d: &DecisionBuilder<'_>, to: &str) -> Option<Problem> {
     let diverged = d
         .status
         .sites
         .iter()
         .any(|site| site.name == to && site.diverged);
-    if diverged && !d.observed.rules().breaks(Rule::PromotesDiverged) {
+    if diverged {
         return Some(Problem::new(
             Reason::Diverged,
             format!(
@@ -198,7 +198,7 @@ pub fn promote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         let reason = "the site is being promoted".to_string();
         d.ask(&to, Request::Abort { reason });
     }
-    let requested_primary = honours(d, switch).parse().unwrap_or_else(|_| to.clone());
+    let requested_primary = handled(d, switch).parse().unwrap_or_else(|_| to.clone());
     let peer_head = d.status.last_cut.as_ref().map(PointStatus::point);
     let order = PromoteRequest {
         epoch,
@@ -219,7 +219,7 @@ fn no_image(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         return;
     }
     let why = format!(
-        "the image at site {} is not whole, or an old primary's, so it can't be promoted: withdraw the order, and it is fixed by the \
+        "the image at site {} is not complete, or an old primary's, so it can't be promoted: withdraw the request, and it is fixed by the \
          next cycle; or restore the newest snapshot of that site by hand",
         switch.to
     );
@@ -227,8 +227,8 @@ fn no_image(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     d.wait(why);
 }
 
-/// The request that counts as honoured once the move is done: an explicit order honours no manifest.
-fn honours(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> String {
+/// The request that counts as handled once the role is moved: an explicit promotion handles no manifest.
+fn handled(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> String {
     let spec = &d.observed.pair.spec;
     let before = d
         .status
@@ -256,11 +256,11 @@ fn promoted(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, point: Point) {
         .flatten()
         .find(|known| known.point() == point);
     let loss = (switch.kind == SwitchKind::Forced).then(|| loss(d, point, committed.as_ref()));
-    let honoured = honours(d, switch);
+    let handled_primary = handled(d, switch);
     d.status.primary = Some(switch.to.clone());
     d.status.epoch = Some(switch.epoch);
     d.status.generation = Some(switch.generation.clone());
-    d.status.handled_primary = Some(honoured);
+    d.status.handled_primary = Some(handled_primary);
     if let Some(status) = d.status.switch.as_mut() {
         let cut_at = committed.and_then(|known| known.cut_at);
         status.promoted_point = Some(PointStatus::new(point, cut_at));
@@ -269,7 +269,7 @@ fn promoted(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, point: Point) {
     step(d, SwitchStep::Demote);
 }
 
-/// What a forced promotion of `point` gives up, as far as it can be known in mode Snapshot.
+/// What a forced promotion of `point` loses, as far as it can be known in mode Snapshot.
 #[must_use]
 pub fn loss(d: &DecisionBuilder<'_>, point: Point, committed: Option<&PointStatus>) -> String {
     // What was found to be equal to it later was not lost either.

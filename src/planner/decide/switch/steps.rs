@@ -40,7 +40,7 @@ pub fn step(d: &mut DecisionBuilder<'_>, next: SwitchStep) {
         );
     }
     d.timeline.switch_step = Some((next, d.observed.now));
-    d.visit_at(d.observed.now);
+    d.recheck_at(d.observed.now);
 }
 
 /// How long the present step has taken, as far as this process has seen.

@@ -39,7 +39,7 @@ fn diverged(world: &World, name: &str) -> bool {
     sites.iter().any(|site| site.name == name && site.diverged)
 }
 
-/// The last attempt of a cycle that is given up leaves the target waiting for its source.
+/// The last attempt of a cycle that is abandoned leaves the target waiting for its source.
 #[test]
 fn a_target_that_waits_for_a_cut_that_was_given_up_takes_the_next_one() {
     let mut world = baseline();
@@ -60,7 +60,10 @@ fn an_old_primary_that_was_away_is_demoted_when_it_is_back_before_anything_is_sh
     assert_eq!(world.status().primary.as_deref(), Some("west"));
     world.pass(60);
     world.settle();
-    assert!(diverged(&world, "east"), "it was never heard of since");
+    assert!(
+        diverged(&world, "east"),
+        "there was no contact with it since"
+    );
     world.side("east").away = false;
     world.pair.spec.resolution = Some(Resolution {
         discard_site: "east".into(),
@@ -72,7 +75,7 @@ fn an_old_primary_that_was_away_is_demoted_when_it_is_back_before_anything_is_sh
         let position = world.log[before..].iter().position(what);
         position.expect("was never done")
     };
-    let told = position(|a| {
+    let demoted = position(|a| {
         matches!(
             a,
             Action::Command {
@@ -81,7 +84,7 @@ fn an_old_primary_that_was_away_is_demoted_when_it_is_back_before_anything_is_sh
             }
         )
     });
-    assert!(told < position(|a| matches!(a, Action::Ship(_))));
+    assert!(demoted < position(|a| matches!(a, Action::Ship(_))));
     assert_eq!(world.committed().unwrap().epoch, Epoch(2));
     assert_eq!(epoch(&world), Epoch(2));
     assert!(!diverged(&world, "east"));
@@ -106,7 +109,7 @@ fn an_old_primary_that_is_back_counts_as_diverged() {
 }
 
 /// C: at every moment both sides have a snapshot of one cut, also after a forced promotion of a set that
-/// was whole and not committed yet.
+/// was complete and not committed yet.
 #[test]
 fn a_common_pair_of_snapshots_outlives_a_forced_promotion() {
     let mut world = baseline();
@@ -158,7 +161,7 @@ fn a_standby_that_was_put_back_before_the_commit_is_shipped_to_again() {
     );
 }
 
-/// What lies beyond the end of the smaller one was never the same at both sides.
+/// What is beyond the end of the smaller one was never the same at both sides.
 #[test]
 fn changes_count_from_the_smaller_of_both_snapshots() {
     let mut world = baseline();
@@ -173,7 +176,7 @@ fn changes_count_from_the_smaller_of_both_snapshots() {
 }
 
 #[test]
-fn a_mover_that_could_not_read_its_superblock_is_started_anew() {
+fn a_mover_that_could_not_read_its_superblock_is_started_again() {
     let mut world = baseline();
     world.side("west").unreadable = true;
     world.pass(60);
@@ -270,11 +273,11 @@ fn an_order_to_promote_an_old_primary_that_was_put_back_can_be_withdrawn() {
     while !promoting(&world) {
         world.round();
     }
-    let whole = SuperblockReport {
+    let healthy = SuperblockReport {
         image: ImageState::Consistent(Point::new(1, 1)),
         ..east
     };
-    put_back(&mut world, "east", &whole);
+    put_back(&mut world, "east", &healthy);
     world.settle();
     assert_eq!(
         world.think().trouble.unwrap().reason,
@@ -342,7 +345,7 @@ fn sys_4_a_number_is_used_once_though_the_status_is_wiped_after_its_cycle_was_gi
     }
     assert_eq!(world.committed(), Some(Point::new(1, 1)));
     let wiped_at = world.log.len();
-    assert!(cut_at_east(&world.log).len() > 2, "no cycle was given up");
+    assert!(cut_at_east(&world.log).len() > 2, "no cycle was abandoned");
     world.pair.status = None;
     world.ship_failures = 0;
     for _ in 0..3 {

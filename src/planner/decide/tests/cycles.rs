@@ -152,7 +152,7 @@ fn a_mover_that_goes_away_in_the_middle_is_replaced_and_the_same_cut_goes_on() {
 }
 
 #[test]
-fn attempts_have_an_end_and_the_next_tick_cuts_anew() {
+fn attempts_have_an_end_and_the_next_tick_makes_another_cut() {
     let mut world = World::new(SPEC);
     world.settle();
     world.ship_failures = 5;

@@ -140,7 +140,7 @@ fn promoted(disk: &mut SuperblockReport, order: PromoteRequest) -> bool {
         return false;
     }
     let point = disk.image.whole();
-    let point = point.expect("an image that is not whole was promoted");
+    let point = point.expect("an image that is not complete was promoted");
     disk.role = Role::Primary;
     disk.epoch = order.epoch;
     disk.lineage = disk.lineage.promoted(point, order.epoch, order.generation);

@@ -6,8 +6,8 @@ use api::v1alpha1::CyclePhase;
 
 const MIB: u64 = 1 << 20;
 
-/// What the source was told while it was shipping.
-fn told(world: &World) -> Vec<Option<u64>> {
+/// The limits that the source was sent while it was shipping.
+fn sent(world: &World) -> Vec<Option<u64>> {
     let paces = world.log.iter().filter_map(|action| match action {
         Action::Pace {
             site,
@@ -27,7 +27,10 @@ fn shipping(transfer: &str) -> World {
     world.ship_held = true;
     world.settle();
     assert_eq!(world.status().cycle.unwrap().phase, CyclePhase::Shipping);
-    assert!(told(&world).is_empty(), "the order carries the first limit");
+    assert!(
+        sent(&world).is_empty(),
+        "the request carries the first limit"
+    );
     world
 }
 
@@ -37,11 +40,11 @@ fn a_limit_that_is_changed_in_the_middle_of_a_cycle_takes_effect_in_it() {
     world.pair.spec.transfer.bandwidth = Some("20Mi".into());
     world.settle();
     world.settle();
-    assert_eq!(told(&world), [Some(20 * MIB)], "told once");
+    assert_eq!(sent(&world), [Some(20 * MIB)], "sent once");
     world.pair.spec.transfer.bandwidth = None;
     world.settle();
-    assert_eq!(told(&world), [Some(20 * MIB), None]);
-    // An operator that was restarted does not know what was told before.
+    assert_eq!(sent(&world), [Some(20 * MIB), None]);
+    // An operator that was restarted does not know what was sent before.
     world.restart();
     world.settle();
     world.ship_held = false;
@@ -59,8 +62,8 @@ fn a_window_of_the_schedule_opens_and_closes_in_the_middle_of_a_cycle() {
     assert!(due <= "2026-01-01T00:10:00Z".parse().unwrap());
     world.pass(600);
     world.settle();
-    assert_eq!(told(&world), [Some(1024 * MIB)]);
+    assert_eq!(sent(&world), [Some(1024 * MIB)]);
     world.pass(600);
     world.settle();
-    assert_eq!(told(&world), [Some(1024 * MIB), Some(10 * MIB)]);
+    assert_eq!(sent(&world), [Some(1024 * MIB), Some(10 * MIB)]);
 }

@@ -48,9 +48,9 @@ fn a_paused_pair_begins_no_cycle_however_due_it_is_and_goes_on_when_it_is_resume
         "movers run for nothing"
     );
     assert_eq!(world.think().barred, Some(Barred::Paused));
-    let told = ("False".to_string(), Reason::Paused.to_string());
-    assert_eq!(verdict(&mut world, kinds::REPLICATING), told);
-    assert_eq!(verdict(&mut world, kinds::READY), told);
+    let paused = ("False".to_string(), Reason::Paused.to_string());
+    assert_eq!(verdict(&mut world, kinds::REPLICATING), paused);
+    assert_eq!(verdict(&mut world, kinds::READY), paused);
     world.pair.spec.paused = false;
     world.settle();
     assert_eq!(world.committed(), Some(Point::new(1, 2)));

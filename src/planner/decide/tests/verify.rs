@@ -169,7 +169,7 @@ fn a_slice_that_fails_is_told_and_tried_again_and_cycles_go_on() {
     ask(&mut world, "now");
     world.settle();
     let decision = world.think();
-    let trouble = decision.trouble.expect("the failure is not told");
+    let trouble = decision.trouble.expect("the failure is not reported");
     assert_eq!(trouble.reason, Reason::VerifyFailed);
     assert_eq!(slices(&world).len(), 1, "tried again at once");
     let point = world.committed();
@@ -182,7 +182,7 @@ fn a_slice_that_fails_is_told_and_tried_again_and_cycles_go_on() {
 }
 
 #[test]
-fn a_move_of_the_role_goes_first_and_the_comparison_begins_anew() {
+fn a_move_of_the_role_goes_first_and_the_comparison_begins_again() {
     let mut world = at_rest("");
     ask(&mut world, "now");
     while slices(&world).is_empty() {

@@ -217,7 +217,7 @@ impl World {
         let busy = !decision.actions.is_empty();
         self.refused = false;
         for action in decision.actions {
-            // Like a visit, a round ends with the first order that is refused.
+            // Like a reconcile, a round ends with the first order that is refused.
             if !self.refused {
                 self.act(action);
             }

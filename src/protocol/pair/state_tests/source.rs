@@ -217,6 +217,23 @@ fn the_committed_cut_is_the_oldest_that_is_shipped() {
     }
 }
 
+/// A commit that is repeated late never counts, whether the primary has recorded a newer one or not.
+#[test]
+fn a_commit_of_a_cut_that_newer_ones_have_followed_is_refused() {
+    for committed in [None, Some(Point::new(2, 5))] {
+        let record = Record {
+            committed,
+            applied: Some(Point::new(2, 6)),
+            ..primary()
+        };
+        let (mut side, _) = Side::open(Some(record));
+        let mut commit = |seq| side.order(Command::Commit(Point::new(2, seq)));
+        assert!(commit(4).is_err(), "after {committed:?}");
+        assert!(commit(6).is_ok(), "after {committed:?}");
+        assert!(commit(4).is_err(), "after {committed:?} and 2.6");
+    }
+}
+
 /// A full copy replaces everything: it counts from nothing, even where the standby has a whole image.
 #[test]
 fn a_full_copy_counts_from_nothing() {

@@ -1,0 +1,50 @@
+//! The operator's list of changes on its way to a hosted shipment.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::mover_host::MoverHost;
+use mover_core::ship::list::{ExtentList, Offered};
+use wire::control::{Refusal, RefusalKind, Request, Response};
+
+/// The list of changes as the operator's requests fill it and a shipment reads it.
+pub(super) type SharedList = Arc<Mutex<Option<ExtentList>>>;
+
+impl MoverHost {
+    /// The operator sends the next part of its list.
+    pub(super) fn next_part(&mut self) {
+        if let Some(request) = self.parts.pop_front()
+            && self.part(&request).is_none()
+        {
+            self.parts.push_front(request);
+        }
+    }
+
+    /// A part of the operator's list; `None` where there is no room for it yet.
+    pub(super) fn part(&mut self, request: &Request) -> Option<Response> {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let response = match (&mut *list, request) {
+            (Some(list), Request::Extents(batch)) => match list.offer(batch) {
+                Ok(Offered::Taken) => Response::Accepted,
+                Ok(Offered::Full) => return None,
+                Err(refusal) => Response::Refused(refusal),
+            },
+            (Some(list), Request::ExtentsFailed { cycle, reason }) if list.cycle() == *cycle => {
+                list.fail(reason);
+                Response::Accepted
+            }
+            _ => Response::Refused(Refusal {
+                kind: RefusalKind::OutOfOrder,
+                message: "no list of changes is expected".into(),
+            }),
+        };
+        drop(list);
+        if let Some(shipping) = &mut self.shipping {
+            shipping.wake();
+        }
+        Some(response)
+    }
+
+    pub(super) fn set_list(&mut self, list: Option<ExtentList>) {
+        *self.list.lock().unwrap_or_else(PoisonError::into_inner) = list;
+    }
+}
