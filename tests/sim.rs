@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use sim::{Figures, Wrong, run};
+use sim::{Figures, Kind, Options, Wrong, run, run_with, shrink};
 
 /// Runs the simulator.
 #[derive(Parser)]
@@ -25,6 +25,19 @@ struct Args {
     /// The wrong rule to live by, by name.
     #[arg(long)]
     wrong: Option<String>,
+    /// With the kinds of faults that the product does not survive yet.
+    #[arg(long)]
+    later: bool,
+}
+
+impl Args {
+    fn options(&self, seed: u64, wrong: Option<Wrong>) -> Options {
+        let mut options = Options::of(seed, wrong, false);
+        if self.later {
+            options.later.extend(Kind::LATER);
+        }
+        options
+    }
 }
 
 fn main() -> ExitCode {
@@ -39,14 +52,32 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     match args.seed {
-        Some(seed) => tell(seed, wrong),
+        Some(seed) => tell(args.options(seed, wrong)),
         None if args.wrong_rules => wrong_rules(&args),
         None => many(&args, wrong),
     }
 }
 
-fn tell(seed: u64, wrong: Option<Wrong>) -> ExitCode {
-    let run = run(seed, wrong, true);
+/// The story of a seed; of one that fails, its smallest.
+fn tell(mut options: Options) -> ExitCode {
+    options.told = true;
+    let (seed, whole) = (options.seed, run_with(&options));
+    let run = match &whole.result {
+        Ok(_) => whole,
+        Err(why) => {
+            println!("seed {seed} FAILED: {why}");
+            let smallest = shrink(&options);
+            let kinds = Kind::ALL
+                .iter()
+                .filter(|kind| !smallest.without.contains(kind));
+            println!(
+                "the smallest story that still fails: {} steps with {:?}",
+                smallest.steps,
+                kinds.collect::<Vec<_>>()
+            );
+            run_with(&smallest)
+        }
+    };
     for line in run.story {
         println!("{line}");
     }
@@ -78,7 +109,8 @@ fn many(args: &Args, wrong: Option<Wrong>) -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    let outcome = std::panic::catch_unwind(|| run(seed, wrong, false).result);
+                    let outcome =
+                        std::panic::catch_unwind(|| run_with(&args.options(seed, wrong)).result);
                     match outcome.unwrap_or_else(|_| Err("it panicked".into())) {
                         Ok(figures) => add(&all, figures),
                         Err(why) => push(&failed, (seed, why)),

@@ -35,6 +35,8 @@ struct Inner {
     capacity: u64,
     boot: u64,
     random: StdRng,
+    /// After so many writes one is lost, or lands so many bytes further on.
+    astray: Option<(u64, Option<u64>)>,
 }
 
 #[derive(Default)]
@@ -131,6 +133,7 @@ impl SimDisk {
                 capacity,
                 boot: 0,
                 random: StdRng::seed_from_u64(seed),
+                astray: None,
             })),
         }
     }
@@ -140,9 +143,32 @@ impl SimDisk {
         lock(&self.inner).faults.push(fault);
     }
 
+    /// After `after` writes one is lost without an error, or lands `shift` bytes further on.
+    pub fn mislead(&self, after: u64, shift: Option<u64>) {
+        lock(&self.inner).astray = Some((after, shift));
+    }
+
+    /// Where a write goes: where it should, further on, or nowhere.
+    fn lands(&self, offset: u64) -> Option<u64> {
+        let mut inner = lock(&self.inner);
+        match inner.astray {
+            Some((0, shift)) => {
+                inner.astray = None;
+                shift.map(|shift| offset + shift)
+            }
+            Some((after, shift)) => {
+                inner.astray = Some((after - 1, shift));
+                Some(offset)
+            }
+            None => Some(offset),
+        }
+    }
+
     /// Forgets all planned faults.
     pub fn heal(&self) {
-        lock(&self.inner).faults.clear();
+        let mut inner = lock(&self.inner);
+        inner.faults.clear();
+        inner.astray = None;
     }
 
     /// How many operations of the kind were tried so far.
@@ -319,6 +345,9 @@ impl BlockFile for SimFile {
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        let Some(offset) = self.disk.lands(offset) else {
+            return Ok(());
+        };
         self.change("write", Dirty::Write(offset, data.to_vec()))
     }
 

@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use crate::SimDisk;
 use crate::backups::Backup;
 use crate::fault::{Fault, Operation};
+use crate::fault_kinds::Kind;
 use crate::fuse::Death;
 use crate::image::Tag;
 use crate::link::Mishap;
@@ -21,84 +22,26 @@ const EFFECTS_MAX: u64 = 60;
 /// Which faults a run has, how often, and what of them lasts.
 pub(super) struct Faults {
     kinds: Vec<Kind>,
+    /// Those that do not happen although they are drawn.
+    without: Vec<Kind>,
     one_in: u32,
     /// The old primary can't be reached.
     pub(super) old_is_away: bool,
     pub(super) backups: [Option<Backup>; 2],
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Kill,
-    Power,
-    Cut,
-    DiskError,
-    VolumeError,
-    Full,
-    VolumeFull,
-    Rot,
-    WireFlip,
-    Twice,
-    Overtake,
-    JournalFlip,
-    Clock,
-    Repeat,
-    OperatorRestart,
-    StatusWiped,
-    Backup,
-    Grow,
-    Planned,
-    Forced,
-    Consent,
-    Heal,
-}
-
-const ALL: [Kind; 22] = [
-    Kind::Kill,
-    Kind::Power,
-    Kind::Cut,
-    Kind::DiskError,
-    Kind::VolumeError,
-    Kind::Full,
-    Kind::VolumeFull,
-    Kind::Rot,
-    Kind::WireFlip,
-    Kind::Twice,
-    Kind::Overtake,
-    Kind::JournalFlip,
-    Kind::Clock,
-    Kind::Repeat,
-    Kind::OperatorRestart,
-    Kind::StatusWiped,
-    Kind::Backup,
-    Kind::Grow,
-    Kind::Planned,
-    Kind::Forced,
-    Kind::Consent,
-    Kind::Heal,
-];
-
-impl Kind {
-    /// Whether what is staged may be lost by it, or be of no use any more: errors of disks, a kill or a
-    /// loss of power are no excuse.
-    fn harms_what_is_staged(self) -> bool {
-        matches!(
-            self,
-            Kind::Full | Kind::Rot | Kind::JournalFlip | Kind::Backup
-        )
-    }
-}
-
 impl Faults {
     /// Those of a run.
-    pub(super) fn drawn(random: &mut StdRng) -> Faults {
-        let mut kinds: Vec<Kind> = ALL
+    pub(super) fn drawn(random: &mut StdRng, without: &[Kind], later: &[Kind]) -> Faults {
+        let mut kinds: Vec<Kind> = Kind::ALL
             .into_iter()
             .filter(|_| random.random_range(0..5) < 3)
             .collect();
         kinds.extend([Kind::Heal, Kind::Consent, Kind::Kill]);
+        kinds.extend(later);
         Faults {
             kinds,
+            without: without.to_vec(),
             one_in: [20, 40, 80][random.random_range(0..3)],
             old_is_away: false,
             backups: [None, None],
@@ -146,6 +89,9 @@ impl World {
         }
         let kind = self.faults.kinds[self.random.random_range(0..self.faults.kinds.len())];
         let at = self.random.random_range(0..2);
+        if self.faults.without.contains(&kind) {
+            return;
+        }
         self.story.tell(self.now, at, || format!("fault: {kind:?}"));
         if kind.harms_what_is_staged() {
             self.staged_may_be_lost();
@@ -165,13 +111,7 @@ impl World {
                 self.net.down_until = self.now + self.random.random_range(0..15_000);
             }
             Kind::DiskError | Kind::VolumeError => self.disk_error(at, kind),
-            Kind::Full => {
-                let spare = [0, 4 << 20][self.random.random_range(0..2)];
-                let room = spare + self.random.random_range(0..64 * 1024);
-                self.sites[at].full = true;
-                let meta = &self.sites[at].meta;
-                meta.set_capacity(used(meta) + room);
-            }
+            Kind::Full => self.fill_up(at),
             // The application's own writes do not fail: what it holds would be no promise of anybody.
             Kind::VolumeFull if self.sites[at].open => {}
             Kind::VolumeFull => {
@@ -204,12 +144,18 @@ impl World {
                 self.faults.old_is_away = self.chance(3);
             }
             Kind::Heal => self.heal(),
+            Kind::Hang | Kind::SlowOpen => self.slow_down(at, kind),
+            Kind::LostStateWrite => self.mislead(at, None),
+            Kind::MisplacedStateWrite => self.mislead(at, Some(BLOCK_BYTES)),
         }
     }
 
     /// Everything works again; what is lost stays lost.
     pub(super) fn heal(&mut self) {
-        for site in &self.sites {
+        for site in &mut self.sites {
+            if let Some((_, process)) = &mut site.process {
+                process.slow_until(0, 0);
+            }
             site.meta.heal();
             site.volume.disk.heal();
             site.meta.set_capacity(META_BYTES);
@@ -217,6 +163,33 @@ impl World {
         self.net.down_until = 0;
         self.net.next_frame = Mishap::None;
         self.faults.old_is_away = false;
+    }
+
+    /// There is hardly any room on a state volume from now on.
+    fn fill_up(&mut self, at: usize) {
+        let spare = [0, 4 << 20][self.random.random_range(0..2)];
+        let room = spare + self.random.random_range(0..64 * 1024);
+        self.sites[at].full = true;
+        let meta = &self.sites[at].meta;
+        meta.set_capacity(used(meta) + room);
+    }
+
+    /// A write to a state volume is lost, or lands further on.
+    fn mislead(&mut self, at: usize, shift: Option<u64>) {
+        let after = self.random.random_range(0..20);
+        self.sites[at].meta.mislead(after, shift);
+        self.sites[at].damaged = true;
+    }
+
+    /// A mover's devices do not answer, or take long to be opened.
+    fn slow_down(&mut self, at: usize, kind: Kind) {
+        let until = self.now + self.random.random_range(1_000..180_000);
+        if let Some((_, process)) = &mut self.sites[at].process {
+            match kind {
+                Kind::Hang => process.slow_until(until, 0),
+                _ => process.slow_until(0, until),
+            }
+        }
     }
 
     fn disk_error(&mut self, at: usize, kind: Kind) {

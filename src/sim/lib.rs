@@ -8,7 +8,8 @@
 //! | question | file |
 //! |---|---|
 //! | What can happen next? | `world` |
-//! | What goes wrong, and what do people do? | `faults`, `backups` |
+//! | What goes wrong, and what do people do? | [`Kind`], `faults`, `backups` |
+//! | What is the smallest run that still fails? | [`shrink`] |
 //! | How are a mover's effects performed? | `mover_host`, `hosted_ship`, `hosted_receive` |
 //! | Which requests are made? | `operator`, `ending`, `moves`, `verify` |
 //! | What are disks, volumes and links like? | [`SimDisk`], `fault`, `volume`, `link`, `fuse` |
@@ -25,6 +26,7 @@ mod disk;
 mod ending;
 mod extent_parts;
 mod fault;
+mod fault_kinds;
 mod faults;
 mod fuse;
 mod hosted_list;
@@ -46,6 +48,7 @@ mod rules;
 mod run;
 #[cfg(test)]
 mod settle_tests;
+mod shrink;
 #[cfg(test)]
 mod staging_faults;
 mod story;
@@ -60,5 +63,7 @@ mod world;
 pub use cluster::{ClusterFault, ClusterFigures, ClusterOptions, ClusterRun, LATER, run_cluster};
 pub use disk::{SECTOR_BYTES, SimDisk};
 pub use fault::{Fault, Operation};
+pub use fault_kinds::Kind;
 pub use rules::Wrong;
-pub use run::{Figures, Run, run};
+pub use run::{Figures, Options, Run, run, run_with};
+pub use shrink::shrink;

@@ -78,6 +78,9 @@ pub(super) struct MoverHost {
     pub(super) parts: VecDeque<Request>,
     asks: VecDeque<(u64, DigestRequest, bool)>,
     counters: Counters,
+    /// Until when no device answers, and until when nothing is opened, in milliseconds.
+    hangs_until: u64,
+    opens_at: u64,
     /// The process has ended by itself.
     pub(super) exited: bool,
 }
@@ -123,6 +126,8 @@ impl MoverHost {
             parts: VecDeque::new(),
             asks: VecDeque::new(),
             counters: Counters::default(),
+            hangs_until: 0,
+            opens_at: 0,
             exited: false,
             setup,
         };
@@ -296,9 +301,29 @@ impl MoverHost {
         self.feed(input, net, now);
     }
 
+    /// No device answers before `hangs_until`, nothing is opened before `opens_at`, in milliseconds.
+    pub(super) fn slow_until(&mut self, hangs_until: u64, opens_at: u64) {
+        self.hangs_until = hangs_until;
+        self.opens_at = opens_at;
+    }
+
     /// Whether work waits to be done.
-    pub(super) fn can_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         self.work.is_some() || self.stopped.is_some()
+    }
+
+    /// Whether work that waits can be done now.
+    pub(super) fn can_work(&self, now: u64) -> bool {
+        let opens = self.work.as_ref().is_some_and(|(_, work)| work.receives());
+        self.has_work() && now >= self.hangs_until && (now >= self.opens_at || !opens)
+    }
+
+    /// Time has passed. What takes long to be opened is read back meanwhile.
+    pub(super) fn tick(&mut self, net: &mut Net, now: u64) {
+        if now < self.opens_at && now >= self.hangs_until && self.work.is_some() {
+            self.counters.read_back += 1;
+        }
+        self.feed(Input::Tick, net, now);
     }
 
     /// Does the work that waits, or reports the end of what was stopped.
@@ -376,14 +401,14 @@ impl MoverHost {
         };
         self.stopped = Some(end);
         // A thread may take a while to notice.
-        if self.random.random() {
+        if self.random.random() && now >= self.hangs_until {
             self.work(net, now);
         }
     }
 
     /// Whether the shipment has work that the link has room for.
-    pub(super) fn can_ship(&self, net: &Net) -> bool {
-        let shipping = self.shipping.as_ref();
+    pub(super) fn can_ship(&self, net: &Net, now: u64) -> bool {
+        let shipping = self.shipping.as_ref().filter(|_| now >= self.hangs_until);
         shipping.is_some_and(|s| s.can_step(net, self.setup.site))
     }
 
@@ -409,7 +434,8 @@ impl MoverHost {
 
     /// Whether the receiver has anything to do.
     pub(super) fn can_receive(&self, now: u64) -> bool {
-        self.receiving.as_ref().is_some_and(|r| r.can_step(now))
+        let receiving = self.receiving.as_ref().filter(|_| now >= self.hangs_until);
+        receiving.is_some_and(|r| r.can_step(now))
     }
 
     /// One step of the receiver.
@@ -432,8 +458,8 @@ impl MoverHost {
     }
 
     /// Whether the source waits for digests of this side's image.
-    pub(super) fn can_answer(&self) -> bool {
-        !self.asks.is_empty()
+    pub(super) fn can_answer(&self, now: u64) -> bool {
+        !self.asks.is_empty() && now >= self.hangs_until
     }
 
     /// Reads the digests that were asked for first.

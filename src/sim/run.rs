@@ -1,7 +1,7 @@
 //! A run: the world that a seed makes, for a while with faults, then without.
 
+use crate::fault_kinds::Kind;
 use crate::rules::Wrong;
-use crate::story::Story;
 use crate::world::World;
 
 /// Steps with faults.
@@ -33,10 +33,48 @@ pub struct Run {
     pub story: Vec<String>,
 }
 
+/// What is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The seed.
+    pub seed: u64,
+    /// The rule that is broken, if one is.
+    pub wrong: Option<Wrong>,
+    /// Whether the story is told.
+    pub told: bool,
+    /// Steps with faults.
+    pub steps: u32,
+    /// Kinds of faults that do not happen.
+    pub without: Vec<Kind>,
+    /// Kinds of faults beyond those that every run draws from.
+    pub later: Vec<Kind>,
+}
+
+impl Options {
+    /// A seed as every run has it.
+    #[must_use]
+    pub fn of(seed: u64, wrong: Option<Wrong>, told: bool) -> Options {
+        Options {
+            seed,
+            wrong,
+            told,
+            steps: STEPS,
+            without: Vec::new(),
+            later: Vec::new(),
+        }
+    }
+}
+
 /// Runs a seed, with a wrong rule if one is given.
 #[must_use]
 pub fn run(seed: u64, wrong: Option<Wrong>, told: bool) -> Run {
-    let mut world = match World::new(seed, wrong, Story::new(told)) {
+    run_with(&Options::of(seed, wrong, told))
+}
+
+/// Runs what `options` say.
+#[must_use]
+pub fn run_with(options: &Options) -> Run {
+    let mut world = match World::new(options) {
         Ok(world) => world,
         Err(error) => {
             return Run {
@@ -45,7 +83,7 @@ pub fn run(seed: u64, wrong: Option<Wrong>, told: bool) -> Run {
             };
         }
     };
-    let result = live(&mut world);
+    let result = live(&mut world, options.steps);
     Run {
         result: result.map(|()| Figures {
             commits: world.oracle.commits,
@@ -58,8 +96,8 @@ pub fn run(seed: u64, wrong: Option<Wrong>, told: bool) -> Run {
     }
 }
 
-fn live(world: &mut World) -> Result<(), String> {
-    for _ in 0..STEPS {
+fn live(world: &mut World, steps: u32) -> Result<(), String> {
+    for _ in 0..steps {
         world.step(true)?;
     }
     world.heal();

@@ -1,6 +1,6 @@
 //! The simulator on a few seeds, and on wrong rules.
 
-use super::{Wrong, run};
+use super::{Options, Wrong, run, run_with, shrink};
 
 /// Seeds of every test run; many more are `make sim`.
 const SEEDS: u64 = 40;
@@ -32,4 +32,14 @@ fn every_wrong_rule_shows() {
             (0..SEEDS_FOR_WRONG).find(|seed| run(*seed, Some(wrong), false).result.is_err());
         assert!(caught.is_some(), "{wrong:?} was not noticed");
     }
+}
+
+/// A failing seed is made smaller, and what is left fails still.
+#[test]
+fn a_failing_seed_is_shrunk() {
+    let failing = Options::of(0, Some(Wrong::ZerosSkipped), true);
+    let smallest = shrink(&failing);
+    assert!(run_with(&smallest).result.is_err());
+    assert!(smallest.steps < failing.steps, "{smallest:?}");
+    assert!(!smallest.without.is_empty(), "{smallest:?}");
 }

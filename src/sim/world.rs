@@ -14,9 +14,10 @@ use crate::mover_host::{MoverHost, Setup};
 use crate::operator::Operator;
 use crate::oracle::Oracle;
 use crate::rules::Wrong;
+use crate::run::Options;
 use crate::story::Story;
 use crate::volume::Volume;
-use mover_core::{Input, Rules, Settings, translate};
+use mover_core::{Rules, Settings, translate};
 use protocol::changes::{BLOCK_BYTES, Limits};
 use protocol::pair::{Cause, Refused};
 use protocol::units::{PairName, Point, SiteName};
@@ -133,8 +134,9 @@ enum Task {
 
 impl World {
     /// The world that a seed makes.
-    pub(super) fn new(seed: u64, wrong: Option<Wrong>, story: Story) -> Result<World, DiskError> {
-        let mut random = StdRng::seed_from_u64(seed);
+    pub(super) fn new(options: &Options) -> Result<World, DiskError> {
+        let (wrong, story) = (options.wrong, Story::new(options.told));
+        let mut random = StdRng::seed_from_u64(options.seed);
         let blocks = random.random_range(24..72);
         let odd = [0, 0, 512, 3584][random.random_range(0..4)];
         let size = blocks * BLOCK_BYTES - odd;
@@ -155,7 +157,7 @@ impl World {
             })
         };
         let sites = [site("east")?, site("west")?];
-        let faults = Faults::drawn(&mut random);
+        let faults = Faults::drawn(&mut random, &options.without, &options.later);
         let settings = Settings {
             limits: tiny(&mut random),
             rules: Rules::breaking(wrong.and_then(Wrong::rule)),
@@ -229,10 +231,10 @@ impl World {
             }
             add(process.dialing.is_some(), Task::Dial(at));
             add(process.can_save(), Task::Save(at));
-            add(process.can_work(), Task::Work(at));
-            add(process.can_ship(&self.net), Task::Ship(at));
+            add(process.can_work(self.now), Task::Work(at));
+            add(process.can_ship(&self.net, self.now), Task::Ship(at));
             add(process.can_receive(self.now), Task::Receive(at));
-            add(process.can_answer(), Task::Answer(at));
+            add(process.can_answer(self.now), Task::Answer(at));
             add(!process.parts.is_empty(), Task::Part(at));
             tasks.push(Task::Tick(at));
         }
@@ -267,7 +269,7 @@ impl World {
             Task::Receive(at) => with(at, &mut |p, net| p.receive_step(net, now)),
             Task::Answer(at) => with(at, &mut |p, net| p.answer(net, now)),
             Task::Part(at) => with(at, &mut |p, _| p.next_part()),
-            Task::Tick(at) => with(at, &mut |p, net| p.feed(Input::Tick, net, now)),
+            Task::Tick(at) => with(at, &mut |p, net| p.tick(net, now)),
         }
     }
 
@@ -433,7 +435,7 @@ impl Site {
     /// Whether the mover here still does something to the state volume or the volume.
     pub(super) fn has_work(&self) -> bool {
         let process = self.process.as_ref();
-        process.is_some_and(|(_, process)| process.can_work() || process.can_save())
+        process.is_some_and(|(_, process)| process.has_work() || process.can_save())
     }
 }
 
