@@ -40,7 +40,7 @@ test: ## Run every test there is; the last line is the count
 
 unit: ## Run the tests that need no cluster; without root, without those that need a device
 	cargo test --workspace $(if $(filter-out 0,$(shell id -u)),-- --skip devices::)
-	@[ "$$(id -u)" = 0 ] || echo "left out, for want of root: tests/mover/devices (loop devices and FUSE)"
+	@[ "$$(id -u)" = 0 ] || echo "left out, since this is not root: tests/mover/devices (loop devices and FUSE)"
 
 devices: ## Run the mover's tests on real devices and file systems; needs root
 	cargo test --test mover -- devices::

@@ -17,7 +17,7 @@ fn peak(sample: &Sample) -> f64 {
 }
 
 impl Done {
-    /// What came of one goal.
+    /// The outcome of one goal.
     pub fn judge(&self, goal: Goal) -> Row {
         match goal {
             Goal::WallRatio(most, peers) => self.against(peers).below(most),

@@ -38,7 +38,7 @@ pub enum Course {
     /// From what this image was made from to it and back, in turn.
     Turns(Kind),
     /// From the base to this image, in each round.
-    Anew(Kind),
+    FromScratch(Kind),
 }
 
 /// A line.
@@ -62,7 +62,7 @@ pub struct Line {
 
 const PLAIN: &[&str] = &["nbdcopy", "qemu-img convert", "rsync -W"];
 const SCANNERS: &[&str] = &["rsync", "rsync -B4096", "diskrsync"];
-/// None that keeps digests can be had; these compute them at both sides.
+/// None that keeps digests is available; these compute them at both sides.
 const DIGESTERS: &[&str] = &["rsync -B4096", "diskrsync"];
 const FLOOR: &[&str] = &["floor"];
 
@@ -140,7 +140,7 @@ pub const LINES: [Line; 11] = [
     Line {
         name: "zeros",
         what: "a quarter overwritten with zeros, a fifth discarded",
-        course: Course::Anew(Kind::Zeros),
+        course: Course::FromScratch(Kind::Zeros),
         finds: Finds::Listed,
         link: None,
         others: &["nbdcopy"],
@@ -207,7 +207,7 @@ impl Line {
                     extents: images.allocated(kind)?,
                 });
             }
-            Course::Anew(kind) => (kind.origin(), kind),
+            Course::FromScratch(kind) => (kind.origin(), kind),
             Course::Turns(kind) if round.is_multiple_of(2) => (kind.origin(), kind),
             Course::Turns(kind) => (kind, kind.origin()),
         };
@@ -223,7 +223,7 @@ impl Line {
     pub fn bytes(&self, images: &Images) -> Result<u64> {
         let extents = match self.course {
             Course::Fresh(kind) => images.allocated(kind)?,
-            Course::Turns(kind) | Course::Anew(kind) => images.changed(kind),
+            Course::Turns(kind) | Course::FromScratch(kind) => images.changed(kind),
         };
         Ok(extents.iter().map(|extent| extent.len).sum())
     }

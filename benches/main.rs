@@ -53,7 +53,7 @@ struct Options {
     /// The size of the image.
     #[arg(long, default_value = "4GiB")]
     size: ByteSize,
-    /// Where images and targets lie; they take up to 40 GiB.
+    /// Where images and targets are stored; they need up to 40 GiB.
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
     /// The program that Ferry's movers are started from.

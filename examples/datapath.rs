@@ -233,7 +233,7 @@ fn through(dir: &Path, image: &Path, size: u64) -> Result<()> {
         applier.push(batch?)?;
     }
     applier.flush()?;
-    report("read, staged whole, applied", size, started);
+    report("read, fully staged, applied", size, started);
     staging.remove()?;
     Ok(std::fs::remove_file(dir.join("target.img"))?)
 }

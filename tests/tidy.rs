@@ -11,3 +11,5 @@ mod sources;
 mod tree;
 #[path = "tidy/unused.rs"]
 mod unused;
+#[path = "tidy/words.rs"]
+mod words;

@@ -21,7 +21,7 @@ const PACKAGES: [(&str, &str); 7] = [
 /// The Go module of diskrsync, with its version.
 const DISKRSYNC: &str = "github.com/dop251/diskrsync@v1.3.0";
 
-/// Installs what is missing, into the system or `built`. What is unavailable is told, and its peer
+/// Installs what is missing, into the system or `built`. What is unavailable is reported, and its peer
 /// listed as not run.
 pub fn install(built: &Path) -> Result<()> {
     std::fs::create_dir_all(built)?;
@@ -31,23 +31,23 @@ pub fn install(built: &Path) -> Result<()> {
         .map(|(_, package)| *package)
         .collect();
     if !wanted.is_empty() {
-        told(
+        report(
             "apt-get",
             commands::run(Command::new("apt-get").args(["update", "-qq"])),
         );
         for package in wanted {
             let mut command = Command::new("apt-get");
             command.args(["install", "-y", "-qq", "--no-install-recommends", package]);
-            told(package, commands::run(&mut command));
+            report(package, commands::run(&mut command));
         }
     }
     if commands::find("diskrsync", built).is_none() {
-        told("diskrsync", build_diskrsync(built));
+        report("diskrsync", build_diskrsync(built));
     }
     Ok(())
 }
 
-fn told(what: &str, result: Result<()>) {
+fn report(what: &str, result: Result<()>) {
     if let Err(error) = result {
         eprintln!("{what} can't be installed: {error:#}");
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::{Peer, Place, Serves};
 
-/// Peers that can be had.
+/// Peers that are available.
 pub const PEERS: [Peer; 6] = [
     Peer {
         name: "nbdcopy",

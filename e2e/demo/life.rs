@@ -2,7 +2,7 @@
 //!
 //! The application is a database that knows nothing of Ferry. Each part says what it did and checks
 //! it by content: the standby's snapshot against the source's, the database's rows against what the
-//! application had been told was safe.
+//! application had been promised as safe.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::teller::{self, Teller, bytes, seconds};
 use crate::harness::app::Rows;
 use crate::harness::pair::is_true;
-use crate::harness::{App, Pair, Scene, Wish, content, leftovers};
+use crate::harness::{App, Pair, PairOptions, Scene, content, leftovers};
 
 /// How much the life moves.
 pub struct Amounts {
@@ -79,7 +79,8 @@ impl<'a> Life<'a> {
     }
 
     async fn application(&mut self) -> Result<App<'a>> {
-        self.teller.step("An application, never told about Ferry");
+        self.teller
+            .step("An application that knows nothing of Ferry");
         self.scene
             .claim("data", "fast", self.amounts.claim, false)
             .await?;
@@ -98,11 +99,11 @@ impl<'a> Life<'a> {
         self.teller.step("The pair is applied: the first copy");
         let application =
             json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-        let request = Wish {
+        let options = PairOptions {
             more: application,
-            ..Wish::orders()
+            ..PairOptions::orders()
         };
-        let pair = Pair::apply(self.scene, &request).await?;
+        let pair = Pair::apply(self.scene, &options).await?;
         let cycle = pair.baseline().await?;
         self.teller.tell(teller::cycle(&cycle));
         let digest = content::same_at(&pair, &cycle.point).await?;

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::goals;
 use super::teller::{bytes, seconds};
 use crate::harness::{
-    App, Lab, Pair, Scene, Wish, content, install, leftovers, memory, secs, writer,
+    App, Lab, Pair, PairOptions, Scene, content, install, leftovers, memory, secs, writer,
 };
 
 /// The measurements' namespace.
@@ -122,12 +122,12 @@ async fn cycles(scene: &Scene) -> Result<(Vec<(&'static str, i64, FinishedCycle)
     writer::open(scene, "volume").await?;
     fill(scene).await?;
     scene.say(&format!("{DATA_MIB} MiB written"));
-    let request = Wish {
+    let options = PairOptions {
         name: "volume".into(),
         claim: "volume".into(),
-        ..Wish::orders()
+        ..PairOptions::orders()
     };
-    let pair = Pair::apply(scene, &request).await?;
+    let pair = Pair::apply(scene, &options).await?;
     let first = pair.baseline().await?;
     content::same_at(&pair, &first.point).await?;
     scene.say(&super::teller::cycle(&first));
@@ -196,9 +196,9 @@ async fn switches(scene: &Scene) -> Result<(f64, f64)> {
         json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
     let pair = Pair::apply(
         scene,
-        &Wish {
+        &PairOptions {
             more,
-            ..Wish::orders()
+            ..PairOptions::orders()
         },
     )
     .await?;

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::exec::exec;
 use super::install::APP_IMAGE;
 use super::scene::{MANAGER, Scene};
-use super::wait::{Look, secs, until};
+use super::wait::{Probe, secs, until};
 
 /// The rows that the application has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,8 +92,8 @@ impl<'a> App<'a> {
             let pods = self.pods().await?;
             let ready = pods.iter().find(|p| is_ready(p));
             Ok(ready.map_or_else(
-                || Look::NotYet(format!("{} pods, none ready: {}", pods.len(), waits(&pods))),
-                |p| Look::Seen(p.name_any()),
+                || Probe::NotYet(format!("{} pods, none ready: {}", pods.len(), waits(&pods))),
+                |p| Probe::Seen(p.name_any()),
             ))
         })
         .await
@@ -114,7 +114,7 @@ impl<'a> App<'a> {
         }
         until("the application to be closed", secs(60), || async {
             let left = self.pods().await?.len();
-            Ok(Look::<()>::when(left == 0, format!("{left} pods")))
+            Ok(Probe::<()>::when(left == 0, format!("{left} pods")))
         })
         .await
     }

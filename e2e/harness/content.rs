@@ -1,4 +1,4 @@
-//! What is in a volume, told by its content: BLAKE3 over the whole block device of a snapshot.
+//! What is in a volume, identified by its content: BLAKE3 over the whole block device of a snapshot.
 //!
 //! A claim is made from the snapshot in block mode, by the same public means that any user has, and
 //! a pod without a token or a capability reads it.
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::install::FERRY_IMAGE;
 use super::pair::Pair;
 use super::scene::{MANAGER, Scene};
-use super::wait::{Look, secs, until};
+use super::wait::{Probe, secs, until};
 
 /// Annotation by which a snapshot of a file system may be read as a block device.
 const ALLOW_MODE_CHANGE: &str = "snapshot.storage.kubernetes.io/allow-volume-mode-change";
@@ -65,7 +65,7 @@ pub async fn of_snapshot(scene: &Scene, snapshot: &str) -> Result<Digest> {
     let claims: Api<PersistentVolumeClaim> = scene.api();
     claims.delete(&restore, &DeleteParams::default()).await.ok();
     until(format!("claim {restore} to go away"), secs(60), || async {
-        Ok(Look::<()>::when(
+        Ok(Probe::<()>::when(
             claims.get_opt(&restore).await?.is_none(),
             "still there",
         ))
@@ -158,8 +158,8 @@ pub async fn of_claim(scene: &Scene, claim: &str) -> Result<Digest> {
             .and_then(|s| s.phase)
             .unwrap_or_default();
         Ok(match phase.as_str() {
-            "Succeeded" | "Failed" => Look::Seen(phase),
-            _ => Look::NotYet(phase),
+            "Succeeded" | "Failed" => Probe::Seen(phase),
+            _ => Probe::NotYet(phase),
         })
     })
     .await;

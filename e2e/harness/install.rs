@@ -6,7 +6,7 @@ use kube::Api;
 
 use super::lab::{Lab, OPERATOR_NAMESPACE};
 use super::operator;
-use super::wait::{Look, secs, until};
+use super::wait::{Probe, secs, until};
 
 /// Image of Ferry, as the lab and the chart name it.
 pub const FERRY_IMAGE: &str = "localhost/ferry:e2e";
@@ -64,7 +64,7 @@ pub async fn ready(lab: &Lab) -> Result<()> {
             .status
             .unwrap_or_default();
         let count = status.ready_replicas.unwrap_or(0);
-        Ok(Look::<()>::when(count > 0, format!("{count} ready pods")))
+        Ok(Probe::<()>::when(count > 0, format!("{count} ready pods")))
     })
     .await
 }

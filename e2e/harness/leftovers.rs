@@ -10,7 +10,7 @@ use kube::{Api, ResourceExt};
 
 use super::pair::Pair;
 use super::scene::Scene;
-use super::wait::{Look, secs, until};
+use super::wait::{Probe, secs, until};
 
 /// The most snapshots that a pair may keep on one side (C-9).
 const SNAPSHOTS_PER_SIDE_MAX: usize = 2;
@@ -24,7 +24,7 @@ pub async fn only_what_the_pair_owns(pair: &Pair<'_>) -> Result<()> {
     until("the pair to leave nothing over", secs(60), || async {
         let mut extra = surplus(pair).await?;
         extra.sort();
-        Ok(Look::<()>::when(extra.is_empty(), extra.join(", ")))
+        Ok(Probe::<()>::when(extra.is_empty(), extra.join(", ")))
     })
     .await
 }
@@ -91,7 +91,7 @@ pub async fn no_snapshot_contents(scene: &Scene) -> Result<()> {
                     == Some(scene.namespace.as_str())
             };
             let left: Vec<String> = all.iter().filter(here).map(ResourceExt::name_any).collect();
-            Ok(Look::<()>::when(left.is_empty(), left.join(", ")))
+            Ok(Probe::<()>::when(left.is_empty(), left.join(", ")))
         },
     )
     .await
@@ -123,7 +123,7 @@ pub async fn no_more_loop_devices(before: usize) -> Result<()> {
         secs(30),
         || async {
             let now = loop_devices()?;
-            Ok(Look::<()>::when(now <= before, format!("{now}")))
+            Ok(Probe::<()>::when(now <= before, format!("{now}")))
         },
     )
     .await?;

@@ -18,6 +18,6 @@ pub mod writer;
 
 pub use app::App;
 pub use lab::Lab;
-pub use pair::{Pair, Wish};
+pub use pair::{Pair, PairOptions};
 pub use scene::Scene;
-pub use wait::{Look, secs, until};
+pub use wait::{Probe, secs, until};

@@ -7,7 +7,7 @@ use kube::{Api, ResourceExt};
 
 use super::install;
 use super::lab::{Lab, OPERATOR_NAMESPACE};
-use super::wait::{Look, secs, until};
+use super::wait::{Probe, secs, until};
 
 /// Labels of the operator's pod.
 const SELECTOR: &str = "app.kubernetes.io/name=ferry,app.kubernetes.io/component=operator";
@@ -74,7 +74,7 @@ pub async fn restart(lab: &Lab) -> Result<()> {
         let fresh = now
             .iter()
             .any(|p| !old.contains(&p.name_any()) && is_ready(p));
-        Ok(Look::<()>::when(
+        Ok(Probe::<()>::when(
             fresh,
             format!("{} pods, none of them new and ready", now.len()),
         ))

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::lab::Output;
 use super::scene::{MANAGER, Scene};
-use super::wait::{Look, secs, until};
+use super::wait::{Probe, secs, until};
 
 /// Longest time for a first copy of a story's small volume, pods and all.
 pub const BASELINE_LIMIT: Duration = secs(120);
@@ -24,7 +24,7 @@ pub const SWITCH_LIMIT: Duration = secs(150);
 
 /// What a story wants of its pair; the rest is as people would leave it.
 #[derive(Clone)]
-pub struct Wish {
+pub struct PairOptions {
     /// The pair's name.
     pub name: String,
     /// The application's claim.
@@ -41,11 +41,11 @@ pub struct Wish {
     pub more: Value,
 }
 
-impl Wish {
+impl PairOptions {
     /// A pair `orders` for the claim `data` on the class with everything.
     #[must_use]
-    pub fn orders() -> Wish {
-        Wish {
+    pub fn orders() -> PairOptions {
+        PairOptions {
             name: "orders".into(),
             claim: "data".into(),
             east: "fast".into(),
@@ -98,15 +98,15 @@ impl<'a> Pair<'a> {
     ///
     /// # Errors
     /// When the API server refuses it.
-    pub async fn apply(scene: &'a Scene, request: &Wish) -> Result<Pair<'a>> {
+    pub async fn apply(scene: &'a Scene, options: &PairOptions) -> Result<Pair<'a>> {
         let pair = Pair {
             scene,
-            name: request.name.clone(),
-            claim: request.claim.clone(),
+            name: options.name.clone(),
+            claim: options.claim.clone(),
         };
         let params = PatchParams::apply(MANAGER).force();
         pair.api()
-            .patch(&request.name, &params, &Patch::Apply(request.manifest()))
+            .patch(&options.name, &params, &Patch::Apply(options.manifest()))
             .await?;
         Ok(pair)
     }
@@ -145,12 +145,12 @@ impl<'a> Pair<'a> {
         &self,
         what: &str,
         limit: Duration,
-        look: impl Fn(&ReplicationPairStatus) -> Option<T>,
+        probe: impl Fn(&ReplicationPairStatus) -> Option<T>,
     ) -> Result<T> {
         let what = format!("{what} (pair {}/{})", self.scene.namespace, self.name);
         until(what, limit, || async {
             let status = self.status().await?;
-            Ok(look(&status).map_or_else(|| Look::NotYet(describe(&status)), Look::Seen))
+            Ok(probe(&status).map_or_else(|| Probe::NotYet(describe(&status)), Probe::Seen))
         })
         .await
     }

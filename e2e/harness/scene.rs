@@ -13,7 +13,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::lab::Lab;
-use super::wait::{Look, secs, until};
+use super::wait::{Probe, secs, until};
 
 /// Field manager of all that stories write.
 pub const MANAGER: &str = "ferry-e2e";
@@ -60,7 +60,7 @@ impl Scene {
             Ok(accounts
                 .get_opt("default")
                 .await?
-                .map_or_else(|| Look::NotYet("none".into()), |_| Look::Seen(())))
+                .map_or_else(|| Probe::NotYet("none".into()), |_| Probe::Seen(())))
         })
         .await?;
         Ok(scene)
@@ -82,8 +82,8 @@ impl Scene {
                 secs(120),
                 || async {
                     Ok(match namespaces.get_opt(&self.namespace).await? {
-                        None => Look::Seen(()),
-                        Some(it) => Look::NotYet(remaining(&it)),
+                        None => Probe::Seen(()),
+                        Some(it) => Probe::NotYet(remaining(&it)),
                     })
                 },
             )
@@ -93,7 +93,7 @@ impl Scene {
         self.remove_classes().await
     }
 
-    /// Volumes that Ferry has told Kubernetes to retain outlive their claims. What the person who
+    /// Volumes that Ferry has set to Retain outlive their claims. What the person who
     /// deletes the namespace does about them, the story does too: hand them back to the driver.
     async fn remove_retained_volumes(&self) -> Result<()> {
         let volumes: Api<PersistentVolume> = Api::all(self.lab.client.clone());
@@ -106,7 +106,7 @@ impl Scene {
                 .ok();
             until(format!("volume {name} to go away"), secs(60), || async {
                 let now = volumes.get_opt(&name).await?;
-                Ok(Look::<()>::when(now.is_none(), phase_of(now.as_ref())))
+                Ok(Probe::<()>::when(now.is_none(), phase_of(now.as_ref())))
             })
             .await?;
         }
@@ -195,7 +195,7 @@ impl Scene {
                 .status
                 .and_then(|s| s.phase)
                 .unwrap_or_default();
-            Ok(Look::<()>::when(phase == "Bound", phase))
+            Ok(Probe::<()>::when(phase == "Bound", phase))
         })
         .await
     }
@@ -279,9 +279,9 @@ impl Scene {
                 .and_then(|s| s.phase)
                 .unwrap_or_default();
             Ok(match phase.as_str() {
-                "Running" => Look::Seen(()),
-                "Failed" | "Succeeded" => Look::Never(format!("it has ended: {phase}")),
-                _ => Look::NotYet(phase),
+                "Running" => Probe::Seen(()),
+                "Failed" | "Succeeded" => Probe::Never(format!("it has ended: {phase}")),
+                _ => Probe::NotYet(phase),
             })
         })
         .await
@@ -301,7 +301,7 @@ impl Scene {
         pods.delete(name, &params).await.ok();
         until(format!("pod {name} to go away"), secs(60), || async {
             let gone = pods.get_opt(name).await?.is_none();
-            Ok(Look::<()>::when(gone, "still there"))
+            Ok(Probe::<()>::when(gone, "still there"))
         })
         .await
     }

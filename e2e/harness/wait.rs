@@ -1,4 +1,4 @@
-//! Waiting: every wait has a limit, says what it waits for, and what it saw last when it gives up.
+//! Waiting: every wait has a limit, says what it waits for, and what it saw last when it times out.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 
-/// Time between two looks. Short, since what is measured ends with a look.
-const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// Time between two probes. Short, since what is measured ends with a probe.
+const PROBE_EVERY: Duration = Duration::from_millis(150);
 
-/// What one look has seen.
-pub enum Look<T> {
+/// What one probe has seen.
+pub enum Probe<T> {
     /// It is there.
     Seen(T),
     /// Not yet, and what is there instead.
@@ -19,37 +19,37 @@ pub enum Look<T> {
     Never(String),
 }
 
-impl<T> Look<T> {
+impl<T> Probe<T> {
     /// `Seen(())` when `holds`, otherwise `NotYet` with what is there instead.
-    pub fn when(holds: bool, instead: impl Display) -> Look<()> {
+    pub fn when(holds: bool, instead: impl Display) -> Probe<()> {
         if holds {
-            Look::Seen(())
+            Probe::Seen(())
         } else {
-            Look::NotYet(instead.to_string())
+            Probe::NotYet(instead.to_string())
         }
     }
 }
 
-/// Looks again and again until `what` is seen. An error of the look counts as "not yet": an API
+/// Probes again and again until `what` is seen. An error of the probe counts as "not yet": an API
 /// server may be away for a moment; the last one is named when the time is up.
 ///
 /// # Errors
-/// When `limit` has passed, or when the look says that it can't come any more.
-pub async fn until<T, F, Fut>(what: impl Display, limit: Duration, mut look: F) -> Result<T>
+/// When `limit` has passed, or when the probe says that it can't come any more.
+pub async fn until<T, F, Fut>(what: impl Display, limit: Duration, mut probe: F) -> Result<T>
 where
     F: FnMut() -> Fut,
-    Fut: Future<Output = Result<Look<T>>>,
+    Fut: Future<Output = Result<Probe<T>>>,
 {
     let start = Instant::now();
     let mut last = String::from("nothing");
     loop {
         let left = limit.saturating_sub(start.elapsed());
-        match tokio::time::timeout(left.max(LOOK_EVERY), look()).await {
-            Ok(Ok(Look::Seen(found))) => return Ok(found),
-            Ok(Ok(Look::NotYet(instead))) => last = instead,
-            Ok(Ok(Look::Never(why))) => bail!("waited for {what}, which can't come: {why}"),
+        match tokio::time::timeout(left.max(PROBE_EVERY), probe()).await {
+            Ok(Ok(Probe::Seen(found))) => return Ok(found),
+            Ok(Ok(Probe::NotYet(instead))) => last = instead,
+            Ok(Ok(Probe::Never(why))) => bail!("waited for {what}, which can't come: {why}"),
             Ok(Err(error)) => last = format!("{error:#}"),
-            Err(_) => last = format!("{last}; the last look took too long"),
+            Err(_) => last = format!("{last}; the last probe took too long"),
         }
         if start.elapsed() >= limit {
             return Err(anyhow!(
@@ -57,7 +57,7 @@ where
                 limit.as_secs_f64()
             ));
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(PROBE_EVERY).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! *I make mistakes. I want to be told which one and what to do, and nothing that runs may suffer.*
+//! *I make mistakes. I want to know which one and what to do, and nothing that runs may suffer.*
 //!
 //! One row a mistake: what is applied, and the stable reason that has to come up as a condition and
 //! as an Event, with a sentence. What the API server can tell from the manifest alone, it refuses
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Story;
 use crate::harness::install::APP_IMAGE;
-use crate::harness::{App, Pair, Scene, Wish, content, dump, secs};
+use crate::harness::{App, Pair, PairOptions, Scene, content, dump, secs};
 
 /// The story.
 #[must_use]
@@ -127,7 +127,7 @@ async fn run(scene: &Scene) -> Result<()> {
     scene.claim("data", "fast", "64Mi", false).await?;
     let app = App::open(scene, "data", "0").await?;
     app.add(100, 4096).await?;
-    let healthy = Pair::apply(scene, &Wish::orders()).await?;
+    let healthy = Pair::apply(scene, &PairOptions::orders()).await?;
     healthy.baseline().await?;
     scene.claim("spare", "fast", "64Mi", false).await?;
     scene.claim("nosnap", "nosnap", "64Mi", false).await?;
@@ -162,20 +162,20 @@ async fn run(scene: &Scene) -> Result<()> {
 }
 
 async fn named(scene: &Scene, mistake: &Mistake) -> Result<()> {
-    let request = Wish {
+    let options = PairOptions {
         name: mistake.name.into(),
         claim: mistake.claim.into(),
         more: (mistake.more)(),
-        ..Wish::orders()
+        ..PairOptions::orders()
     };
-    let pair = Pair::apply(scene, &request).await?;
-    told(&pair, mistake.reason.clone()).await?;
+    let pair = Pair::apply(scene, &options).await?;
+    reported(&pair, mistake.reason.clone()).await?;
     scene.say(&format!("{}: {}", mistake.name, mistake.reason));
     delete(&pair).await
 }
 
 /// The condition, its sentence, and the Event of a reason.
-async fn told(pair: &Pair<'_>, reason: Reason) -> Result<()> {
+async fn reported(pair: &Pair<'_>, reason: Reason) -> Result<()> {
     // Several conditions may have the reason; one of them has to say what to do.
     pair.until(
         &format!("reason {reason} with a sentence"),
@@ -194,7 +194,7 @@ async fn told(pair: &Pair<'_>, reason: Reason) -> Result<()> {
     crate::harness::until(format!("an Event {reason}"), secs(15), || async {
         let events = dump::events(scene).await;
         let line = format!("{reason} {}:", pair.name);
-        Ok(crate::harness::Look::<()>::when(
+        Ok(crate::harness::Probe::<()>::when(
             events.contains(&line),
             "other events",
         ))
@@ -210,7 +210,7 @@ async fn delete(pair: &Pair<'_>) -> Result<()> {
         format!("pair {} to go away", pair.name),
         secs(60),
         || async {
-            Ok(crate::harness::Look::<()>::when(
+            Ok(crate::harness::Probe::<()>::when(
                 api.get_opt(&pair.name).await?.is_none(),
                 "still there",
             ))
@@ -247,13 +247,13 @@ async fn refused_by_the_schema(scene: &Scene) -> Result<()> {
         ),
     ];
     for (what, more, says) in cases {
-        let request = Wish {
+        let options = PairOptions {
             name: "refused".into(),
             claim: "spare".into(),
             more,
-            ..Wish::orders()
+            ..PairOptions::orders()
         };
-        match Pair::apply(scene, &request).await {
+        match Pair::apply(scene, &options).await {
             Ok(_) => bail!("a pair with {what} was taken"),
             Err(error) => {
                 let text = format!("{error:#}");
@@ -276,14 +276,14 @@ async fn replica_too_small(scene: &Scene) -> Result<()> {
     scene
         .claim(&names::replica_claim("small", "west"), &west, "32Mi", true)
         .await?;
-    let request = Wish {
+    let options = PairOptions {
         name: "small".into(),
         claim: "big".into(),
         west,
-        ..Wish::orders()
+        ..PairOptions::orders()
     };
-    let pair = Pair::apply(scene, &request).await?;
-    told(&pair, Reason::ReplicaTooSmall).await?;
+    let pair = Pair::apply(scene, &options).await?;
+    reported(&pair, Reason::ReplicaTooSmall).await?;
     delete(&pair).await
 }
 
@@ -304,19 +304,19 @@ async fn never_committed(scene: &Scene) -> Result<()> {
         .class_like("fast", "never", &[("failSnapshots", "all")])
         .await?;
     scene.claim("never", &east, "64Mi", false).await?;
-    let request = Wish {
+    let options = PairOptions {
         name: "never".into(),
         claim: "never".into(),
         east,
-        ..Wish::orders()
+        ..PairOptions::orders()
     };
-    let pair = Pair::apply(scene, &request).await?;
+    let pair = Pair::apply(scene, &options).await?;
     let epoch = pair
         .until("the pair's epoch", secs(60), |s| s.epoch)
         .await?;
     pair.patch_spec(json!({"promotion": {"site": "west", "epoch": epoch, "kind": "Forced"}}))
         .await?;
-    told(&pair, Reason::NoCommittedPoint).await?;
+    reported(&pair, Reason::NoCommittedPoint).await?;
     let primary = pair.status().await?.primary;
     ensure!(
         primary.as_deref() == Some("east"),
@@ -335,7 +335,7 @@ async fn in_use_at_both(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
     scene.pod("intruder", spec).await?;
     // Found at the latest when the next cycle is due.
     let before = pair.trigger().await?;
-    told(pair, Reason::ReplicaInUse).await?;
+    reported(pair, Reason::ReplicaInUse).await?;
     let committed = pair.status().await?.committed_point.map_or(0, |p| p.seq);
     ensure!(committed <= before, "a cycle was made beside the intruder");
     scene.delete_pod("intruder", 0).await?;
@@ -350,7 +350,7 @@ async fn older_epoch(pair: &Pair<'_>) -> Result<()> {
     let other = status.epoch.unwrap_or(1) + 7;
     pair.patch_spec(json!({"promotion": {"site": "west", "epoch": other, "kind": "Forced"}}))
         .await?;
-    told(pair, Reason::ConsentForOtherEpoch).await?;
+    reported(pair, Reason::ConsentForOtherEpoch).await?;
     let after = pair.status().await?;
     ensure!(
         after.primary == status.primary && after.epoch == status.epoch,

@@ -12,7 +12,7 @@ use kube::Api;
 use serde_json::json;
 
 use super::Story;
-use crate::harness::{Look, Pair, Scene, Wish, content, memory, secs, until, writer};
+use crate::harness::{Pair, PairOptions, Probe, Scene, content, memory, secs, until, writer};
 
 /// The story.
 #[must_use]
@@ -38,7 +38,7 @@ async fn run(scene: &Scene) -> Result<()> {
         "dd if=/dev/urandom of=/dev/volume bs=4k count=1 seek=16383 conv=fsync",
     )
     .await?;
-    let pair = Pair::apply(scene, &Wish::orders()).await?;
+    let pair = Pair::apply(scene, &PairOptions::orders()).await?;
     let first = pair.baseline().await?;
     content::same_at(&pair, &first.point).await?;
     // Real zeros over data have to arrive as zeros.
@@ -86,7 +86,7 @@ async fn run(scene: &Scene) -> Result<()> {
 async fn no_movers(scene: &Scene) -> Result<()> {
     until("the movers to end", secs(60), || async {
         let movers = memory::movers(&scene.lab, &scene.namespace).await;
-        Ok(Look::<()>::when(movers.is_empty(), format!("{movers:?}")))
+        Ok(Probe::<()>::when(movers.is_empty(), format!("{movers:?}")))
     })
     .await
 }

@@ -11,7 +11,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::Story;
-use crate::harness::{App, Look, Pair, Scene, Wish, content, secs, until};
+use crate::harness::{App, Pair, PairOptions, Probe, Scene, content, secs, until};
 
 /// The story.
 #[must_use]
@@ -28,7 +28,7 @@ async fn run(scene: &Scene) -> Result<()> {
     scene.claim("data", "fast", "64Mi", false).await?;
     let app = App::open(scene, "data", "0").await?;
     app.add(200, 4096).await?;
-    let pair = Pair::apply(scene, &Wish::orders()).await?;
+    let pair = Pair::apply(scene, &PairOptions::orders()).await?;
     let first = pair.baseline().await?;
     let before = content::same_at(&pair, &first.point).await?;
     grow(scene, "data", "160Mi").await?;
@@ -65,7 +65,7 @@ async fn grow(scene: &Scene, claim: &str, size: &str) -> Result<()> {
                 .get("storage")
                 .map(|q| q.0.clone())
                 .unwrap_or_default();
-            Ok(Look::<()>::when(now == size, now))
+            Ok(Probe::<()>::when(now == size, now))
         },
     )
     .await

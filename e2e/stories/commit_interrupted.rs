@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::Story;
 use crate::harness::faults::Fault;
-use crate::harness::{App, Pair, Scene, Wish, content, secs};
+use crate::harness::{App, Pair, PairOptions, Scene, content, secs};
 
 /// The story.
 #[must_use]
@@ -33,9 +33,9 @@ async fn run(scene: &Scene) -> Result<()> {
         "application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
     let pair = Pair::apply(
         scene,
-        &Wish {
+        &PairOptions {
             more,
-            ..Wish::orders()
+            ..PairOptions::orders()
         },
     )
     .await?;

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::Story;
 use crate::harness::pair::SWITCH_LIMIT;
-use crate::harness::{App, Look, Pair, Scene, Wish, secs, until};
+use crate::harness::{App, Pair, PairOptions, Probe, Scene, secs, until};
 
 /// The finalizer of somebody else.
 const HOLD: &str = "example.com/hold";
@@ -37,11 +37,11 @@ async fn run(scene: &Scene) -> Result<()> {
     let rows = app.rows().await?;
     let more =
         json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-    let request = Wish {
+    let options = PairOptions {
         more,
-        ..Wish::orders()
+        ..PairOptions::orders()
     };
-    let pair = Pair::apply(scene, &request).await?;
+    let pair = Pair::apply(scene, &options).await?;
     pair.baseline().await?;
     let epoch = pair.status().await?.epoch.unwrap_or(0);
     held(scene, true).await?;
@@ -50,7 +50,10 @@ async fn run(scene: &Scene) -> Result<()> {
     let claims: Api<PersistentVolumeClaim> = scene.api();
     until("the claim to be exchanged", SWITCH_LIMIT, || async {
         let going = claims.get("data").await?.metadata.deletion_timestamp;
-        Ok(Look::<()>::when(going.is_some(), "it is not being deleted"))
+        Ok(Probe::<()>::when(
+            going.is_some(),
+            "it is not being deleted",
+        ))
     })
     .await?;
     pair.api()
@@ -62,7 +65,7 @@ async fn run(scene: &Scene) -> Result<()> {
     held(scene, false).await?;
     until("the pair to go away", secs(90), || async {
         let gone = pair.api().get_opt(&pair.name).await?.is_none();
-        Ok(Look::<()>::when(gone, "still there"))
+        Ok(Probe::<()>::when(gone, "still there"))
     })
     .await?;
     // The claim was made again as its people had made it, the finalizer included.

@@ -1,4 +1,4 @@
-//! *I install with one command. I want to be told that it works, and to be able to read what I have.*
+//! *I install with one command. I want to see that it works, and to be able to read what I have.*
 //!
 //! `helm test` passes, `kubectl explain` describes every field in a sentence, the pairs are listed
 //! under their short name, and the operator has no right by wildcard.

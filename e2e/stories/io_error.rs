@@ -1,4 +1,4 @@
-//! *A disk at the standby goes bad in one place. I want to be told which bytes, I want what was
+//! *A disk at the standby goes bad in one place. I want to know which bytes, I want what was
 //! announced to stay good, and my application should not notice anything.*
 //!
 //! The standby's device gives EIO for one range of 64 KiB, in the middle of what a cycle applies.
@@ -18,7 +18,7 @@ use serde_json::json;
 use super::Story;
 use crate::harness::faults::Fault;
 use crate::harness::pair::is_true;
-use crate::harness::{Pair, Scene, Wish, content, leftovers, secs, writer};
+use crate::harness::{Pair, PairOptions, Scene, content, leftovers, secs, writer};
 
 /// The bytes of the standby's volume that can't be written.
 const BAD: Range<u64> = 6 << 20..(6 << 20) + (64 << 10);
@@ -45,9 +45,9 @@ async fn run(scene: &Scene) -> Result<()> {
     let west = "faulty-west".to_owned();
     let pair = Pair::apply(
         scene,
-        &Wish {
+        &PairOptions {
             west,
-            ..Wish::orders()
+            ..PairOptions::orders()
         },
     )
     .await?;
@@ -65,14 +65,14 @@ async fn run(scene: &Scene) -> Result<()> {
         json!({"eio": [{"volume": standby, "from": BAD.start, "to": BAD.end, "on": "write"}]});
     let bad = Fault::on(&scene.lab, &bad).await?;
     let before = pair.trigger().await?;
-    told(scene, &pair).await?;
+    reported(scene, &pair).await?;
     unharmed(scene, &pair, &first).await?;
     bad.off().await?;
     fixed(scene, &pair, before).await
 }
 
 /// Status says what failed, where and how.
-async fn told(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
+async fn reported(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
     let failure = pair
         .until("the cycle to fail", secs(150), |s| {
             let degraded = is_true(&s.conditions, conditions::DEGRADED);

@@ -3,8 +3,8 @@
 use futures::future::BoxFuture;
 
 use super::{
-    bad_input, block_mode, claim_grown, commit_interrupted, deleted_in_switch, installed, io_error,
-    ladder, life, mover_killed, namespace_deleted, operator_killed, quiesce, salvage,
+    bad_input, block_mode, change_sources, claim_grown, commit_interrupted, deleted_in_switch,
+    installed, io_error, life, mover_killed, namespace_deleted, operator_killed, quiesce, salvage,
     snapshot_fails, staging_small, stale_manifest, status_wiped, verified,
 };
 use crate::harness::Scene;
@@ -27,7 +27,7 @@ pub fn all() -> Vec<Story> {
     vec![
         life::story(),
         block_mode::story(),
-        ladder::story(),
+        change_sources::story(),
         salvage::story(),
         claim_grown::story(),
         snapshot_fails::story(),

@@ -2,12 +2,12 @@
 
 pub mod bad_input;
 pub mod block_mode;
+pub mod change_sources;
 pub mod claim_grown;
 pub mod commit_interrupted;
 pub mod deleted_in_switch;
 pub mod installed;
 pub mod io_error;
-pub mod ladder;
 pub mod life;
 pub mod list;
 pub mod mover_killed;

@@ -12,7 +12,7 @@ use futures::FutureExt;
 use serde_json::json;
 
 use super::Story;
-use crate::harness::{App, Pair, Scene, Wish, content, leftovers, secs};
+use crate::harness::{App, Pair, PairOptions, Scene, content, leftovers, secs};
 
 /// The story.
 #[must_use]
@@ -33,9 +33,9 @@ async fn run(scene: &Scene) -> Result<()> {
     let more = json!({"transfer": {"bandwidth": "3Mi", "compression": "none"}});
     let pair = Pair::apply(
         scene,
-        &Wish {
+        &PairOptions {
             more,
-            ..Wish::orders()
+            ..PairOptions::orders()
         },
     )
     .await?;

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use serde_json::json;
 
 use super::Story;
-use crate::harness::{App, Pair, Scene, Wish, leftovers, secs};
+use crate::harness::{App, Pair, PairOptions, Scene, leftovers, secs};
 
 /// The story.
 #[must_use]
@@ -43,9 +43,9 @@ async fn deleted(scene: &Scene, busy: bool) -> Result<()> {
     let more = if busy { slow } else { json!({}) };
     let pair = Pair::apply(
         scene,
-        &Wish {
+        &PairOptions {
             more,
-            ..Wish::orders()
+            ..PairOptions::orders()
         },
     )
     .await?;

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::Story;
 use crate::harness::pair::SWITCH_LIMIT;
-use crate::harness::{App, Look, Pair, Scene, Wish, content, operator, secs, until};
+use crate::harness::{App, Pair, PairOptions, Probe, Scene, content, operator, secs, until};
 
 /// Killed at each step of a planned switch.
 #[must_use]
@@ -46,9 +46,9 @@ async fn run(scene: &Scene, kind: SwitchKind) -> Result<()> {
         json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
     let pair = Pair::apply(
         scene,
-        &Wish {
+        &PairOptions {
             more,
-            ..Wish::orders()
+            ..PairOptions::orders()
         },
     )
     .await?;
@@ -110,15 +110,15 @@ async fn kill_at_each_step(scene: &Scene, pair: &Pair<'_>) -> Result<Vec<SwitchS
         let known = seen.clone();
         let step = until("the switch's next step", SWITCH_LIMIT, || async {
             let Some(switch) = pair.status().await?.switch else {
-                return Ok(Look::NotYet("no switch".into()));
+                return Ok(Probe::NotYet("no switch".into()));
             };
             if switch.finished_at.is_some() {
-                return Ok(Look::Seen(None));
+                return Ok(Probe::Seen(None));
             }
             Ok(if known.contains(&switch.step) {
-                Look::NotYet(format!("still at {}", switch.step))
+                Probe::NotYet(format!("still at {}", switch.step))
             } else {
-                Look::Seen(Some(switch.step))
+                Probe::Seen(Some(switch.step))
             })
         })
         .await?;

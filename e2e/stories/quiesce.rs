@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Story;
 use crate::harness::exec::exec;
 use crate::harness::faults::Fault;
-use crate::harness::{App, Look, Pair, Scene, Wish, operator, secs, until};
+use crate::harness::{App, Pair, PairOptions, Probe, Scene, operator, secs, until};
 
 /// The story.
 #[must_use]
@@ -42,9 +42,9 @@ async fn run(scene: &Scene) -> Result<()> {
     let held = format!("echo pre >> {NOTES}; sleep 1");
     let pair = Pair::apply(
         scene,
-        &Wish {
+        &PairOptions {
             more: hooks(&held),
-            ..Wish::orders()
+            ..PairOptions::orders()
         },
     )
     .await?;
@@ -80,7 +80,7 @@ async fn run(scene: &Scene) -> Result<()> {
 async fn expect(app: &App<'_>, scene: &Scene, wanted: &[&str]) -> Result<()> {
     until(format!("hooks {wanted:?}"), secs(40), || async {
         let notes = notes(app, scene).await?;
-        Ok(Look::<()>::when(notes == wanted, format!("{notes:?}")))
+        Ok(Probe::<()>::when(notes == wanted, format!("{notes:?}")))
     })
     .await?;
     in_app(app, scene, &format!(": > {NOTES}"))
@@ -107,7 +107,7 @@ async fn failing_pre(scene: &Scene, pair: &Pair<'_>, app: &App<'_>) -> Result<()
     until("post to have run", secs(40), || async {
         let notes = notes(app, scene).await?;
         let (pre, post) = counts(&notes);
-        Ok(Look::<()>::when(
+        Ok(Probe::<()>::when(
             pre > 0 && pre == post,
             format!("{notes:?}"),
         ))
@@ -134,7 +134,7 @@ async fn failing_snapshot(scene: &Scene, pair: &Pair<'_>, app: &App<'_>, held: &
         || async {
             let notes = notes(app, scene).await?;
             let (pre, post) = counts(&notes);
-            Ok(Look::<()>::when(
+            Ok(Probe::<()>::when(
                 pre > 0 && pre == post,
                 format!("{notes:?}"),
             ))
@@ -155,7 +155,7 @@ async fn killed_while_held(scene: &Scene, pair: &Pair<'_>, app: &App<'_>) -> Res
     let before = pair.trigger().await?;
     until("pre to have begun", secs(40), || async {
         let notes = notes(app, scene).await?;
-        Ok(Look::<()>::when(
+        Ok(Probe::<()>::when(
             notes.iter().any(|n| n == "pre"),
             "no hook yet",
         ))
@@ -164,7 +164,7 @@ async fn killed_while_held(scene: &Scene, pair: &Pair<'_>, app: &App<'_>) -> Res
     operator::kill_and_wait(&scene.lab).await?;
     until("the application to be released", secs(60), || async {
         let notes = notes(app, scene).await?;
-        Ok(Look::<()>::when(
+        Ok(Probe::<()>::when(
             notes.iter().any(|n| n == "post"),
             format!("{notes:?}"),
         ))

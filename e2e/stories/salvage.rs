@@ -2,7 +2,7 @@
 //! before I let it follow again.*
 //!
 //! The old primary wrote after the last cut: a block of data, and zeros over another. The export holds
-//! exactly these two ranges, bit for bit, and is never overwritten (H-6). Then the old side is given up
+//! exactly these two ranges, bit for bit, and is never overwritten (H-6). Then the old side is discarded
 //! and follows.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use salvage::export::Range;
 use serde_json::Value;
 
 use super::Story;
-use crate::harness::{Pair, Scene, Wish, content, secs, writer};
+use crate::harness::{Pair, PairOptions, Scene, content, secs, writer};
 
 /// What the volume is written in, in bytes.
 const BLOCK: u64 = 64 * 1024;
@@ -44,7 +44,7 @@ async fn run(scene: &Scene) -> Result<()> {
     writer::open(scene, "data").await?;
     let random = "dd if=/dev/urandom of=/dev/volume bs=64k count=100 seek=7 conv=fsync";
     writer::write(scene, random).await?;
-    let pair = Pair::apply(scene, &Wish::orders()).await?;
+    let pair = Pair::apply(scene, &PairOptions::orders()).await?;
     pair.baseline().await?;
     let line = String::from_utf8_lossy(LINE);
     writer::write(

@@ -1,4 +1,4 @@
-//! *My storage sometimes refuses a snapshot. I want to be told, and I want replication to go on by
+//! *My storage sometimes refuses a snapshot. I want to know, and I want replication to go on by
 //! itself when it works again.*
 //!
 //! The driver fails the first three CreateSnapshot calls of the volume. The pair says so in a
@@ -9,7 +9,7 @@ use api::Reason;
 use futures::FutureExt;
 
 use super::Story;
-use crate::harness::{App, Pair, Scene, Wish, content, dump, leftovers, secs};
+use crate::harness::{App, Pair, PairOptions, Scene, content, dump, leftovers, secs};
 
 /// The story.
 #[must_use]
@@ -31,9 +31,9 @@ async fn run(scene: &Scene) -> Result<()> {
     app.add(100, 4096).await?;
     let pair = Pair::apply(
         scene,
-        &Wish {
+        &PairOptions {
             east,
-            ..Wish::orders()
+            ..PairOptions::orders()
         },
     )
     .await?;

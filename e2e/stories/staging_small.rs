@@ -1,4 +1,4 @@
-//! *A bulk load changed more than the standby has room to gather. I want to be told what to raise,
+//! *A bulk load changed more than the standby has room to gather. I want to know what to raise,
 //! I want what was announced to stay good, and raising it should be all that I have to do.*
 //!
 //! With state volumes of 32 MiB a first copy goes through, for it is written in place; then 64 MiB
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Story;
 use crate::harness::pair::is_true;
-use crate::harness::{Pair, Scene, Wish, content, leftovers, secs, writer};
+use crate::harness::{Pair, PairOptions, Scene, content, leftovers, secs, writer};
 
 /// The story.
 #[must_use]
@@ -37,9 +37,9 @@ async fn run(scene: &Scene) -> Result<()> {
     let more = json!({"transfer": {"stateVolumeSize": "32Mi"}});
     let pair = Pair::apply(
         scene,
-        &Wish {
+        &PairOptions {
             more,
-            ..Wish::orders()
+            ..PairOptions::orders()
         },
     )
     .await?;

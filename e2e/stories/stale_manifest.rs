@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::Story;
 use crate::harness::pair::is_true;
-use crate::harness::{App, Pair, Scene, Wish, secs};
+use crate::harness::{App, Pair, PairOptions, Scene, secs};
 
 /// The story.
 #[must_use]
@@ -32,17 +32,17 @@ async fn run(scene: &Scene) -> Result<()> {
     let rows = app.rows().await?;
     let application =
         json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-    let request = Wish {
+    let options = PairOptions {
         more: application,
-        ..Wish::orders()
+        ..PairOptions::orders()
     };
-    let pair = Pair::apply(scene, &request).await?;
+    let pair = Pair::apply(scene, &options).await?;
     pair.baseline().await?;
     let epoch = pair.status().await?.epoch.unwrap_or(0);
     pair.patch_spec(json!({"promotion": {"site": "west", "epoch": epoch, "kind": "Planned"}}))
         .await?;
     pair.primary_is("west").await?;
-    Pair::apply(scene, &request).await?;
+    Pair::apply(scene, &options).await?;
     let condition = pair
         .until("the condition PrimaryDisagrees", secs(30), |s| {
             is_true(&s.conditions, conditions::PRIMARY_DISAGREES)

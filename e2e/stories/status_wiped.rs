@@ -9,7 +9,7 @@ use futures::FutureExt;
 use kube::api::PostParams;
 
 use super::Story;
-use crate::harness::{App, Look, Pair, Scene, Wish, content, operator, secs, until};
+use crate::harness::{App, Pair, PairOptions, Probe, Scene, content, operator, secs, until};
 
 /// The story.
 #[must_use]
@@ -26,7 +26,7 @@ async fn run(scene: &Scene) -> Result<()> {
     scene.claim("data", "fast", "128Mi", false).await?;
     let app = App::open(scene, "data", "0").await?;
     app.add(2000, 4096).await?;
-    let pair = Pair::apply(scene, &Wish::orders()).await?;
+    let pair = Pair::apply(scene, &PairOptions::orders()).await?;
     pair.baseline().await?;
     app.add(20, 4096).await?;
     pair.sync().await?;
@@ -82,7 +82,7 @@ async fn wipe(pair: &Pair<'_>) -> Result<()> {
         pair.api()
             .replace_status(&pair.name, &PostParams::default(), &object)
             .await?;
-        Ok(Look::Seen(()))
+        Ok(Probe::Seen(()))
     })
     .await
 }

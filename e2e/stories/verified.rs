@@ -1,5 +1,5 @@
-//! *Disks rot. I want to ask whether the copy still is the copy, and I want what is wrong with it put
-//! right without another copy of everything.*
+//! *Disks rot. I want to ask whether the copy still is the copy, and I want what is wrong with it
+//! repaired without another copy of everything.*
 //!
 //! Two places of the standby's volume are overwritten behind Ferry's back. `kubectl ferry verify`
 //! compares both images at the committed point, says how much differs, and repairs just that.
@@ -9,7 +9,7 @@ use api::names;
 use futures::FutureExt;
 
 use super::Story;
-use crate::harness::{Pair, Scene, Wish, content, leftovers, writer};
+use crate::harness::{Pair, PairOptions, Scene, content, leftovers, writer};
 
 /// Blocks of 4 KiB that are damaged.
 const DAMAGED: [u64; 2] = [300, 9000];
@@ -34,7 +34,7 @@ async fn run(scene: &Scene) -> Result<()> {
     )
     .await?;
     scene.delete_pod(writer::NAME, 0).await?;
-    let pair = Pair::apply(scene, &Wish::orders()).await?;
+    let pair = Pair::apply(scene, &PairOptions::orders()).await?;
     let first = pair.baseline().await?;
     content::same_at(&pair, &first.point).await?;
     let said = pair.ferry_ok("verify", &["--wait"]).await?;

@@ -16,7 +16,7 @@ pub const DEGRADED: &str = "Degraded";
 pub const SWITCHING: &str = "Switching";
 /// A site holds writes that nobody else has, and waits for consent.
 pub const DIVERGED: &str = "Diverged";
-/// The manifest names another primary than the data does, and is not honoured.
+/// The manifest names another primary than the data does, and is not followed.
 pub const PRIMARY_DISAGREES: &str = "PrimaryDisagrees";
 
 /// The last comparison of the two images found no difference.

@@ -12,7 +12,7 @@ use planner::rebind::object::ClaimExt;
 use planner::rebind::record::{RECORD_KEY, record_name};
 use planner::rebind::{ClaimRecord, DesiredBinding, RebindError, RebindView, VolumeKey};
 
-/// How many objects are read at a time where all of a kind have to be looked at.
+/// How many objects are read at a time where all of a kind have to be read.
 const PAGE: u32 = 500;
 
 /// Reads what is there, past any cache.

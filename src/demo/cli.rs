@@ -42,16 +42,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let told = runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         Story::begin(&base, &program, args.size.as_u64(), args.json)?
             .tell()
             .await
     });
-    match told {
+    match outcome {
         Ok(()) if temporary => std::fs::remove_dir_all(&base)?,
         Ok(()) => println!("Everything is kept in {}.", base.display()),
         Err(error) => {
-            eprintln!("Everything is kept in {} for a look.", base.display());
+            eprintln!("Everything is kept in {}.", base.display());
             return Err(error);
         }
     }

@@ -84,11 +84,11 @@ impl Driver {
         }
     }
 
-    /// Orders something that has to be refused, and says how it was.
+    /// Requests something that has to be refused, and returns the refusal.
     ///
     /// # Errors
     /// When it is taken, or the connection breaks.
-    pub async fn order_in_vain(&mut self, request: Request) -> Result<Refusal> {
+    pub async fn expect_refusal(&mut self, request: Request) -> Result<Refusal> {
         let what = format!("{request:?}");
         match self.ask(request).await? {
             Response::Refused(refusal) => Ok(refusal),
@@ -117,7 +117,7 @@ impl Driver {
         let mut status = self.status().await?;
         while !wanted(&status) {
             if Instant::now() >= until {
-                bail!("waited {limit:?} in vain; the last status was {status:#?}");
+                bail!("timed out after {limit:?}; the last status was {status:#?}");
             }
             status = self.status_above(status.version, POLL_MS).await?;
         }

@@ -140,7 +140,7 @@ impl Site {
         Ok((cut, std::mem::take(&mut self.written)))
     }
 
-    /// Gives up the control connection to a mover and makes another, as an operator does that was
+    /// Drops the control connection to a mover and makes another, as an operator does that was
     /// restarted.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Pauses after failed visits, per pair, doubling with jitter and forgotten on success.
+//! Pauses after failed reconciles, per pair, doubling with jitter and forgotten on success.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(120);
 pub struct Backoffs(Mutex<HashMap<PairName, u32>>);
 
 impl Backoffs {
-    /// A visit failed: how long to wait before the next.
+    /// A reconcile failed: how long to wait before the next.
     pub fn failed(&self, pair: &PairName) -> Duration {
         let mut all = lock(&self.0);
         let failures = all.entry(pair.clone()).or_insert(0);
@@ -27,7 +27,7 @@ impl Backoffs {
         pause + pause.mul_f64(rand::random::<f64>() / 4.0)
     }
 
-    /// A visit succeeded, or the pair is gone.
+    /// A reconcile succeeded, or the pair is gone.
     pub fn succeeded(&self, pair: &PairName) {
         lock(&self.0).remove(pair);
     }

@@ -68,7 +68,7 @@ pub struct Args {
     #[arg(long, default_value_t = 64)]
     pub active_pairs_max: usize,
 
-    /// The most pairs that are looked at in the same moment; beyond it they wait their turn.
+    /// The most pairs that are reconciled in the same moment; beyond it they wait for a free slot.
     #[arg(long, default_value_t = 16)]
     pub concurrency: u16,
 }
@@ -105,7 +105,7 @@ impl Args {
     }
 }
 
-/// Runs until it is told to end or loses its lease.
+/// Runs until it is stopped or loses its lease.
 ///
 /// # Errors
 /// When it can't start, or has lost its lease.

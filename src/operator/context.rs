@@ -1,4 +1,4 @@
-//! What every visit shares.
+//! What every reconcile shares.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -21,7 +21,7 @@ use planner::observe::Timeline;
 use planner::render::MoverSettings;
 use protocol::units::PairName;
 
-/// What every visit shares.
+/// What every reconcile shares.
 pub struct Context {
     /// The API server.
     pub client: Client,
@@ -47,7 +47,7 @@ pub struct Context {
     pub slots: Slots,
     /// Who may be verified.
     pub verifications: Slots,
-    /// Pauses after failed visits.
+    /// Pauses after failed reconciles.
     pub backoffs: Backoffs,
     /// Every pair, as last seen; set when the controller runs.
     pub pairs: OnceLock<Store<ReplicationPair>>,

@@ -20,7 +20,7 @@ const CHECK_PERIOD: Duration = Duration::from_secs(5);
 /// The longest that giving the lease back may take; beyond it, it expires by itself.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why there is no leadership to be had.
+/// Why leadership is unavailable.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// The lease can't be read or written.

@@ -1,6 +1,6 @@
 //! Observe once → validate → decide → record → perform → record.
 //!
-//! A visit of a pair ([`reconcile`]) always starts at the beginning and checks everything. The
+//! A [`reconcile`] of a pair always starts at the beginning and checks everything. The
 //! middle steps are pure: they see plain data and a given time, and are tested without a cluster.
 
 pub mod admin;

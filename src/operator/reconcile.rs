@@ -1,5 +1,5 @@
 //! One reconcile of a pair, in rounds until nothing is left to do but wait: observe once, validate,
-//! decide, record the decision, perform its actions, record what came of them.
+//! decide, record the decision, perform its actions, record their results.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use kube::runtime::controller::Action as Requeue;
 use kube::{Api, ResourceExt};
 
 use crate::apply;
-use crate::apply::{Visit, apply};
+use crate::apply::{Round, apply};
 use crate::context::Context;
 use crate::metrics::{PairGauges, Verified};
 use crate::observe;
@@ -28,13 +28,13 @@ use planner::render::PairRef;
 use planner::validate::{Settings, validate};
 use protocol::units::{InvalidName, PairName};
 
-/// The most rounds of one visit. Beyond it the pair goes to the end of the queue: others have their
-/// turn.
+/// The most rounds of one reconcile. Beyond it the pair goes to the end of the queue, behind the
+/// others.
 const ROUNDS_MAX: usize = 12;
-/// A pair with nothing due is looked at this often all the same, for what no watch tells.
+/// A pair with nothing due is reconciled this often all the same, for what no watch reports.
 const RESYNC: SignedDuration = SignedDuration::from_mins(5);
 
-/// Why a visit ended early.
+/// Why a reconcile failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The pair's name is not one that the API server would have taken.
@@ -80,14 +80,14 @@ impl Error {
     }
 }
 
-/// Visits `pair`.
+/// Reconciles `pair`.
 ///
 /// # Errors
-/// When the cluster or a mover refuses; the visit is tried again after a pause.
+/// When the cluster or a mover refuses; it is tried again after a pause.
 pub async fn reconcile(pair: Arc<ReplicationPair>, ctx: Arc<Context>) -> Result<Requeue, Error> {
     let began = Instant::now();
     let name = PairName::new(&pair.namespace().unwrap_or_default(), &pair.name_any())?;
-    let outcome = visit(&ctx, &name).await;
+    let outcome = rounds(&ctx, &name).await;
     ctx.metrics
         .reconciled(began.elapsed(), outcome.as_ref().err().map(Error::category));
     match outcome {
@@ -103,7 +103,7 @@ pub async fn reconcile(pair: Arc<ReplicationPair>, ctx: Arc<Context>) -> Result<
     }
 }
 
-async fn visit(ctx: &Context, name: &PairName) -> Result<Requeue, Error> {
+async fn rounds(ctx: &Context, name: &PairName) -> Result<Requeue, Error> {
     let api: Api<ReplicationPair> = Api::namespaced(ctx.client.clone(), name.namespace());
     let failed = |action: &'static str| {
         move |source: kube::Error| Error::Pair {
@@ -135,7 +135,7 @@ async fn visit(ctx: &Context, name: &PairName) -> Result<Requeue, Error> {
     Ok(Requeue::requeue(Duration::from_millis(50)))
 }
 
-/// One round; `None` when something was done, so that it is worth looking again at once.
+/// One round; `None` when something was done, so that the pair is reconciled again at once.
 async fn round(
     ctx: &Context,
     name: &PairName,
@@ -170,14 +170,14 @@ async fn round(
             Some(requeue(&decision, Timestamp::now())).filter(|_| !again(&decision, observed.now))
         );
     }
-    let visit = Visit {
+    let round = Round {
         ctx,
         name,
         pair: owner,
         observed: &observed,
     };
     let mut reports = Vec::new();
-    let outcome = apply(&visit, decision.actions, &mut reports).await;
+    let outcome = apply(&round, decision.actions, &mut reports).await;
     let waits = reports
         .iter()
         .any(|report| matches!(report, decide::Report::RebindWaits(_)));
@@ -192,7 +192,7 @@ async fn round(
     Ok(waits.then(|| Requeue::requeue(Duration::from_millis(150))))
 }
 
-/// Whether the decision asked to be looked at again at once, after its status was written.
+/// Whether the decision asks for another round at once, after its status was written.
 fn again(decision: &Decision, now: Timestamp) -> bool {
     decision.due.is_some_and(|due| due <= now)
 }
@@ -205,13 +205,13 @@ fn requeue(decision: &Decision, now: Timestamp) -> Requeue {
     Requeue::requeue(Duration::try_from(due).unwrap_or(Duration::from_millis(1)))
 }
 
-/// What happens after a failed visit: the trouble is logged, and tried again after a pause.
+/// After a failed reconcile: the error is logged, and the pair is reconciled again after a pause.
 pub fn error_policy(pair: Arc<ReplicationPair>, error: &Error, ctx: Arc<Context>) -> Requeue {
     let Ok(name) = PairName::new(&pair.namespace().unwrap_or_default(), &pair.name_any()) else {
         return Requeue::await_change();
     };
     let pause = ctx.backoffs.failed(&name);
-    tracing::warn!(pair = %name, %error, again_in_ms = pause.as_millis(), "the visit ended early");
+    tracing::warn!(pair = %name, %error, again_in_ms = pause.as_millis(), "reconcile failed");
     Requeue::requeue(pause)
 }
 

@@ -34,7 +34,7 @@ const LEASE: &str = "ferry-operator";
 /// Wake-ups by movers that may wait to be processed. Beyond it a mover's link waits; its newest
 /// status is kept, so nothing is lost.
 const WAKES_MAX: usize = 1024;
-/// How often certificates are looked after.
+/// How often certificates are renewed if due.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(3600);
 
 /// Why the operator has ended.
@@ -150,7 +150,7 @@ async fn context(
     }))
 }
 
-/// Runs the controller until `stop`, and lets visits that have begun come to their end.
+/// Runs the controller until `stop`, and lets the reconciles that have begun finish.
 async fn control(
     ctx: Arc<Context>,
     args: &Args,

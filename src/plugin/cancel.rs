@@ -1,4 +1,4 @@
-//! `kubectl ferry promote --cancel`: withdraw an order before the role begins to move.
+//! `kubectl ferry promote --cancel`: withdraw a request before the role begins to move.
 
 use kube::ResourceExt;
 
@@ -16,12 +16,12 @@ pub(super) async fn run(pairs: &Pairs, name: &str, patience: &Patience) -> anyho
     let roles = Roles::of(&pair)?;
     check(&pair)?;
     let patch = spec_patch::withdrawal_patch(&roles);
-    let ordered = spec_patch::send(pairs, name, patch, false).await?;
+    let requested = spec_patch::send(pairs, name, patch, false).await?;
     if !patience.wait {
-        anstream::println!("{} order withdrawn", output::reference(name));
+        anstream::println!("{} request withdrawn", output::reference(name));
         return Ok(());
     }
-    let generation = ordered.metadata.generation;
+    let generation = requested.metadata.generation;
     wait::until(pairs, name, patience, |pair| {
         stage(pair, &roles, generation)
     })
@@ -39,7 +39,7 @@ fn running(pair: &ReplicationPair) -> Option<&SwitchStatus> {
 fn check(pair: &ReplicationPair) -> Result<(), Ended> {
     match running(pair) {
         _ if pair.spec.promotion.is_none() => Err(Ended::NothingToDo(format!(
-            "{} has no order; a switch that was asked for by spec.primary is withdrawn by setting \
+            "{} has no request; a switch that was asked for by spec.primary is withdrawn by setting \
              that back",
             pair.name_any()
         ))),
@@ -64,7 +64,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
             Stage::Refused(format!("too late: {} is primary now", switch.to))
         }
         _ if status.observed_generation >= generation => Stage::Done(format!(
-            "{} order withdrawn, {} stays primary",
+            "{} request withdrawn, {} stays primary",
             output::reference(&pair.name_any()),
             roles.primary
         )),
@@ -78,7 +78,7 @@ mod tests {
     use crate::sample;
 
     #[test]
-    fn an_order_can_be_withdrawn_until_the_role_moves() {
+    fn a_request_can_be_withdrawn_until_the_role_moves() {
         let mut pair = sample::waiting();
         assert!(matches!(
             check(&sample::shipping()),

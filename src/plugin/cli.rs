@@ -32,7 +32,7 @@ enum Verb {
     Promote(promote::Args),
     /// Move the primary role away from its present site, losing nothing.
     Demote(demote::Args),
-    /// Save what only a diverged site holds, before it is given up.
+    /// Save what only a diverged site holds, before it is discarded.
     Salvage(salvage::Args),
     /// Consent to discarding what only one site holds, so that it can follow again.
     Resync(resync::Args),

@@ -13,7 +13,7 @@ pub(super) enum Question<'a> {
 /// Asks, and returns when the answer is yes. With `--yes` it does not ask.
 ///
 /// # Errors
-/// [`Ended::Refused`] when the answer is no, or when nobody is there to ask.
+/// [`Ended::Refused`] when the answer is no, or when standard input is not a terminal.
 pub(super) fn consent(question: &Question<'_>, yes: bool) -> anyhow::Result<()> {
     if yes {
         return Ok(());
@@ -21,7 +21,7 @@ pub(super) fn consent(question: &Question<'_>, yes: bool) -> anyhow::Result<()> 
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Ended::Refused(
-            "nobody is there to ask: add --yes to consent to what stands above".into(),
+            "not a terminal: add --yes to consent to what is shown above".into(),
         )
         .into());
     }

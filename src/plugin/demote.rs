@@ -1,7 +1,7 @@
 //! `kubectl ferry demote`: move the primary role away from its present site, losing nothing.
 
 use super::connect::Target;
-use super::promote::{self, Order};
+use super::promote::{self, PromoteRequest};
 use super::wait::Patience;
 use api::v1alpha1::PromotionKind;
 
@@ -20,7 +20,7 @@ pub(super) struct Args {
 /// A volume always has a primary: demoting one site is promoting the other.
 pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
-    let order = Order {
+    let request = PromoteRequest {
         name: args.pair,
         to: None,
         kind: PromotionKind::Planned,
@@ -28,5 +28,5 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
         dry_run: args.dry_run,
         patience: args.patience,
     };
-    promote::carry_out(&pairs, order).await
+    promote::carry_out(&pairs, request).await
 }

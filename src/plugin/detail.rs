@@ -34,7 +34,7 @@ pub(super) fn render(pair: &ReplicationPair, now: Timestamp) -> String {
     let Some(status) = &pair.status else {
         page.line(
             "Status",
-            "none yet: the operator has not looked at this pair",
+            "none yet: the operator has not reconciled this pair",
         );
         return page.text;
     };
@@ -101,7 +101,7 @@ fn cycles(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
     if let Some(change_source) = &status.change_source {
         page.line(
             "Source",
-            &format!("{}: {}", change_source.change_source, change_source.reason),
+            &format!("{}: {}", change_source.source, change_source.reason),
         );
     }
 }
@@ -266,7 +266,7 @@ fn switching(switch: &SwitchStatus, now: Timestamp) -> String {
         text.push_str(&format!(", promoted {}", point.label));
     }
     if let Some(loss) = &switch.loss {
-        text.push_str(&format!("; given up: {loss}"));
+        text.push_str(&format!("; lost: {loss}"));
     }
     text
 }
@@ -373,12 +373,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_that_nobody_looked_at() {
+    fn a_pair_that_was_never_reconciled() {
         let text = render(&sample::fresh(), sample::now());
         insta::assert_snapshot!(text, @r#"
             Pair        shop/fresh
             Claim       data, Snapshot mode, a cut every 5m
-            Status      none yet: the operator has not looked at this pair
+            Status      none yet: the operator has not reconciled this pair
         "#);
     }
 }

@@ -10,7 +10,7 @@ pub(super) const ERROR: u8 = 1;
 pub(super) const NOTHING_TO_DO: u8 = 3;
 /// A safety check, or the person asked, said no. Nothing was changed.
 pub(super) const REFUSED: u8 = 4;
-/// The wait was given up. What was ordered goes on.
+/// The wait timed out. What was requested goes on.
 pub(super) const TIMED_OUT: u8 = 5;
 
 /// The exit codes, for `--help`.
@@ -21,9 +21,9 @@ Exit codes:
   2  the command line makes no sense
   3  nothing to do: the pair already is as asked
   4  refused by a safety check or by you; nothing was changed
-  5  timed out waiting; what was ordered goes on";
+  5  timed out waiting; what was requested goes on";
 
-/// A command that ended in another way than `done`, told to the person and to the exit code.
+/// A command that ended in another way than `done`, shown to the person and in the exit code.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Ended {
     /// Already as asked.
@@ -32,7 +32,7 @@ pub(super) enum Ended {
     /// Refused; nothing was changed.
     #[error("refused: {0}")]
     Refused(String),
-    /// The wait was given up.
+    /// The wait timed out.
     #[error("timed out: {0}")]
     TimedOut(String),
 }
@@ -54,14 +54,14 @@ pub(super) fn report(outcome: anyhow::Result<()>) -> ExitCode {
     if let Err(error) = outcome {
         match error.downcast_ref::<Ended>() {
             Some(ended) => anstream::eprintln!("{ended}"),
-            None => anstream::eprintln!("error: {}", told(&error)),
+            None => anstream::eprintln!("error: {}", error_chain(&error)),
         }
     }
     ExitCode::from(code)
 }
 
-/// An error with its causes, each said once: many libraries repeat the cause in their own words.
-fn told(error: &anyhow::Error) -> String {
+/// An error with its causes, each named once: many libraries repeat the cause in their own message.
+fn error_chain(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |mut text, cause| {
         let cause = cause.to_string();
         if !text.contains(&cause) {
@@ -94,7 +94,7 @@ mod tests {
             .context("failed to read x: no such file")
             .context("failed to start");
         assert_eq!(
-            told(&error),
+            error_chain(&error),
             "failed to start: failed to read x: no such file"
         );
     }

@@ -1,4 +1,4 @@
-//! What a forced promotion gives up, as exactly as it can be known, and what can't be known.
+//! What a forced promotion loses, as exactly as it can be known, and what can't be known.
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -35,7 +35,7 @@ pub(super) fn promotable<'a>(
     }
     status.and_then(|status| status.committed_point.as_ref()).ok_or_else(|| {
         Ended::Refused(format!(
-            "{} has no committed point: its first copy is not whole yet, and an empty volume is \
+            "{} has no committed point: its first copy is not complete yet, and an empty volume is \
              never promoted",
             roles.standby
         ))
@@ -113,18 +113,18 @@ pub(super) fn text(
     text
 }
 
-/// Cuts that exist at the primary but not whole at the standby.
+/// Cuts that exist at the primary but are not complete at the standby.
 fn not_shipped(status: &ReplicationPairStatus, point: &PointStatus) -> Vec<String> {
     let mut words = Vec::new();
     if let Some(last) = status.last_cut.as_ref().filter(|last| last.seq > point.seq) {
         let count = last.seq - point.seq;
         words.push(match count {
             1 => format!(
-                "1 cut after it, {}, was taken but is not whole at the standby.",
+                "1 cut after it, {}, was taken but is not complete at the standby.",
                 last.label
             ),
             _ => format!(
-                "Up to {count} cuts after it, the newest {}, were taken but are not whole at the \
+                "Up to {count} cuts after it, the newest {}, were taken but are not complete at the \
                  standby.",
                 last.label
             ),
@@ -132,8 +132,8 @@ fn not_shipped(status: &ReplicationPairStatus, point: &PointStatus) -> Vec<Strin
     }
     if let Some(cycle) = &status.cycle {
         words.push(format!(
-            "The cycle {} is under way ({}, {} sent); unless it lies whole in staging when the \
-             order arrives, it is dropped.",
+            "The cycle {} is under way ({}, {} sent); unless it is fully staged when the \
+             request arrives, it is dropped.",
             cycle.point.label,
             cycle.phase,
             format::bytes(cycle.wire_bytes)
@@ -163,9 +163,9 @@ mod tests {
                 3m12s ago.
               - Everything written at east after that is LOST from the live copy: 192
                 seconds of writes until now.
-              - 1 cut after it, 3.43, was taken but is not whole at the standby.
-              - The cycle 3.43 is under way (Shipping, 115.1 MiB sent); unless it lies whole
-                in staging when the order arrives, it is dropped.
+              - 1 cut after it, 3.43, was taken but is not complete at the standby.
+              - The cycle 3.43 is under way (Shipping, 115.1 MiB sent); unless it is fully
+                staged when the request arrives, it is dropped.
               - How many writes that is can't be said: in Snapshot mode writes are not
                 numbered, only cuts are.
               - east's volume is kept as it is. When it comes back it stays fenced, and

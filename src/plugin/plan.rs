@@ -73,7 +73,7 @@ fn render(pair: &ReplicationPair, roles: &Roles, kind: PromotionKind, plan: &Pla
             "Take a last cut at {from}, ship it, apply it at {to} and commit it: nothing is lost."
         )),
         PromotionKind::Forced => steps.push(format!(
-            "At {to}, finish the staged change set if it lies there whole, else drop it."
+            "At {to}, apply the change set if it is fully staged, else drop it."
         )),
     }
     steps.push(format!(
@@ -105,7 +105,7 @@ mod tests {
     use planner::rebind::PlannedStep;
 
     #[test]
-    fn the_wish_is_the_roles_exchanged() {
+    fn the_desired_binding_is_the_roles_exchanged() {
         let pair = sample::shipping();
         let desired = desired(&pair, &Roles::of(&pair).unwrap()).unwrap();
         assert_eq!(desired.epoch, Epoch(4));

@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// The site to promote; the present standby when left out.
     #[arg(long, value_name = "SITE")]
     to: Option<String>,
-    /// Promote the committed point as it is, giving up what was written after it. Shows the loss
+    /// Promote the committed point as it is, discarding what was written after it. Shows the loss
     /// and asks for consent, which holds for the present epoch only.
     #[arg(long)]
     force: bool,
@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// Print the steps for the real objects and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Withdraw an order, which works until the role begins to move.
+    /// Withdraw a request, which works until the role begins to move.
     #[arg(long, conflicts_with_all = ["to", "force", "dry_run"])]
     cancel: bool,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     } else {
         PromotionKind::Planned
     };
-    let order = Order {
+    let request = PromoteRequest {
         name: args.pair,
         to: args.to,
         kind,
@@ -59,11 +59,11 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
         dry_run: args.dry_run,
         patience: args.patience,
     };
-    carry_out(&pairs, order).await
+    carry_out(&pairs, request).await
 }
 
 /// A move of the primary role, from whichever verb.
-pub(super) struct Order {
+pub(super) struct PromoteRequest {
     /// The pair.
     pub(super) name: String,
     /// The site to promote; the standby when `None`.
@@ -78,13 +78,13 @@ pub(super) struct Order {
     pub(super) patience: Patience,
 }
 
-/// Checks, shows, asks, orders and waits.
-pub(super) async fn carry_out(pairs: &Pairs, order: Order) -> anyhow::Result<()> {
-    let pair = pairs.get(&order.name).await?;
+/// Checks, shows, asks, requests and waits.
+pub(super) async fn carry_out(pairs: &Pairs, request: PromoteRequest) -> anyhow::Result<()> {
+    let pair = pairs.get(&request.name).await?;
     let roles = Roles::of(&pair)?;
-    check(&pair, &roles, order.to.as_deref())?;
+    check(&pair, &roles, request.to.as_deref())?;
     let point = loss_report::promotable(&pair, &roles)?;
-    match order.kind {
+    match request.kind {
         PromotionKind::Forced => {
             anstream::eprint!(
                 "{}",
@@ -93,29 +93,29 @@ pub(super) async fn carry_out(pairs: &Pairs, order: Order) -> anyhow::Result<()>
         }
         PromotionKind::Planned => anstream::eprintln!("{}", intent(&pair, &roles)),
     }
-    if order.dry_run {
-        return dry_run(pairs, &pair, &roles, order.kind).await;
+    if request.dry_run {
+        return dry_run(pairs, &pair, &roles, request.kind).await;
     }
-    if order.kind == PromotionKind::Forced {
-        consent(&Question::TypeName(&order.name), order.yes)?;
+    if request.kind == PromotionKind::Forced {
+        consent(&Question::TypeName(&request.name), request.yes)?;
     }
     let promotion = Promotion {
         site: roles.standby.clone(),
         epoch: roles.epoch,
-        kind: order.kind,
+        kind: request.kind,
     };
     let patch = spec_patch::promotion_patch(&roles, &promotion);
-    let ordered = spec_patch::send(pairs, &order.name, patch, false).await?;
-    if !order.patience.wait {
+    let requested = spec_patch::send(pairs, &request.name, patch, false).await?;
+    if !request.patience.wait {
         anstream::println!(
-            "{} promotion of {} ordered",
-            output::reference(&order.name),
+            "{} promotion of {} requested",
+            output::reference(&request.name),
             roles.standby
         );
         return Ok(());
     }
-    let generation = ordered.metadata.generation;
-    wait::until(pairs, &order.name, &order.patience, |pair| {
+    let generation = requested.metadata.generation;
+    wait::until(pairs, &request.name, &request.patience, |pair| {
         stage(pair, &roles, generation)
     })
     .await?;
@@ -174,7 +174,7 @@ fn intent(pair: &ReplicationPair, roles: &Roles) -> String {
     )
 }
 
-/// Prints the steps, and lets the API server judge the order without keeping it.
+/// Prints the steps, and lets the API server judge the request without keeping it.
 async fn dry_run(
     pairs: &Pairs,
     pair: &ReplicationPair,
@@ -190,14 +190,14 @@ async fn dry_run(
     spec_patch::send(pairs, &pair.name_any(), patch, true).await?;
     anstream::print!("{}", plan::text(pairs, pair, roles, kind).await?);
     anstream::println!(
-        "{} promotion of {} was not ordered (dry run)",
+        "{} promotion of {} was not requested (dry run)",
         output::reference(&pair.name_any()),
         roles.standby
     );
     Ok(())
 }
 
-/// How far the order of `roles`, written in `generation`, has come.
+/// How far the request of `roles`, written in `generation`, has come.
 fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stage {
     let Some(status) = &pair.status else {
         return Stage::Going("the pair's status is gone; waiting for the operator".into());
@@ -205,7 +205,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
     let ours = |switch: &&SwitchStatus| switch.epoch > roles.epoch && switch.to == roles.standby;
     if let Some(switch) = status.switch.as_ref().filter(ours) {
         if switch.step == SwitchStep::Cancelled {
-            return Stage::Refused("the order was withdrawn; the role stays where it is".into());
+            return Stage::Refused("the request was withdrawn; the role stays where it is".into());
         }
         if switch.finished_at.is_some() {
             return Stage::Done(done(pair, switch));
@@ -218,7 +218,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
     }
     if status.epoch.is_some_and(|epoch| epoch > roles.epoch) {
         return Stage::Refused(format!(
-            "the epoch moved to {} by another order, which voids this one",
+            "the epoch moved to {} by another request, which voids this one",
             status.epoch.unwrap_or_default()
         ));
     }
@@ -235,7 +235,7 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
             c.message
         )),
         (Some(c), _) if c.status == "True" => Stage::Going(c.message.clone()),
-        _ => Stage::Going("waiting for the operator to take the order up".into()),
+        _ => Stage::Going("waiting for the operator to pick up the request".into()),
     }
 }
 
@@ -249,7 +249,7 @@ fn done(pair: &ReplicationPair, switch: &SwitchStatus) -> String {
         words.push_str(&format!(", point {}", point.label));
     }
     if let Some(loss) = &switch.loss {
-        words.push_str(&format!(", given up: {loss}"));
+        words.push_str(&format!(", lost: {loss}"));
     }
     words
 }
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_the_operator_refuses_ends_the_wait() {
+    fn a_request_that_the_operator_refuses_ends_the_wait() {
         let mut pair = sample::waiting();
         let roles = Roles::of(&pair).unwrap();
         let status = pair.status.as_mut().unwrap();

@@ -17,7 +17,7 @@ use api::{ReplicationPair, conditions};
 pub(super) struct Args {
     /// The pair.
     pair: String,
-    /// The site whose own writes are given up; it follows the primary afterwards.
+    /// The site whose own writes are discarded; it follows the primary afterwards.
     #[arg(long, value_name = "SITE")]
     discard: String,
     /// Consent to what is shown without being asked.
@@ -27,7 +27,7 @@ pub(super) struct Args {
     patience: Patience,
 }
 
-/// Shows what is given up, asks, writes the consent and waits until the site follows.
+/// Shows what is discarded, asks, writes the consent and waits until the site follows.
 pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
     let pair = pairs.get(&args.pair).await?;
@@ -40,23 +40,23 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
         epoch: roles.epoch,
     };
     let patch = spec_patch::resolution_patch(&roles, &resolution);
-    let ordered = spec_patch::send(&pairs, &args.pair, patch, false).await?;
+    let requested = spec_patch::send(&pairs, &args.pair, patch, false).await?;
     if !args.patience.wait {
         anstream::println!(
-            "{} resync of {} ordered",
+            "{} resync of {} requested",
             output::reference(&args.pair),
             args.discard
         );
         return Ok(());
     }
-    let generation = ordered.metadata.generation;
+    let generation = requested.metadata.generation;
     wait::until(&pairs, &args.pair, &args.patience, |pair| {
         stage(pair, &args.discard, generation)
     })
     .await
 }
 
-/// Lets pass what holds writes that the primary lacks.
+/// Whether a site holds writes that the primary lacks.
 ///
 /// # Errors
 /// When `discard` is no site, the primary, or follows it.
@@ -100,7 +100,7 @@ fn text(pair: &ReplicationPair, roles: &Roles) -> String {
     let status = pair.status.as_ref();
     let said = status.and_then(|s| conditions::get(&s.conditions, conditions::DIVERGED));
     let head = format!(
-        "Resync of {}/{}: {} gives up its own writes and follows {} (epoch {}).",
+        "Resync of {}/{}: {} discards its own writes and follows {} (epoch {}).",
         pair.namespace().unwrap_or_default(),
         pair.name_any(),
         roles.standby,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_is_said_first() {
+    fn what_is_discarded_is_shown_first() {
         let pair = sample::waiting();
         let text = text(&pair, &Roles::of(&pair).unwrap());
         assert!(
@@ -184,7 +184,7 @@ mod tests {
             "{text}"
         );
         insta::assert_snapshot!(text, @r#"
-            Resync of shop/invoices: west gives up its own writes and follows east (epoch
+            Resync of shop/invoices: west discards its own writes and follows east (epoch
               1).
               - west holds writes that east does not have: kubectl ferry resync invoices
                 --discard west gives them up

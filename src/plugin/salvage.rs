@@ -1,4 +1,4 @@
-//! `kubectl ferry salvage`: save what only the diverged side holds, before it is given up.
+//! `kubectl ferry salvage`: save what only the diverged side holds, before it is discarded.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::connect::Target;
 use super::exit::Ended;
-use super::salvage_pod::{self, SalvagePod, Wish};
+use super::salvage_pod::{self, SalvagePod, SalvageRequest};
 use super::spec_patch::Roles;
 use super::wait::Voice;
 use super::{format, resync};
@@ -48,7 +48,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     if let Some(to) = &args.to {
         refuse_to_overwrite(to)?;
     }
-    let request = Wish::of(&pair, site, args.image.as_deref(), args.claim.as_deref())?;
+    let request = SalvageRequest::of(&pair, site, args.image.as_deref(), args.claim.as_deref())?;
     let pod = SalvagePod::start(pairs.client(), pairs.namespace(), &request).await?;
     let work = async {
         pod.until_running().await?;
@@ -104,8 +104,8 @@ async fn fetch(
     )
     .await;
     voice.end();
-    let (export, facts) = received.map_err(told)?;
-    let summary = export.finish().map_err(told)?;
+    let (export, facts) = received.map_err(explained)?;
+    let summary = export.finish().map_err(explained)?;
     Ok(done(&facts, &summary, &to.display().to_string()))
 }
 
@@ -149,7 +149,7 @@ fn belongs(facts: &Facts, pair: &ReplicationPair, site: &str) -> Result<(), Salv
     Ok(())
 }
 
-fn told(error: SalvageError) -> anyhow::Error {
+fn explained(error: SalvageError) -> anyhow::Error {
     match error {
         SalvageError::Refused(why) => Ended::Refused(why).into(),
         other => other.into(),

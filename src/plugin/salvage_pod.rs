@@ -33,7 +33,7 @@ const SAID_BYTES_MAX: u64 = 16 * 1024;
 
 /// What pod is wanted.
 #[derive(Debug)]
-pub(super) struct Wish {
+pub(super) struct SalvageRequest {
     name: String,
     pod: Value,
     /// The mover beside which it has to run: their claims can be attached to one node only.
@@ -64,7 +64,7 @@ pub(super) fn command(whole: bool) -> Vec<String> {
     command
 }
 
-impl Wish {
+impl SalvageRequest {
     /// The pod for the volume of `pair` at `site`. It writes to the claim `out`, if there is one.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl Wish {
         site: &str,
         image: Option<&str>,
         out: Option<&str>,
-    ) -> anyhow::Result<Wish> {
+    ) -> anyhow::Result<SalvageRequest> {
         let status = pair.status.as_ref().context("the pair has no status yet")?;
         let sites = status.sites.iter().find(|view| view.name == site);
         let missing =
@@ -127,7 +127,7 @@ impl Wish {
                 "volumes": volumes,
             },
         });
-        Ok(Wish {
+        Ok(SalvageRequest {
             mover: names::mover(&pair.name_any(), site),
             name,
             pod,
@@ -162,7 +162,7 @@ impl SalvagePod {
     pub(super) async fn start(
         client: &Client,
         namespace: &str,
-        request: &Wish,
+        request: &SalvageRequest,
     ) -> anyhow::Result<SalvagePod> {
         let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
         let mut pod: Pod = serde_json::from_value(request.pod.clone())?;
@@ -303,14 +303,14 @@ mod tests {
         let status = pair.status.as_mut().unwrap();
         status.sites[1].state_claim = Some("invoices-west-meta".into());
         assert!(
-            Wish::of(&pair, "west", None, None).is_err(),
+            SalvageRequest::of(&pair, "west", None, None).is_err(),
             "no image is known"
         );
         pair.status.as_mut().unwrap().movers = Some(MoversStatus {
             image: "ferry:test".into(),
             pull_secrets: vec!["pull".into()],
         });
-        let request = Wish::of(&pair, "west", None, None).unwrap();
+        let request = SalvageRequest::of(&pair, "west", None, None).unwrap();
         let pod: Pod = serde_json::from_value(request.pod).unwrap();
         let spec = pod.spec.unwrap();
         let container = &spec.containers[0];

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use api::ReplicationPair;
 
-/// The moment at which the samples are looked at.
+/// The moment at which the samples are shown.
 pub(super) fn now() -> Timestamp {
     "2026-11-21T12:00:00Z".parse().unwrap()
 }
@@ -25,7 +25,7 @@ pub(super) fn waiting() -> ReplicationPair {
     from(include_str!("sample/waiting.yaml"))
 }
 
-/// A pair that the operator has not looked at yet.
+/// A pair that the operator has not reconciled yet.
 pub(super) fn fresh() -> ReplicationPair {
     let mut pair = shipping();
     pair.metadata.name = Some("fresh".into());

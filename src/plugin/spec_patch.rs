@@ -11,7 +11,7 @@ use api::names::PLUGIN_MANAGER;
 use api::v1alpha1::{Promotion, Resolution};
 use api::{ReplicationPair, ReplicationPairStatus};
 
-/// What an order is bound to: the roles as they were shown to the person who gave it.
+/// What a request is bound to: the roles as they were shown to the person who gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Roles {
     /// The epoch.
@@ -54,7 +54,7 @@ impl Roles {
     }
 }
 
-/// The patch that orders a promotion, and fails where the roles are no longer `roles`.
+/// The patch that requests a promotion, and fails where the roles are no longer `roles`.
 pub(super) fn promotion_patch(roles: &Roles, promotion: &Promotion) -> Value {
     let mut patch = tests(roles);
     patch.push(json!({"op": "add", "path": "/spec/promotion", "value": promotion}));
@@ -99,7 +99,7 @@ fn tests(roles: &Roles) -> Vec<Value> {
     ]
 }
 
-/// Sends a patch of this module. The answer is the pair as it stands with the order.
+/// Sends a patch of this module. The answer is the pair as it stands with the request.
 ///
 /// # Errors
 /// [`Ended::Refused`] when the roles moved since they were shown; else what the cluster says.
@@ -148,19 +148,19 @@ mod tests {
     use api::v1alpha1::PromotionKind;
 
     #[test]
-    fn an_order_is_bound_to_the_epoch_and_the_primary_that_were_shown() {
+    fn a_request_is_bound_to_the_epoch_and_the_primary_that_were_shown() {
         let roles = Roles::of(&sample::shipping()).unwrap();
         assert_eq!(
             (roles.epoch, &*roles.primary, &*roles.standby),
             (3, "east", "west")
         );
-        let order = Promotion {
+        let request = Promotion {
             site: "west".into(),
             epoch: 3,
             kind: PromotionKind::Forced,
         };
         assert_eq!(
-            promotion_patch(&roles, &order),
+            promotion_patch(&roles, &request),
             json!([
                 {"op": "test", "path": "/status/epoch", "value": 3},
                 {"op": "test", "path": "/status/primary", "value": "east"},
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_without_a_report_takes_no_order() {
+    fn a_pair_without_a_report_takes_no_request() {
         let error = Roles::of(&sample::fresh()).unwrap_err();
         assert!(
             matches!(error.downcast_ref(), Some(Ended::Refused(_))),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_epoch_is_told_from_a_refused_object() {
+    fn a_moved_epoch_differs_from_a_refused_object() {
         assert!(is_moved(
             422,
             "the server rejected our request due to an error in our request"

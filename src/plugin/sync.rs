@@ -31,7 +31,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let trigger = Timestamp::now().to_string();
     spec_patch::send(&pairs, &args.pair, spec_patch::sync_patch(&trigger), false).await?;
     if !args.wait {
-        anstream::println!("{} sync ordered", output::reference(&args.pair));
+        anstream::println!("{} sync requested", output::reference(&args.pair));
         return Ok(());
     }
     let patience = Patience {
@@ -52,7 +52,7 @@ fn stage(pair: &ReplicationPair, trigger: &str, goal: &Cell<Option<i64>>) -> Sta
         return Stage::Going("waiting for the operator to look at the pair".into());
     };
     if status.last_sync_trigger.as_deref() != Some(trigger) {
-        return Stage::Going("waiting for the operator to take the order up".into());
+        return Stage::Going("waiting for the operator to pick up the request".into());
     }
     let newest = newest_cut(status);
     let wanted = goal.get().or(newest);

@@ -96,7 +96,7 @@ fn columns(layout: Layout) -> Vec<Column> {
         ("LAG", lag),
         ("SOURCE", |pair, _| {
             of(pair, |status| {
-                Some(status.change_source.as_ref()?.change_source.clone())
+                Some(status.change_source.as_ref()?.source.clone())
             })
         }),
         ("PROGRESS", |pair, _| of(pair, progress)),

@@ -42,7 +42,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     )
     .await?;
     if !args.wait {
-        anstream::println!("{} verification ordered", output::reference(&args.pair));
+        anstream::println!("{} verification requested", output::reference(&args.pair));
         return Ok(());
     }
     let patience = Patience {
@@ -70,7 +70,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
 fn stage(pair: &ReplicationPair, trigger: &str) -> Stage {
     let status = pair.status.as_ref();
     let Some(known) = status.and_then(|status| status.verification.as_ref()) else {
-        return Stage::Going("waiting for the operator to take the order up".into());
+        return Stage::Going("waiting for the operator to pick up the request".into());
     };
     if known.trigger.as_deref() == Some(trigger) {
         let words = words(known, Timestamp::now());
@@ -84,7 +84,7 @@ fn stage(pair: &ReplicationPair, trigger: &str) -> Stage {
             words(known, Timestamp::now()),
             wait.what
         ),
-        (None, _) => "waiting for the operator to take the order up".into(),
+        (None, _) => "waiting for the operator to pick up the request".into(),
     })
 }
 

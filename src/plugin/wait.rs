@@ -1,4 +1,4 @@
-//! Waiting for an order to be carried out, saying what it waits for.
+//! Waiting for a request to be carried out, saying what it waits for.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -20,16 +20,16 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// How long to wait, on the command line.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Patience {
-    /// Wait until it is done; with `--wait=false` return as soon as the order is written.
+    /// Wait until it is done; with `--wait=false` return as soon as the request is written.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL",
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) wait: bool,
-    /// The longest wait, such as 90s, 10m or 1h. The order stands when it is over.
+    /// The longest wait, such as 90s, 10m or 1h. The request stands when it is over.
     #[arg(long, default_value = "10m", value_parser = duration, value_name = "TIME")]
     pub(super) timeout: Duration,
 }
 
-/// How far an order has come.
+/// How far a request has come.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Still under way; what it does or waits for.
@@ -82,7 +82,7 @@ pub(super) async fn until(
         if begun.elapsed() >= patience.timeout {
             voice.end();
             return Err(Ended::TimedOut(format!(
-                "{} after {}s: {}. The order stands and goes on; kubectl ferry status {name} shows it",
+                "{} after {}s: {}. The request stands and goes on; kubectl ferry status {name} shows it",
                 name,
                 patience.timeout.as_secs(),
                 voice.said

@@ -23,7 +23,7 @@ pub struct Args {
     /// common image are compared with.
     #[arg(long, value_name = "DIRECTORY")]
     meta: Option<PathBuf>,
-    /// Where neither is to be had: export everything that is not zero.
+    /// Where neither is available: export everything that is not zero.
     #[arg(long)]
     whole: bool,
     /// The sparse file to make; the list of its ranges goes to the same path with .json added.
@@ -32,12 +32,12 @@ pub struct Args {
     /// Write frames to standard output instead, for kubectl ferry salvage.
     #[arg(long, conflicts_with = "to")]
     stream: bool,
-    /// Do nothing for this many seconds: what a pod runs while it is looked into from outside.
+    /// Do nothing for this many seconds: what a pod runs while it is inspected from outside.
     #[arg(long, value_name = "SECONDS", conflicts_with_all = ["volume", "to", "stream"])]
     hold: Option<u64>,
 }
 
-/// Runs a salvage to its end. The last line on standard output says what it amounts to.
+/// Runs a salvage to its end. The last line on standard output is the summary.
 ///
 /// # Errors
 /// When it can't be done, or not to its end.

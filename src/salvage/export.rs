@@ -56,7 +56,7 @@ pub struct Range {
     pub zero: bool,
 }
 
-/// What an export amounts to.
+/// The totals of an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {

@@ -1,4 +1,4 @@
-//! Saving what a diverged side holds and nobody else does, before it is given up.
+//! Saving what a diverged side holds and nobody else does, before it is discarded.
 //!
 //! The side's volume is compared with the last image that both sides had in common: with a device
 //! made from its snapshot, or with the digests that the side's state volume keeps of it. What

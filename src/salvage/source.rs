@@ -118,7 +118,7 @@ fn kept(meta: &Path) -> Result<Kept, SalvageError> {
     })
 }
 
-/// Digests computed of an image on another device, as it is read. What lies past its end is unknown.
+/// Digests computed of an image on another device, as it is read. What is past its end is unknown.
 fn of_device(base: Arc<dyn BlockFile>) -> Known {
     Known::new(move |first, out| {
         let start = first * BLOCK_BYTES;

@@ -1,8 +1,8 @@
 //! From a pod to whoever asked: what differs, in the frames that movers use between each other.
 //!
-//! A hello that says of which side it is, batches, a progress word now and then, and an end with what
-//! all of it amounts to. So every payload has its checksum and the whole its digest, and a stream that
-//! was cut short is never taken for a whole one.
+//! A hello that says of which side it is, batches, a progress message now and then, and an end with the
+//! totals. So every payload has its checksum and all of it a digest, and a stream that was cut short
+//! is never taken for a complete one.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
@@ -81,11 +81,11 @@ pub fn refuse(error: &SalvageError, out: impl AsyncWrite + Unpin, runtime: &Runt
     drop(runtime.block_on(async { out.send(&encode(message)?).await }));
 }
 
-/// Takes a stream in from `from`. `open` is told what it is of, and gives back where it goes to; it
-/// may refuse. `progress` is told how far the volume was read.
+/// Takes a stream in from `from`. `open` is called with what it is of, and returns where it goes to; it
+/// may refuse. `progress` is called with how far the volume was read.
 ///
 /// # Errors
-/// When the stream is not whole, is refused, or the export can't be written.
+/// When the stream is not complete, is refused, or the export can't be written.
 pub async fn receive<T>(
     from: impl AsyncRead + Unpin,
     open: impl FnOnce(&Facts) -> Result<T, SalvageError>,

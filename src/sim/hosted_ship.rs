@@ -131,10 +131,7 @@ impl Shipping {
 
     /// How changes are found, and what they are compared with: another way finds them in other pieces.
     pub(super) fn way(&self) -> (ChangeSource, Compare) {
-        (
-            self.work.plan.change_source.change_source,
-            self.work.plan.compare,
-        )
+        (self.work.plan.change_source.source, self.work.plan.compare)
     }
 
     pub(super) fn counters(&self) -> ShipCounters {

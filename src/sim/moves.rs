@@ -77,7 +77,7 @@ impl World {
             return;
         };
         if report.role == Role::Primary && report.epoch == switch.epoch {
-            let point = report.image.whole().or(self.operator.committed);
+            let point = report.image.promotable_point().or(self.operator.committed);
             self.operator.primary = new;
             self.operator.epoch = switch.epoch;
             if switch.forced

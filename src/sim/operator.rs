@@ -218,9 +218,13 @@ impl World {
             site.volume.snapshots.keys().copied().chain(read)
         });
         let told = (0..2).filter_map(|at| self.report(at)).flat_map(|report| {
-            [report.committed, report.applied, report.image.whole()]
-                .into_iter()
-                .flatten()
+            [
+                report.committed,
+                report.applied,
+                report.image.promotable_point(),
+            ]
+            .into_iter()
+            .flatten()
         });
         cuts.chain(told).map(|point| point.seq.0).max().unwrap_or(0)
     }

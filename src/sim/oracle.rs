@@ -292,7 +292,7 @@ impl World {
         let staged = self.sites[at].meta.durable("staging").unwrap_or_default();
         let disk = Arc::new(disk_with("staging", &staged)?);
         let outcome = Staging::recover(disk, u64::MAX, None, &mut |_, _| Ok(()));
-        let Ok(StagingOutcome::Whole(staging)) = outcome else {
+        let Ok(StagingOutcome::Complete(staging)) = outcome else {
             return match self.sites[at].damaged {
                 true => Ok(()),
                 false => Err(format!("it counts on a set of {point} that is not whole")),

@@ -77,7 +77,7 @@ fn recover(disk: &SimDisk) -> (Option<Box<Staging>>, bool, Vec<BatchData>) {
     match Staging::recover(disk, LIMIT, applied, &mut each).unwrap() {
         StagingOutcome::Nothing => (None, false, kept),
         StagingOutcome::Open(staging) => (Some(staging), false, kept),
-        StagingOutcome::Whole(staging) => (Some(staging), true, kept),
+        StagingOutcome::Complete(staging) => (Some(staging), true, kept),
     }
 }
 

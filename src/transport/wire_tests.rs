@@ -197,7 +197,7 @@ const GOLDEN_HELLO: &str = concat!(
     "1000000000000000000000000000000011010102070102070001020780808080040001010207",
 );
 
-/// Version 1 is told which versions there are, whatever its hello looks like.
+/// Version 1 is sent which versions there are, whatever its hello looks like.
 #[test]
 fn a_hello_of_version_1_finds_no_common_version() {
     let byte = |at: usize| u8::from_str_radix(&GOLDEN_HELLO_1[at..at + 2], 16).unwrap();

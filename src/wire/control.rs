@@ -85,11 +85,11 @@ pub struct InitRequest {
     /// Whether the site is known never to have been writable in this pair. Only then may row 4 of
     /// the handshake call it blank.
     pub never_writable: bool,
-    /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
+    /// The value of `spec.primary` that the operator has handled last. Kept with the data, so that
     /// a stale manifest never flips a role back.
     pub requested_primary: SiteName,
     /// Whether it takes the place of a superblock that can't be read. Somebody has consented, in this
-    /// epoch, to give up what that one stood for; without it a damaged superblock stops everything.
+    /// epoch, to discard what that one stood for; without it a damaged superblock stops everything.
     pub over_damage: bool,
 }
 
@@ -201,7 +201,7 @@ pub struct PromoteRequest {
     pub generation: Generation,
     /// The newest point known of the old primary, so that the new epoch starts after it.
     pub peer_head: Option<Point>,
-    /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
+    /// The value of `spec.primary` that the operator has handled last. Kept with the data, so that
     /// a stale manifest never flips a role back.
     pub requested_primary: SiteName,
 }
@@ -216,7 +216,7 @@ pub struct DemoteRequest {
     /// The final cut, when the volume was closed before it and it was shipped: a clean demotion.
     /// `None` means that the side may hold writes that nobody else has.
     pub clean_at: Option<Point>,
-    /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
+    /// The value of `spec.primary` that the operator has handled last. Kept with the data, so that
     /// a stale manifest never flips a role back.
     pub requested_primary: SiteName,
 }
@@ -331,14 +331,14 @@ pub struct SuperblockReport {
     pub lineage: Lineage,
     /// Standby: the committed point. Primary: the newest point known to be committed at the peer.
     pub committed: Option<Point>,
-    /// Standby: the newest cut that is wholly on the volume; from `committed` to one cycle ahead.
+    /// Standby: the newest cut that is completely on the volume; from `committed` to one cycle ahead.
     /// Primary: the newest cut that was ordered to be shipped.
     pub applied: Option<Point>,
-    /// What the image is worth. A primary's is what it was when it was promoted.
+    /// The state of the image. A primary's is what it was when it was promoted.
     pub image: ImageState,
     /// Whether this site may hold writes that nobody else has.
     pub diverged: bool,
-    /// The value of `spec.primary` that the operator has honoured last. Kept with the data, so that
+    /// The value of `spec.primary` that the operator has handled last. Kept with the data, so that
     /// a stale manifest never flips a role back.
     pub requested_primary: SiteName,
 }

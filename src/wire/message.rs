@@ -34,9 +34,9 @@ pub enum Message {
     Batch(Batch),
     /// Target to source: everything below this byte of the volume is durable.
     Progress(Resume),
-    /// Source to target: that was all; and what it must amount to.
+    /// Source to target: that was all; and the totals and digest that it must have.
     CycleEnd(CycleEnd),
-    /// Target to source: the change set is whole, checked and durable.
+    /// Target to source: the change set is complete, checked and durable.
     Staged(CycleId),
     /// Target to source: the volume holds the cut, flushed.
     Applied(Applied),
@@ -68,7 +68,7 @@ pub struct Hello {
     pub lineage: Lineage,
     /// The committed point.
     pub committed: Option<Point>,
-    /// The newest cut that is wholly on the sender's volume.
+    /// The newest cut that is completely on the sender's volume.
     pub applied: Option<Point>,
     /// The cut that the sender wants to ship; only a source names one.
     pub cut: Option<Point>,
@@ -91,7 +91,7 @@ fn ours() -> VersionRange {
 /// How a target takes a cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransferForm {
-    /// Staged whole, then applied whole.
+    /// Fully staged, then atomically applied.
     Staged,
     /// Written to the volume as it comes: only where there is no image to protect.
     InPlace,
@@ -127,11 +127,11 @@ pub struct Resume {
 pub struct CycleEnd {
     /// Which change set.
     pub id: CycleId,
-    /// What all of it must amount to, also what was sent before an interruption.
+    /// The totals and digest that all of it must have, with what was sent before an interruption.
     pub sum: CycleSum,
 }
 
-/// A cycle was applied whole.
+/// A cycle was applied completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// Which change set.

@@ -1,4 +1,4 @@
-//! Checksums made right again after a change, so that what lies behind them is tried too.
+//! Checksums made right again after a change, so that what is behind them is tried too.
 
 use bytes::Bytes;
 use protocol::changes::RegionKind;

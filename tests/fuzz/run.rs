@@ -21,7 +21,7 @@ const VALID: &str = "valid-";
 /// Inputs whose names begin so must be refused: they are of a version that is not spoken any more.
 const REFUSED: &str = "refused-";
 
-/// What came of many runs.
+/// The outcome of many runs.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Inputs that were tried.

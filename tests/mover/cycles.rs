@@ -150,7 +150,7 @@ async fn c_9_a_second_cycle_is_refused_while_one_runs() {
         cycle: second,
         peer_site: "east".parse().unwrap(),
     });
-    let refusal = target.driver.order_in_vain(other).await.unwrap();
+    let refusal = target.driver.expect_refusal(other).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::OutOfOrder);
     // Repeating the orders under way changes nothing.
     slow.begin(&mut source, &mut target).await.unwrap();

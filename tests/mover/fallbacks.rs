@@ -30,7 +30,7 @@ async fn a_list_that_breaks_in_the_middle_falls_to_digests_and_loses_nothing() {
     let (report, status) = world.ship(&cut, shipment).await;
     let change_source = status.change_source.unwrap();
     assert_eq!(
-        change_source.change_source,
+        change_source.source,
         ChangeSource::Digests,
         "{change_source:?}"
     );
@@ -54,7 +54,7 @@ async fn a_list_that_counts_from_another_cut_is_not_trusted() {
         .await;
     let change_source = status.change_source.unwrap();
     assert_eq!(
-        (change_source.change_source, report.data_bytes),
+        (change_source.source, report.data_bytes),
         (ChangeSource::Digests, 4096),
         "{change_source:?}"
     );
@@ -118,7 +118,7 @@ async fn without_kept_digests_the_standby_tells_its_own_and_they_are_kept_for_th
         let (report, status) = world.ship(&cut, Shipment::of(point)).await;
         let change_source = status.change_source.unwrap();
         assert_eq!(
-            (change_source.change_source, report.data_bytes),
+            (change_source.source, report.data_bytes),
             (ChangeSource::Digests, 8192),
             "{change_source:?}"
         );

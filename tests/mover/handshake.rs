@@ -212,7 +212,7 @@ async fn h_8_a_corrupt_superblock_stops_everything_but_the_questions() {
             peer_site: "east".parse().unwrap(),
         }),
     ] {
-        let refusal = mover.driver.order_in_vain(order).await.unwrap();
+        let refusal = mover.driver.expect_refusal(order).await.unwrap();
         assert_eq!(refusal.kind, RefusalKind::SuperblockUnreadable);
     }
     mover.stop().await.unwrap();
@@ -250,7 +250,7 @@ async fn h_8_an_old_primary_with_a_corrupt_superblock_is_held_until_consent() {
             over_damage,
         })
     };
-    let refusal = target.driver.order_in_vain(init(false)).await.unwrap();
+    let refusal = target.driver.expect_refusal(init(false)).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::SuperblockUnreadable);
     target.driver.order(init(true)).await.unwrap();
     // A new superblock alone is no consent to the copy: what it stood for is not known any more.

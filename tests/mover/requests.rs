@@ -17,14 +17,14 @@ async fn an_empty_standby_is_never_promoted() {
     let mut source = world.east.start(&cut, true).await.unwrap();
     let mut target = world.west.start(&world.west.volume(), false).await.unwrap();
     let order = promotion(&world.west, Epoch(2));
-    let refusal = target.driver.order_in_vain(order.clone()).await.unwrap();
+    let refusal = target.driver.expect_refusal(order.clone()).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::NoCommittedPoint);
     // The first copy is on the volume, but nobody has committed it.
     let shipment = Shipment::of(point);
     shipment.begin(&mut source, &mut target).await.unwrap();
     let status = shipment.ended(&mut source).await.unwrap();
     assert!(matches!(status.last, Some(CycleOutcome::Applied(_))));
-    let refusal = target.driver.order_in_vain(order).await.unwrap();
+    let refusal = target.driver.expect_refusal(order).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::NoCommittedPoint);
 }
 
@@ -92,7 +92,7 @@ async fn a_lower_epoch_is_refused_and_both_are_named() {
         promotion(&world.east, Epoch(1)),
         Request::Commit { cycle: base },
     ] {
-        let refusal = mover.driver.order_in_vain(order).await.unwrap();
+        let refusal = mover.driver.expect_refusal(order).await.unwrap();
         assert_eq!(refusal.kind, RefusalKind::StaleEpoch, "{refusal:?}");
         let named = ["epoch 1", "epoch 2"]
             .iter()
@@ -109,7 +109,7 @@ async fn a_lower_epoch_is_refused_and_both_are_named() {
     assert_eq!(superblock(&world.west).await.epoch, Epoch(2));
 }
 
-/// A commit of anything but the cut that is wholly on the volume is refused.
+/// A commit of anything but the cut that is completely on the volume is refused.
 #[tokio::test]
 async fn a_commit_of_what_is_not_there_is_refused() {
     let mut world = World::new(8 * MIB).await;
@@ -118,7 +118,7 @@ async fn a_commit_of_what_is_not_there_is_refused() {
     let mut mover = world.west.start(&world.west.volume(), false).await.unwrap();
     let refusal = mover
         .driver
-        .order_in_vain(Request::Commit {
+        .expect_refusal(Request::Commit {
             cycle: world.point(),
         })
         .await

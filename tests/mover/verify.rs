@@ -230,10 +230,10 @@ async fn only_the_committed_cut_is_verified() {
     world.east.cut(next).unwrap();
     let mut movers = Movers::start(&world, next).await;
     let order = movers.order(next, Extent::new(0, MIB), None);
-    let refusal = movers.source.driver.order_in_vain(order).await.unwrap();
+    let refusal = movers.source.driver.expect_refusal(order).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::OutOfOrder);
     let beyond = movers.order(point, Extent::new(8 * MIB, MIB), None);
-    let refusal = movers.source.driver.order_in_vain(beyond).await.unwrap();
+    let refusal = movers.source.driver.expect_refusal(beyond).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::OutOfOrder);
     movers.stop().await;
 }

@@ -93,7 +93,7 @@ const WORLD: [&str; 6] = [
 /// The crates that are pure.
 const PURE: [&str; 5] = ["protocol", "wire", "planner", "api", "mover-core"];
 
-/// Crates whose folder lies in that of another: their name and where they are.
+/// Crates whose folder is in that of another: their name and where they are.
 const NESTED: [(&str, &str); 1] = [("mover-core", "src/mover/core")];
 
 /// The names under `[dependencies]`, with what follows them on their line.

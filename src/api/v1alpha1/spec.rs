@@ -59,7 +59,7 @@ use crate::v1alpha1::ReplicationPairStatus;
     printcolumn(
         name = "ChangeSource",
         type_ = "string",
-        json_path = ".status.changeSource.changeSource",
+        json_path = ".status.changeSource.source",
         priority = "1",
         description = "How the last cycle learnt what had changed."
     ),
@@ -381,7 +381,7 @@ pub struct Promotion {
     /// order is void.
     #[schemars(range(min = 1))]
     pub epoch: i64,
-    /// `Planned` drains and loses nothing. `Forced` promotes the committed point and gives up what
+    /// `Planned` drains and loses nothing. `Forced` promotes the committed point and discards what
     /// was written after it.
     #[serde(default)]
     pub kind: PromotionKind,

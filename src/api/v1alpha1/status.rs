@@ -32,7 +32,7 @@ pub struct ReplicationPairStatus {
     /// The site that is primary now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
-    /// The value of `spec.primary` that was honoured last.
+    /// The value of `spec.primary` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled_primary: Option<String>,
     /// The newest point that the standby holds completely: what a promotion would bring up.
@@ -74,7 +74,7 @@ pub struct ReplicationPairStatus {
     /// The objects of each site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sites: Vec<SiteStatus>,
-    /// The `spec.syncTrigger` that was honoured last.
+    /// The `spec.syncTrigger` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sync_trigger: Option<String>,
     /// The last comparison of the two images, and the one under way.
@@ -134,7 +134,7 @@ impl PointStatus {
     }
 }
 
-/// A cut that was given up because nothing had changed since the committed point: the standby holds
+/// A cut that was abandoned because nothing had changed since the committed point: the standby holds
 /// all that the primary had written when it was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -179,7 +179,7 @@ pub struct CycleStatus {
     /// How many times it has been tried.
     #[serde(default)]
     pub attempt: i64,
-    /// Bytes that have to be looked at, as far as known.
+    /// Bytes that have to be read, as far as known.
     #[serde(default)]
     pub planned_bytes: i64,
     /// Bytes of those that are done.
@@ -264,7 +264,7 @@ pub struct VerificationStatus {
     /// From its beginning to its end, with the cycles that went first.
     #[serde(default)]
     pub duration_seconds: i64,
-    /// The `spec.verifyTrigger` that was honoured last.
+    /// The `spec.verifyTrigger` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<String>,
 }
@@ -331,7 +331,7 @@ pub struct HandshakeStatus {
 #[serde(rename_all = "camelCase")]
 pub struct ChangeSourceStatus {
     /// `Delta`, `Allocated`, `Digests`, `FullRead` or `Verify`.
-    pub change_source: String,
+    pub source: String,
     /// Why no better one.
     pub reason: String,
 }
@@ -387,7 +387,7 @@ pub struct SwitchStatus {
     /// Replicas that the application had before it was scaled down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i64>,
-    /// What a forced switch gave up, as far as it can be known.
+    /// What a forced switch lost, as far as it can be known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<String>,
 }

@@ -213,7 +213,7 @@ impl Core {
         else {
             return;
         };
-        tracing::info!(change_source = ?plan.change_source.change_source, reason = plan.change_source.reason, from, "shipping");
+        tracing::info!(change_source = ?plan.change_source.source, reason = plan.change_source.reason, from, "shipping");
         if let Some(track) = &mut self.track {
             track.change_source = Some(plan.change_source.clone());
             if let Candidates::Range(range) = plan.candidates {
@@ -235,7 +235,7 @@ impl Core {
     }
 
     fn fall_back(&mut self, plan: Plan) {
-        tracing::warn!(change_source = ?plan.change_source.change_source, reason = plan.change_source.reason, "fell back");
+        tracing::warn!(change_source = ?plan.change_source.source, reason = plan.change_source.reason, "fell back");
         if let Some(track) = &mut self.track {
             track.change_source = Some(plan.change_source.clone());
         }

@@ -160,7 +160,7 @@ impl Core {
         let decision = self.link.decision.take()?;
         if let Some(track) = &mut self.track {
             track.change_source = Some(ChangeSourceUse {
-                change_source: begin.change_source,
+                source: begin.change_source,
                 reason: decision.reason.clone(),
             });
         }

@@ -121,7 +121,7 @@ impl Rules {
         let forked = decision.is_some_and(|d| d.row == HandshakeRow::DivergedTail);
         if self.breaks(Rule::DigestsOfAnotherCut) && plan.compare == Compare::Standby
             || self.breaks(Rule::VerifiedByKeptDigests)
-                && plan.change_source.change_source == ChangeSource::Verify
+                && plan.change_source.source == ChangeSource::Verify
         {
             plan.compare = Compare::Kept;
         }

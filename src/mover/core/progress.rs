@@ -160,7 +160,7 @@ impl CycleTrack {
             change_source: self
                 .change_source
                 .as_ref()
-                .map_or(protocol::units::ChangeSource::Delta, |u| u.change_source),
+                .map_or(protocol::units::ChangeSource::Delta, |u| u.source),
             read_bytes: self.read_bytes,
             data_bytes: sum.data_bytes,
             zero_bytes: sum.zero_bytes,

@@ -5,7 +5,7 @@ use crate::link::MoverLinkError;
 use crate::quiesce::QuiesceError;
 use protocol::units::SiteName;
 
-/// Why an action failed. It is decided on again at the next visit.
+/// Why an action failed. It is decided on again at the next reconcile.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server refused.

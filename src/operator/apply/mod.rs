@@ -1,7 +1,7 @@
-//! Perform (client required): carries out what was decided, in order, and reports what came of it.
+//! Perform (client required): carries out what was decided, in order, and reports the results.
 //!
-//! The first action that fails ends the visit: those after it may rest on it. All are idempotent,
-//! so the next visit simply decides again.
+//! The first action that fails ends the reconcile: those after it may rest on it. All are idempotent,
+//! so the next reconcile simply decides again.
 
 mod error;
 mod objects;
@@ -13,4 +13,4 @@ mod verify;
 
 pub use error::Error;
 pub use objects::delete;
-pub use run::{Visit, apply, rebind, scale};
+pub use run::{Round, apply, rebind, scale};

@@ -4,38 +4,38 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 
-use crate::apply::Visit;
+use crate::apply::Round;
 use crate::changed_blocks::{ExtentStream, MetadataError, SnapshotName};
 use planner::decide::ProbePlan;
 
 /// The longest wait for the list. Beyond it the cycle goes the usual way, which waits longer, and
-/// keeps no other pair's visit waiting.
+/// keeps no other pair's reconcile waiting.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whether the driver's list of changes ends whole and empty. That it is unavailable is no failure: the
 /// cycle goes the usual way, and finds the best list there.
-pub async fn look(visit: &Visit<'_>, plan: &ProbePlan) -> bool {
-    let answer = tokio::time::timeout(ANSWER_WITHIN, ask(visit, plan)).await;
+pub async fn look(round: &Round<'_>, plan: &ProbePlan) -> bool {
+    let answer = tokio::time::timeout(ANSWER_WITHIN, ask(round, plan)).await;
     let unchanged = match answer {
         Ok(Ok(unchanged)) => unchanged,
         Ok(Err(error)) => {
-            tracing::debug!(pair = %visit.name, cycle = %plan.cycle, %error, "whether anything has changed is not known");
+            tracing::debug!(pair = %round.name, cycle = %plan.cycle, %error, "whether anything has changed is not known");
             false
         }
         Err(_) => false,
     };
     if unchanged {
-        tracing::info!(pair = %visit.name, cycle = %plan.cycle, "nothing has changed");
+        tracing::info!(pair = %round.name, cycle = %plan.cycle, "nothing has changed");
     }
     unchanged
 }
 
-async fn ask(visit: &Visit<'_>, plan: &ProbePlan) -> Result<bool, MetadataError> {
+async fn ask(round: &Round<'_>, plan: &ProbePlan) -> Result<bool, MetadataError> {
     let snapshot = SnapshotName {
-        namespace: visit.name.namespace().into(),
+        namespace: round.name.namespace().into(),
         name: plan.snapshot.clone(),
     };
-    let metadata = &visit.ctx.metadata;
+    let metadata = &round.ctx.metadata;
     let list = metadata.delta(&plan.base, &plan.facts, &snapshot, plan.bytes);
     is_empty(list.await?).await
 }

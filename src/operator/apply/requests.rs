@@ -10,7 +10,7 @@ use planner::observe::Observed;
 use protocol::units::{PairName, SiteName};
 use wire::control::Request;
 
-/// How long to wait for a mover's report to show an order. Beyond it the visit goes on with the old
+/// How long to wait for a mover's report to show an order. Beyond it the reconcile goes on with the old
 /// report, and the order is repeated, which is harmless.
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 /// How often to look for it meanwhile.

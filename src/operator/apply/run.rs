@@ -22,12 +22,12 @@ use planner::render::PairRef;
 use protocol::units::{PairName, SiteName};
 use wire::control::Request;
 
-/// The most steps of a re-binding in one visit; the next visit goes on.
+/// The most steps of a re-binding in one reconcile; the next one goes on.
 const REBIND_STEPS_MAX: usize = 32;
 
-/// One visit, as the actions see it.
-pub struct Visit<'a> {
-    /// What every visit shares.
+/// One round of a reconcile, as the actions see it.
+pub struct Round<'a> {
+    /// What every reconcile shares.
     pub ctx: &'a Context,
     /// The pair.
     pub name: &'a PairName,
@@ -43,21 +43,21 @@ pub struct Visit<'a> {
 /// # Errors
 /// When an action fails; those after it are not tried.
 pub async fn apply(
-    visit: &Visit<'_>,
+    round: &Round<'_>,
     actions: Vec<Action>,
     reports: &mut Vec<Report>,
 ) -> Result<(), Error> {
     for action in actions {
-        tracing::debug!(pair = %visit.name, ?action, "applying");
-        if let Some(report) = one(visit, action).await? {
+        tracing::debug!(pair = %round.name, ?action, "applying");
+        if let Some(report) = one(round, action).await? {
             reports.push(report);
         }
     }
     Ok(())
 }
 
-async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error> {
-    let (client, pair, namespace) = (&visit.ctx.client, visit.pair, visit.name.namespace());
+async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error> {
+    let (client, pair, namespace) = (&round.ctx.client, round.pair, round.name.namespace());
     match action {
         Action::MakeStateClaim { site, class, bytes } => {
             objects::put(client, &render::state_claim(pair, &site, class, bytes)).await?;
@@ -80,9 +80,9 @@ async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::Grow { claim, bytes } => objects::grow(client, namespace, &claim, bytes).await?,
         Action::Cut(desired) => objects::put(client, &render::snapshot(pair, &desired)).await?,
         Action::AllowModeChange { content } => objects::allow_mode_change(client, &content).await?,
-        Action::StartMover { site, device } => start_mover(visit, &site, &device).await?,
+        Action::StartMover { site, device } => start_mover(round, &site, &device).await?,
         Action::StopMover { site, uid } => {
-            let name = api::names::mover(visit.name.name(), site.as_str());
+            let name = api::names::mover(round.name.name(), site.as_str());
             objects::delete::<Pod>(client, namespace, &name, Some(&uid)).await?;
         }
         Action::DropCut { name } => {
@@ -92,59 +92,59 @@ async fn one(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error>
             objects::delete::<PersistentVolumeClaim>(client, namespace, &name, None).await?;
         }
         Action::Command { site, request } => {
-            let key = requests::key(visit.observed, visit.name, &site)?;
-            requests::give(visit.ctx, &key, request).await?;
+            let key = requests::key(round.observed, round.name, &site)?;
+            requests::give(round.ctx, &key, request).await?;
         }
         Action::Pace {
             site,
             bytes_per_second,
         } => {
-            let key = requests::key(visit.observed, visit.name, &site)?;
-            requests::tell(visit.ctx, &key, Request::SetBandwidth { bytes_per_second }).await?;
+            let key = requests::key(round.observed, round.name, &site)?;
+            requests::tell(round.ctx, &key, Request::SetBandwidth { bytes_per_second }).await?;
             return Ok(Some(Report::Paced(bytes_per_second)));
         }
         Action::Probe(plan) => {
-            let unchanged = probe::look(visit, &plan).await;
+            let unchanged = probe::look(round, &plan).await;
             return Ok(Some(Report::Probed(plan.cycle, unchanged)));
         }
         Action::Ship(plan) => {
-            ship::ship(visit, &plan).await?;
+            ship::ship(round, &plan).await?;
             return Ok(Some(Report::Fed(plan.cycle)));
         }
-        Action::Verify(plan) => verify::verify(visit, *plan).await?,
+        Action::Verify(plan) => verify::verify(round, *plan).await?,
         Action::Scale { replicas } => {
-            scale(visit.ctx, visit.name, &visit.observed.pair, replicas).await?;
+            scale(round.ctx, round.name, &round.observed.pair, replicas).await?;
         }
         Action::SelectPods | Action::Hold(_) | Action::Release(_) => {
-            return hooks(visit, action).await;
+            return hooks(round, action).await;
         }
         Action::Rebind(desired) => return Ok(Some(rebind(client, &pair.owner, &desired).await?)),
     }
     Ok(None)
 }
 
-async fn start_mover(visit: &Visit<'_>, site: &SiteName, device: &Device) -> Result<(), Error> {
-    let ctx = visit.ctx;
-    let owner = visit.pair.owner.clone();
+async fn start_mover(round: &Round<'_>, site: &SiteName, device: &Device) -> Result<(), Error> {
+    let ctx = round.ctx;
+    let owner = round.pair.owner.clone();
     ca::ensure_mover_secret(
         &ctx.client,
         &ctx.authority(),
-        visit.name,
+        round.name,
         site,
         owner,
-        visit.observed.now,
+        round.observed.now,
     )
     .await?;
     objects::put(
         &ctx.client,
-        &render::mover_pod(visit.pair, site, device, &ctx.movers),
+        &render::mover_pod(round.pair, site, device, &ctx.movers),
     )
     .await
 }
 
-async fn hooks(visit: &Visit<'_>, action: Action) -> Result<Option<Report>, Error> {
-    let (client, namespace) = (&visit.ctx.client, visit.name.namespace());
-    let spec = &visit.observed.pair.spec;
+async fn hooks(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error> {
+    let (client, namespace) = (&round.ctx.client, round.name.namespace());
+    let spec = &round.observed.pair.spec;
     let hooks = &spec.quiesce.hooks;
     Ok(match action {
         Action::SelectPods => {

@@ -1,6 +1,6 @@
-//! Ordering a shipment: the best list of changes that is to be had, the order, and the feed.
+//! Starting a shipment: the best list of changes that is available, the request, and the feed.
 
-use crate::apply::{Error, Visit, requests};
+use crate::apply::{Error, Round, requests};
 use crate::changed_blocks::{ExtentStream, MetadataError, SnapshotName, Trust};
 use crate::context::lock;
 use planner::decide::ShipPlan;
@@ -15,12 +15,12 @@ struct Found {
 }
 
 /// Orders the source to ship, and feeds it the list in the background.
-pub async fn ship(visit: &Visit<'_>, plan: &ShipPlan) -> Result<(), Error> {
-    let ctx = visit.ctx;
-    let found = best(visit, plan).await;
-    let source = requests::key(visit.observed, visit.name, &plan.source)?;
-    let target = requests::key(visit.observed, visit.name, &plan.target)?;
-    tracing::info!(pair = %visit.name, cycle = %plan.cycle, changes = ?found.changes, reason = found.reason, "shipping");
+pub async fn ship(round: &Round<'_>, plan: &ShipPlan) -> Result<(), Error> {
+    let ctx = round.ctx;
+    let found = best(round, plan).await;
+    let source = requests::key(round.observed, round.name, &plan.source)?;
+    let target = requests::key(round.observed, round.name, &plan.target)?;
+    tracing::info!(pair = %round.name, cycle = %plan.cycle, changes = ?found.changes, reason = found.reason, "shipping");
     let order = ShipRequest {
         cycle: plan.cycle,
         peer: target.address.clone(),
@@ -34,7 +34,7 @@ pub async fn ship(visit: &Visit<'_>, plan: &ShipPlan) -> Result<(), Error> {
     let Some(stream) = found.stream else {
         return Ok(());
     };
-    let (links, cycle, pair) = (ctx.links.clone(), plan.cycle, visit.name.clone());
+    let (links, cycle, pair) = (ctx.links.clone(), plan.cycle, round.name.clone());
     let task = tokio::spawn(async move {
         match links.feed_extents(&source, cycle, stream).await {
             Ok(fed) => {
@@ -44,7 +44,7 @@ pub async fn ship(visit: &Visit<'_>, plan: &ShipPlan) -> Result<(), Error> {
             Err(error) => tracing::warn!(%pair, %cycle, %error, "the list of changes was not fed"),
         }
     });
-    if let Some(before) = lock(&ctx.feeds).insert(visit.name.clone(), task.abort_handle()) {
+    if let Some(before) = lock(&ctx.feeds).insert(round.name.clone(), task.abort_handle()) {
         before.abort();
     }
     Ok(())
@@ -52,7 +52,7 @@ pub async fn ship(visit: &Visit<'_>, plan: &ShipPlan) -> Result<(), Error> {
 
 /// The list of what changed since the plan's base, where the driver has it.
 async fn delta(
-    visit: &Visit<'_>,
+    round: &Round<'_>,
     plan: &ShipPlan,
     facts: &SnapshotFacts,
     snapshot: &SnapshotName,
@@ -61,7 +61,7 @@ async fn delta(
         trust: Trust::NoDelta,
         because: because.clone(),
     })?;
-    let metadata = &visit.ctx.metadata;
+    let metadata = &round.ctx.metadata;
     let stream = metadata
         .delta(base_facts, facts, snapshot, plan.capacity)
         .await?;
@@ -73,7 +73,7 @@ async fn delta(
 }
 
 /// Delta, else what is allocated, else nothing; with every reason on the way.
-async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
+async fn best(round: &Round<'_>, plan: &ShipPlan) -> Found {
     let nothing = |reason: String| Found {
         changes: ChangeList::Nothing,
         reason,
@@ -85,31 +85,31 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
             plan.snapshot
         ));
     };
-    let volume = visit
+    let volume = round
         .observed
         .app_claim()
         .and_then(|claim| claim.volume.as_ref()?.handle.clone());
     let volume = volume.unwrap_or_default();
     let known = (facts.driver.clone(), volume);
-    if let Some(because) = lock(&visit.ctx.untracked).get(&known) {
+    if let Some(because) = lock(&round.ctx.untracked).get(&known) {
         return nothing(because.clone());
     }
     let snapshot = SnapshotName {
-        namespace: visit.name.namespace().into(),
+        namespace: round.name.namespace().into(),
         name: plan.snapshot.clone(),
     };
-    let no_delta = match delta(visit, plan, facts, &snapshot).await {
+    let no_delta = match delta(round, plan, facts, &snapshot).await {
         Ok(found) => return found,
         Err(error) => error,
     };
     if no_delta.trust == Trust::None {
-        lock(&visit.ctx.untracked).insert(known, no_delta.because.clone());
+        lock(&round.ctx.untracked).insert(known, no_delta.because.clone());
         return nothing(no_delta.because);
     }
     if let Err(because) = &plan.allocated {
         return nothing(format!("{}; {because}", no_delta.because));
     }
-    match visit
+    match round
         .ctx
         .metadata
         .allocated(&facts.driver, &snapshot, plan.capacity)
@@ -122,7 +122,7 @@ async fn best(visit: &Visit<'_>, plan: &ShipPlan) -> Found {
         },
         Err(error) => {
             if error.trust == Trust::None {
-                lock(&visit.ctx.untracked).insert(known, error.because.clone());
+                lock(&round.ctx.untracked).insert(known, error.because.clone());
             }
             nothing(format!("{}; {}", no_delta.because, error.because))
         }

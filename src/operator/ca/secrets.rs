@@ -1,4 +1,4 @@
-//! Where certificates lie: Secrets, created once, applied only when they have to change.
+//! Where certificates are stored: Secrets, created once, applied only when they have to change.
 
 use std::collections::BTreeMap;
 

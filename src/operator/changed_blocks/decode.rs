@@ -20,7 +20,7 @@ pub(super) struct Part {
 /// - With fixed lengths all but the last range must be equally long, and the last one may reach
 ///   over the end of the volume; it is cut there.
 /// - Touching ranges are joined.
-/// - What lies beyond the device that is read is cut off: it does not exist there. What lies beyond
+/// - What is beyond the device that is read is cut off: it does not exist there. What is beyond
 ///   the base's size counts as changed whether it is listed or not: the base did not have it.
 #[derive(Debug)]
 pub(super) struct Decoder {
@@ -110,7 +110,7 @@ impl Decoder {
                 "the volume's capacity changes on the way, from {first} to {capacity} bytes"
             )));
         }
-        // The list says nothing about what lies beyond the capacity that it speaks of.
+        // The list says nothing about what is beyond the capacity that it speaks of.
         self.grown_from = self.grown_from.min(capacity);
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Decoder {
             return Err(broken("is empty"));
         }
         if offset < self.attempt_end {
-            return Err(broken("does not lie behind the one before it"));
+            return Err(broken("is not behind the one before it"));
         }
         // Both numbers are at most i64::MAX, so that their sum fits.
         let end = offset + len;
@@ -144,7 +144,7 @@ impl Decoder {
             }
             self.ended = len != fixed;
             if offset >= capacity {
-                return Err(broken("lies beyond the volume's end"));
+                return Err(broken("is beyond the volume's end"));
             }
             return Ok(Extent::new(offset, end.min(capacity) - offset));
         }

@@ -18,7 +18,7 @@ pub enum Trust {
     /// This driver has no changed-block tracking, or not for this kind of volume: ask for neither
     /// list in this cycle.
     None,
-    /// This delta is not to be had (its base is unknown, of another volume, or tracking is off);
+    /// This delta is unavailable (its base is unknown, of another volume, or tracking is off);
     /// the allocated list may be.
     NoDelta,
     /// A passing trouble: the same question may succeed in the next cycle.

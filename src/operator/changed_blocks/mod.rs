@@ -4,7 +4,7 @@
 //! ```text
 //! driver name → SnapshotMetadataService object → TokenRequest(audience) → TLS(caCert) → stream
 //! ```
-//! Nothing that comes in is believed unchecked: ranges must ascend, be disjoint and lie within the
+//! Nothing that comes in is believed unchecked: ranges must ascend, be disjoint and be within the
 //! capacity, within a message and across messages. A stream that breaks is resumed from the end of
 //! its last range; only its clean end proves that it is whole. The operator needs these rights: get
 //! snapshotmetadataservices, create serviceaccounts/token for its own account, get volumesnapshots

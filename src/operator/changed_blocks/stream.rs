@@ -130,7 +130,7 @@ impl Reader {
                 let token = token.await.map_err(Broke::List)?;
                 let channel = match self.question.connect().await {
                     Ok(channel) => channel,
-                    // The first attempt says at once why nobody is there.
+                    // The first attempt reports at once why the service is unavailable.
                     Err(error) if from == 0 => return Err(Broke::List(error)),
                     Err(error) => {
                         return Err(Broke::Attempt(Status::unavailable(error.because)));

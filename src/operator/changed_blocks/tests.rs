@@ -256,7 +256,7 @@ async fn a_broken_list_goes_on_from_the_end_of_its_last_range() {
 }
 
 #[tokio::test]
-async fn a_list_without_progress_is_given_up() {
+async fn a_list_without_progress_times_out() {
     let bench = bench(List::Delta, vec![breaks(&[&[(0, 10)]], Code::Unavailable)]).await;
     let mut stream = bench.open().await.unwrap();
     let error = loop {

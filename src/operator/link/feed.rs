@@ -16,7 +16,7 @@ use wire::control::{EXTENTS_PER_BATCH_MAX, ExtentBatch, Request};
 /// takes a batch when it has room, which under a bandwidth limit may be hours.
 pub const FEED_STALL: Duration = Duration::from_secs(180);
 
-/// How often the mover's status is looked at meanwhile.
+/// How often the mover's status is read meanwhile.
 const FEED_LOOK: Duration = Duration::from_secs(5);
 
 /// What a feed has sent.
@@ -32,7 +32,7 @@ pub struct FedExtents {
 
 impl MoverLinks {
     /// Sends `extents` as the list that the `Ship` order for `cycle` announced, in batches, over a connection of its own.
-    /// No more than one batch and one item of the stream is held in memory. When the stream breaks, the mover is told with
+    /// No more than one batch and one item of the stream is held in memory. When the stream breaks, the mover gets it with
     /// `ExtentsFailed` and the result says why; that is no error: the mover falls back to the next change source.
     /// Dropping the future leaves the list unfinished, which the mover counts as broken too.
     ///

@@ -149,7 +149,7 @@ impl MoverLinks {
         Connection::open(key, &identity).await
     }
 
-    /// Says that the pair should be looked at again.
+    /// Asks for the pair to be reconciled again.
     pub(super) async fn wake(&self, pair: &PairName) {
         let object = ObjectRef::new(pair.name()).within(pair.namespace());
         // The receiver is gone only when the operator ends.

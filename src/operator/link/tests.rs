@@ -214,7 +214,7 @@ async fn a_lost_mover_is_unknown_at_once_and_found_again_after_its_restart() {
 }
 
 #[tokio::test]
-async fn orders_are_answered_and_refusals_are_told() {
+async fn requests_are_answered_and_refusals_are_reported() {
     let mut bench = bench("east").await;
     let abort = Request::Abort {
         reason: "test".into(),

@@ -31,10 +31,10 @@ pub struct Error {
     source: Box<kube::Error>,
 }
 
-/// Reads all that a visit of `pair` needs.
+/// Reads all that a reconcile of `pair` needs.
 ///
 /// # Errors
-/// When the API server refuses; the visit is then tried again.
+/// When the API server refuses; the reconcile is then tried again.
 pub async fn observe(
     ctx: &Context,
     pair: Arc<ReplicationPair>,

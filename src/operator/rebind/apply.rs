@@ -85,7 +85,7 @@ pub async fn execute(
         }
     };
     match done {
-        // Gone, or not as it was: whatever is there now is looked at again.
+        // Gone, or not as it was: whatever is there now is read again.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
             tracing::info!(%step, reason = status.message, "a step has been overtaken");
             Ok(())

@@ -243,7 +243,11 @@ impl<'a> DecisionBuilder<'a> {
                 .lineage
                 .last()
                 .map(|entry| entry.start.0.saturating_sub(1));
-            let points = [report.committed, report.applied, report.image.whole()];
+            let points = [
+                report.committed,
+                report.applied,
+                report.image.promotable_point(),
+            ];
             let points = points.into_iter().flatten();
             points.map(|point| point.seq.0).chain(start)
         });

@@ -83,7 +83,7 @@ pub fn handshake(d: &mut DecisionBuilder<'_>, source: &MoverStatus) {
     }
     if let Some(used) = &source.change_source {
         d.status.change_source = Some(ChangeSourceStatus {
-            change_source: format!("{:?}", used.change_source),
+            source: format!("{:?}", used.source),
             reason: used.reason.clone(),
         });
     }

@@ -13,7 +13,7 @@ use crate::units::Extent;
 const DATA: u8 = 1;
 const ZERO: u8 = 0;
 
-/// What a whole cycle amounts to; both sides compute it, and it must agree before anything is
+/// The totals and digest of a complete cycle; both sides compute it, and it must agree before anything is
 /// applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CycleSum {

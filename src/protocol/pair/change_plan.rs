@@ -1,4 +1,4 @@
-//! The ladder: how a cycle learns what has changed, and how it falls when a change source breaks.
+//! How a cycle learns what has changed, and how it falls back when a change source breaks.
 //!
 //! ```text
 //! Delta ──> Allocated (+ digests) ──> kept digests ──> the standby's digests ──> full read
@@ -56,7 +56,7 @@ pub enum Candidates {
 /// How one cycle (or the rest of it) learns what has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Which ranges are looked at.
+    /// Which ranges are read.
     pub candidates: Candidates,
     /// What they are compared with.
     pub compare: Compare,
@@ -222,11 +222,8 @@ fn why_not_delta(means: &Means) -> String {
     }
 }
 
-fn use_of(change_source: ChangeSource, reason: String) -> ChangeSourceUse {
-    ChangeSourceUse {
-        change_source,
-        reason,
-    }
+fn use_of(source: ChangeSource, reason: String) -> ChangeSourceUse {
+    ChangeSourceUse { source, reason }
 }
 
 #[cfg(test)]
@@ -268,7 +265,7 @@ mod tests {
         ] {
             let plan = plan(&means(mode, list, kept));
             assert_eq!(
-                (plan.change_source.change_source, plan.compare),
+                (plan.change_source.source, plan.compare),
                 (change_source, compare),
                 "{mode:?} {list:?} {kept:?}"
             );
@@ -300,14 +297,14 @@ mod tests {
         );
         let plan = fall(&log, "stream ended early");
         assert_eq!(
-            (plan.change_source.change_source, plan.compare),
+            (plan.change_source.source, plan.compare),
             (ChangeSource::Digests, Compare::Kept)
         );
         assert!(plan.change_source.reason.contains("stream ended early"));
     }
 
     #[test]
-    fn a_missing_list_is_told_though_nobody_says_why() {
+    fn a_missing_list_is_reported_though_no_reason_is_given() {
         for list in [List::Nothing, List::Allocated] {
             let silent = Means {
                 list_reason: String::new(),

@@ -1,14 +1,14 @@
 //! A cycle's phases and the one table of what may follow what.
 //!
 //! ```text
-//!            Hello, Decision         End, checked             set on the volume        order
+//!            Hello, Decision         End, checked             set on the volume        Commit
 //! Handshake ────────────────> Shipping ───────> Staged ──> Applying ───────> Applied ───────> Committed
 //!     │                          │  ▲              ▲           │
-//!     └──────────> over <────────┘  └── resume     └── crash ──┘  (a whole set is applied again)
+//!     └──────────> over <────────┘  └── resume     └── crash ──┘  (a complete set is applied again)
 //! ```
 //!
 //! Up to Shipping a cycle can end early; the image is still the old one. From Staged on it only goes
-//! forward: the set is whole and durable, and applying it twice is the same as applying it once.
+//! forward: the set is complete and durable, and applying it twice is the same as applying it once.
 
 use crate::units::CyclePhase;
 
@@ -27,7 +27,7 @@ pub fn may_follow(from: CyclePhase, to: CyclePhase) -> bool {
             // A baseline is written in place: there is no set to apply.
             | (Shipping, Applied)
             | (Staged, Applying)
-            // After a crash a whole set is resumed.
+            // After a crash a complete set is resumed.
             | (Applying, Staged)
             | (Applying, Applied)
             | (Applied, Committed)
@@ -50,7 +50,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_whole_set_never_goes_back_and_a_committed_cycle_only_makes_room_for_the_next() {
+    fn a_complete_set_never_goes_back_and_a_committed_cycle_only_makes_room_for_the_next() {
         let whole = [
             CyclePhase::Staged,
             CyclePhase::Applying,

@@ -1,4 +1,4 @@
-//! An old primary becomes standby of the new epoch: what its image is worth afterwards.
+//! An old primary becomes standby of the new epoch: the state of its image afterwards.
 
 use crate::pair::{Cause, Record, Refused, fence};
 use crate::units::{Epoch, ImageState, Lineage, Point, Role, SiteName};
@@ -64,7 +64,7 @@ pub fn demoted(record: &Record, order: &Demote) -> Result<Record, Refused> {
     })
 }
 
-/// The final cut, if the whole image is known to be on the new primary's history: the cut was
+/// The final cut, if all of the image is known to be on the new primary's history: the cut was
 /// committed at the peer, and the new epoch starts at or after it.
 fn clean_point(record: &Record, order: &Demote) -> Option<Point> {
     let point = order.clean_at?;

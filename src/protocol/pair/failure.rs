@@ -14,7 +14,7 @@ pub enum Cause {
     HandshakeRefused,
     /// Writes that nobody else has would be overwritten, and there is no consent.
     Diverged,
-    /// There is no whole image to promote.
+    /// There is no complete image to promote.
     NoCommittedPoint,
     /// The peer is not the one that was ordered.
     WrongIdentity,

@@ -77,7 +77,7 @@ pub struct Inputs {
     pub consent: Option<Epoch>,
 }
 
-/// What the standby's superblock amounts to.
+/// What the standby's superblock shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Nothing of worth is on it.
@@ -102,7 +102,7 @@ pub enum EpochIs {
 /// How the standby's history relates to the primary's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tail {
-    /// It lies wholly on the primary's.
+    /// It is contained in the primary's.
     Contained,
     /// Both start out the same, and then the standby has writes of its own.
     Forked,
@@ -128,7 +128,7 @@ pub struct Facts {
     pub same_pair: bool,
     /// The standby's volume is at least as large.
     pub large_enough: bool,
-    /// What its superblock amounts to.
+    /// What its superblock shows.
     pub kind: Kind,
     /// The primary's record shows that the standby was never writable.
     pub never_writable: bool,

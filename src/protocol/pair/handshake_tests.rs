@@ -6,8 +6,8 @@ use super::*;
 use crate::units::{Generation, ImageState};
 use uuid::Uuid;
 
-/// Calls `visit` with every combination of facts.
-fn every_combination(mut visit: impl FnMut(Facts)) {
+/// Calls `check` with every combination of facts.
+fn every_combination(mut check: impl FnMut(Facts)) {
     let kinds = [Kind::Blank, Kind::Unreadable, Kind::Known];
     let epochs = [EpochIs::Lower, EpochIs::Same, EpochIs::Higher];
     let tails = [Tail::Contained, Tail::Forked, Tail::Unrelated];
@@ -18,7 +18,7 @@ fn every_combination(mut visit: impl FnMut(Facts)) {
             for epoch in epochs {
                 for tail in tails {
                     for head in heads {
-                        visit(Facts {
+                        check(Facts {
                             same_pair: bit(0),
                             large_enough: bit(1),
                             kind,

@@ -62,7 +62,7 @@ pub enum Message {
     Greeting(Greeting),
     /// Source: what comes.
     Begin(Begin),
-    /// Target: ship everything from this byte of the volume on; what lies before is durable.
+    /// Target: ship everything from this byte of the volume on; what is before it is durable.
     Ready(u64),
     /// Source: everything has been sent.
     End,
@@ -76,7 +76,7 @@ pub enum Message {
 
 /// Whether a change set goes straight to a volume with this image. Where there is no image to lose,
 /// nothing is gained by staging one; an image that is at no point but may be worth saving is only
-/// given up where all of it has to be replaced.
+/// discarded where all of it has to be replaced.
 #[must_use]
 pub fn goes_in_place(image: ImageState, mode: HandshakeMode) -> bool {
     match image {

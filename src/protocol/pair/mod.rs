@@ -16,7 +16,7 @@
 //! | May this side become primary, and with which image? | [`promote`] |
 //! | What is an old primary worth afterwards? | [`demote`] |
 //! | What does a driver have to do? | [`action`] |
-//! | Who is told off for an old epoch? | [`fence`] |
+//! | Who is refused for an old epoch? | [`fence`] |
 //!
 //! Depends on `units` only.
 

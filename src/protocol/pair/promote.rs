@@ -1,7 +1,7 @@
 //! A standby becomes primary: which image it takes along, and what it records.
 //!
 //! Two steps, so that a crash between them is harmless: first what is staged is finished when it is
-//! whole or dropped when it is not, then the new epoch is recorded. Only a whole image is ever
+//! whole or dropped when it is not, then the new epoch is recorded. Only a complete image is ever
 //! promoted, never an empty one and never one with writes that nobody else has.
 
 use crate::pair::{Action, Cause, Record, Refused, fence};
@@ -16,7 +16,7 @@ pub struct Promote {
     pub generation: Generation,
     /// The newest point known of the old primary, for the account of what is lost. The new epoch
     /// starts right after the promoted point whatever this says: only so does the old primary's
-    /// tail lie past the end of its epoch (semantics 1.1 and 1.2).
+    /// tail is past the end of its epoch (semantics 1.1 and 1.2).
     pub peer_head: Option<Point>,
     /// The request that this fulfils.
     pub requested_primary: SiteName,
@@ -27,7 +27,7 @@ pub struct Promote {
 pub enum Before {
     /// Nothing: this very promotion is recorded already.
     Done,
-    /// The set that is staged whole goes forward.
+    /// The set that is fully staged goes forward.
     Finish(Point),
     /// What is staged, if anything, is not whole and is dropped.
     Drop,
@@ -82,7 +82,7 @@ pub fn prepare(record: &Record, order: &Promote) -> Result<Before, Refused> {
 ///
 /// # Errors
 /// [`Cause::NoCommittedPoint`] when the image is not exactly one point, [`Cause::StaleEpoch`] when a
-/// higher epoch was heard of since the preparation.
+/// higher epoch was seen since the preparation.
 pub fn promoted(record: &Record, order: &Promote) -> Result<Record, Refused> {
     if is_done(record, order) {
         return Ok(record.clone());
@@ -118,7 +118,7 @@ pub fn record(record: &Record, order: &Promote) -> Vec<Action> {
             Action::Persist(Box::new(promoted)),
             Action::Promoted(order.epoch),
         ],
-        // A higher epoch was heard of in between: it fences this one, and the order is void.
+        // A higher epoch was seen in between: it fences this one, and the command is void.
         Err(_) => Vec::new(),
     }
 }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_set_goes_forward_before_the_epoch_is_recorded() {
+    fn a_complete_set_goes_forward_before_the_epoch_is_recorded() {
         let record = standby(ImageState::Redo(Point::new(1, 11)));
         assert_eq!(
             prepare(&record, &order(2)).unwrap(),

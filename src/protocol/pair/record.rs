@@ -16,17 +16,17 @@ pub struct Record {
     pub lineage: Lineage,
     /// Standby: the committed point. Primary: the newest cut that both sides hold.
     pub committed: Option<Point>,
-    /// Standby: the newest cut that is wholly on the volume; never behind `committed`. Primary: the
+    /// Standby: the newest cut that is completely on the volume; never behind `committed`. Primary: the
     /// newest cut that was ordered to be shipped, so that no number is used twice, whoever else has
     /// forgotten it.
     pub applied: Option<Point>,
-    /// What the image is worth.
+    /// The image's state.
     pub image: ImageState,
     /// Whether this side may hold writes that nobody else has.
     pub diverged: bool,
     /// Whether the volume is known never to have been writable in this pair.
     pub never_writable: bool,
-    /// The request that the operator has honoured last.
+    /// The request that the operator has handled last.
     pub requested_primary: SiteName,
 }
 
@@ -45,7 +45,7 @@ pub struct Init {
     pub start: Seq,
     /// Whether the volume is known never to have been writable in this pair.
     pub never_writable: bool,
-    /// The request that the operator has honoured last.
+    /// The request that the operator has handled last.
     pub requested_primary: SiteName,
 }
 
@@ -72,7 +72,7 @@ impl Record {
         }
     }
 
-    /// The point that the image is exactly at, if it is at one. A set that is staged whole counts
+    /// The point that the image is exactly at, if it is at one. A set that is fully staged counts
     /// only once it is applied: a Redo image finishes its apply before it says Hello.
     #[must_use]
     pub fn head(&self) -> Option<Point> {

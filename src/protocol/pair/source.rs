@@ -227,9 +227,9 @@ impl Source {
 
     /// Stops what is under way, telling the peer.
     pub fn abort(&mut self, refused: Refused) -> Vec<Action> {
-        let told = matches!(self.state.name(), Name::Idle | Name::Dialing);
+        let unconnected = matches!(self.state.name(), Name::Idle | Name::Dialing);
         let mut actions = Vec::new();
-        if !told {
+        if !unconnected {
             actions.push(Action::Send(Message::Refuse(refused.clone())));
         }
         actions.extend(self.fail(refused));
@@ -282,7 +282,7 @@ impl Source {
                 _ => standby,
             },
             decision,
-            change_source: change_plan::plan(&means).change_source.change_source,
+            change_source: change_plan::plan(&means).change_source.source,
             consent: ship.consent,
         })));
         self.go(State::Beginning(ship, means));

@@ -9,7 +9,7 @@
 //!  │<────────────── set is on the volume ──────────────────────────────────── Idle       Applying
 //!  │                                                                                         │
 //!  └─────────────────────────────────────────────────────────────────────────────────────────┘
-//! Idle ──Promote──> Applying (a whole set) or Dropping (the rest) ──> Idle, as primary
+//! Idle ──Promote──> Applying (a complete set) or Dropping (the rest) ──> Idle, as primary
 //! ```
 
 use crate::pair::action::{Action, Outcome};
@@ -35,7 +35,7 @@ pub enum Event {
     },
     /// The set is whole, checked and durable; in place, the volume is flushed.
     Sealed,
-    /// The staged set is wholly on the volume, and the volume is flushed.
+    /// The staged set is completely on the volume, and the volume is flushed.
     Written,
     /// Staging is empty.
     Dropped,
@@ -121,7 +121,7 @@ impl Target {
         Ok(vec![Action::Phase(CyclePhase::Handshake)])
     }
 
-    /// Takes up what was interrupted: a set that is recorded as whole is applied.
+    /// Resumes what was interrupted: a set that is recorded as complete is applied.
     pub fn recover(&mut self, record: &Record) -> Vec<Action> {
         match (record.role, record.image) {
             (Role::Standby, ImageState::Redo(cycle)) => {
@@ -139,7 +139,7 @@ impl Target {
     /// Takes the order to commit a cut. Repeating it changes nothing.
     ///
     /// # Errors
-    /// When the cut is not the one that is wholly on the volume.
+    /// When the cut is not the one that is completely on the volume.
     pub fn commit(&mut self, record: &Record, cycle: Point) -> Result<Vec<Action>, Refused> {
         if record.committed == Some(cycle) && record.head() == Some(cycle) {
             return Ok(vec![Action::KeepDigests(cycle)]);
@@ -147,7 +147,7 @@ impl Target {
         let torn = record.image == ImageState::Inconsistent && record.committed == Some(cycle);
         if record.applied != Some(cycle) || record.diverged || torn {
             return Err(out_of_order(format!(
-                "cut {cycle} can't be committed: the newest cut that is wholly on the volume is {}",
+                "cut {cycle} can't be committed: the newest cut that is completely on the volume is {}",
                 record
                     .applied
                     .map_or("none".into(), |point| point.to_string())
@@ -185,7 +185,7 @@ impl Target {
                 )));
             }
             State::Applying { then, .. } => {
-                // The whole set goes forward first, whoever ordered it.
+                // The complete set goes forward first, whoever requested it.
                 *then = Some(order);
                 return Ok(Vec::new());
             }

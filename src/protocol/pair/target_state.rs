@@ -22,7 +22,7 @@ pub(super) enum State {
     Opening(Incoming),
     Receiving(Incoming),
     Sealing(Incoming),
-    /// A whole set is being written; a promotion may wait for it, and the peer may be gone.
+    /// A complete set is being written; a promotion may wait for it, and the peer may be gone.
     Applying {
         cycle: Point,
         then: Option<Promote>,

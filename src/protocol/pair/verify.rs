@@ -1,7 +1,7 @@
 //! A verification: both sides read the image of the committed point, and what differs is shipped.
 //!
 //! Both images are of one and the same point, so a difference is damage, never news. It goes the way
-//! of every change: staged whole, then applied whole, so that the standby is promotable all the
+//! of every change: fully staged, then atomically applied, so that the standby is promotable all the
 //! while. What has to hold before, on each side, is checked here.
 
 use crate::pair::change_plan::{Candidates, Compare, Plan};
@@ -75,7 +75,7 @@ pub fn plan(range: Extent) -> Plan {
         candidates: Candidates::Range(range),
         compare: Compare::Standby,
         change_source: ChangeSourceUse {
-            change_source: ChangeSource::Verify,
+            source: ChangeSource::Verify,
             reason: "the committed image is read on both sides and compared".into(),
         },
     }

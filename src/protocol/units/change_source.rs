@@ -1,4 +1,4 @@
-//! The ladder of ways to learn what changed.
+//! The ways to learn what changed, in the order of preference.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub enum ChangeSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeSourceUse {
     /// The change source in use.
-    pub change_source: ChangeSource,
+    pub source: ChangeSource,
     /// Why this change source: what the better ones lack, as a sentence for people.
     pub reason: String,
 }

@@ -76,7 +76,7 @@ impl Lineage {
         Some(Seq(next.start.0.saturating_sub(1)))
     }
 
-    /// Whether an image at `point` with lineage `other` lies wholly on this lineage: every epoch it
+    /// Whether an image at `point` with lineage `other` is contained in this lineage: every epoch it
     /// lived through is ours, with the same generation, and `point` is not past our end of it.
     #[must_use]
     pub fn contains(&self, other: &Lineage, point: Point) -> bool {

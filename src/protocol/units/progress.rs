@@ -11,7 +11,7 @@ pub enum CyclePhase {
     Handshake,
     /// Reading changes and shipping them.
     Shipping,
-    /// The change set lies whole and durable in the standby's staging.
+    /// The change set is complete and durable in the standby's staging.
     Staged,
     /// The staged set is being written to the standby's volume.
     Applying,
@@ -28,7 +28,7 @@ pub struct Progress {
     pub cycle: Point,
     /// Where it stands.
     pub phase: CyclePhase,
-    /// Bytes that have to be looked at, as far as known.
+    /// Bytes that have to be read, as far as known.
     pub planned_bytes: u64,
     /// Bytes of those that are done.
     pub done_bytes: u64,

@@ -1,4 +1,4 @@
-//! What a side is, and what its image is worth.
+//! What a side is, and the state of its image.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +13,10 @@ pub enum Role {
     Standby,
 }
 
-/// What a standby's image is worth (semantics 1.5).
+/// The state of a standby's image (semantics 1.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageState {
-    /// Nothing has been copied whole yet: can't be promoted.
+    /// Nothing has been copied completely yet: can't be promoted.
     None,
     /// Exactly the primary at this point.
     Consistent(Point),
@@ -30,7 +30,7 @@ impl ImageState {
     /// The point that the image is at, or is once what is staged has been applied; `None` where it can't
     /// be promoted.
     #[must_use]
-    pub fn whole(self) -> Option<Point> {
+    pub fn promotable_point(self) -> Option<Point> {
         match self {
             ImageState::Consistent(point) | ImageState::Redo(point) => Some(point),
             ImageState::None | ImageState::Inconsistent => None,

@@ -243,7 +243,12 @@ impl World {
                 .tell(millis, 2, || format!("snapshot {name} is cut"));
             let known = self.oracle.seen.iter().flatten();
             let counts = known.clone().any(|record| {
-                [record.committed, record.applied, record.image.whole()].contains(&Some(point))
+                [
+                    record.committed,
+                    record.applied,
+                    record.image.promotable_point(),
+                ]
+                .contains(&Some(point))
             });
             let mut others = self.server.snapshots.iter();
             let shared = others.any(|(n, s)| n != name && read::point(s) == Some(point));

@@ -153,8 +153,7 @@ impl World {
                 self.lose_link(1 - at);
             }
             Action::Ship { plan, .. } => {
-                let changes =
-                    self.changes(at, plan.change_source.change_source == ChangeSource::Delta);
+                let changes = self.changes(at, plan.change_source.source == ChangeSource::Delta);
                 self.with(1 - at, |peer| peer.received = changes);
                 self.with(at, |mover| {
                     mover.feed(bytes, Event::Source(source::Event::Drained));

@@ -166,13 +166,13 @@ impl DigestLog {
         self.spec
     }
 
-    /// What the log amounts to, once it is whole.
+    /// The totals and digest of the log, once it is sealed.
     #[must_use]
     pub fn sealed(&self) -> Option<CycleSum> {
         self.sealed
     }
 
-    /// Removes what lies there unless it is of a cut after `through`: a log that can't be used too, but
+    /// Removes what is there unless it is of a cut after `through`: a log that can't be used too, but
     /// not one of a newer format. Durable on return.
     ///
     /// # Errors

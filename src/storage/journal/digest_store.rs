@@ -72,7 +72,7 @@ impl DigestStore {
         Ok(store)
     }
 
-    /// The digests as they lie there and the cut that they are of, read without ending an update that
+    /// The digests as they are stored and the cut that they are of, read without ending an update that
     /// is under way; `None` when none are kept, or while they are between two cuts.
     ///
     /// # Errors
@@ -295,7 +295,7 @@ impl PageWriter {
         Ok(())
     }
 
-    /// Makes holes of all pages from `number` that lie wholly before block `end`.
+    /// Makes holes of all pages from `number` that are completely before block `end`.
     fn zero_pages(&mut self, number: u64, end: u64) -> Result<u64, JournalError> {
         self.close()?;
         let last = end / BLOCKS_PER_PAGE;

@@ -1,10 +1,10 @@
-//! The redo log of one cycle: a standby's volume is touched only when the whole change set lies
+//! The redo log of one cycle: a standby's volume is touched only when the complete change set is
 //! here, checked and durable (semantics 1.6).
 //!
 //! The log has a record for each batch, ascending by position in the volume, and at its end a seal
-//! with what all of it amounts to. The seal alone makes it whole. How records lie in the file is said
-//! in `record_log.rs`, what they hold in `formats/v1.rs`. What a log is worth after a crash
-//! is said by a decision table ([`crate::journal::RecoveryRow`]).
+//! with the totals and digest of all. The seal alone makes it complete. The layout of the records is
+//! in `record_log.rs`, their content in `formats/v1.rs`. Which log is used after a crash is decided by
+//! a table ([`crate::journal::RecoveryRow`]).
 
 use std::sync::Arc;
 
@@ -125,8 +125,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Takes the seal off, so that the cycle can be resumed where it stopped. Only where nobody was
-    /// told yet that the set is whole.
+    /// Takes the seal off, so that the cycle can be resumed where it stopped. Only where it was not yet
+    /// reported that the set is complete.
     ///
     /// # Errors
     /// When the disk fails.
@@ -143,10 +143,10 @@ impl Staging {
         Checkpoint::new(self.log.file(), self.through)
     }
 
-    /// Ends the log if it amounts to what the source says; durable on return.
+    /// Ends the log if its totals and digest are those of the source; durable on return.
     ///
     /// # Errors
-    /// When it amounts to something else, or the disk fails. Then the log is of no use.
+    /// When they differ, or the disk fails. Then the log is of no use.
     pub fn seal(&mut self, claimed: CycleSum) -> Result<(), JournalError> {
         if self.sealed == Some(claimed) {
             return Ok(());
@@ -155,7 +155,7 @@ impl Staging {
         if sum != claimed {
             return Err(JournalError::damaged(
                 FORMAT.file,
-                format!("it amounts to {sum:?}, but the source sent {claimed:?}"),
+                format!("it holds {sum:?}, but the source sent {claimed:?}"),
             ));
         }
         self.log.append(SEAL, &encode_sum(sum)?, &[])?;
@@ -176,19 +176,19 @@ impl Staging {
         self.through
     }
 
-    /// What everything appended so far amounts to.
+    /// The totals and digest of everything appended so far.
     #[must_use]
     pub fn sum(&self) -> CycleSum {
         self.digest.clone().finish()
     }
 
-    /// What the log amounts to, once it is whole.
+    /// The totals and digest of the log, once it is sealed.
     #[must_use]
     pub fn sealed(&self) -> Option<CycleSum> {
         self.sealed
     }
 
-    /// Bytes that the log takes up.
+    /// The size of the log in bytes.
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
         self.log.len()

@@ -1,4 +1,4 @@
-//! What a redo log is worth after a crash.
+//! What is done with a redo log after a crash.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ pub struct RecoveryInput {
     /// Its header is of a newer format.
     pub newer: bool,
     /// Its header matches its checksum.
-    pub header_whole: bool,
+    pub header_complete: bool,
     /// It is of a cut that the volume does not hold yet.
     pub ahead: bool,
-    /// A seal follows the whole records.
+    /// A seal follows the complete records.
     pub sealed: bool,
-    /// The records amount to what the seal says.
+    /// The totals and digest of the records are those of the seal.
     pub sum_matches: bool,
 }
 
@@ -36,16 +36,16 @@ pub enum RecoveryRow {
     Nothing,
     /// A newer version wrote it: refuse, and leave it alone.
     Newer,
-    /// The header never became whole, so nothing was ever durable: drop.
+    /// The header never became complete, so nothing was ever durable: drop.
     NeverBegun,
     /// The volume holds that cut or a later one already: drop.
     Spent,
-    /// No seal: go on after the last whole record.
+    /// No seal: go on after the last complete record.
     Open,
     /// Sealed, but not what the seal says: drop. Only damage that matches its checksums does this.
     Wrong,
     /// Sealed and right: finish applying it.
-    Whole,
+    Complete,
 }
 
 impl RecoveryRow {
@@ -55,19 +55,19 @@ impl RecoveryRow {
         let RecoveryInput {
             exists,
             newer,
-            header_whole,
+            header_complete,
             ahead,
             sealed,
             sum_matches,
         } = input;
-        match (exists, newer, header_whole, ahead, sealed, sum_matches) {
+        match (exists, newer, header_complete, ahead, sealed, sum_matches) {
             (false, ..) => RecoveryRow::Nothing,
             (_, true, ..) => RecoveryRow::Newer,
             (_, _, false, ..) => RecoveryRow::NeverBegun,
             (_, _, _, false, ..) => RecoveryRow::Spent,
             (_, _, _, _, false, _) => RecoveryRow::Open,
             (_, _, _, _, _, false) => RecoveryRow::Wrong,
-            (_, _, _, _, _, true) => RecoveryRow::Whole,
+            (_, _, _, _, _, true) => RecoveryRow::Complete,
         }
     }
 }
@@ -78,8 +78,8 @@ pub enum StagingOutcome {
     Nothing,
     /// A log that goes on at [`Staging::through`].
     Open(Box<Staging>),
-    /// A whole log that has to be applied.
-    Whole(Box<Staging>),
+    /// A complete log that has to be applied.
+    Complete(Box<Staging>),
 }
 
 struct Scanned {
@@ -105,7 +105,7 @@ impl Staging {
         let mut input = RecoveryInput {
             exists: true,
             newer: false,
-            header_whole: false,
+            header_complete: false,
             ahead: false,
             sealed: false,
             sum_matches: false,
@@ -127,7 +127,7 @@ impl Staging {
                 }
             }
         };
-        input.header_whole = true;
+        input.header_complete = true;
         input.ahead = applied.is_none_or(|applied| spec.id.cycle > applied);
         if !input.ahead {
             return dropped(&*disk, input, "the volume holds it already");
@@ -137,7 +137,7 @@ impl Staging {
         input.sum_matches = scanned.sealed == Some(scanned.digest.clone().finish());
         let row = RecoveryRow::of(input);
         let position = match row {
-            RecoveryRow::Whole => scanner.position(),
+            RecoveryRow::Complete => scanner.position(),
             RecoveryRow::Open => scanned.batches_end,
             _ => return dropped(&*disk, input, "it is not what its seal says"),
         };
@@ -152,7 +152,7 @@ impl Staging {
         let (through, bytes) = (staging.through, staging.len_bytes());
         tracing::info!(?row, cycle = %spec.id.cycle, through, bytes, "found staging");
         Ok(match row {
-            RecoveryRow::Whole => StagingOutcome::Whole(staging),
+            RecoveryRow::Complete => StagingOutcome::Complete(staging),
             _ => StagingOutcome::Open(staging),
         })
     }
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     /// The table as it is meant, independent of the order in which the code looks: exists, newer,
-    /// header whole, ahead, sealed, sum matches.
+    /// header complete, ahead, sealed, sum matches.
     const TABLE: [(&str, RecoveryRow); 7] = [
         ("0*****", RecoveryRow::Nothing),
         ("11****", RecoveryRow::Newer),
@@ -227,7 +227,7 @@ mod tests {
         ("1010**", RecoveryRow::Spent),
         ("10110*", RecoveryRow::Open),
         ("101110", RecoveryRow::Wrong),
-        ("101111", RecoveryRow::Whole),
+        ("101111", RecoveryRow::Complete),
     ];
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
             let input = RecoveryInput {
                 exists: bit(0),
                 newer: bit(1),
-                header_whole: bit(2),
+                header_complete: bit(2),
                 ahead: bit(3),
                 sealed: bit(4),
                 sum_matches: bit(5),

@@ -21,7 +21,7 @@ pub struct Superblock {
     pub lineage: Lineage,
     /// Standby: the committed point. Primary: the newest point known to be committed at the peer.
     pub committed: Option<Point>,
-    /// The newest cut that is wholly on the volume; from `committed` to one cycle ahead.
+    /// The newest cut that is completely on the volume; from `committed` to one cycle ahead.
     pub applied: Option<Point>,
     /// The image's state.
     pub image: ImageState,

@@ -86,7 +86,7 @@ impl SuperblockStore {
     ///
     /// # Errors
     /// When the disk fails, or what is there can be read, now or by a newer version: that is never
-    /// given up so.
+    /// discarded this way.
     pub fn over_damage(disk: Arc<dyn Disk>) -> Result<SuperblockStore, JournalError> {
         match SuperblockStore::peek(&*disk) {
             Err(JournalError::Damaged { .. }) => Ok(SuperblockStore {
@@ -97,12 +97,12 @@ impl SuperblockStore {
             }),
             Err(error) => Err(error),
             Ok(_) => Err(JournalError::OutOfOrder(
-                "the superblock is not damaged: it is not given up".into(),
+                "the superblock is not damaged: it is not replaced".into(),
             )),
         }
     }
 
-    /// The newest superblock as it lies there, read without making anything whole: for a look from
+    /// The newest superblock as it is stored, read without repairing anything: for an inspection from
     /// outside, on which no decision of the pair may rest. `None` where there never was one.
     ///
     /// # Errors

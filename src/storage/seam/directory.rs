@@ -34,7 +34,7 @@ impl Directory {
         })
     }
 
-    /// The directory at `path`, whose files are opened for reading only; it may lie on a volume that
+    /// The directory at `path`, whose files are opened for reading only; it may be on a volume that
     /// is mounted so.
     ///
     /// # Errors

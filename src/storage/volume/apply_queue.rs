@@ -48,7 +48,7 @@ impl Queue {
         self.pushed
     }
 
-    /// The next batches, which are being written from now on: one, or several that lie side by side.
+    /// The next batches, which are being written from now on: one, or several that are adjacent.
     pub(super) fn take(&mut self) -> Option<(Range<u64>, Vec<BatchData>)> {
         let first = self.first_waiting();
         let batches = self.joined();

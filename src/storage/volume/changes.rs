@@ -1,4 +1,4 @@
-//! Which ranges of a volume have to be looked at.
+//! Which ranges of a volume have to be read.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use protocol::units::{Extent, ExtentSet};
 /// Large ranges are handed out in pieces of at most this many bytes, so that progress shows.
 const PIECE_BYTES: u64 = 1 << 30;
 
-/// A range that has to be looked at.
+/// A range that has to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It may have changed: read it.

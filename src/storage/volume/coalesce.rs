@@ -1,4 +1,4 @@
-//! Pieces of data that lie side by side, joined into one write.
+//! Adjacent pieces of data, joined into one write.
 //!
 //! A long write costs the storage little more than a short one; where it has to make room for the
 //! data first, as in the holes of a file, writes go one at a time, and their number is what counts.

@@ -34,7 +34,7 @@ impl FailedWrites {
         }
     }
 
-    /// Adds a range that lies in none of those added before.
+    /// Adds a range that is in none of those added before.
     pub(super) fn add(&mut self, range: FailedRange, error: DiskError) {
         let at = self
             .ranges

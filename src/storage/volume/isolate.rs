@@ -87,7 +87,7 @@ pub(super) fn isolate(
     Ok(())
 }
 
-/// Two pieces that meet at the border of a block; `None` for one that lies in a single block.
+/// Two pieces that meet at the border of a block; `None` for one within a single block.
 fn halves(extent: Extent) -> Option<[Extent; 2]> {
     let middle = (extent.offset + extent.len / 2).next_multiple_of(BLOCK_BYTES);
     let border = if middle < extent.end() {

@@ -103,7 +103,7 @@ pub struct ReadBatch {
     pub batch: BatchData,
     /// The digests of the data regions' blocks, in order.
     pub digests: Vec<BlockDigest>,
-    /// Bytes of the volume that were looked at for this batch.
+    /// Bytes of the volume that were read for this batch.
     pub scanned_bytes: u64,
     /// Bytes of those that are the same as before.
     pub same_bytes: u64,

@@ -9,10 +9,10 @@ use protocol::units::Extent;
 
 const BLOCK: usize = BLOCK_BYTES as usize;
 
-/// Kept digests are looked up for this many blocks at a time.
+/// Kept digests are read for this many blocks at a time.
 const LOOKUP_BLOCKS: u64 = 16 * 1024;
 
-/// What came out of a job; the data lies packed at the beginning of the job's buffer.
+/// The output of a job; the data is packed at the beginning of the job's buffer.
 #[derive(Debug, Default)]
 pub(super) struct Scanned {
     pub(super) regions: Vec<Region>,
@@ -59,7 +59,7 @@ struct Found<'a> {
     /// Of the blocks from `at`.
     digests: &'a [BlockDigest],
     buf: &'a mut [u8],
-    /// Where the next range's bytes lie.
+    /// Where the next range's bytes are.
     at: usize,
 }
 
@@ -104,7 +104,7 @@ impl Scanned {
                 self.push(here, RegionKind::Zero);
                 self.zero_bytes += here.len;
             } else {
-                // Packed data never overtakes what is still to be looked at.
+                // Packed data never overtakes what is still to be read.
                 let (from, to) = (found.at + start, self.data_len);
                 if to != from {
                     found.buf.copy_within(from..from + block_len, to);

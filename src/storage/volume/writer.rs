@@ -1,5 +1,5 @@
 //! What one of the applier's threads does with the batches that it has taken: it checks them, joins
-//! what lies side by side, and writes.
+//! what is adjacent, and writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,7 +55,7 @@ impl Writer {
         Ok(self.device.flush()?)
     }
 
-    /// Writes the batches; `buf` is where what lies side by side is joined. `failed` gets the ranges
+    /// Writes the batches; `buf` is where what is adjacent is joined. `failed` gets the ranges
     /// that can't be written.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The zero test.
 
-/// Bytes that are looked at before a decision: enough for the compiler to use vector registers, few
+/// Bytes that are read before a decision: enough for the compiler to use vector registers, few
 /// enough that data, which rarely begins with zeros, is left at once.
 const STRIDE: usize = 128;
 

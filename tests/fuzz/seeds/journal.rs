@@ -135,8 +135,8 @@ pub fn digest_logs() -> Vec<Vec<u8>> {
         .flat_map(|id| {
             let disk = disk();
             let mut log = log(&disk, *id);
-            let lies_there = disk.open("digests.next").unwrap().unwrap();
-            lies_there.flush().unwrap();
+            let present = disk.open("digests.next").unwrap().unwrap();
+            present.flush().unwrap();
             let open = file(&disk, "digests.next");
             log.seal().unwrap();
             [open, file(&disk, "digests.next")]
@@ -183,7 +183,7 @@ pub fn digest_stores() -> Vec<Vec<u8>> {
     first.seal().unwrap();
     kept.commit(first).unwrap();
     let settled = store(&disk);
-    // An update that was cut short: the state says what is to come, and the log still lies there.
+    // An update that was cut short: the state says what is to come, and the log is still there.
     let mut next = log(&disk, cycle());
     next.seal().unwrap();
     disk.fail(Fault::once(Operation::Flush, 1));

@@ -214,7 +214,7 @@ fn status() -> MoverStatus {
         }),
         decision: Some(decision()),
         change_source: Some(ChangeSourceUse {
-            change_source: ChangeSource::Digests,
+            source: ChangeSource::Digests,
             reason: "the driver lists nothing".into(),
         }),
         last: Some(CycleOutcome::Applied(CycleReport {

@@ -1,4 +1,4 @@
-//! What lies on the state volume, as an earlier process, another version or a failing disk may
+//! What is stored on the state volume, as an earlier process, another version or a failing disk may
 //! have left it.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use storage::seam::Disk as _;
 /// The disk that files are read from: what damage makes a decoder write has to end somewhere.
 const CAPACITY: u64 = 512 * 1024;
 
-/// The longest log that recovery is told to go on with.
+/// The longest log that recovery goes on with.
 const LIMIT: u64 = 256 * 1024;
 
 /// The most blocks whose digests are read back.
@@ -73,7 +73,7 @@ fn recover(disk: &SimDisk) -> Result<(StagingOutcome, Vec<BatchData>), JournalEr
     Ok((outcome, kept))
 }
 
-/// What `batches` amount to, computed again.
+/// The totals and digest of `batches`, computed again.
 fn sum(batches: &[BatchData]) -> protocol::changes::CycleSum {
     let mut digest = CycleDigest::new();
     for batch in batches {
@@ -107,7 +107,7 @@ pub fn staging(bytes: &[u8]) -> bool {
     };
     let mut staging = match outcome {
         StagingOutcome::Nothing => return false,
-        StagingOutcome::Open(staging) | StagingOutcome::Whole(staging) => staging,
+        StagingOutcome::Open(staging) | StagingOutcome::Complete(staging) => staging,
     };
     let size = staging.spec().size_bytes;
     let mut position = 0;
@@ -130,7 +130,7 @@ pub fn staging(bytes: &[u8]) -> bool {
         drop(staging);
         let (outcome, again) = recover(&disk).unwrap();
         assert_eq!(again[..kept.len()], kept);
-        assert!(matches!(outcome, StagingOutcome::Whole(_)));
+        assert!(matches!(outcome, StagingOutcome::Complete(_)));
     } else {
         let read: Vec<BatchData> = staging.read().unwrap().map(Result::unwrap).collect();
         assert_eq!(read, kept);
@@ -206,7 +206,7 @@ pub fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))
 }
 
-/// Digests are of the cut that is expected, and are read without an error wherever they lie.
+/// Digests are of the cut that is expected, and are read without an error wherever they are stored.
 fn check(disk: &SimDisk, store: &DigestStore, expected: Option<Point>) {
     assert_eq!(store.point(), expected);
     let again = DigestStore::open(Arc::new(disk.clone())).unwrap();

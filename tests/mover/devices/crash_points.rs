@@ -215,7 +215,7 @@ fn replicate(
         drop(staging);
         let base = Some(Point::new(1, number));
         let found = Staging::recover(disk, u64::MAX, base, &mut |_, _| Ok(())).unwrap();
-        let StagingOutcome::Whole(again) = found else {
+        let StagingOutcome::Complete(again) = found else {
             panic!("a sealed staging is not whole after a crash");
         };
         staging = *again;

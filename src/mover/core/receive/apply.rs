@@ -31,7 +31,7 @@ pub fn write_staged(
     let staging = match staging.filter(|held| held.spec().id.cycle == cycle) {
         Some(staging) => staging,
         None => match Staging::recover(disk, u64::MAX, None, &mut |_, _| Ok(())) {
-            Ok(StagingOutcome::Whole(staging)) => {
+            Ok(StagingOutcome::Complete(staging)) => {
                 // An earlier attempt has failed or was interrupted: this one finds what is bad.
                 applier.bypass_cache();
                 staging

@@ -54,7 +54,7 @@ pub fn staging_for(
     .map_err(failed)?;
     let found = match outcome {
         StagingOutcome::Nothing => None,
-        StagingOutcome::Open(staging) | StagingOutcome::Whole(staging) => Some(staging),
+        StagingOutcome::Open(staging) | StagingOutcome::Complete(staging) => Some(staging),
     };
     if let Some(mut staging) = found
         && staging.spec() == spec

@@ -61,7 +61,7 @@ impl Gathered {
                 from,
             },
             size_bytes: size,
-            change_source: plan.change_source.change_source,
+            change_source: plan.change_source.source,
         };
         let log =
             DigestLog::create(disk, spec).map_err(|error| translate::journal_failed(&error))?;

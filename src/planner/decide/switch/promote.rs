@@ -178,11 +178,15 @@ pub fn promote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     };
     if report.role == Role::Primary && report.epoch == epoch {
         // A primary's image stays what it was when it was promoted.
-        let point = report.image.whole().or(d.committed()).unwrap_or_default();
+        let point = report
+            .image
+            .promotable_point()
+            .or(d.committed())
+            .unwrap_or_default();
         promoted(d, switch, point);
         return;
     }
-    if report.image.whole().is_none() || report.role == Role::Primary {
+    if report.image.promotable_point().is_none() || report.role == Role::Primary {
         no_image(d, switch);
         return;
     }

@@ -139,7 +139,7 @@ fn promoted(disk: &mut SuperblockReport, order: PromoteRequest) -> bool {
     if disk.role == Role::Primary || order.epoch != disk.epoch.next() {
         return false;
     }
-    let point = disk.image.whole();
+    let point = disk.image.promotable_point();
     let point = point.expect("an image that is not complete was promoted");
     disk.role = Role::Primary;
     disk.epoch = order.epoch;
@@ -224,7 +224,7 @@ pub(super) fn view(name: &str, side: &Side) -> SiteView {
             progress: None,
             decision: None,
             change_source: Some(ChangeSourceUse {
-                change_source: ChangeSource::Delta,
+                source: ChangeSource::Delta,
                 reason: "the driver names what has changed".into(),
             }),
             last: side.last.clone(),

@@ -1,4 +1,4 @@
-//! Walking, and what comes of it in words.
+//! Walking, and the outcome as text.
 
 use std::fmt::Write as _;
 
@@ -46,7 +46,7 @@ pub(super) fn walk(
         }
         writeln!(text, "{state}: {}; {}", stands(&side), known(&side)).unwrap();
         for action in first {
-            writeln!(text, "    (first) {}", told(&action)).unwrap();
+            writeln!(text, "    (first) {}", action_text(&action)).unwrap();
         }
         let mut outcomes: Vec<(Vec<&str>, String)> = Vec::new();
         for (name, step) in steps {
@@ -69,7 +69,7 @@ fn outcome(mut side: Side, step: Step) -> String {
     let mut lines = Vec::new();
     match take(&mut side, step) {
         Ok(actions) if actions.is_empty() => lines.push("nothing".into()),
-        Ok(actions) => lines.extend(actions.iter().map(told)),
+        Ok(actions) => lines.extend(actions.iter().map(action_text)),
         Err(refused) => lines.push(format!("not taken, {}", said_no(&refused))),
     }
     let (stands, knows) = (stands(&side), known(&side));
@@ -147,7 +147,7 @@ fn planned(plan: &Plan) -> String {
     let change_source = &plan.change_source;
     format!(
         "{:?}, {:?}, {:?}: {}",
-        plan.candidates, plan.compare, change_source.change_source, change_source.reason
+        plan.candidates, plan.compare, change_source.source, change_source.reason
     )
 }
 
@@ -173,7 +173,7 @@ fn said(message: &Message) -> String {
     }
 }
 
-fn told(action: &Action) -> String {
+fn action_text(action: &Action) -> String {
     match action {
         Action::Persist(record) => format!("persist {}", brief(record)),
         Action::Send(message) => format!("send {}", said(message)),

@@ -234,7 +234,7 @@ fn a_commit_of_a_cut_that_newer_ones_have_followed_is_refused() {
     }
 }
 
-/// A full copy replaces everything: it counts from nothing, even where the standby has a whole image.
+/// A full copy replaces everything: it counts from nothing, even where the standby has a complete image.
 #[test]
 fn a_full_copy_counts_from_nothing() {
     let foreign = Record {

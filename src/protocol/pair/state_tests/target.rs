@@ -304,7 +304,7 @@ fn a_diverged_side_that_has_followed_is_diverged_no_more() {
 /// A set that was whole and is damaged will never be on the volume: the image is at no point, and what
 /// differs is sent again. Nothing of it can be promoted.
 #[test]
-fn a_whole_set_that_turns_out_damaged_is_given_up() {
+fn a_complete_set_that_turns_out_damaged_is_discarded() {
     let (at, next, cut) = (Point::new(2, 5), Point::new(2, 6), Point::new(2, 7));
     let record = Record {
         applied: Some(at),
@@ -335,7 +335,7 @@ fn a_whole_set_that_turns_out_damaged_is_given_up() {
 /// A cycle of a higher epoch that begins again in place raises the epoch in every record that it
 /// leaves behind: a lower one would let the old primary in again.
 #[test]
-fn an_epoch_once_heard_of_is_in_every_record() {
+fn an_epoch_once_seen_is_in_every_record() {
     let at = Point::new(2, 5);
     let cut = Point::new(3, 6);
     let record = Record {

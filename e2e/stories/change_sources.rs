@@ -1,8 +1,8 @@
 //! *As an administrator whose driver can't name changed blocks, I want replication all the same,
-//! and I want to be told what it costs me.*
+//! and I want to know what it costs me.*
 //!
 //! Three pairs: a driver with SnapshotMetadata, one without, and one that answers InvalidArgument
-//! for claims of file systems. The ladder falls, status says to which change source and why, and every
+//! for claims of file systems. The change source falls back, status says to which and why, and every
 //! committed cut is bit for bit the source's. C-2 in passing: rows are overwritten with zeros.
 
 use anyhow::{Context, Result, ensure};
@@ -10,13 +10,13 @@ use futures::FutureExt;
 use serde_json::json;
 
 use super::Story;
-use crate::harness::{App, Pair, Scene, Wish, content};
+use crate::harness::{App, Pair, PairOptions, Scene, content};
 
 /// The story.
 #[must_use]
 pub fn story() -> Story {
     Story {
-        name: "ladder",
+        name: "change_sources",
         proves: &["SYS-3"],
         alone: false,
         run: |scene| run(scene).boxed(),
@@ -76,18 +76,18 @@ async fn run(scene: &Scene) -> Result<()> {
 async fn one(scene: &Scene, case: &Case) -> Result<()> {
     let claim = format!("data-{}", case.east);
     scene.claim(&claim, case.east, "128Mi", false).await?;
-    let request = Wish {
+    let options = PairOptions {
         name: case.east.into(),
         claim: claim.clone(),
         east: case.east.into(),
         west: case.west.into(),
         snapshot_class: case.snapshot_class.into(),
         more: json!({}),
-        ..Wish::orders()
+        ..PairOptions::orders()
     };
     let app = App::open(scene, &claim, "0").await?;
     app.add(500, 4096).await?;
-    let pair = Pair::apply(scene, &request).await?;
+    let pair = Pair::apply(scene, &options).await?;
     let first = pair.baseline().await?;
     content::same_at(&pair, &first.point).await?;
     app.add(50, 4096).await?;
@@ -104,9 +104,9 @@ async fn one(scene: &Scene, case: &Case) -> Result<()> {
         .change_source
         .context("no change source in status")?;
     ensure!(
-        change_source.change_source == cycle.change_source,
+        change_source.source == cycle.change_source,
         "status.change source says {}, the cycle {}",
-        change_source.change_source,
+        change_source.source,
         cycle.change_source
     );
     let said = case.says.is_empty()
