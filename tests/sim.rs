@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 
 /// The story of a seed; of one that fails, its smallest.
 fn tell(mut options: Options) -> ExitCode {
-    options.told = true;
+    options.recorded = true;
     let (seed, whole) = (options.seed, run_with(&options));
     let run = match &whole.result {
         Ok(_) => whole,

@@ -46,7 +46,7 @@ fn tell(seed: u64, later: Option<ClusterFault>) -> ExitCode {
     let run = run_cluster(
         seed,
         ClusterOptions {
-            told: true,
+            recorded: true,
             later,
             broken: None,
         },
@@ -76,7 +76,7 @@ fn many(args: &Args, later: Option<ClusterFault>) -> ExitCode {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let live = |seed: u64| {
         let options = ClusterOptions {
-            told: false,
+            recorded: false,
             later,
             broken: None,
         };

@@ -71,8 +71,8 @@ pub fn run(args: Args) -> Result<(), SetupError> {
         tracing::info!(%address, "listening");
         tokio::select! {
             ended = mover.run() => ended,
-            () = told_to_end() => {
-                tracing::info!("told to end; what is durable is resumed by the next mover");
+            () = stop_requested() => {
+                tracing::info!("stopping; what is durable is resumed by the next mover");
                 Ok(())
             }
         }
@@ -83,7 +83,7 @@ pub fn run(args: Args) -> Result<(), SetupError> {
 }
 
 /// Waits for SIGTERM or SIGINT. A container's first process would otherwise not heed them.
-async fn told_to_end() {
+async fn stop_requested() {
     use tokio::signal::unix::{SignalKind, signal};
     let (terminate, interrupt) = (
         signal(SignalKind::terminate()),

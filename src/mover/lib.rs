@@ -9,7 +9,7 @@
 //! | What follows from what happens? | [`mover_core`] |
 //! | How is it performed? | [`runtime`], `performer` |
 //! | Who may connect, and as what? | `listener` |
-//! | What may the operator ask, and how does it see what comes of it? | [`control`], [`status`] |
+//! | What may the operator ask, and how does it see the result? | [`control`], [`status`] |
 //! | Who saves the superblock? | `superblock_writer` |
 //! | How do frames get to the peer and back? | [`link`] |
 //! | Which threads find changes and send them? | [`ship`] |

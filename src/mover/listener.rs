@@ -1,4 +1,4 @@
-//! The one listener: who connects is told apart by the name in the certificate.
+//! The one listener: who connects is identified by the name in the certificate.
 
 use tokio::sync::mpsc;
 

@@ -310,7 +310,7 @@ fn scattered(random: &mut StdRng, at: u64) -> BatchData {
     }
 }
 
-/// A volume of zeros, of 3 MiB, and the disk that it lies on.
+/// A volume of zeros, of 3 MiB, and the disk that it is on.
 fn volume() -> (SimDisk, Arc<dyn BlockFile>) {
     let disk = SimDisk::new(1 << 30, 1);
     let file = disk.create("volume").unwrap();

@@ -48,7 +48,7 @@ impl World {
     }
 
     /// Whether there is a way on: a side that leads, or one that can be promoted. Where the newest
-    /// epoch is known only to a side without a whole image, both sides were lost, and no rule mends it.
+    /// epoch is known only to a side without a complete image, both sides were lost, and no rule repairs it.
     fn can_go_on_after(&self, at: usize, backup: &Backup) -> bool {
         let Some(other) = self.oracle.record(1 - at) else {
             return false;
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Nobody leads in the newest epoch: people promote the side that can be. A planned move, which
-    /// nobody is there to cut and ship for, becomes a forced one.
+    /// no site is left to cut and ship for, becomes a forced one.
     pub(super) fn give_the_role_away(&mut self, faulty: bool) {
         if !self.operator.leaderless || (faulty && !self.chance(8)) {
             return;

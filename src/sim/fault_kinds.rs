@@ -88,7 +88,7 @@ impl Kind {
     ];
 
     /// Those that the product does not survive yet; each names the statement that is missing. A run has
-    /// them only when it is told to.
+    /// them only when it is asked to.
     pub const LATER: [Kind; 2] = [Kind::LostStateWrite, Kind::MisplacedStateWrite];
 
     /// Whether what is staged may be lost by it, or be of no use any more: errors of disks, a kill or a

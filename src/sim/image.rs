@@ -60,7 +60,7 @@ impl Image {
         fill(tag, &mut bytes[from..to]);
     }
 
-    /// Takes over `other`; what lies past its end stays what it was.
+    /// Takes over `other`; what is past its end stays what it was.
     pub(super) fn take_over(&mut self, other: &Image) {
         self.grow(other.0.len() as u64);
         Arc::make_mut(&mut self.0)[..other.0.len()].copy_from_slice(&other.0);
@@ -77,7 +77,7 @@ impl Image {
         }
     }
 
-    /// The first block where `bytes` hold something else, besides those that are `rotten`. What lies
+    /// The first block where `bytes` hold something else, besides those that are `rotten`. What is
     /// past the image is no part of it.
     pub(super) fn differs(&self, bytes: &[u8], rotten: &BTreeSet<u64>) -> Option<u64> {
         let part = bytes.get(..self.0.len()).unwrap_or(bytes);

@@ -37,7 +37,7 @@ impl World {
                 if done && self.operator.committed == switch.point {
                     self.step_to(Move::Promote);
                 } else if done {
-                    // The last cut was given up: another is made.
+                    // The last cut was abandoned: another is made.
                     if let Some(switch) = &mut self.operator.switch {
                         switch.point = None;
                     }
@@ -65,7 +65,7 @@ impl World {
     fn promote(&mut self, switch: Switch, new: usize) {
         let whole = |r: &SuperblockReport| matches!(r.image, ImageState::Redo(_));
         let device = match self.sites[new].process.as_ref() {
-            // A forced promotion needs the volume only to finish a set that is staged whole.
+            // A forced promotion needs the volume only to finish a set that is fully staged.
             Some((device, _)) if switch.forced && !self.report(new).is_some_and(whole) => *device,
             None if switch.forced => Device::None,
             _ => Device::Volume,
@@ -183,8 +183,8 @@ impl World {
         }
     }
 
-    /// A side that was primary and missed the move of the role is told first of all.
-    pub(super) fn recall_old_primary(&mut self) -> bool {
+    /// A side that was primary and missed the move of the role is demoted first of all.
+    pub(super) fn fence_old_primary(&mut self) -> bool {
         let standby = 1 - self.operator.primary;
         let stale = self
             .report(standby)

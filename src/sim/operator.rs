@@ -141,12 +141,12 @@ impl Operator {
 }
 
 impl World {
-    /// One visit.
+    /// One reconcile.
     pub(super) fn operate(&mut self, faulty: bool) {
         if !self.begun() || !self.remember() || !self.adopt() {
             return;
         }
-        if self.recall_old_primary() {
+        if self.fence_old_primary() {
             return;
         }
         self.give_the_role_away(faulty);
@@ -217,7 +217,7 @@ impl World {
             };
             site.volume.snapshots.keys().copied().chain(read)
         });
-        let told = (0..2).filter_map(|at| self.report(at)).flat_map(|report| {
+        let reported = (0..2).filter_map(|at| self.report(at)).flat_map(|report| {
             [
                 report.committed,
                 report.applied,
@@ -226,7 +226,10 @@ impl World {
             .into_iter()
             .flatten()
         });
-        cuts.chain(told).map(|point| point.seq.0).max().unwrap_or(0)
+        cuts.chain(reported)
+            .map(|point| point.seq.0)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Whether anything is under way.
@@ -317,7 +320,7 @@ impl World {
     /// Begins a cycle with a number that was never used.
     fn begin(&mut self) {
         let known = (0..2).filter_map(|at| self.report(at));
-        let told = known.flat_map(|r| {
+        let reported = known.flat_map(|r| {
             let start = r
                 .lineage
                 .last()
@@ -329,7 +332,7 @@ impl World {
                 .chain(start)
         });
         let o = &self.operator;
-        let mut seq = told.chain([o.last_seq]).max().unwrap_or(0) + 1;
+        let mut seq = reported.chain([o.last_seq]).max().unwrap_or(0) + 1;
         if self.wrong == Some(Wrong::NumbersReused)
             && let Some(own) = self.report(o.primary).and_then(|r| r.committed)
         {
@@ -392,7 +395,7 @@ impl World {
         }
         // Whether the orders got through is seen in the movers' reports, never assumed.
         self.enter(Phase::Shipping);
-        // Like a visit, this ends at the first order that is refused.
+        // Like a reconcile, this ends at the first order that is refused.
         drop(self.order_cycle(cycle, faulty));
     }
 

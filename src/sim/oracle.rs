@@ -30,7 +30,7 @@ pub(super) struct Oracle {
     model: [Image; 2],
     /// Every cut that was ever made.
     cuts: BTreeMap<Point, Image>,
-    /// Which side was told to start which epoch, and as what.
+    /// Which side was asked to start which epoch, and as what.
     ordered: BTreeSet<(Epoch, usize, Generation)>,
     seen: [Seen; 2],
     /// Whether each side has had its first superblock.
@@ -99,7 +99,7 @@ impl Oracle {
         self.in_common = true;
     }
 
-    /// A side is told to become primary.
+    /// A side is asked to become primary.
     pub(super) fn promotes(&mut self, epoch: Epoch, at: usize, generation: Generation) {
         self.ordered.insert((epoch, at, generation));
     }
@@ -205,7 +205,7 @@ impl World {
         if was && !record.diverged {
             let epoch = record.lineage.last().map(|entry| entry.epoch);
             if epoch.is_none() || self.operator.consent != epoch {
-                return Err("writes that nobody else has were given up without consent".into());
+                return Err("writes that nobody else has were discarded without consent".into());
             }
         }
         if record.diverged && !was {
@@ -253,8 +253,8 @@ impl World {
     fn primary_holds(&self, at: usize, record: &Record) -> Result<(), String> {
         let generation = record.lineage.last().map(|entry| entry.generation);
         let first = record.epoch == Epoch::FIRST && at == 0;
-        let told = |generation| (record.epoch, at, generation);
-        let ordered = generation.is_some_and(|drawn| self.oracle.ordered.contains(&told(drawn)));
+        let command = |generation| (record.epoch, at, generation);
+        let ordered = generation.is_some_and(|drawn| self.oracle.ordered.contains(&command(drawn)));
         if first || ordered {
             return Ok(());
         }
@@ -287,7 +287,7 @@ impl World {
         Ok(())
     }
 
-    /// A whole set, written over the volume, is the cut.
+    /// A complete set, written over the volume, is the cut.
     fn redo_holds(&self, at: usize, point: Point, mut bytes: Vec<u8>) -> Result<(), String> {
         let staged = self.sites[at].meta.durable("staging").unwrap_or_default();
         let disk = Arc::new(disk_with("staging", &staged)?);

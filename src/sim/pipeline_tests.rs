@@ -317,7 +317,7 @@ fn c_7_a_read_error_ends_the_attempt_without_a_leaked_slot() {
 fn eventually(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < STALL, "waited in vain until {what}");
+        assert!(started.elapsed() < STALL, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

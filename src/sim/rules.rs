@@ -10,7 +10,7 @@ pub enum Wrong {
     CommitsBeforeSnapshot,
     /// A set whose connection broke is taken for whole, whatever its sum.
     AppliesUnsealed,
-    /// What is staged stays where it lies.
+    /// What is staged stays where it is.
     StagingStays,
     /// Consent counts whatever epoch it was given for.
     ConsentForAnyEpoch,
@@ -28,14 +28,14 @@ pub enum Wrong {
     DigestsOfAnotherCut,
     /// After a fork only what the primary changed is replaced.
     ForkNotUnited,
-    /// After a crash a whole set counts as applied.
+    /// After a crash a complete set counts as applied.
     RedoNotFinished,
     /// Changes are written to the volume as they come.
     AppliesAtOnce,
     /// The volume is not flushed before it counts as written.
     FlushSkipped,
     /// A cycle that was interrupted begins at the beginning.
-    BeginsAnew,
+    BeginsFromScratch,
     /// The snapshots of the common base go before there is a newer one.
     BaseDroppedEarly,
     /// A cut gets the number after the one that the primary has committed, used or not.
@@ -69,7 +69,7 @@ impl Wrong {
         Wrong::RedoNotFinished,
         Wrong::AppliesAtOnce,
         Wrong::FlushSkipped,
-        Wrong::BeginsAnew,
+        Wrong::BeginsFromScratch,
         Wrong::BaseDroppedEarly,
         Wrong::NumbersReused,
         Wrong::DemotedAsClean,
@@ -95,7 +95,7 @@ impl Wrong {
             Wrong::ForkNotUnited => Rule::ForkNotUnited,
             Wrong::RedoNotFinished => Rule::RedoNotFinished,
             Wrong::AppliesAtOnce => Rule::AppliesAtOnce,
-            Wrong::BeginsAnew => Rule::BeginsAnew,
+            Wrong::BeginsFromScratch => Rule::BeginsFromScratch,
             Wrong::DemotedAsClean => Rule::DemotedAsClean,
             Wrong::VerifiedByKeptDigests => Rule::VerifiedByKeptDigests,
             Wrong::ForgetsAfterError => Rule::ForgetsAfterError,

@@ -40,8 +40,8 @@ pub struct Options {
     pub seed: u64,
     /// The rule that is broken, if one is.
     pub wrong: Option<Wrong>,
-    /// Whether the story is told.
-    pub told: bool,
+    /// Whether the story is recorded.
+    pub recorded: bool,
     /// Steps with faults.
     pub steps: u32,
     /// Kinds of faults that do not happen.
@@ -53,11 +53,11 @@ pub struct Options {
 impl Options {
     /// A seed as every run has it.
     #[must_use]
-    pub fn of(seed: u64, wrong: Option<Wrong>, told: bool) -> Options {
+    pub fn of(seed: u64, wrong: Option<Wrong>, recorded: bool) -> Options {
         Options {
             seed,
             wrong,
-            told,
+            recorded,
             steps: STEPS,
             without: Vec::new(),
             later: Vec::new(),
@@ -67,8 +67,8 @@ impl Options {
 
 /// Runs a seed, with a wrong rule if one is given.
 #[must_use]
-pub fn run(seed: u64, wrong: Option<Wrong>, told: bool) -> Run {
-    run_with(&Options::of(seed, wrong, told))
+pub fn run(seed: u64, wrong: Option<Wrong>, recorded: bool) -> Run {
+    run_with(&Options::of(seed, wrong, recorded))
 }
 
 /// Runs what `options` say.

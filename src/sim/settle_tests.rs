@@ -20,8 +20,8 @@ fn digests_are_of_what_is_there_for_good() {
     let written = vec![7; usize::try_from(all.len).unwrap()];
     volume.write_at(0, &written).unwrap();
     settle(&*volume).unwrap();
-    let told = read_digests(&*volume, DigestRequest { extent: all }).unwrap();
+    let answer = read_digests(&*volume, DigestRequest { extent: all }).unwrap();
     disk.crash();
     let volume = disk.open("volume").unwrap().unwrap();
-    assert_eq!(digest_blocks(&*volume, all).unwrap(), told.digests);
+    assert_eq!(digest_blocks(&*volume, all).unwrap(), answer.digests);
 }

@@ -10,7 +10,7 @@ use crate::run::{Options, run_with};
 #[must_use]
 pub fn shrink(options: &Options) -> Options {
     let mut smallest = Options {
-        told: false,
+        recorded: false,
         ..options.clone()
     };
     if fails(&smallest) {
@@ -19,7 +19,7 @@ pub fn shrink(options: &Options) -> Options {
         // With fewer steps some of what was needed before is not any more.
         drop_kinds(&mut smallest);
     }
-    smallest.told = options.told;
+    smallest.recorded = options.recorded;
     smallest
 }
 

@@ -127,7 +127,7 @@ proptest! {
     ) {
         let batches: Vec<BatchData> = (0..count as u64).map(|n| batch(n, 3)).collect();
         let disk = SimDisk::new(CAPACITY, seed);
-        // A log of an earlier cycle lies below.
+        // A log of an earlier cycle is below.
         write(&disk, &[batch(0, 9), batch(1, 9), batch(5, 9)], 1);
         disk.fail(Fault::once(operation, after));
         let (promised, whole) = write(&disk, &batches, flush_every);
@@ -182,7 +182,7 @@ fn a_log_of_a_cut_that_the_volume_holds_is_dropped() {
 
 /// Each region of a batch has the digests of its own blocks, so the sum does not depend on the batches.
 #[test]
-fn a_log_amounts_to_the_same_however_it_is_cut_into_batches() {
+fn a_log_has_the_same_digest_however_it_is_cut_into_batches() {
     let apart = [batch(1, 1), batch(2, 1)];
     let together = BatchData {
         through: apart[1].through,
@@ -210,7 +210,7 @@ fn a_sum_that_differs_is_never_sealed() {
     assert!(append(&mut staging, &batch(7, 1)).is_err());
 }
 
-/// A set that was made whole, and that nobody was told of, goes on where it stopped.
+/// A set that was completed, and that was not reported, goes on where it stopped.
 #[test]
 fn a_log_whose_seal_is_taken_off_goes_on_behind_its_last_batch() {
     let disk = SimDisk::new(CAPACITY, 1);
@@ -235,7 +235,7 @@ fn a_log_whose_seal_is_taken_off_goes_on_behind_its_last_batch() {
 }
 
 #[test]
-fn too_small_and_full_are_said_and_told_apart() {
+fn too_small_and_full_are_reported_as_different() {
     let disk = SimDisk::new(CAPACITY, 1);
     let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), 16 * 1024).unwrap();
     let error = (0..9)
@@ -410,9 +410,9 @@ fn a_record_without_its_mark_ends_the_log() {
     assert!(found.is_some() && !whole && kept.is_empty(), "{kept:?}");
 }
 
-/// Where there is no room for the reserve the record itself may still fit; any other failure is told.
+/// Where there is no room for the reserve the record itself may still fit; any other failure is reported.
 #[test]
-fn a_reserve_that_does_not_fit_is_let_pass_and_a_failing_disk_is_not() {
+fn a_reserve_that_does_not_fit_is_ignored_and_a_failing_disk_is_not() {
     for (errno, taken) in [(ENOSPC, true), (5, false)] {
         let disk = SimDisk::new(CAPACITY, 1);
         let mut staging = Staging::create(Arc::new(disk.clone()), spec(2), LIMIT).unwrap();

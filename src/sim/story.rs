@@ -1,24 +1,24 @@
 //! What happened, one line an event.
 
-/// A story that is told, or not.
+/// A story that is recorded, or not.
 #[derive(Default)]
 pub(super) struct Story {
-    told: bool,
+    recorded: bool,
     lines: Vec<String>,
 }
 
 impl Story {
-    /// A story; `told` says whether anybody listens.
-    pub(super) fn new(told: bool) -> Story {
+    /// A story; `recorded` says whether it is recorded.
+    pub(super) fn new(recorded: bool) -> Story {
         Story {
-            told,
+            recorded,
             lines: Vec::new(),
         }
     }
 
     /// Adds an event at a side; side 2 is the pair.
     pub(super) fn tell(&mut self, now: u64, side: usize, what: impl FnOnce() -> String) {
-        if self.told {
+        if self.recorded {
             let name = ["east", "west", "pair"][side.min(2)];
             let (seconds, millis) = (now / 1000, now % 1000);
             self.lines

@@ -115,18 +115,18 @@ fn two_damaged_copies_are_damage_and_not_a_blank_site() {
 }
 
 #[test]
-fn only_a_damaged_superblock_is_given_up_and_the_next_save_takes_its_place() {
+fn only_a_damaged_superblock_is_discarded_and_the_next_save_takes_its_place() {
     let disk = SimDisk::new(1 << 20, 1);
-    let give_up = |disk: &SimDisk| SuperblockStore::over_damage(Arc::new(disk.clone()));
-    assert!(give_up(&disk).is_err(), "there is none");
+    let discard = |disk: &SimDisk| SuperblockStore::over_damage(Arc::new(disk.clone()));
+    assert!(discard(&disk).is_err(), "there is none");
     let (mut store, _) = open(&disk).unwrap();
     store.save(&superblock(1)).unwrap();
-    assert!(give_up(&disk).is_err(), "it can be read");
+    assert!(discard(&disk).is_err(), "it can be read");
     assert!(disk.flip("superblock", 30, 0));
-    assert!(give_up(&disk).is_err(), "one copy can be read");
+    assert!(discard(&disk).is_err(), "one copy can be read");
     assert!(disk.flip("superblock", 4096 + 30, 0));
-    let mut store = give_up(&disk).unwrap();
-    assert!(open(&disk).is_err(), "giving up alone changes nothing");
+    let mut store = discard(&disk).unwrap();
+    assert!(open(&disk).is_err(), "discarding alone changes nothing");
     store.save(&superblock(7)).unwrap();
     assert_eq!(epoch_of(&disk), Some(7));
 }

@@ -142,7 +142,7 @@ impl Volume {
     }
 
     /// The blocks that were written between two snapshots. A driver that tracks in larger pieces
-    /// names all blocks of a piece. What lies beyond `common`, the size that both sides' snapshots of the
+    /// names all blocks of a piece. What is beyond `common`, the size that both sides' snapshots of the
     /// base have, counts as written, as the operator has it.
     pub(super) fn delta(
         &self,

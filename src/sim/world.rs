@@ -135,7 +135,7 @@ enum Task {
 impl World {
     /// The world that a seed makes.
     pub(super) fn new(options: &Options) -> Result<World, DiskError> {
-        let (wrong, story) = (options.wrong, Story::new(options.told));
+        let (wrong, story) = (options.wrong, Story::new(options.recorded));
         let mut random = StdRng::seed_from_u64(options.seed);
         let blocks = random.random_range(24..72);
         let odd = [0, 0, 512, 3584][random.random_range(0..4)];
@@ -379,7 +379,7 @@ impl World {
     pub(super) fn give(&mut self, at: usize, given: Given) -> Result<(), Refused> {
         self.given.push_back((at, given.clone()));
         if self.given.len() > GIVEN_MAX {
-            // Moves of the role stay: what an old one does much later is worth knowing.
+            // Moves of the role stay: what an old one does much later has to be known.
             let plain = |(_, given): &(usize, Given)| !given.moves();
             let oldest = self.given.iter().position(plain).unwrap_or(0);
             self.given.remove(oldest);

@@ -1,4 +1,4 @@
-//! The ladder of change sources: which change source is taken, and that a fall loses nothing.
+//! Change sources: which change source is taken, and that a fall loses nothing.
 
 use demo::shipment::Shipment;
 use protocol::units::{ChangeSource, Extent, ExtentSet, Point};

@@ -147,7 +147,7 @@ async fn h_6_a_returning_primary_is_held_until_consent_and_then_follows_by_diffe
             }
             other => panic!("consent {stale:?} let it through: {other:?}"),
         }
-        has_heard_of_the_refusal(&mut target).await;
+        has_seen_the_refusal(&mut target).await;
         assert_eq!(
             digest(&world.east.volume()).unwrap(),
             before,
@@ -181,7 +181,7 @@ async fn h_6_a_returning_primary_is_held_until_consent_and_then_follows_by_diffe
 /// when the source shows that it has ended, and it ends the order to receive: one that comes before
 /// it is a repeat of that order, and ends with it. The operator pauses between two attempts with the
 /// same cut, and takes this failure for the target's own if it comes to it; the tests wait.
-async fn has_heard_of_the_refusal(target: &mut RunningMover) {
+async fn has_seen_the_refusal(target: &mut RunningMover) {
     target
         .driver
         .wait_for(CYCLE_WAIT, |status| status.activity == Activity::Idle)
@@ -220,7 +220,7 @@ async fn h_8_a_corrupt_superblock_stops_everything_but_the_questions() {
 }
 
 /// H-8: an old primary whose superblock is corrupt is held; with consent for this epoch it gets a new
-/// one and the whole image, and nothing of its volume changes before.
+/// one and all of the image, and nothing of its volume changes before.
 #[tokio::test]
 async fn h_8_an_old_primary_with_a_corrupt_superblock_is_held_until_consent() {
     let size = 8 * MIB;

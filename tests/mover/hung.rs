@@ -180,7 +180,7 @@ async fn d_6_abort_and_status_are_answered_while_the_device_hangs() {
     device.hang(false);
     let until = Instant::now() + Duration::from_secs(60);
     loop {
-        // The source has heard of the abort, or has lost its connection: it is asked again.
+        // The source has seen the abort, or has lost its connection: it is asked again.
         source.driver.ask(ship.clone()).await.unwrap();
         target.ask(receive(point)).await.unwrap();
         let status = target.status().await.unwrap();

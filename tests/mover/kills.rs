@@ -51,7 +51,7 @@ async fn c_8_a_target_killed_while_applying_comes_back_with_a_whole_cut() {
         status.last
     );
     source.stop().await.unwrap();
-    // It takes up by itself what was whole, and can be promoted.
+    // It resumes by itself what was complete, and can be promoted.
     let promoted = promote(&world.west, Epoch(2)).await;
     assert_eq!(promoted.committed, Some(point));
     assert_equal(&cut, &world.west.volume());
@@ -77,7 +77,7 @@ async fn h_7_movers_killed_at_random_moments_lose_nothing() {
             };
             interrupted(&mut world, &cut, &shipment, kill_target).await;
             let between = superblock(&world.west).await;
-            let at = consistent(&between).expect("the standby is never without a whole image");
+            let at = consistent(&between).expect("the standby is never without a complete image");
             let expected = world.cut_file(at);
             assert!([base, point].contains(&at), "the standby is at {at}");
             assert_equal(&expected, &world.west.volume());

@@ -1,4 +1,4 @@
-//! Salvage: what only a diverged side holds is exported before it is given up (H-6), and nothing on
+//! Salvage: what only a diverged side holds is exported before it is discarded (H-6), and nothing on
 //! that side is touched by it.
 
 use std::fs::OpenOptions;

@@ -172,7 +172,7 @@ async fn a_healthy_pair_has_no_differences_and_moves_nothing() {
     );
 }
 
-/// A range is compared and repaired by itself; what lies outside is left alone.
+/// A range is compared and repaired by itself; what is outside is left alone.
 #[tokio::test]
 async fn only_the_range_that_was_asked_for_is_looked_at() {
     let size = 40 * MIB;

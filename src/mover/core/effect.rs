@@ -10,7 +10,7 @@ use wire::{DigestRequest, Digests, Message};
 
 /// One thing to do.
 ///
-/// After [`Effect::Persist`] no effect comes before the core was told that the superblock is
+/// After [`Effect::Persist`] no effect comes before the core has got the report that the superblock is
 /// durable, so that whatever follows from a record follows the record.
 #[derive(Clone, Debug)]
 pub enum Effect {

@@ -1,4 +1,4 @@
-//! What the core can be told, and the moment at which it is told.
+//! The inputs of the core, and the moment at which each arrives.
 
 use protocol::changes::CycleSum;
 use protocol::pair::Refused;
@@ -112,7 +112,7 @@ pub enum ShipEvent {
     },
     /// It can't go on.
     Failed(Refused),
-    /// It has stopped, as it was told to.
+    /// It has stopped, as requested.
     Stopped,
 }
 
@@ -125,7 +125,7 @@ pub enum ReceiveEvent {
     Sealed,
     /// It can't go on.
     Failed(Refused),
-    /// It has stopped, as it was told to.
+    /// It has stopped, as requested.
     Stopped,
 }
 

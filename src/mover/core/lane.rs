@@ -19,7 +19,7 @@ struct Current {
     receives: bool,
     ships: bool,
     applies: bool,
-    /// When it was told to stop, in milliseconds.
+    /// When it was asked to stop, in milliseconds.
     stopping_ms: Option<u64>,
 }
 
@@ -28,7 +28,7 @@ struct Current {
 pub enum Ended {
     /// It was wanted: what it reports counts.
     Wanted,
-    /// It was told to stop, or is of an earlier time: what it reports is ignored.
+    /// It was asked to stop, or is of an earlier time: what it reports is ignored.
     Unwanted,
 }
 
@@ -163,7 +163,7 @@ mod tests {
         assert!(lane.begin().is_none());
         assert_eq!(lane.stop_shipping(5), None, "nothing is shipped");
         assert_eq!(lane.stop_receiving(5), Some(1));
-        assert_eq!(lane.stop_receiving(6), None, "it is told once");
+        assert_eq!(lane.stop_receiving(6), None, "it is asked once");
         assert_eq!(lane.stopping_for(9), Some(4));
         assert_eq!(lane.receiving(), None);
         assert!(lane.begin().is_none());

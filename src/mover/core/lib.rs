@@ -7,7 +7,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | What can the core be told? | [`input`] |
+//! | What are the inputs of the core? | [`input`] |
 //! | What does it ask for? | [`effect`] |
 //! | In which order, and what waits for what? | [`machine`], [`lane`] |
 //! | What does an action of the protocol lead to? | `actions` |

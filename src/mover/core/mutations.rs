@@ -46,7 +46,7 @@ pub enum Rule {
     /// Changes are written to the volume as they come.
     AppliesAtOnce,
     /// A cycle that was interrupted begins at the beginning.
-    BeginsAnew,
+    BeginsFromScratch,
     /// An old primary counts as closed at its last commit.
     DemotedAsClean,
     /// A range is verified by the digests that are kept, not by what the standby holds.

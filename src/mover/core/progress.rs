@@ -30,7 +30,7 @@ pub struct CycleTrack {
     pub planned_bytes: u64,
     /// Source: the range that is verified.
     pub range: Option<Extent>,
-    /// What the whole set amounts to, once known.
+    /// The totals and digest of the set, once known.
     pub sum: Option<CycleSum>,
     /// Milliseconds that the target says applying took.
     pub apply_ms: u64,
@@ -131,7 +131,7 @@ impl CycleTrack {
         }
     }
 
-    /// How a cycle that came to its end is told; `differing` is what a verification has found.
+    /// The report of a cycle that has ended; `differing` is what a verification has found.
     #[must_use]
     pub fn outcome(&self, differing: Option<Vec<Extent>>) -> CycleOutcome {
         match self.range {

@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_metadata_volume_and_a_broken_one_are_told_apart() {
+    fn a_full_state_volume_and_a_broken_one_differ() {
         let failed = |errno| {
             let error = std::io::Error::from_raw_os_error(errno);
             journal_failed(&DiskError::new("write", "staging", error).into()).cause

@@ -11,11 +11,11 @@ use wire::Message;
 /// How often a side that makes progress lets its peer know, in milliseconds.
 const REPORT_MS: u64 = 1000;
 
-/// A target lets go of a source that it has not heard of for this long, in milliseconds. A source
+/// A target lets go of a source that it has received nothing from for this long, in milliseconds. A source
 /// that is only slow lets it know every second.
 const SOURCE_SILENT_MS: u64 = 60_000;
 
-/// Work that was told to stop and has not after so many milliseconds, because a device does not
+/// Work that was asked to stop and has not after so many milliseconds, because a device does not
 /// answer, ends the process: only then is it certain that nothing of it is still written.
 const STOPPING_MS_MAX: u64 = 120_000;
 
@@ -27,7 +27,7 @@ pub(super) struct Watch {
     pub(super) moved_ms: u64,
     /// Messages heard from the peer.
     pub(super) heard: u64,
-    /// The counters' total when the peer was last told, and when that was.
+    /// The counters' total when the peer last got a message, and when that was.
     reported: u64,
     reported_ms: u64,
     /// The attempt fails when nothing has moved for this long, in milliseconds.

@@ -57,7 +57,7 @@ impl Flow {
         self.moved.notify_all();
     }
 
-    /// Lets whoever waits go, in vain.
+    /// Releases whoever waits, without a grant.
     pub fn stop(&self) {
         self.lock().stopped = true;
         self.moved.notify_all();

@@ -1,4 +1,4 @@
-//! One shipment: the threads that scan and pack, and how they are told to fall back or to stop.
+//! One shipment: the threads that scan and pack, and how they are asked to fall back or to stop.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};

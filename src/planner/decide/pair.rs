@@ -47,7 +47,7 @@ pub fn decide(observed: &Observed, validated: &Validated) -> PairDecision {
         setup::ensure(&mut builder);
         setup::remember(&mut builder);
         switch::advance(&mut builder);
-        if !switch::recall(&mut builder) {
+        if !switch::fence_returning_primary(&mut builder) {
             cycle::run(&mut builder);
             switch::note_last_cut(&mut builder);
             sweep::sweep(&mut builder);

@@ -29,8 +29,8 @@ const SLICE_STEP: u64 = 16 << 20;
 /// How many of these a slice has that has to fit into any staging.
 const SMALL_SLICE_STEPS: u64 = 2;
 
-/// A cycle that is due waits this long at most for the slice under way. Beyond it the slice is given
-/// up: cycles come first.
+/// A cycle that is due waits this long at most for the slice under way. Beyond it the slice is
+/// abandoned: cycles come first.
 const SLICE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(20);
 
 /// The pause after a slice that failed.

@@ -27,7 +27,7 @@ pub enum RebindError {
     /// The application's claim is bound to a volume that is neither site's.
     #[error(
         "claim {claim} is bound to PersistentVolume {volume}, which is neither site's volume; move \
-         what is worth keeping off it and delete the claim, then Ferry goes on"
+         what has to be kept from it and delete the claim, then Ferry goes on"
     )]
     ForeignVolume {
         /// The claim.

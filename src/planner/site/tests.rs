@@ -68,7 +68,7 @@ fn key() -> VolumeKey {
 }
 
 /// Every combination of what the statements look at: the superblock, the pod, the claims, the cuts.
-fn every_view(mut visit: impl FnMut(&SiteView)) {
+fn every_view(mut check: impl FnMut(&SiteView)) {
     let mut superblocks = vec![None];
     for role in [Role::Primary, Role::Standby] {
         for epoch in [1, 2].map(Epoch) {
@@ -93,7 +93,7 @@ fn every_view(mut visit: impl FnMut(&SiteView)) {
                     bound: bit(4),
                     deleting: false,
                 };
-                visit(&SiteView {
+                check(&SiteView {
                     remembered,
                     pod: device.map(pod),
                     app_claim: bit(0).then(|| claim("data")),

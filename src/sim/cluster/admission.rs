@@ -32,7 +32,7 @@ impl Admission {
     /// Whether an object of the kind may be created.
     ///
     /// # Errors
-    /// What a client is told, in the words of Kubernetes 1.34's admission plugins.
+    /// The answer to a client, in the words of Kubernetes 1.34's admission plugins.
     pub(crate) fn admits(&self, kind: Kind, name: &str) -> Result<(), ApiRefusal> {
         if !self.refused.contains(&kind) {
             return Ok(());

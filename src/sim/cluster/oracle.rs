@@ -281,7 +281,7 @@ impl World {
         let before = self.oracle.seen[at].clone();
         let was = before.as_ref().is_some_and(|before| before.diverged);
         if was && !record.diverged && consent != record.lineage.last().map(|entry| entry.epoch) {
-            return Err("writes that nobody else has were given up without consent".into());
+            return Err("writes that nobody else has were discarded without consent".into());
         }
         if !record.diverged {
             self.oracle.frozen[at] = None;

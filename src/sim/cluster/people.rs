@@ -73,7 +73,7 @@ impl World {
         });
     }
 
-    /// Somebody consents to give up what only the standby holds.
+    /// Somebody consents to discard what only the standby holds.
     pub(crate) fn consent_now(&mut self) {
         let status = self.status();
         let (Some(primary), Some(epoch)) = (status.primary, status.epoch) else {

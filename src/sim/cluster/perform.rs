@@ -20,7 +20,7 @@ use wire::control::{ChangeList, Request, ShipRequest, VerifyRequest};
 
 /// How far an action has come.
 pub(crate) enum Performed {
-    /// It is done, with what is to be told of it.
+    /// It is done, with what is to be reported of it.
     Done(Option<Report>),
     /// There is more of it.
     More,

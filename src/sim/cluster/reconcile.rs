@@ -183,12 +183,12 @@ impl World {
                 switch.kind, switch.to, switch.epoch, switch.step
             )
         });
-        if text != self.told
+        if text != self.recorded
             && let Some(text) = &text
         {
             self.story.tell(now, 2, || text.clone());
         }
-        self.told = text;
+        self.recorded = text;
     }
 }
 

@@ -36,8 +36,8 @@ pub struct ClusterRun {
 /// How a seed is run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClusterOptions {
-    /// Whether the story is told.
-    pub told: bool,
+    /// Whether the story is recorded.
+    pub recorded: bool,
     /// One more kind of faults, which the planner does not live through yet.
     pub later: Option<ClusterFault>,
     /// The rule of the planner that is broken.
@@ -47,7 +47,7 @@ pub struct ClusterOptions {
 /// Runs a seed on a simulated cluster.
 #[must_use]
 pub fn run_cluster(seed: u64, options: ClusterOptions) -> ClusterRun {
-    let mut world = match World::new(seed, options, Story::new(options.told)) {
+    let mut world = match World::new(seed, options, Story::new(options.recorded)) {
         Ok(world) => world,
         Err(error) => {
             return ClusterRun {

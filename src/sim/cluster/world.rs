@@ -48,7 +48,7 @@ pub(crate) struct World {
     /// The application's claim as its people apply it.
     pub(crate) manifest: PersistentVolumeClaim,
     /// What the story has said of the change of the role.
-    pub(crate) told: Option<String>,
+    pub(crate) recorded: Option<String>,
     sites: [SiteName; 2],
 }
 
@@ -118,7 +118,7 @@ impl World {
             net_down_until: Timestamp::UNIX_EPOCH,
             volumes: [None, None],
             manifest: manifests.claim,
-            told: None,
+            recorded: None,
             sites: [site(SITES[0])?, site(SITES[1])?],
         })
     }

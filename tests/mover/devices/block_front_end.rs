@@ -45,10 +45,10 @@ async fn format_and_copy_during_cycles(kind: Kind) {
     let device = Loop::direct(&world.east.volume());
     let (node, at) = (device.path().to_path_buf(), place.path().join("mounted"));
     let enough = Arc::new(AtomicBool::new(false));
-    let told = enough.clone();
+    let stop = enough.clone();
     let copying = std::thread::spawn(move || {
         let mut rounds = 0;
-        while !told.load(Ordering::Acquire) {
+        while !stop.load(Ordering::Acquire) {
             format_and_copy(kind, &node, &at);
             rounds += 1;
         }
@@ -93,7 +93,7 @@ async fn cycle(world: &mut World, base: Option<Point>, number: u32) -> Point {
 }
 
 /// Where two files of one pool do not share their blocks: a block that was written after the first
-/// was copied lies elsewhere in the second.
+/// was copied is elsewhere in the second.
 fn differing(before: &Path, after: &Path) -> Vec<Extent> {
     let (before, after) = (blocks(before), blocks(after));
     let only = |ours: &[(u64, u64)], theirs: &[(u64, u64)]| -> Vec<Extent> {
@@ -109,7 +109,7 @@ fn differing(before: &Path, after: &Path) -> Vec<Extent> {
 
 const BLOCK: u64 = 4096;
 
-/// Each block of a file and where it lies, as FIEMAP says; holes and reserved space have none.
+/// Each block of a file and where it is, as FIEMAP says; holes and reserved space have none.
 fn blocks(file: &Path) -> Vec<(u64, u64)> {
     let listed = run(Command::new("filefrag")
         .args(["-v", "-s", "-b4096"])

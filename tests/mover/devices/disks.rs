@@ -75,7 +75,7 @@ impl Loop {
         Loop::attach(file, "--direct-io=off")
     }
 
-    /// A loop device over `file` that keeps nothing back: what it is told goes to the file at once.
+    /// A loop device over `file` that keeps nothing back: what is written goes to the file at once.
     pub fn direct(file: &Path) -> Loop {
         Loop::attach(file, "--direct-io=on")
     }

@@ -41,7 +41,7 @@ async fn sys_2_a_standby_whose_device_fails_keeps_a_whole_cut_and_follows_again(
         }
         source.kill().unwrap();
         target.kill().unwrap();
-        let at = consistent(&superblock(&world.west).await).expect("there is no whole image");
+        let at = consistent(&superblock(&world.west).await).expect("there is no complete image");
         assert!([base, point].contains(&at), "the standby is at {at}");
         assert_equal(&world.cut_file(at), &device.underneath());
         world.ship(&cut, Shipment::of(point)).await;
@@ -51,7 +51,7 @@ async fn sys_2_a_standby_whose_device_fails_keeps_a_whole_cut_and_follows_again(
 }
 
 /// a standby's device is bad in one range of 64 KiB: the failure names exactly the blocks of the
-/// cut that lie in it, however they were joined with what lies beside them.
+/// cut that lie in it, however they were joined with what is beside them.
 #[tokio::test]
 async fn r_1_a_bad_range_of_the_standby_is_named_exactly() {
     let place = Place::new();

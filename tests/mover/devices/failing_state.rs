@@ -18,7 +18,7 @@ fn meta(place: &Place) -> PathBuf {
     place.path().join("west").join("meta")
 }
 
-/// SYS-2 where it is the state volume that fails: ext4 gives up its journal and takes no more
+/// SYS-2 where it is the state volume that fails: ext4 aborts its journal and takes no more
 /// writes. The cycle fails, and once the volume is back, mounted again, the standby holds a whole cut
 /// and follows.
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_full_metadata_volume_is_named_and_costs_no_cut() {
 
 /// The standby's image is one of these cuts, bit for bit.
 async fn assert_whole(world: &World, cuts: &[Point]) {
-    let at = consistent(&superblock(&world.west).await).expect("there is no whole image");
+    let at = consistent(&superblock(&world.west).await).expect("there is no complete image");
     assert!(cuts.contains(&at), "the standby is at {at}");
     assert_equal(&world.cut_file(at), &world.west.volume());
 }

@@ -8,7 +8,7 @@
 //! | [`device`] | such a file whose reads, writes and flushes can fail or hang |
 //! | [`block_front_end`] | C-6: cycles while a file system is made and filled |
 //! | [`hanging`] | C-10: a read that never ends |
-//! | [`write_log`] | the log of what such a file was told, played back up to any point |
+//! | [`write_log`] | the log of the writes to such a file, played back up to any point |
 //! | [`crash_points`] | every state of a real file system's device, replicated and compared |
 //! | [`failing`] | SYS-2: writes, flushes and reads that fail |
 //! | [`failing_state`] | SYS-2: a state volume that fails or is full |

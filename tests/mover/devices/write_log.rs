@@ -1,4 +1,4 @@
-//! A log of everything that a device was told, to be played back into a file up to any point.
+//! A log of everything that was sent to a device, to be played back into a file up to any point.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,7 @@ use super::device::zero;
 /// One thing that the device did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Data was written; where it lies in the log's file.
+    /// Data was written; where it is in the log's file.
     Write(Extent, u64),
     /// The range became zeros.
     Zero(Extent),

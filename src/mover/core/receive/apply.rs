@@ -15,7 +15,7 @@ use storage::volume::{Applier, ApplyError};
 /// Writes under way at once: one to keep the storage busy while the next is made ready.
 pub const APPLY_THREADS: usize = 2;
 
-/// Writes the staged set of `cycle` to the volume: `staging` where it is at hand, else what lies on
+/// Writes the staged set of `cycle` to the volume: `staging` where it is at hand, else what is on
 /// the state volume.
 ///
 /// # Errors
@@ -55,10 +55,7 @@ pub fn write_staged(
     if staging.spec().id.cycle != cycle && !rules.breaks(Rule::PromotesUncommitted) {
         return Err(Refused::new(
             Cause::Corrupt,
-            format!(
-                "cut {} lies in staging, not {cycle}",
-                staging.spec().id.cycle
-            ),
+            format!("cut {} is in staging, not {cycle}", staging.spec().id.cycle),
         ));
     }
     apply(applier, &staging, done)?;

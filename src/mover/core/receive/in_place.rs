@@ -121,10 +121,10 @@ impl InPlace {
         })
     }
 
-    /// Checks that the whole copy amounts to `sum`, and flushes the volume.
+    /// Checks that the copy's totals and digest are `sum`, and flushes the volume.
     ///
     /// # Errors
-    /// When it amounts to something else, or the volume fails.
+    /// When they differ, or the volume fails.
     pub fn seal(&mut self, sum: CycleSum) -> Result<(), Refused> {
         let ours = self.digest.clone().finish();
         if ours != sum {
@@ -133,7 +133,7 @@ impl InPlace {
             return Err(Refused::new(
                 Cause::Corrupt,
                 format!(
-                    "the copy amounts to {}, but the source sent {}",
+                    "the copy holds {}, but the source sent {}",
                     ours.hex(),
                     sum.hex()
                 ),

@@ -114,7 +114,7 @@ pub fn open_sink(
     read_back: &AtomicU64,
     rules: Rules,
 ) -> Result<Option<Sink>, Refused> {
-    if rules.breaks(Rule::BeginsAnew) {
+    if rules.breaks(Rule::BeginsFromScratch) {
         discard(Discard::All, None, &**disk)?;
     }
     Ok(match work {

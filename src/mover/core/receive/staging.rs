@@ -59,7 +59,7 @@ pub fn staging_for(
     if let Some(mut staging) = found
         && staging.spec() == spec
     {
-        // One that was sealed when its attempt ended was never told to be whole.
+        // One that was sealed when its attempt ended was never reported as complete.
         staging.unseal().map_err(failed)?;
         return Ok(Sink::Staging(staging, log.map(Box::new)));
     }

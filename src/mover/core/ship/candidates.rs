@@ -147,7 +147,7 @@ impl Candidates {
         }
     }
 
-    /// The next extent of the list. What lies between extents is zero on a list of allocated
+    /// The next extent of the list. What is between extents is zero on a list of allocated
     /// ranges, and unchanged on a list of changes.
     fn listed(&mut self, gaps_are_zero: bool) -> Next {
         loop {
@@ -180,7 +180,7 @@ impl Candidates {
         }
     }
 
-    /// Hands out what lies before `data` as zeros, then `data`; without it, zeros to the end.
+    /// Hands out what is before `data` as zeros, then `data`; without it, zeros to the end.
     fn data_at(&mut self, data: Option<Extent>) -> Next {
         let data = data.and_then(|extent| self.aligned(extent));
         let start = data.map_or(self.size, |extent| extent.offset);
@@ -200,7 +200,7 @@ impl Candidates {
         }
     }
 
-    /// The extent in whole blocks, without what was handed out before and what lies past the end.
+    /// The extent in whole blocks, without what was handed out before and what is past the end.
     fn aligned(&self, extent: Extent) -> Option<Extent> {
         let start = (extent.offset / BLOCK_BYTES * BLOCK_BYTES).max(self.at);
         let end = extent

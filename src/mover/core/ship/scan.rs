@@ -284,7 +284,7 @@ fn part(regions: Vec<Region>, data: Bytes) -> BatchData {
     }
 }
 
-/// The batch without what lies below `at`. Blocks are never cut: `at` is where a batch has ended.
+/// The batch without what is below `at`. Blocks are never cut: `at` is where a batch has ended.
 fn without(batch: BatchData, at: u64) -> BatchData {
     if batch
         .regions

@@ -65,7 +65,7 @@ pub fn demote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
 
 /// Tells an old primary that was away while the role moved, as soon as it answers and before anything
 /// is shipped to it. Whether nothing else can be done now.
-pub fn recall(d: &mut DecisionBuilder<'_>) -> bool {
+pub fn fence_returning_primary(d: &mut DecisionBuilder<'_>) -> bool {
     // Up to the last cut the standby is the one that is to be promoted: an old primary there was put
     // back to an older copy of itself, and nothing can be shipped to it before it knows.
     let promoting = |s: &SwitchStatus| unfinished(s) && !before_promotion(s);

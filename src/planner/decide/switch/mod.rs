@@ -19,7 +19,7 @@ mod steps;
 
 pub use advance::{advance, note_last_cut};
 pub use binding::desired_binding;
-pub use demote::recall;
+pub use demote::fence_returning_primary;
 pub use lost_status::resume_after_loss;
 #[cfg(test)]
 pub(crate) use promote::loss;

@@ -41,7 +41,7 @@ fn diverged(world: &World, name: &str) -> bool {
 
 /// The last attempt of a cycle that is abandoned leaves the target waiting for its source.
 #[test]
-fn a_target_that_waits_for_a_cut_that_was_given_up_takes_the_next_one() {
+fn a_target_that_waits_for_a_cut_that_was_abandoned_takes_the_next_one() {
     let mut world = baseline();
     world.side("west").activity = Activity::Receiving(Point::new(1, 9));
     world.pass(60);
@@ -248,7 +248,7 @@ fn a_standby_put_back_to_before_the_role_moved_can_be_promoted_all_the_same() {
 }
 
 #[test]
-fn an_old_primary_put_back_where_the_role_is_to_go_is_told_first() {
+fn an_old_primary_put_back_where_the_role_is_to_go_is_demoted_first() {
     let (mut world, east, _) = moved();
     world.pair.spec.primary = "east".into();
     put_back(&mut world, "east", &east);
@@ -311,7 +311,7 @@ fn a_side_that_leads_again_since_the_other_was_put_back_is_not_diverged() {
 }
 
 #[test]
-fn a_cycle_of_an_epoch_that_is_not_the_pairs_is_given_up() {
+fn a_cycle_of_an_epoch_that_is_not_the_pairs_is_abandoned() {
     let mut world = baseline();
     world.ship_held = true;
     world.pass(60);
@@ -336,7 +336,7 @@ fn cut_at_east(log: &[Action]) -> BTreeSet<Point> {
 
 /// SYS-4: two cuts of one number would be taken for one another.
 #[test]
-fn sys_4_a_number_is_used_once_though_the_status_is_wiped_after_its_cycle_was_given_up() {
+fn sys_4_a_number_is_used_once_though_the_status_is_wiped_after_its_cycle_was_abandoned() {
     let mut world = baseline();
     world.ship_failures = 40;
     for _ in 0..20 {

@@ -163,7 +163,7 @@ fn it_goes_on_where_it_was_when_the_operator_is_restarted() {
 }
 
 #[test]
-fn a_slice_that_fails_is_told_and_tried_again_and_cycles_go_on() {
+fn a_slice_that_fails_is_reported_and_tried_again_and_cycles_go_on() {
     let mut world = at_rest("");
     world.ship_failures = 1;
     ask(&mut world, "now");

@@ -128,7 +128,7 @@ fn a_reservation_that_does_not_fit_is_passed_over() {
 
 /// A10 of the review: what the volume controller does not see yet it does not bind.
 #[test]
-fn a_reservation_that_the_controller_has_not_seen_is_not_honoured() {
+fn a_reservation_that_the_controller_has_not_seen_is_not_followed() {
     let mut server = server();
     server.health.cache_lags = true;
     server.catch_up();

@@ -15,12 +15,15 @@ const SEEDS_FOR_LATER: u64 = 300;
 
 #[test]
 fn a_seed_is_always_the_same_run() {
-    let told = ClusterOptions {
-        told: true,
+    let options = ClusterOptions {
+        recorded: true,
         ..ClusterOptions::default()
     };
     for seed in [3, 17] {
-        assert_eq!(run_cluster(seed, told).story, run_cluster(seed, told).story);
+        assert_eq!(
+            run_cluster(seed, options).story,
+            run_cluster(seed, options).story
+        );
     }
 }
 

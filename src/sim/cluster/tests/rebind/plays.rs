@@ -16,7 +16,7 @@ fn modes() -> impl Iterator<Item = (&'static str, bool, bool)> {
 }
 
 #[test]
-fn a_switch_and_a_failback_end_as_wished_whatever_crashes_in_between() {
+fn a_switch_and_a_failback_end_as_requested_whatever_crashes_in_between() {
     for (app, slow, twice) in modes() {
         let mut run = Run::new(world(app), desired("west", "east", 2));
         (run.slow, run.twice) = (slow, twice);
@@ -41,7 +41,7 @@ fn interfered(app: &str, slow: bool, events: &[(usize, Event)]) {
 }
 
 #[test]
-fn any_interference_at_any_step_ends_as_wished() {
+fn any_interference_at_any_step_ends_as_requested() {
     for (app, slow, _) in modes().filter(|(_, _, twice)| !twice) {
         let steps = Run::new(world(app), desired("west", "east", 2)).finish(&[]);
         for at in 0..steps + 2 {
@@ -53,7 +53,7 @@ fn any_interference_at_any_step_ends_as_wished() {
 }
 
 #[test]
-fn any_two_interferences_at_any_steps_end_as_wished() {
+fn any_two_interferences_at_any_steps_end_as_requested() {
     let steps = Run::new(world("Filesystem"), desired("west", "east", 2)).finish(&[]);
     for first in 0..steps {
         for second in first..steps {
@@ -67,7 +67,7 @@ fn any_two_interferences_at_any_steps_end_as_wished() {
 }
 
 #[test]
-fn a_change_of_mind_half_way_ends_as_wished() {
+fn a_change_of_mind_half_way_ends_as_requested() {
     for (app, slow, _) in modes().filter(|(_, _, twice)| !twice) {
         let steps = Run::new(world(app), desired("west", "east", 2)).finish(&[]);
         for turn in 0..steps {
