@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::PairDecision;
 use crate::decide::admission;
+use crate::mutations::Rule;
 use crate::observe::{Claim, Observed, SiteView, Timeline};
 use crate::site::{HookStep, MoverDesired, MoverTask, SiteDesired, permitted};
 use crate::validate::{Problem, Settings, Validated};
@@ -227,6 +228,11 @@ impl<'a> DecisionBuilder<'a> {
     /// count as well as the status, so that a wiped status never makes a number be used twice.
     #[must_use]
     pub fn highest_seq(&self) -> Seq {
+        if let Some(committed) = self.committed()
+            && self.observed.rules().breaks(Rule::NumbersReused)
+        {
+            return committed.seq;
+        }
         let reports = self
             .observed
             .sites

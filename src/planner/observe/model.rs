@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::mutations::Rules;
 use crate::observe::SnapshotFacts;
 use crate::observe::Timeline;
 use api::ReplicationPair;
@@ -50,6 +51,8 @@ pub struct Fresh {
 pub struct SiteView {
     /// The site.
     pub name: SiteName,
+    /// Which rule is broken; none in the product.
+    pub rules: Rules,
     /// Whether this operator was installed for the site.
     pub known: bool,
     /// The storage class for volumes made here: the named one or the cluster's default.
@@ -270,6 +273,14 @@ pub enum Application {
 }
 
 impl Observed {
+    /// Which rule is broken; none in the product.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        self.sites
+            .first()
+            .map_or(Rules::default(), |site| site.rules)
+    }
+
     /// The view of the site called `name`.
     #[must_use]
     pub fn site(&self, name: &SiteName) -> Option<&SiteView> {
@@ -318,6 +329,7 @@ impl SiteView {
     pub fn empty(name: SiteName) -> SiteView {
         SiteView {
             name,
+            rules: Default::default(),
             known: false,
             storage_class: None,
             snapshot_classes: SnapshotClasses::default(),
