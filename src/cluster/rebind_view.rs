@@ -27,6 +27,7 @@ pub async fn rebind_view(client: &Client, desired: &DesiredBinding) -> Result<Re
         record: record(client, desired).await?,
         claims,
         volumes,
+        ..RebindView::default()
     })
 }
 

@@ -9,11 +9,13 @@
 //! | What objects are made from it? | [`render`] |
 //! | How does the role move? | [`decide::switch`] |
 //! | What is a site to become, and how does it get there? | [`site`] |
+//! | Which of these rules can be broken for a test? | [`mutations`] |
 //! | Which claim is bound to which volume? | [`rebind`] |
 //! | When are the two images compared? | [`decide::verify`] |
 //! | What do people read in the status and in Events? | [`publish`] |
 
 pub mod decide;
+pub mod mutations;
 pub mod observe;
 pub mod publish;
 pub mod rebind;

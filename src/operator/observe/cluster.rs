@@ -221,6 +221,7 @@ fn surroundings(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Surro
         slot: ctx.slots.take(name),
         verify_slot: verifying(pair) && ctx.verifications.take(name),
         timeline: ctx.timeline(name),
+        rules: Default::default(),
     }
 }
 

@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::PairDecision;
 use crate::decide::admission;
+use crate::mutations::Rule;
 use crate::observe::{Claim, Observed, SiteView, Timeline};
-use crate::site::{HookStep, MoverDesired, MoverTask, SiteDesired};
+use crate::site::{HookStep, MoverDesired, MoverTask, SiteDesired, permitted};
 use crate::validate::{Problem, Settings, Validated};
 use api::Reason;
 use api::v1alpha1::{CyclePhase, CycleStatus, ReplicationPairStatus};
@@ -213,7 +214,7 @@ impl<'a> DecisionBuilder<'a> {
     #[must_use]
     pub fn mover(&self, site: &SiteName) -> Option<&'a MoverStatus> {
         let view = self.observed.site(site)?;
-        let claim = match self.wanted(site) {
+        let claim = match permitted(view, self.wanted(site)) {
             MoverDesired::Off | MoverDesired::Leave => return None,
             MoverDesired::Probe => return view.live(),
             MoverDesired::Reader(point) => &view.source_claim(point)?.name,
@@ -227,6 +228,11 @@ impl<'a> DecisionBuilder<'a> {
     /// count as well as the status, so that a wiped status never makes a number be used twice.
     #[must_use]
     pub fn highest_seq(&self) -> Seq {
+        if let Some(committed) = self.committed()
+            && self.observed.rules().breaks(Rule::NumbersReused)
+        {
+            return committed.seq;
+        }
         let reports = self
             .observed
             .sites

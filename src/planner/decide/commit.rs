@@ -7,6 +7,7 @@ use crate::decide::evidence::applied;
 use crate::decide::progress;
 use crate::decide::progress::int;
 use crate::decide::{DecisionBuilder, Next, idle, movers, switch};
+use crate::mutations::Rule;
 use crate::observe::{SiteView, millis_between};
 use crate::site::{CutDesired, MoverDesired, is_settled};
 use api::Reason;
@@ -35,7 +36,8 @@ pub fn commit(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     if let Some(next) = went_back(d, standby, point) {
         return next;
     }
-    if !snapshot_is_cut(d, standby, point) {
+    let rules = d.observed.rules();
+    if !snapshot_is_cut(d, standby, point) && !rules.breaks(Rule::CommitsBeforeSnapshot) {
         return Next::Stay;
     }
     let Some(target) = movers::ready(d, standby) else {
@@ -46,6 +48,7 @@ pub fn commit(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
         .as_ref()
         .and_then(|report| report.committed)
         != Some(point)
+        && !rules.breaks(Rule::CommitNotAwaited)
     {
         d.ask(&standby.name, Request::Commit { cycle: point });
         source_knows(d, primary, point);

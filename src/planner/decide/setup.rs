@@ -1,7 +1,7 @@
 //! What every pair has: a state claim at each site, and the standby's volume.
 
 use crate::decide::{DecisionBuilder, switch};
-use crate::observe::SiteView;
+use crate::observe::{SiteView, SuperblockSeen};
 use crate::site::{ReplicaDesired, VolumesDesired};
 use crate::validate::Settings;
 use api::names;
@@ -52,22 +52,26 @@ fn claims(d: &mut DecisionBuilder<'_>, settings: &Settings) {
 /// Remembers what the superblocks say while movers report it: what may be done at a site depends on
 /// it, also while no mover runs there.
 pub fn remember(d: &mut DecisionBuilder<'_>) {
-    let live = d.observed.sites.iter().filter_map(|site| {
-        let report = site.live()?.superblock.as_ref()?;
-        Some((site.name.as_str(), report))
-    });
     let int = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    for (name, report) in live {
-        let Some(site) = d.status.sites.iter_mut().find(|site| site.name == name) else {
+    for view in &d.observed.sites {
+        let known = d.status.sites.iter_mut();
+        let Some(site) = known
+            .into_iter()
+            .find(|site| site.name == view.name.as_str())
+        else {
             continue;
         };
-        site.superblock = Some(SuperblockStatus {
-            role: match report.role {
+        let seen = view.superblock();
+        if seen == SuperblockSeen::remembered(site) {
+            continue;
+        }
+        site.superblock = seen.map(|seen| SuperblockStatus {
+            role: match seen.role {
                 Role::Primary => SiteRole::Primary,
                 Role::Standby => SiteRole::Standby,
             },
-            epoch: int(report.epoch.0),
-            committed: report.committed.map(|point| PointStatus::new(point, None)),
+            epoch: int(seen.epoch.0),
+            committed: seen.committed.map(|point| PointStatus::new(point, None)),
         });
     }
 }

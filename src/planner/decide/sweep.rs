@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::decide::consent::is_diverged;
 use crate::decide::{DecisionBuilder, switch};
+use crate::mutations::Rule;
 use crate::observe::SiteView;
 use crate::site::Keep;
 use api::v1alpha1::SwitchKind;
@@ -22,7 +23,8 @@ pub fn sweep(d: &mut DecisionBuilder<'_>) {
         return;
     }
     let running = d.cycle().map(|cycle| cycle.point.point());
-    let base = common_base(d);
+    let early = running.is_some() && d.observed.rules().breaks(Rule::BaseDroppedEarly);
+    let base = common_base(d).filter(|_| !early);
     // A side with writes of its own keeps what it has: salvage may need it. Which side that is, a
     // forced role change shows only at its end.
     let forced = d
@@ -35,7 +37,9 @@ pub fn sweep(d: &mut DecisionBuilder<'_>) {
         let kept = d.keep.iter().filter(|(name, _)| *name == site.name);
         let kept = kept.map(|(_, point)| *point).chain(base).collect();
         let desired = d.at(&site.name);
-        desired.keep_source_claims = Keep::Only(running.into_iter().collect());
+        if !site.rules.breaks(Rule::SourceClaimsStay) {
+            desired.keep_source_claims = Keep::Only(running.into_iter().collect());
+        }
         if !all {
             desired.keep_cuts = Keep::Only(kept);
         }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
+use crate::mutations::Rules;
 use crate::observe::{
     Application, Claim, Classes, Fresh, Observed, PodUse, SiteView, SuperblockSeen, Timeline, read,
 };
@@ -54,6 +55,8 @@ pub struct Surroundings {
     pub verify_slot: bool,
     /// What is kept in memory only.
     pub timeline: Timeline,
+    /// Which rule is broken; none in the product.
+    pub rules: Rules,
 }
 
 /// Whether the status says which volume is whose, so that labels are of no interest.
@@ -110,6 +113,7 @@ pub fn assemble(
         .filter_map(|site| {
             let site_name: SiteName = site.name.parse().ok()?;
             let mut view = site_view(name, &site_name, listed);
+            view.rules = surroundings.rules;
             view.known = surroundings.local_sites.contains(&site.name);
             view.storage_class = listed.classes.storage_class(site);
             view.snapshot_classes = listed.classes.snapshot_classes(

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::mutations::Rules;
 use crate::observe::SnapshotFacts;
 use crate::observe::Timeline;
 use api::ReplicationPair;
@@ -50,6 +51,8 @@ pub struct Fresh {
 pub struct SiteView {
     /// The site.
     pub name: SiteName,
+    /// Which rule is broken; none in the product.
+    pub rules: Rules,
     /// Whether this operator was installed for the site.
     pub known: bool,
     /// The storage class for volumes made here: the named one or the cluster's default.
@@ -270,6 +273,14 @@ pub enum Application {
 }
 
 impl Observed {
+    /// Which rule is broken; none in the product.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        self.sites
+            .first()
+            .map_or(Rules::default(), |site| site.rules)
+    }
+
     /// The view of the site called `name`.
     #[must_use]
     pub fn site(&self, name: &SiteName) -> Option<&SiteView> {
@@ -318,6 +329,7 @@ impl SiteView {
     pub fn empty(name: SiteName) -> SiteView {
         SiteView {
             name,
+            rules: Default::default(),
             known: false,
             storage_class: None,
             snapshot_classes: SnapshotClasses::default(),
@@ -354,16 +366,19 @@ impl SiteView {
             .find(|claim| claim.point == point && !claim.deleting)
     }
 
-    /// What the superblock says: by the mover that runs, else by the last one that did.
+    /// What the superblock says: by the mover that runs, else by the last one that did. A mover that
+    /// finds none says that there is none; one that can't read it says nothing.
     #[must_use]
     pub fn superblock(&self) -> Option<SuperblockSeen> {
-        let live = self.live().and_then(|mover| mover.superblock.as_ref());
-        let live = live.map(|report| SuperblockSeen {
+        let read = |mover: &&MoverStatus| mover.superblock_error.is_none();
+        let Some(mover) = self.live().filter(read) else {
+            return self.remembered;
+        };
+        mover.superblock.as_ref().map(|report| SuperblockSeen {
             role: report.role,
             epoch: report.epoch,
             committed: report.committed,
-        });
-        live.or(self.remembered)
+        })
     }
 
     /// The mover's report, if its pod is up and not on its way out.

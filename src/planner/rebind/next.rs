@@ -17,6 +17,7 @@
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt as _;
 
+use crate::mutations::Rule;
 use crate::rebind::object::{
     ClaimExt as _, PROVISIONER_FINALIZER, SNAPSHOT_PROTECTION, VolumeExt as _, foreign_finalizers,
 };
@@ -42,7 +43,8 @@ pub enum Next {
 /// When a person has to act first; the message says how.
 pub fn next(view: &RebindView, desired: &DesiredBinding) -> Result<Next, RebindError> {
     let planner = Planner { view, desired };
-    let stages: [fn(&Planner<'_>) -> Stage; 9] = [
+    let stages: [fn(&Planner<'_>) -> Stage; 10] = [
+        |p| p.forget_early(),
         |p| p.check(),
         |p| p.retain(),
         |p| p.prepare(),
@@ -134,6 +136,9 @@ impl<'a> Planner<'a> {
     }
 
     fn retain(&self) -> Stage {
+        if self.view.rules.breaks(Rule::VolumesNotRetained) {
+            return Ok(None);
+        }
         for site in self.desired.sites() {
             let wanted = new_volume::labels(&self.desired.pair, &site.site);
             for volume in self.view.volumes_of(&site.volume) {
@@ -156,6 +161,9 @@ impl<'a> Planner<'a> {
 
     /// Every object that will be needed is there, reserved as far as that can be done now.
     fn prepare(&self) -> Stage {
+        if self.view.rules.breaks(Rule::NothingReserved) {
+            return Ok(None);
+        }
         if let Some(site) = &self.desired.primary {
             let record = self.app_record(site)?;
             match self.app_seat(site, &record)? {
@@ -254,6 +262,9 @@ impl<'a> Planner<'a> {
 
     /// One object a volume: that which its claim is bound to.
     fn superseded(&self) -> Stage {
+        if self.view.rules.breaks(Rule::SupersededStays) {
+            return Ok(None);
+        }
         for site in self.desired.sites() {
             let bound = self
                 .view
@@ -290,6 +301,14 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Nothing, but for a broken rule.
+    fn forget_early(&self) -> Stage {
+        match self.view.rules.breaks(Rule::ForgetsTheClaim) {
+            true => self.forget(),
+            false => Ok(None),
+        }
     }
 
     /// The copy is kept as long as the application's claim is not here.

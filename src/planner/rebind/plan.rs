@@ -78,6 +78,7 @@ fn view_of(objects: &Objects, users: &BTreeMap<String, Vec<String>>) -> RebindVi
         volumes: objects.volumes.clone(),
         users: users.clone(),
         record: objects.record.clone(),
+        ..RebindView::default()
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
+use crate::mutations::Rules;
 use crate::rebind::{ClaimRecord, VolumeKey};
 
 /// What is there now: the two volumes' objects, the claims, and who uses them.
@@ -17,6 +18,8 @@ pub struct RebindView {
     pub users: BTreeMap<String, Vec<String>>,
     /// What was kept of the application's claim.
     pub record: Option<ClaimRecord>,
+    /// Which rule is broken; none in the product.
+    pub rules: Rules,
 }
 
 impl RebindView {

@@ -1,11 +1,13 @@
 //! Snapshots and claims made from them that are not kept.
 
+use crate::mutations::Rule;
 use crate::observe::{Cut, SiteView};
 use crate::site::{Action, MoverDesired, SiteDecision, SiteDesired};
 
 /// Deletes what is not kept, except the snapshot of what the superblock calls committed.
 pub(super) fn drop_unneeded(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDecision) {
     let committed = view.superblock().and_then(|seen| seen.committed);
+    let committed = committed.filter(|_| !view.rules.breaks(Rule::BaseDroppedEarly));
     for cut in view.cuts.iter().filter(|cut| !cut.deleting) {
         let discarded = desired.discard == Some(cut.point);
         let kept = desired.keep_cuts.has(cut.point) || committed == Some(cut.point);

@@ -30,3 +30,4 @@ pub use desired::{
 };
 pub(crate) use drops::is_settled;
 pub use local::{Local, Site, rebinding};
+pub(crate) use movers::permitted;

@@ -48,20 +48,26 @@ fn serves(pod: &MoverPod, device: &Device, desired: &SiteDesired) -> bool {
     pod.device_claim.as_deref() == device.claim() && !pod.ended && !replaced
 }
 
-/// A site whose superblock says primary has its volume written by nobody but the application.
-fn needed(view: &SiteView, mover: MoverDesired) -> Needed {
-    let running = view.pod.as_ref().filter(|pod| !pod.deleting && !pod.ended);
-    let as_it_is = || {
-        let claim = running.and_then(|pod| pod.device_claim.clone());
-        Needed::Mover(claim.map_or(Device::None, Device::Cut))
-    };
+/// The mover that runs when `mover` is desired: a site whose superblock says primary has its volume
+/// written by nobody but the application, and gets one that only reads the superblock.
+pub(crate) fn permitted(view: &SiteView, mover: MoverDesired) -> MoverDesired {
     let primary = view
         .superblock()
         .is_some_and(|seen| seen.role == Role::Primary);
     match mover {
+        MoverDesired::Writer if primary => MoverDesired::Probe,
+        mover => mover,
+    }
+}
+
+fn needed(view: &SiteView, mover: MoverDesired) -> Needed {
+    let running = view.pod.as_ref().filter(|pod| !pod.deleting && !pod.ended);
+    match permitted(view, mover) {
         MoverDesired::Off | MoverDesired::Leave => Needed::NoMover,
-        MoverDesired::Probe => as_it_is(),
-        MoverDesired::Writer if primary => as_it_is(),
+        MoverDesired::Probe => {
+            let claim = running.and_then(|pod| pod.device_claim.clone());
+            Needed::Mover(claim.map_or(Device::None, Device::Cut))
+        }
         MoverDesired::Writer => match &view.replica_claim {
             Some(claim) => Needed::Mover(Device::Replica(claim.name.clone())),
             None => Needed::NoMover,

@@ -35,6 +35,7 @@ impl World {
             slot: true,
             verify_slot: true,
             timeline,
+            rules: self.server.rules,
         };
         let mut observed = assemble(pair, name, &listed, surroundings);
         for (at, view) in (0..).zip(&mut observed.sites) {

@@ -9,8 +9,9 @@ use crate::cluster::server::handle_of;
 use crate::cluster::storage::Blocks;
 use crate::cluster::world::{APP_CLAIM, PAIR, SITES, World};
 use api::v1alpha1::{ReplicationPairStatus, SwitchKind, SwitchStep};
-use api::{ReplicationPair, names};
+use api::{ReplicationPair, ReplicationPairSpec, names};
 use planner::decide::SnapshotRequest;
+use planner::decide::switch::unfinished;
 use planner::observe::read;
 use planner::rebind::object::{ClaimExt as _, VolumeExt as _};
 use protocol::pair::Record;
@@ -34,6 +35,8 @@ pub(crate) struct Oracle {
     seen: [Option<Record>; 2],
     frozen: [Option<Blocks>; 2],
     rebinding_begun: bool,
+    /// People have changed which site they call primary since that was acted on.
+    pub(crate) primary_edited: bool,
     in_common: bool,
 }
 
@@ -98,6 +101,7 @@ impl Oracle {
     /// The status was written.
     pub(crate) fn recorded(
         &mut self,
+        spec: &ReplicationPairSpec,
         before: Option<&ReplicationPairStatus>,
         after: &ReplicationPairStatus,
     ) {
@@ -130,7 +134,37 @@ impl Oracle {
                 let switch = status.switch.as_ref();
                 switch.is_some_and(|switch| switch.step == SwitchStep::Done)
             };
-            self.moves += u64::from(done(after) && !before.is_some_and(done));
+            let ended = done(after) && !before.is_some_and(done);
+            self.moves += u64::from(ended);
+            self.primary_edited &= !ended || Some(&spec.primary) != after.primary.as_ref();
+            let known = before.and_then(|before| before.switch.as_ref());
+            let begun = known.is_none_or(|known| {
+                known.epoch != switch.epoch || unfinished(known) != unfinished(switch)
+            });
+            if begun && switch.step == SwitchStep::StopApplication {
+                self.begins(spec, after, &switch.to);
+            }
+        }
+    }
+}
+
+impl Oracle {
+    /// A change of the role begins: somebody has asked for it, and its site can take it.
+    fn begins(&mut self, spec: &ReplicationPairSpec, status: &ReplicationPairStatus, to: &str) {
+        let order = spec.promotion.as_ref();
+        let ordered =
+            order.is_some_and(|order| order.site == to && Some(order.epoch) == status.epoch);
+        let desired = spec.primary == to && self.primary_edited;
+        if !ordered && !desired {
+            self.fail(format!(
+                "the role is to move to {to}, and nobody has asked for it"
+            ));
+        }
+        let at = usize::from(to == SITES[1]);
+        if self.seen[at].as_ref().is_some_and(|record| record.diverged) {
+            self.fail(format!(
+                "the role is to move to {to}, which has writes of its own"
+            ));
         }
     }
 }

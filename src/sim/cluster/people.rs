@@ -19,7 +19,9 @@ impl World {
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut ReplicationPairSpec)) {
         let stamp = self.server.objects.stamp();
         if let Some(pair) = &mut self.server.pair {
+            let before = pair.spec.primary.clone();
             change(&mut pair.spec);
+            self.oracle.primary_edited |= before != pair.spec.primary;
             let generation = pair.metadata.generation.get_or_insert(0);
             *generation += 1;
             pair.metadata.resource_version = Some(stamp);

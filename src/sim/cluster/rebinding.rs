@@ -46,6 +46,7 @@ impl Server {
         RebindView {
             users: users.filter(|(_, pods)| !pods.is_empty()).collect(),
             record: self.objects.record.clone(),
+            rules: self.rules,
             claims,
             volumes,
         }

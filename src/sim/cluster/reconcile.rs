@@ -167,7 +167,8 @@ impl World {
         // As the API server keeps it: times lose their fractions.
         stored.status = serde_json::from_str(&text).ok();
         stored.metadata.resource_version = Some(self.server.objects.stamp());
-        self.oracle.recorded(pair.status.as_ref(), status);
+        self.oracle
+            .recorded(&pair.spec, pair.status.as_ref(), status);
         *pair = stored.clone();
         self.server.changed();
         let now = self.millis();

@@ -3,6 +3,7 @@
 use crate::cluster::faults::ClusterFault;
 use crate::cluster::world::World;
 use crate::story::Story;
+use planner::mutations::Rule;
 
 /// Steps with faults.
 const STEPS: u32 = 1_500;
@@ -39,12 +40,14 @@ pub struct ClusterOptions {
     pub recorded: bool,
     /// One more kind of faults, which the planner does not live through yet.
     pub later: Option<ClusterFault>,
+    /// The rule of the planner that is broken.
+    pub broken: Option<Rule>,
 }
 
 /// Runs a seed on a simulated cluster.
 #[must_use]
 pub fn run_cluster(seed: u64, options: ClusterOptions) -> ClusterRun {
-    let mut world = match World::new(seed, options.later, Story::new(options.recorded)) {
+    let mut world = match World::new(seed, options, Story::new(options.recorded)) {
         Ok(world) => world,
         Err(error) => {
             return ClusterRun {

@@ -18,6 +18,7 @@ use crate::cluster::storage::Storage;
 use crate::cluster::workload::Workload;
 use api::ReplicationPair;
 use api::snapshots::{VolumeSnapshot, VolumeSnapshotClass};
+use planner::mutations::Rules;
 use planner::observe::read;
 use planner::rebind::Objects;
 use planner::rebind::object::ClaimExt as _;
@@ -75,6 +76,8 @@ pub(crate) struct Server {
     pub(crate) health: Health,
     /// Changes of anything that the operator watches.
     pub(crate) changes: u64,
+    /// Which rule of the planner is broken.
+    pub(crate) rules: Rules,
     /// How many pods were ever made.
     pub(crate) pods_made: u64,
 }

@@ -6,15 +6,17 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::cluster::app::App;
-use crate::cluster::faults::{ClusterFault, Faults};
+use crate::cluster::faults::Faults;
 use crate::cluster::manifests::Manifests;
 use crate::cluster::mover::Mover;
 use crate::cluster::oracle::Oracle;
 use crate::cluster::reconcile::Operator;
+use crate::cluster::run::ClusterOptions;
 use crate::cluster::scheduler::NODES;
 use crate::cluster::server::{Server, is_going};
 use crate::cluster::workload::Workload;
 use crate::story::Story;
+use planner::mutations::Rules;
 use planner::observe::Classes;
 use planner::rebind::object::VolumeExt as _;
 use protocol::units::SiteName;
@@ -74,20 +76,17 @@ impl World {
     ///
     /// # Errors
     /// When its objects can't be made, which is a defect of ours.
-    pub(crate) fn new(
-        seed: u64,
-        also: Option<ClusterFault>,
-        story: Story,
-    ) -> Result<World, String> {
+    pub(crate) fn new(seed: u64, options: ClusterOptions, story: Story) -> Result<World, String> {
         let mut random = StdRng::seed_from_u64(seed);
         let mode = ["Immediate", "WaitForFirstConsumer"][random.random_range(0..2)];
         let interval = ["10s", "30s", "5m"][random.random_range(0..3)];
-        let faults = Faults::drawn(&mut random, also);
+        let faults = Faults::drawn(&mut random, options.later);
         let manifests = Manifests::new(mode, interval).map_err(|error| error.to_string())?;
         let mut server = Server {
             storage_classes: manifests.storage_classes,
             snapshot_classes: manifests.snapshot_classes,
             pair: Some(manifests.pair),
+            rules: Rules::breaking(options.broken),
             workload: Some(Workload {
                 pod: APP_POD.into(),
                 claim: APP_CLAIM.into(),

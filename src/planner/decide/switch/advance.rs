@@ -4,6 +4,7 @@ use crate::decide::DecisionBuilder;
 use crate::decide::switch::application::{start_application, stop_application};
 use crate::decide::switch::steps::{step, unfinished, want_new};
 use crate::decide::switch::{binding, demote, promote};
+use crate::mutations::Rule;
 use crate::site::MoverDesired;
 use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
 
@@ -69,7 +70,8 @@ fn stop(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         return;
     }
     if stopped {
-        let forced = switch.kind == SwitchKind::Forced;
+        let forced =
+            switch.kind == SwitchKind::Forced || d.observed.rules().breaks(Rule::LastCutSkipped);
         let next = if forced {
             SwitchStep::Promote
         } else {

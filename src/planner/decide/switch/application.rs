@@ -2,6 +2,7 @@
 
 use crate::decide::DecisionBuilder;
 use crate::decide::switch::steps::RECHECK_AFTER;
+use crate::mutations::Rule;
 use crate::observe::Application;
 use crate::site::ApplicationDesired;
 use api::Reason;
@@ -9,6 +10,9 @@ use api::v1alpha1::SwitchStatus;
 
 /// Whether nothing uses the claim any more.
 pub fn stop_application(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
+    if d.observed.rules().breaks(Rule::ApplicationNotStopped) {
+        return true;
+    }
     d.recheck_in(RECHECK_AFTER);
     let Some(from) = d.site_called(&switch.from) else {
         return false;
@@ -16,7 +20,8 @@ pub fn stop_application(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> b
     d.at(&from.name).application = ApplicationDesired::Stop;
     match from.application.clone() {
         Some(Application::Found { wanted, present }) if wanted > 0 => {
-            if let Some(switch) = d.status.switch.as_mut() {
+            let kept = !d.observed.rules().breaks(Rule::ReplicasForgotten);
+            if let Some(switch) = d.status.switch.as_mut().filter(|_| kept) {
                 switch.replicas.get_or_insert(wanted);
             }
             d.wait(format!("the application to stop ({present} replicas)"));

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use crate::decide::DecisionBuilder;
 use crate::decide::movers::ready;
 use crate::decide::switch::steps::{before_promotion, in_step, step, unfinished};
+use crate::mutations::Rule;
 use crate::observe::SiteView;
 use crate::site::MoverDesired;
 use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
@@ -47,7 +48,9 @@ pub fn demote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
             d.wait(format!("site {from} to record the commit of {last}"));
             return;
         }
-        let clean_at = last.filter(|_| switch.kind == SwitchKind::Planned);
+        let clean =
+            switch.kind == SwitchKind::Planned || d.observed.rules().breaks(Rule::DemotedAsClean);
+        let clean_at = last.filter(|_| clean);
         order(d, clean_at, old.name.clone(), new, epoch);
         return;
     }

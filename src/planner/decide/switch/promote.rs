@@ -11,6 +11,7 @@ use crate::decide::DecisionBuilder;
 use crate::decide::movers::ready;
 use crate::decide::switch::epoch;
 use crate::decide::switch::steps::{before_promotion, step, want_new};
+use crate::mutations::Rule;
 use crate::site::MoverDesired;
 use crate::validate::Problem;
 use api::Reason;
@@ -28,7 +29,8 @@ pub fn wanted(d: &mut DecisionBuilder<'_>) -> Option<SwitchStatus> {
         (order.site.clone(), order.kind)
     } else {
         stale_order(d);
-        let changed = d.status.handled_primary.as_ref() != Some(&spec.primary);
+        let changed = d.status.handled_primary.as_ref() != Some(&spec.primary)
+            || d.observed.rules().breaks(Rule::ManifestMovesTheRole);
         if !changed {
             return None;
         }
@@ -54,7 +56,9 @@ pub fn wanted(d: &mut DecisionBuilder<'_>) -> Option<SwitchStatus> {
 }
 
 fn valid(d: &DecisionBuilder<'_>, order: &Promotion) -> bool {
-    Some(order.epoch) == d.status.epoch && Some(&order.site) != d.status.primary.as_ref()
+    let current =
+        Some(order.epoch) == d.status.epoch || d.observed.rules().breaks(Rule::StaleRequestCounts);
+    current && Some(&order.site) != d.status.primary.as_ref()
 }
 
 /// An order for another epoch is void, and that is said unless it was simply carried out.
@@ -153,6 +157,10 @@ pub fn withdrawn(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
 pub fn promote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     let Some((to, epoch, generation)) = parts(switch) else {
         return;
+    };
+    let generation = match d.observed.rules().breaks(Rule::GenerationNotRecorded) {
+        true => Generation(d.observed.fresh.generation),
+        false => generation,
     };
     let Some(site) = d.observed.site(&to) else {
         return;

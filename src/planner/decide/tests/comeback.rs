@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::world::{SPEC, World, epoch};
 use crate::decide::{Action, Device, ShipPlan};
+use crate::observe::SuperblockSeen;
 use api::v1alpha1::{PointStatus, Promotion, PromotionKind, Resolution, SwitchStep};
 use protocol::units::{Epoch, ImageState, Point, Role};
 use wire::control::{Activity, Request, SuperblockReport};
@@ -37,6 +38,35 @@ fn plans(world: &World) -> Vec<&ShipPlan> {
 fn diverged(world: &World, name: &str) -> bool {
     let sites = world.status().sites;
     sites.iter().any(|site| site.name == name && site.diverged)
+}
+
+/// An old primary that was away while the role moved comes back without its superblock, or with one that
+/// can't be read: it is remembered as primary, so it gets no volume to write before it has another.
+#[test]
+fn an_old_primary_that_has_lost_its_superblock_follows_by_consent() {
+    for damaged in [false, true] {
+        let mut world = baseline();
+        world.side("east").away = true;
+        force(&mut world);
+        world.settle();
+        assert_eq!(world.status().primary.as_deref(), Some("west"));
+        let known = world.status().sites;
+        let known = known.iter().find(|site| site.name == "east").unwrap();
+        let seen = SuperblockSeen::remembered(known).unwrap();
+        assert_eq!((seen.role, seen.epoch), (Role::Primary, Epoch(1)));
+        let east = world.side("east");
+        (east.away, east.disk, east.damaged) = (false, None, damaged);
+        world.pair.spec.resolution = Some(Resolution {
+            discard_site: "east".into(),
+            epoch: 2,
+        });
+        world.pass(60);
+        world.settle();
+        let follows = world
+            .committed()
+            .is_some_and(|point| point.epoch == Epoch(2));
+        assert!(follows, "damaged: {damaged}, {:?}", world.status().waiting);
+    }
 }
 
 /// The last attempt of a cycle that is abandoned leaves the target waiting for its source.

@@ -184,6 +184,7 @@ pub(super) fn view(name: &str, side: &Side) -> SiteView {
     let running = side.pod.as_ref().is_some_and(|pod| pod.ip.is_some()) && !side.away;
     SiteView {
         name: name.parse().unwrap(),
+        rules: Default::default(),
         known: true,
         storage_class: Some(StorageClassView {
             name: "fast".into(),

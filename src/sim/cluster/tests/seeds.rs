@@ -1,9 +1,14 @@
 //! The planner on the cluster, by seed.
 
+use planner::mutations::Rule;
+
 use crate::cluster::{ClusterFault, ClusterOptions, LATER, run_cluster};
 
 /// Seeds of every test run; many more are `make sim`.
 const SEEDS: u64 = 12;
+
+/// A broken rule shows within so many seeds.
+const SEEDS_FOR_RULES: u64 = 400;
 
 /// A fault that the planner does not live through yet shows within so many seeds.
 const SEEDS_FOR_LATER: u64 = 300;
@@ -48,4 +53,19 @@ fn every_fault_that_is_for_later_shows() {
         assert!(shown.is_some(), "{later:?} is lived through");
     }
     assert_ne!(LATER[0], ClusterFault::Heal);
+}
+
+#[test]
+fn every_broken_rule_shows() {
+    for rule in Rule::ALL {
+        let options = ClusterOptions {
+            broken: Some(rule),
+            ..ClusterOptions::default()
+        };
+        let shown = (0..SEEDS_FOR_RULES).find(|seed| {
+            let run = std::panic::catch_unwind(|| run_cluster(*seed, options).result.is_err());
+            run.unwrap_or(true)
+        });
+        assert!(shown.is_some(), "{rule:?} was not noticed");
+    }
 }
