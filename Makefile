@@ -48,10 +48,10 @@ devices: ## Run the mover's tests on real devices and file systems; needs root
 crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more); needs root
 	FERRY_CRASH_POINTS=$(or $(POINTS),1000) cargo test --test mover -- crash_points:: --nocapture
 
-sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s; SEED=s or CLUSTER_SEED=s with its story)
+sim: ## Live a pair's life under faults, by seed (SEEDS=n CLUSTER_SEEDS=n FIRST_SEED=s; SEED=s or CLUSTER_SEED=s tells one)
 	@$(STATIC) -p sim --example sim --example sim-cluster
 	@$(if $(CLUSTER_SEED),true,$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0)))
-	@$(if $(SEED),true,$(RELEASE)/examples/sim-cluster $(if $(CLUSTER_SEED),--seed $(CLUSTER_SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0)))
+	@$(if $(SEED),true,$(RELEASE)/examples/sim-cluster $(if $(CLUSTER_SEED),--seed $(CLUSTER_SEED),--seeds $(or $(CLUSTER_SEEDS),100) --first-seed $(or $(FIRST_SEED),0)))
 
 fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)

@@ -199,6 +199,8 @@ impl World {
                 .process
                 .as_ref()
                 .map(|(device, _)| *device);
+            // A mover that could not read its superblock reads it when it starts again.
+            self.renew_stuck(primary);
             self.want(primary, device.unwrap_or(Device::None));
             return true;
         };

@@ -124,5 +124,8 @@ fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Result<(), St
         world.operator.consent = Some(world.operator.epoch);
         world.step(false)?;
     }
-    Err("the sides do not come together though everything is healed".into())
+    Err(format!(
+        "the sides do not come together though everything is healed: {}",
+        world.brief()
+    ))
 }

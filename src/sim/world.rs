@@ -417,6 +417,33 @@ impl World {
         result
     }
 
+    /// Where everything stands, in a line: what a run that does not end is stuck at.
+    pub(super) fn brief(&self) -> String {
+        let o = &self.operator;
+        let sides: Vec<String> = (0..2)
+            .map(|at| {
+                let device = self.sites[at].process.as_ref().map(|(device, _)| *device);
+                let report = self.report(at).map(|r| {
+                    format!(
+                        "{:?} in {}, {:?}, diverged {}",
+                        r.role, r.epoch, r.image, r.diverged
+                    )
+                });
+                format!("{} with {device:?}: {report:?}", self.sites[at].name)
+            })
+            .collect();
+        format!(
+            "{}; epoch {}, primary {}, switch {:?}, cycle {:?}, forgotten {}, leaderless {}",
+            sides.join("; "),
+            o.epoch,
+            o.primary,
+            o.switch,
+            o.cycle,
+            o.forgotten,
+            o.leaderless
+        )
+    }
+
     /// What the mover at a site shows of itself, if it runs.
     pub(super) fn status(&self, at: usize) -> Option<&MoverStatus> {
         let (_, process) = self.sites[at].process.as_ref()?;
