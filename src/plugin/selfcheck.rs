@@ -61,10 +61,9 @@ fn ask(operator: &str) -> anyhow::Result<()> {
         .with_context(|| format!("failed to reach {operator}"))?;
     stream.set_read_timeout(Some(ATTEMPT))?;
     stream.set_write_timeout(Some(ATTEMPT))?;
-    write!(
-        stream,
-        "GET /readyz HTTP/1.0\r\nHost: {operator}\r\nConnection: close\r\n\r\n"
-    )?;
+    // In one piece: whoever answers after the first one would meet the rest with a reset.
+    let request = format!("GET /readyz HTTP/1.0\r\nHost: {operator}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream
         .take(ANSWER_BYTES_MAX)
