@@ -14,6 +14,7 @@ pub(super) fn drop_unneeded(view: &SiteView, desired: &SiteDesired, decision: &m
         if (discarded && committed != Some(cut.point) || !kept) && is_settled(view, cut) {
             decision.actions.push(Action::DropCut {
                 name: cut.name.clone(),
+                version: cut.version.clone(),
             });
         }
     }

@@ -69,6 +69,8 @@ pub enum ClusterFault {
     Reapplied,
     /// A GitOps tool creates the application's claim again while a re-binding has it gone.
     ClaimReapplied,
+    /// A snapshot is ready, and then it is not.
+    ReadyFlaps,
     /// Everything works again.
     Heal,
     /// K-4, K-27: somebody scales the application up during a change of the role.
@@ -77,14 +79,12 @@ pub enum ClusterFault {
     ClaimDeleted,
     /// K-13: the status is wiped during a change of the role.
     StatusWipedMeanwhile,
-    /// C of the review, K-12's neighbour: a snapshot is ready, and then it is not.
-    ReadyFlaps,
     /// K-21: the workload's claims go when it is scaled away.
     ClaimsGoWhenScaled,
 }
 
 /// All that are mixed in.
-const ALL: [ClusterFault; 24] = [
+const ALL: [ClusterFault; 25] = [
     ClusterFault::MoverDies,
     ClusterFault::NetworkDown,
     ClusterFault::OperatorDies,
@@ -108,15 +108,15 @@ const ALL: [ClusterFault; 24] = [
     ClusterFault::AppRestarts,
     ClusterFault::Reapplied,
     ClusterFault::ClaimReapplied,
+    ClusterFault::ReadyFlaps,
     ClusterFault::Heal,
 ];
 
 /// Those that the planner does not live through yet, each with the statement that it belongs to.
-pub const LATER: [ClusterFault; 5] = [
+pub const LATER: [ClusterFault; 4] = [
     ClusterFault::ScaledUpMeanwhile,
     ClusterFault::ClaimDeleted,
     ClusterFault::StatusWipedMeanwhile,
-    ClusterFault::ReadyFlaps,
     ClusterFault::ClaimsGoWhenScaled,
 ];
 

@@ -214,7 +214,7 @@ fn change_object(server: &mut Server, action: Action) {
         Action::StopMover { site, uid } => {
             server.delete_pod(&names::mover(PAIR, site.as_str()), Some(&uid));
         }
-        Action::DropCut { name } => server.delete_snapshot(&name),
+        Action::DropCut { name, version } => server.delete_snapshot(&name, version.as_deref()),
         Action::DropSourceClaim { name } => server.objects.delete_claim(&name),
         Action::Scale { replicas } => server.set_scale(replicas),
         _ => {}

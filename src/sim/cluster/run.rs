@@ -86,7 +86,10 @@ fn live(world: &mut World) -> Result<(), String> {
 fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Result<(), String> {
     let mut written = false;
     for step in 0..STEPS_TO_END {
-        if done(world) && !world.is_busy() {
+        // While something is awaited the clock does not skip over the moment at which nothing is under way.
+        world.time_creeps = done(world);
+        if world.time_creeps && world.under_way().is_none() {
+            world.time_creeps = false;
             return Ok(());
         }
         world.consent_now();
@@ -99,7 +102,9 @@ fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Result<(), St
     }
     let status = world.status();
     let waits = status.waiting.map(|waiting| waiting.what);
+    let under_way = world.under_way();
     Err(format!(
-        "the pair does not come to rest though everything is healed: it waits for {waits:?}"
+        "the pair does not come to rest though everything is healed: it waits for {waits:?}, and \
+         {under_way:?} is under way"
     ))
 }

@@ -192,16 +192,22 @@ impl Server {
             return Ok(());
         }
         self.admission.admits(Kind::Snapshot, &name)?;
-        snapshot.metadata.uid = Some(format!("uid-{}", self.objects.stamp()));
+        let stamp = self.objects.stamp();
+        snapshot.metadata.uid = Some(format!("uid-{stamp}"));
+        snapshot.metadata.resource_version = Some(stamp);
         self.snapshots.insert(name, snapshot);
         self.changed();
         Ok(())
     }
 
-    /// Deletes a snapshot: its content goes first.
-    pub(crate) fn delete_snapshot(&mut self, name: &str) {
+    /// Deletes a snapshot, if it is still of this version: its content goes first.
+    pub(crate) fn delete_snapshot(&mut self, name: &str, version: Option<&str>) {
         let now = self.now();
-        if let Some(snapshot) = self.snapshots.get_mut(name) {
+        let found = self.snapshots.get_mut(name);
+        let found = found.filter(|snapshot| {
+            version.is_none() || snapshot.metadata.resource_version.as_deref() == version
+        });
+        if let Some(snapshot) = found {
             snapshot
                 .metadata
                 .deletion_timestamp

@@ -238,7 +238,9 @@ impl Server {
         name: &str,
         change: impl FnOnce(&mut api::snapshots::VolumeSnapshotStatus),
     ) {
+        let stamp = self.objects.stamp();
         if let Some(snapshot) = self.snapshots.get_mut(name) {
+            snapshot.metadata.resource_version = Some(stamp);
             change(snapshot.status.get_or_insert_default());
         }
     }

@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) manifest: PersistentVolumeClaim,
     /// What the story has said of the change of the role.
     pub(crate) recorded: Option<String>,
+    /// No time is skipped: somebody waits until nothing is under way.
+    pub(crate) time_creeps: bool,
     sites: [SiteName; 2],
 }
 
@@ -119,6 +121,7 @@ impl World {
             volumes: [None, None],
             manifest: manifests.claim,
             recorded: None,
+            time_creeps: false,
             sites: [site(SITES[0])?, site(SITES[1])?],
         })
     }
@@ -162,8 +165,10 @@ impl World {
             Task::Pod,
             Task::Detach,
             Task::Workload,
-            Task::Wait,
         ];
+        if !self.time_creeps {
+            tasks.push(Task::Wait);
+        }
         if self.server.health.cache_lags {
             tasks.push(Task::CatchUp);
         }
@@ -250,8 +255,8 @@ impl World {
         self.pass(until.max(SignedDuration::ZERO));
     }
 
-    /// Whether anything is under way.
-    pub(crate) fn is_busy(&self) -> bool {
+    /// What is under way, if anything.
+    pub(crate) fn under_way(&self) -> Option<&'static str> {
         let (now, changes) = (self.server.now(), self.server.changes);
         let due = |operator: &Operator| operator.is_due(now, changes);
         let status = self.status();
@@ -267,13 +272,17 @@ impl World {
             let released = phase == Some("Released") || gone;
             is_going(&volume.metadata) || (released && !volume.is_retained())
         });
-        released
-            || self.operators.iter().any(due)
-            || self.is_moving()
-            || status.cycle.is_some()
-            || !self.app_runs()
-            || going.any(is_going)
-            || leaving.any(is_going)
-            || dropped.any(is_going)
+        [
+            (released, "a volume's deletion"),
+            (self.operators.iter().any(due), "an operator's round"),
+            (self.is_moving(), "a change of the role"),
+            (status.cycle.is_some(), "a cycle"),
+            (!self.app_runs(), "the application's start"),
+            (going.any(is_going), "a claim's deletion"),
+            (leaving.any(is_going), "a pod's end"),
+            (dropped.any(is_going), "a snapshot's deletion"),
+        ]
+        .into_iter()
+        .find_map(|(is, what)| is.then_some(what))
     }
 }

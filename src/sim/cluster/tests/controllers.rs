@@ -341,7 +341,7 @@ mod snapshots {
     fn what_is_deleted_while_it_is_made_stays_and_a_retaining_class_leaves_the_storage() {
         let mut server = cluster();
         server.snapshot_step("s");
-        server.delete_snapshot("s");
+        server.delete_snapshot("s", None);
         assert!(!server.snapshot_step("s") && server.snapshots.contains_key("s"));
         for (policy, left) in [("Delete", 0), ("Retain", 1)] {
             let mut server = cluster();
@@ -350,7 +350,7 @@ mod snapshots {
             });
             server.snapshot_classes = vec![serde_json::from_value(class).unwrap()];
             while server.snapshot_step("s") {}
-            server.delete_snapshot("s");
+            server.delete_snapshot("s", None);
             while server.snapshot_step("s") {}
             assert!(server.snapshots.is_empty());
             assert_eq!(server.storage.snapshots.len(), left, "{policy}");
