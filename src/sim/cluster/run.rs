@@ -2,6 +2,7 @@
 
 use crate::cluster::faults::ClusterFault;
 use crate::cluster::world::World;
+use crate::rules::Wrong;
 use crate::story::Story;
 use planner::mutations::Rule;
 
@@ -42,6 +43,8 @@ pub struct ClusterOptions {
     pub later: Option<ClusterFault>,
     /// The rule of the planner that is broken.
     pub broken: Option<Rule>,
+    /// The rule of the mover, or of what is below it, that is broken.
+    pub wrong: Option<Wrong>,
 }
 
 /// Runs a seed on a simulated cluster.
@@ -100,6 +103,7 @@ fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Result<(), St
     let status = world.status();
     let waits = status.waiting.map(|waiting| waiting.what);
     Err(format!(
-        "the pair does not come to rest though everything is healed: it waits for {waits:?}"
+        "the pair does not come to rest though everything is healed: {:?}, it waits for {waits:?}",
+        world.under_way()
     ))
 }
