@@ -141,10 +141,8 @@ impl Server {
                 let capacity = spec.capacity.get_or_insert_default();
                 capacity.insert("storage".into(), size.clone());
             });
-        if let Some(handle) = self.handle_of_claim(name)
-            && let Some(volume) = self.storage.volumes.get_mut(&handle)
-        {
-            volume.bytes = volume.bytes.max(bytes);
+        if let Some(handle) = self.handle_of_claim(name) {
+            self.storage.grow(&handle, bytes);
         }
         self.changed();
         Ok(())
@@ -178,6 +176,14 @@ impl Server {
         let found = found.filter(|pod| uid.is_none() || pod.metadata.uid.as_deref() == uid);
         if let Some(pod) = found {
             pod.metadata.deletion_timestamp.get_or_insert(Time(now));
+            self.changed();
+        }
+    }
+
+    /// The only container of a pod has ended, and is not started again.
+    pub(crate) fn fail_pod(&mut self, name: &str) {
+        if let Some(pod) = self.pods.get_mut(name) {
+            pod.status.get_or_insert_default().phase = Some("Failed".into());
             self.changed();
         }
     }
