@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tracing::Span;
 
 use crate::ship::ask::Asker;
 use crate::ship::changes::WaitingRanges;
@@ -96,9 +97,10 @@ impl Shipment {
             plans: plan_queue,
             answers: answer_queue,
         };
+        let span = Span::current();
         std::thread::Builder::new()
             .name("ferry-scan".into())
-            .spawn(move || worker.run())
+            .spawn(move || span.in_scope(|| worker.run()))
             .map_err(|error| translate::no_thread(&error))?;
         Ok(shipment)
     }
@@ -172,9 +174,10 @@ impl Worker {
             link: self.job.batches.clone(),
             clock: self.job.clock.clone(),
         };
+        let span = Span::current();
         let packing = std::thread::Builder::new()
             .name("ferry-pack".into())
-            .spawn(move || sending.run(scanned))
+            .spawn(move || span.in_scope(|| sending.run(scanned)))
             .map_err(|error| translate::no_thread(&error))?;
         let result = self.scan(&out);
         drop(out);
