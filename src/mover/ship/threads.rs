@@ -22,7 +22,8 @@ use mover_core::{Input, Settings, ShipCounters, ShipEvent, ShipWork, translate};
 use protocol::changes::{BatchData, CycleSum};
 use protocol::pair::change_plan::Plan;
 use protocol::pair::{Cause, Refused};
-use storage::journal::DigestLog;
+use protocol::units::Point;
+use storage::journal::{DigestLog, DigestReader};
 use storage::seam::{BlockFile, Clock};
 use storage::volume::{Reader, ReaderConfig};
 use wire::{Digests, Encoded, Message};
@@ -64,6 +65,9 @@ pub struct Shipment {
     plans: Sender<Plan>,
     answers: Sender<Digests>,
 }
+
+/// The kept digests and the cut that they are of.
+type Kept = Option<(Point, DigestReader)>;
 
 struct Worker {
     job: Job,
@@ -148,7 +152,7 @@ impl Worker {
     fn run(self) {
         let (inputs, number) = (self.job.inputs.clone(), self.job.number);
         let (files, count) = (self.job.files.clone(), self.count.clone());
-        let result = self.scan_and_pack();
+        let result = self.ship();
         let event = match result {
             _ if count.stopped.load(Ordering::Acquire) => ShipEvent::Stopped,
             Ok((sum, log)) => {
@@ -156,12 +160,22 @@ impl Worker {
                 let differing = count.differing().clone();
                 ShipEvent::Drained { sum, differing }
             }
-            Err(refused) => ShipEvent::Failed(refused),
+            Err(event) => event,
         };
         drop(inputs.blocking_send(Input::Ship(number, event)));
     }
 
-    fn scan_and_pack(self) -> Result<(CycleSum, Option<DigestLog>), Refused> {
+    fn ship(self) -> Result<(CycleSum, Option<DigestLog>), ShipEvent> {
+        let (size, count) = (self.job.device.size(), self.count.clone());
+        // It moves as long as pages are read.
+        let mut proved = |bytes| {
+            count.looked.fetch_add(bytes, Ordering::Relaxed);
+        };
+        let kept = lock(&self.job.files).kept_for(&self.job.work, size, &mut proved)?;
+        self.scan_and_pack(kept).map_err(ShipEvent::Failed)
+    }
+
+    fn scan_and_pack(self, kept: Kept) -> Result<(CycleSum, Option<DigestLog>), Refused> {
         let (out, scanned) = sync_channel(SCANNED_MAX);
         let packer = Packer::new(
             self.job.work.id.cycle,
@@ -179,7 +193,7 @@ impl Worker {
             .name("ferry-pack".into())
             .spawn(move || span.in_scope(|| sending.run(scanned)))
             .map_err(|error| translate::no_thread(&error))?;
-        let result = self.scan(&out);
+        let result = self.scan(&out, kept);
         drop(out);
         let packed = packing
             .join()
@@ -191,7 +205,11 @@ impl Worker {
         }
     }
 
-    fn scan(self, out: &SyncSender<BatchData>) -> Result<(CycleSum, Option<DigestLog>), Refused> {
+    fn scan(
+        self,
+        out: &SyncSender<BatchData>,
+        kept: Kept,
+    ) -> Result<(CycleSum, Option<DigestLog>), Refused> {
         let Worker {
             job,
             count,
@@ -207,7 +225,7 @@ impl Worker {
                 device: job.device.clone(),
                 disk: files.disk().clone(),
                 list: job.feed.parts(job.work.id.cycle).map(ListReader::new),
-                kept: files.kept_reader(job.device.size()),
+                kept,
             }
         };
         let pieces = Pieces::new(&job.work, sources, count.clone(), Settings::default())?;
