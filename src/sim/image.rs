@@ -50,6 +50,11 @@ impl Image {
         Image(bytes.clone())
     }
 
+    /// All of it.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Makes it longer, by zeros.
     pub(super) fn grow(&mut self, size: u64) {
         if index(size) > self.0.len() {

@@ -8,7 +8,7 @@ use protocol::changes::BLOCK_BYTES;
 use protocol::pair::side::Command;
 use protocol::pair::source::Ship;
 use protocol::pair::{Cause, Refused};
-use protocol::units::{Extent, ImageState};
+use protocol::units::{Extent, ImageState, Point};
 use wire::control::{ChangeList, Request, Response, ShipRequest, VerifyRequest};
 
 impl Core {
@@ -120,6 +120,7 @@ impl Core {
     fn ship(&mut self, order: ShipRequest, verify: Option<Extent>) -> Result<(), Refused> {
         self.needs_device(false)?;
         let before = self.side.shipping();
+        self.by_the_same_list(before, &order)?;
         let ship = Command::Ship(Ship {
             cycle: order.cycle,
             size: self.size(),
@@ -144,6 +145,20 @@ impl Core {
             self.source.order = Some(order);
         }
         self.follow(actions);
+        Ok(())
+    }
+
+    /// A request that is repeated goes on with the list that was announced first: parts of two lists of one
+    /// cut would leave out what neither names. Who has another list aborts first.
+    fn by_the_same_list(&self, before: Option<Point>, order: &ShipRequest) -> Result<(), Refused> {
+        let announced = self.source.order.as_ref().map(|order| order.changes);
+        if before == Some(order.cycle) && announced.is_some_and(|list| list != order.changes) {
+            let why = format!(
+                "{} is being shipped by another list of changes",
+                order.cycle
+            );
+            return Err(Refused::new(Cause::OutOfOrder, why));
+        }
         Ok(())
     }
 

@@ -9,7 +9,9 @@ use protocol::units::{
     Epoch, Generation, ImageState, PairId, PeerName, Point, Role, Seq, SiteName,
 };
 use storage::journal::Superblock;
-use wire::control::{InitRequest, ReceiveRequest, Request, Response};
+use wire::control::{
+    ChangeList, Compression, InitRequest, ReceiveRequest, Request, Response, ShipRequest, Transfer,
+};
 use wire::{CycleBegin, Message, TransferForm};
 
 const SIZE: u64 = 1 << 20;
@@ -126,6 +128,46 @@ fn receiving(core: &mut Core, link: u64, cycle: Point) -> Option<u64> {
         effects.extend(core.take(at(0), Input::Message(link, message)));
     }
     begun(&effects)
+}
+
+/// Two operators that lead for a while may have got different lists of one cut: their parts are not mixed.
+#[test]
+fn a_shipment_goes_on_by_the_list_that_was_announced_first() {
+    let mut core = blank();
+    let Request::Init(mut first) = init() else {
+        unreachable!("it is no Init");
+    };
+    (first.role, first.never_writable) = (Role::Primary, false);
+    let effects = ask(&mut core, 1, Request::Init(first));
+    saved(&mut core, &effects);
+    let ship = |changes: ChangeList| {
+        Request::Ship(ShipRequest {
+            cycle: Point::new(1, 1),
+            peer: "east:7400".into(),
+            peer_site: site("east"),
+            changes,
+            changes_reason: String::new(),
+            discard_consent: None,
+            transfer: Transfer {
+                bytes_per_second: None,
+                compression: Compression::Off,
+                stall_timeout_ms: 60_000,
+            },
+        })
+    };
+    let delta = ChangeList::Delta {
+        base: Point::new(1, 0),
+    };
+    let mut taken = |id: u64, changes: ChangeList| {
+        let mut effects = ask(&mut core, id, ship(changes));
+        if matches!(effects.last(), Some(Effect::Persist { .. })) {
+            effects = saved(&mut core, &effects);
+        }
+        answered(&effects, id)
+    };
+    assert!(taken(2, ChangeList::Allocated));
+    assert!(taken(3, ChangeList::Allocated), "it is repeated");
+    assert!(!taken(4, delta), "it is of another list");
 }
 
 #[test]

@@ -251,6 +251,32 @@ fn what_was_decided_in_an_epoch_that_is_over_is_refused_as_a_whole() {
     assert_eq!(Local(&view).desire(&desired), Err(refused));
 }
 
+/// A claim that waits for its volume can't grow: asking for it would fail, and what comes after it would
+/// not be tried.
+#[test]
+fn a_claim_grows_once_it_is_bound() {
+    for bound in [false, true] {
+        let view = SiteView {
+            state_claim: Some(Claim {
+                bound,
+                ..claim("state")
+            }),
+            ..SiteView::empty("east".parse().unwrap())
+        };
+        let desired = SiteDesired {
+            volumes: Some(VolumesDesired {
+                state_bytes: 2,
+                state_bytes_min: 2,
+                replica: None,
+            }),
+            ..SiteDesired::idle("east".parse().unwrap())
+        };
+        let decision = decide(&view, &desired).unwrap();
+        let grows = |action: &Action| matches!(action, Action::Grow { bytes: 2, .. });
+        assert_eq!(decision.actions.iter().any(grows), bound);
+    }
+}
+
 /// Two sites of one cluster share the application's claim: it is exchanged when one takes it and the
 /// other lets it go, and not before.
 #[test]

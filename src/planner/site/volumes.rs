@@ -36,8 +36,10 @@ fn state_and_replica(view: &SiteView, volumes: VolumesDesired, decision: &mut Si
     }
 }
 
+/// Only a claim that is bound can ask for more: the API server refuses it of any other (Kubernetes 1.34,
+/// `ValidatePersistentVolumeClaimUpdate`).
 fn grow(claim: &Claim, bytes: u64, decision: &mut SiteDecision) {
-    if claim.requested_bytes < bytes && !claim.deleting {
+    if claim.bound && claim.requested_bytes < bytes && !claim.deleting {
         decision.actions.push(Action::Grow {
             claim: claim.name.clone(),
             bytes,

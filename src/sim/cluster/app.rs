@@ -10,6 +10,7 @@ use crate::cluster::server::phase;
 use crate::cluster::world::{APP_CLAIM, APP_POD, World};
 use crate::image::{Image, Tag};
 use crate::oracle::blocks;
+use crate::volume::Volume as Device;
 use protocol::units::{Epoch, Role};
 
 /// The application.
@@ -54,7 +55,10 @@ impl World {
 
     fn started(&mut self, handle: &str) -> Result<(), String> {
         let found = self.server.storage.device(handle);
-        let found = found.ok_or("the application's volume is gone")?.bytes();
+        let found = found.ok_or("the application's volume is gone")?;
+        // It writes on storage that works.
+        found.disk.heal();
+        let found = found.bytes();
         let at = self
             .volumes
             .iter()
@@ -107,10 +111,7 @@ impl World {
 
     /// It writes if it runs: data, zeros and discards.
     pub(crate) fn app_writes(&mut self) -> bool {
-        let Some((_, handle)) = self.app.running.clone() else {
-            return false;
-        };
-        let Some(device) = self.server.storage.device(&handle) else {
+        let Some(device) = self.app_device().cloned() else {
             return false;
         };
         let all = blocks(device.size());
@@ -139,6 +140,19 @@ impl World {
             }
         }
         true
+    }
+
+    /// The device that it has mounted.
+    pub(crate) fn app_device(&self) -> Option<&Device> {
+        let (_, handle) = self.app.running.as_ref()?;
+        self.server.storage.device(handle)
+    }
+
+    /// Its volume has become larger.
+    pub(crate) fn app_has_grown(&mut self, bytes: u64) {
+        if let Some(acknowledged) = &mut self.app.acknowledged {
+            acknowledged.grow(bytes);
+        }
     }
 
     /// Whether it runs.

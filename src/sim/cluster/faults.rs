@@ -274,6 +274,7 @@ impl World {
         self.server.health = Default::default();
         self.server.admission.refused.clear();
         self.net.down_until = 0;
+        self.heal_data();
         self.operators.truncate(1);
         let pods: Vec<String> = self
             .server

@@ -18,12 +18,13 @@
 //! | What does the operator see and do? | `observe`, `perform`, `rebinding`, `reconcile` |
 //! | What does the application find? | `app` |
 //! | What must hold? | `oracle`; at the end `rest` |
-//! | What goes wrong, and what do people do? | `faults`, `people` |
+//! | What goes wrong, and what do people do? | `faults`, `data_faults`, `people` |
 //! | What has been applied before? | `manifests` |
 //! | What happens next? | `world`, `run` |
 
 mod admission;
 mod app;
+mod data_faults;
 mod faults;
 mod manifests;
 mod mover;

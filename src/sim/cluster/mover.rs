@@ -135,6 +135,12 @@ impl World {
             host: MoverHost::start(setup, now, &mut self.net),
             shown: None,
         });
+        let host = self.movers[at].as_ref().map(|mover| &mover.host);
+        let error = host.and_then(|host| host.status().superblock_error.clone());
+        if let Some(why) = error {
+            let line = || format!("its superblock can't be used: {}", why.message);
+            self.story.tell(now, at, line);
+        }
         self.server.changed();
     }
 

@@ -16,18 +16,28 @@ use wire::control::{ChangeList, Request, Response, ShipRequest, VerifyRequest};
 /// An answer that takes longer is not waited for.
 const ANSWER_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
+/// A request, and the list of changes that follows it.
+#[derive(Clone)]
+pub(crate) struct Given {
+    /// The request.
+    pub(crate) request: Request,
+    /// The parts of the list.
+    pub(crate) parts: Vec<Request>,
+}
+
 /// A request, what follows it, and what is reported of it once it is accepted.
 pub(crate) struct Order {
-    request: Request,
-    parts: Vec<Request>,
+    given: Given,
     report: Option<Report>,
 }
 
 impl From<Request> for Order {
     fn from(request: Request) -> Order {
         Order {
-            request,
-            parts: Vec::new(),
+            given: Given {
+                request,
+                parts: Vec::new(),
+            },
             report: None,
         }
     }
@@ -52,7 +62,7 @@ impl World {
     pub(crate) fn request(&mut self, site: &SiteName, order: Order) -> Result<Performed, String> {
         let at = usize::from(site.as_str() == SITES[1]);
         let pair = self.server.pair.as_ref();
-        self.oracle.requested(pair, at, &order.request);
+        self.oracle.requested(pair, at, &order.given.request);
         let pod = self.server.pods.get(&names::mover(PAIR, site.as_str()));
         let up = pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none());
         let reachable = !self.is_cut_off() && up;
@@ -60,15 +70,17 @@ impl World {
         let Some(mover) = self.movers[at].as_mut().filter(|_| reachable) else {
             return Err(format!("the mover at {site} can't be reached"));
         };
-        let what = name_of(&order.request);
-        let id = mover.host.ask(order.request, &mut self.net, now);
+        self.data.remember(at, order.given.clone());
+        let Given { request, parts } = order.given;
+        let what = name_of(&request);
+        let id = mover.host.ask(request, &mut self.net, now);
         let asked = Asked {
             at,
             pod_uid: mover.pod_uid.clone(),
             id,
             until: self.server.now() + ANSWER_WITHIN,
             what,
-            parts: order.parts,
+            parts,
             report: order.report,
         };
         Ok(self.hear(asked))
@@ -148,8 +160,10 @@ impl World {
             transfer: plan.transfer,
         });
         let order = Order {
-            request,
-            parts: parts.unwrap_or_default(),
+            given: Given {
+                request,
+                parts: parts.unwrap_or_default(),
+            },
             report: Some(Report::Fed(plan.cycle)),
         };
         self.request(&plan.source, order)

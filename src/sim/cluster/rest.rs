@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use kube::ResourceExt as _;
 
 use crate::cluster::world::{APP_CLAIM, PAIR, SITES, World};
+use crate::image::Image;
 use crate::volume::Volume as Device;
 use api::names;
 use planner::rebind::object::{ClaimExt as _, VolumeExt as _};
@@ -15,16 +16,20 @@ impl World {
     /// # Errors
     /// What does not, as a sentence.
     pub(crate) fn check_end(&self) -> Result<(), String> {
-        let volumes = [0, 1].map(|at| self.volumes[at].clone().unwrap_or_default());
-        let device = |volume: &String| self.server.storage.device(volume);
-        let [east, west] = volumes
-            .each_ref()
-            .map(|volume| device(volume).map(Device::bytes));
-        if east != west {
-            return Err("at the end the sides differ".into());
-        }
         let status = self.status();
         let primary = status.primary.unwrap_or_default();
+        let leads = usize::from(primary == SITES[1]);
+        let [held, copy] = [leads, 1 - leads].map(|at| {
+            let device = self.server.storage.device(self.volumes[at].as_ref()?);
+            device.map(Device::bytes)
+        });
+        // The standby's volume may be larger.
+        let held = Image::of(&held.unwrap_or_default());
+        if let Some(block) = held.differs(&copy.unwrap_or_default(), &BTreeSet::new()) {
+            return Err(format!(
+                "at the end block {block} differs between the sides"
+            ));
+        }
         let standby = SITES.iter().find(|site| **site != primary).copied();
         let replica = names::replica_claim(PAIR, standby.unwrap_or_default());
         let state = SITES.map(|site| names::state_claim(PAIR, site));

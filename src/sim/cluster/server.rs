@@ -21,7 +21,7 @@ use api::snapshots::{VolumeSnapshot, VolumeSnapshotClass};
 use planner::mutations::Rules;
 use planner::observe::read;
 use planner::rebind::Objects;
-use planner::rebind::object::ClaimExt as _;
+use planner::rebind::object::ClaimExt;
 
 /// The namespace that everything is in.
 pub(crate) const NAMESPACE: &str = "shop";
@@ -115,9 +115,23 @@ impl Server {
     /// Asks for a larger claim.
     ///
     /// # Errors
-    /// When it is not admitted.
+    /// When it is not admitted, or not bound.
     pub(crate) fn grow_claim(&mut self, name: &str, bytes: u64) -> Result<(), ApiRefusal> {
         self.admission.admits(Kind::Claim, name)?;
+        if !self
+            .objects
+            .claims
+            .get(name)
+            .is_some_and(ClaimExt::is_bound)
+        {
+            return Err(ApiRefusal {
+                code: 422,
+                message: format!(
+                    "PersistentVolumeClaim \"{name}\" is invalid: spec: Forbidden: spec is immutable after \
+                     creation except resources.requests and volumeAttributesClassName for bound claims"
+                ),
+            });
+        }
         let volume = self
             .objects
             .claims

@@ -108,6 +108,21 @@ impl Storage {
         }
     }
 
+    /// All devices and file systems work again, have room, and are as large as they were asked to be.
+    pub(crate) fn heal(&self) {
+        for volume in self.volumes.values() {
+            if let Some(Some(device)) = volume.device.get() {
+                device.disk.heal();
+                // What could not be made larger is now.
+                device.grow(volume.bytes);
+            }
+            if let Some(files) = volume.files.get() {
+                files.heal();
+                files.set_capacity(STATE_BYTES);
+            }
+        }
+    }
+
     /// A volume as a device.
     pub(crate) fn device(&self, handle: &str) -> Option<&Device> {
         let volume = self.volumes.get(handle)?;

@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::cluster::app::App;
+use crate::cluster::data_faults::DataFaults;
 use crate::cluster::faults::Faults;
 use crate::cluster::manifests::Manifests;
 use crate::cluster::mover::{Mover, MoverTask};
@@ -48,6 +49,7 @@ pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) oracle: Oracle,
     pub(crate) faults: Faults,
+    pub(crate) data: DataFaults,
     pub(crate) story: Story,
     /// The connections between the movers.
     pub(crate) net: Net,
@@ -105,6 +107,7 @@ impl World {
         let blocks = random.random_range(24..72);
         let odd = [0, 0, 512, 3584][random.random_range(0..4)];
         let bytes = blocks * BLOCK_BYTES - odd;
+        let data = DataFaults::drawn(&mut random);
         let manifests = Manifests::new(mode, interval, bytes).map_err(|error| error.to_string())?;
         let settings = Settings {
             limits: tiny(&mut random),
@@ -145,6 +148,7 @@ impl World {
             app: App::default(),
             oracle: Oracle::default(),
             faults,
+            data,
             story,
             net: Net::default(),
             settings,
@@ -178,6 +182,7 @@ impl World {
         self.faulty = faulty;
         if faulty {
             self.fault();
+            self.data_fault();
         }
         let tasks = self.tasks(faulty);
         let task = tasks[self.random.random_range(0..tasks.len())];
