@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use sim::{ClusterFault, ClusterFigures, ClusterOptions, LATER, run_cluster};
+use planner::mutations::Rule;
+use sim::{ClusterFault, ClusterFigures, ClusterOptions, LATER, Wrong, run_cluster};
 
 /// Runs the planner on a simulated cluster.
 #[derive(Parser)]
@@ -22,6 +23,10 @@ struct Args {
     /// A fault that the planner does not live through yet, by name.
     #[arg(long)]
     later: Option<String>,
+    /// Shows for each wrong rule of planner and mover the first seed that notices it; with a text, for
+    /// those in whose names it is.
+    #[arg(long, num_args = 0..=1, default_missing_value = "")]
+    wrong_rules: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -38,7 +43,10 @@ fn main() -> ExitCode {
     };
     match args.seed {
         Some(seed) => tell(seed, later),
-        None => many(&args, later),
+        None => match &args.wrong_rules {
+            Some(text) => wrong_rules(&args, text),
+            None => many(&args, later),
+        },
     }
 }
 
@@ -120,4 +128,40 @@ fn many(args: &Args, later: Option<ClusterFault>) -> ExitCode {
     let passed = args.seeds - failed.len() as u64;
     println!("sim cluster: {passed} passed, {} failed", failed.len());
     ExitCode::from(u8::from(!failed.is_empty()))
+}
+
+fn wrong_rules(args: &Args, text: &str) -> ExitCode {
+    let planner = Rule::ALL.into_iter().map(|rule| {
+        let options = ClusterOptions {
+            broken: Some(rule),
+            calm: true,
+            ..ClusterOptions::default()
+        };
+        (format!("planner: {rule:?}"), options)
+    });
+    let mover = Wrong::ALL.into_iter().map(|wrong| {
+        let options = ClusterOptions {
+            wrong: Some(wrong),
+            ..ClusterOptions::default()
+        };
+        (format!("mover: {wrong:?}"), options)
+    });
+    let mut missed = 0;
+    let all = planner.chain(mover).filter(|(name, _)| name.contains(text));
+    for (name, options) in all {
+        let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
+        let caught = seeds.into_iter().find_map(|seed| {
+            let run = std::panic::catch_unwind(|| run_cluster(seed, options).result);
+            let result = run.unwrap_or_else(|_| Err("it panicked".into()));
+            Some((seed, result.err()?))
+        });
+        match caught {
+            Some((seed, why)) => println!("{name}: seed {seed}: {why}"),
+            None => {
+                println!("{name}: NOT NOTICED");
+                missed += 1;
+            }
+        }
+    }
+    ExitCode::from(u8::from(missed > 0))
 }

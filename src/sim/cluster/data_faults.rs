@@ -44,6 +44,7 @@ const DATA: [Kind; 14] = [
 ];
 
 /// Which faults of the data a run has, how often, and what of them lasts.
+#[derive(Default)]
 pub(crate) struct DataFaults {
     kinds: Vec<Kind>,
     one_in: u32,
@@ -82,7 +83,7 @@ impl DataFaults {
 impl World {
     /// Perhaps something goes wrong with the data now.
     pub(crate) fn data_fault(&mut self) {
-        if self.random.random_range(0..self.data.one_in) != 0 {
+        if self.data.kinds.is_empty() || self.random.random_range(0..self.data.one_in) != 0 {
             return;
         }
         let kind = self.data.kinds[self.random.random_range(0..self.data.kinds.len())];

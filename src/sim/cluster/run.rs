@@ -45,6 +45,8 @@ pub struct ClusterOptions {
     pub broken: Option<Rule>,
     /// The rule of the mover, or of what is below it, that is broken.
     pub wrong: Option<Wrong>,
+    /// Nothing goes wrong with the data: what a rule of the planner is about happens oftener.
+    pub calm: bool,
 }
 
 /// Runs a seed on a simulated cluster.

@@ -107,7 +107,10 @@ impl World {
         let blocks = random.random_range(24..72);
         let odd = [0, 0, 512, 3584][random.random_range(0..4)];
         let bytes = blocks * BLOCK_BYTES - odd;
-        let data = DataFaults::drawn(&mut random);
+        let data = match options.calm {
+            true => DataFaults::default(),
+            false => DataFaults::drawn(&mut random),
+        };
         let manifests = Manifests::new(mode, interval, bytes).map_err(|error| error.to_string())?;
         let settings = Settings {
             limits: tiny(&mut random),

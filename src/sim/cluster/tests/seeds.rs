@@ -46,6 +46,7 @@ fn every_fault_that_is_for_later_shows() {
     for later in LATER {
         let options = ClusterOptions {
             later: Some(later),
+            calm: true,
             ..ClusterOptions::default()
         };
         let shown = SEEDS_FOR_LATER.clone().find(|seed| {
@@ -62,6 +63,7 @@ fn every_broken_rule_shows() {
     for rule in Rule::ALL {
         let options = ClusterOptions {
             broken: Some(rule),
+            calm: true,
             ..ClusterOptions::default()
         };
         let shown = (0..SEEDS_FOR_RULES).find(|seed| {
