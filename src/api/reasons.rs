@@ -55,6 +55,10 @@ Reason {
     CycleFailed,
     /// The change set does not fit into the standby's staging.
     StagingTooSmall,
+    /// The primary's committed cut has rotted, and the standby's has not.
+    PrimaryDamaged,
+    /// A cut's device is shorter than the volume was.
+    SourceShrunk,
     /// A state volume is full.
     StateVolumeFull,
     /// What a state volume holds can't be read: its side is held.
