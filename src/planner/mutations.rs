@@ -38,11 +38,17 @@ pub enum Rule {
     ManifestMovesTheRole,
     /// How many replicas there were is forgotten.
     ReplicasForgotten,
+    /// The application's claim stays bound after the last cut.
+    ClaimNotParked,
+    /// The last cut is taken while the volume is attached.
+    DetachNotAwaited,
+    /// An old primary that was used after the last cut is demoted as clean.
+    UserOverlooked,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 16] = [
+    pub const ALL: [Rule; 19] = [
         Rule::ApplicationNotStopped,
         Rule::LastCutSkipped,
         Rule::VolumesNotRetained,
@@ -59,6 +65,9 @@ impl Rule {
         Rule::StaleRequestCounts,
         Rule::ManifestMovesTheRole,
         Rule::ReplicasForgotten,
+        Rule::ClaimNotParked,
+        Rule::DetachNotAwaited,
+        Rule::UserOverlooked,
     ];
 }
 

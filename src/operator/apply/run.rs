@@ -77,6 +77,11 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
             )
             .await?;
         }
+        Action::Retain {
+            site,
+            volume,
+            before,
+        } => rebind::retain(client, round.name, &volume, &site, before.as_deref()).await?,
         Action::Grow { claim, bytes } => objects::grow(client, namespace, &claim, bytes).await?,
         Action::Cut(desired) => objects::put(client, &render::snapshot(pair, &desired)).await?,
         Action::AllowModeChange { content } => objects::allow_mode_change(client, &content).await?,
@@ -176,20 +181,23 @@ pub async fn scale(
     let Some(reference) = &pair.spec.application else {
         return Ok(());
     };
-    let api = ctx
+    let workloads = ctx
         .kinds
         .api(&ctx.client, name.namespace(), reference)
         .await
         .map_err(Error::Kind)?;
     let patch = json!({"spec": {"replicas": replicas}});
-    api.patch_scale(
-        &reference.name,
-        &PatchParams::default(),
-        &Patch::Merge(patch),
-    )
-    .await
-    .map(drop)
-    .map_err(|source| objects::failed(format!("scale {} to {replicas}", reference.name), source))
+    let params = PatchParams {
+        field_manager: Some(api::names::OPERATOR_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    workloads
+        .patch_scale(&reference.name, &params, &Patch::Merge(patch))
+        .await
+        .map(drop)
+        .map_err(|source| {
+            objects::failed(format!("scale {} to {replicas}", reference.name), source)
+        })
 }
 
 /// Binds claims to volumes as desired, as far as that goes without waiting.

@@ -46,15 +46,7 @@ pub fn absorb(
         Report::Probed(..) => {}
         Report::Fed(point) => line.fed = Some(point),
         Report::Paced(limit) => line.pace = Some(limit),
-        Report::Rebound => {
-            if let Some(switch) = status
-                .switch
-                .as_mut()
-                .filter(|s| s.step == SwitchStep::Rebind)
-            {
-                switch.step = SwitchStep::Release;
-            }
-        }
+        Report::Rebound => rebound(status, now),
         Report::RebindWaits(what) => {
             let since = Time(now);
             let same = status
@@ -66,6 +58,21 @@ pub fn absorb(
             }
         }
     }
+}
+
+/// The claims are bound as the step of the move wanted them.
+fn rebound(status: &mut ReplicationPairStatus, now: Timestamp) {
+    let Some(switch) = status.switch.as_mut() else {
+        return;
+    };
+    switch.step = match switch.step {
+        SwitchStep::Rebind => SwitchStep::Release,
+        SwitchStep::Park => SwitchStep::Ship,
+        SwitchStep::Unpark if switch.cancelled.is_some() => SwitchStep::Cancel,
+        SwitchStep::Unpark => SwitchStep::StopApplication,
+        _ => return,
+    };
+    switch.step_since = Some(Time(now));
 }
 
 fn selected(

@@ -28,6 +28,8 @@ impl Server {
         Some(Application::Found {
             wanted: workload.replicas,
             present,
+            scaled_by: None,
+            claims_go_when_scaled: workload.claims_go_when_scaled,
         })
     }
 

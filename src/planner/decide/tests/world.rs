@@ -109,6 +109,7 @@ fn claim(name: &str, volume: &str, mode: VolumeMode) -> Claim {
             driver: Some("d".into()),
             handle: Some(volume.into()),
         }),
+        parked: false,
     }
 }
 
@@ -189,7 +190,10 @@ impl World {
                     application: self.replicas.map(|n| Application::Found {
                         wanted: n,
                         present: n,
+                        scaled_by: None,
+                        claims_go_when_scaled: false,
                     }),
+                    attached: Some(vec![]),
                     remembered: remembered(&self.pair, &name.parse().unwrap()),
                     ..view(name, side)
                 })
@@ -267,6 +271,7 @@ impl World {
                 made.capacity_bytes = bytes;
                 self.side(site.as_str()).replica = Some(made);
             }
+            Action::Retain { .. } => {}
             Action::Grow { claim, bytes } => self.grow(&claim, bytes),
             Action::Cut(request) => self.cut(&request.site, request.point),
             Action::AllowModeChange { content } => {
@@ -389,10 +394,17 @@ impl World {
     }
 
     fn rebind(&mut self, desired: &DesiredBinding) {
-        let (primary, standby) = (
-            desired.primary.clone().unwrap(),
-            desired.standby.clone().unwrap(),
-        );
+        let Some(primary) = desired.primary.clone() else {
+            let closed = desired.closed.clone().unwrap().site;
+            let volume = self.app.as_ref().unwrap().volume.clone();
+            let side = self.side(closed.as_str());
+            side.labelled = volume.or(side.labelled.clone());
+            let app = self.app.as_mut().unwrap();
+            (app.bound, app.volume, app.parked) = (false, None, true);
+            self.report(Report::Rebound);
+            return;
+        };
+        let standby = desired.standby.clone().unwrap();
         if self.sides.values().any(|side| side.pod.is_some()) {
             self.report(Report::RebindWaits("pods to end".into()));
             return;

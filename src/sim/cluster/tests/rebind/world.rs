@@ -36,6 +36,7 @@ pub(super) fn desired(primary: &str, standby: &str, epoch: u64) -> DesiredBindin
         app_claim: "data".into(),
         primary: Some(site(primary)),
         standby: Some(site(standby)),
+        closed: None,
     }
 }
 
