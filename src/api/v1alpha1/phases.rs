@@ -8,11 +8,11 @@
 //!                                             └─── again ────────────────┴────────────────┘
 //!
 //! A role change: StopApplication <──> LastCut ──> Park ──> Ship ──> Promote ──> Demote ──> Rebind ──> Release ──> Done
-//!                  │ ▲  │  │             │          └────────┴─────────┤                                   │
-//!                  │ │  │  └── forced ───┼──────────────────────────▲  │                                   ▼
-//!                  │ └──┼────────────────┼── Unpark <──────────────────┘         ┌───────────────────> Cancelled
-//!                  │    │                │      │                                │
-//!                  └────┴────────────────┴──────┴──────────────────────────> Cancel
+//!                  │  ▲  │  └── forced ──┼───────▲ │ └──────┼─── forced ─▲ │                                │
+//!                  │  │  │                │         └────────┴──────────────┤                                ▼
+//!                  │  │  └────────────────┼──────────> Unpark <─────────────┘                            Cancelled
+//!                  │  └───────────────────┼──────────────┘ │                                                 ▲
+//!                  └──────────────────────┴────────────────┴───────────────────────────────────> Cancel ─────┘
 //!
 //! A quiesce:     Held ──> Released
 //!                  └────> Failed
@@ -149,9 +149,9 @@ impl SwitchStep {
         };
         matches!(
             (self, next),
-            (StopApplication, LastCut | Promote | Unpark | Cancel)
+            (StopApplication, LastCut | Park | Unpark | Cancel)
                 | (LastCut, StopApplication | Park | Cancel)
-                | (Park, Ship | Unpark)
+                | (Park, Ship | Promote | Unpark)
                 | (Ship, Promote | Unpark)
                 | (Promote, Demote | Unpark | Cancel)
                 | (Demote, Rebind)
@@ -206,9 +206,9 @@ mod tests {
     #[test]
     fn a_role_change_follows_its_drawing() {
         let rows = [
-            ".x..x...xx..",
+            ".xx.....xx..",
             "x.x......x..",
-            "...x....x...",
+            "...xx...x...",
             "....x...x...",
             ".....x..xx..",
             "......x.....",

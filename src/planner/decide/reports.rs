@@ -5,7 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::observe::{HookReport, HookTarget};
 use crate::observe::{Timeline, millis_between};
-use api::v1alpha1::{CyclePhase, QuiesceState, QuiesceStatus, ReplicationPairStatus, SwitchStep};
+use api::v1alpha1::{
+    CyclePhase, QuiesceState, QuiesceStatus, ReplicationPairStatus, SwitchKind, SwitchStep,
+};
 use protocol::units::Point;
 
 /// What came of an action, where it matters.
@@ -67,6 +69,7 @@ fn rebound(status: &mut ReplicationPairStatus, now: Timestamp) {
     };
     switch.step = match switch.step {
         SwitchStep::Rebind => SwitchStep::Release,
+        SwitchStep::Park if switch.kind == SwitchKind::Forced => SwitchStep::Promote,
         SwitchStep::Park => SwitchStep::Ship,
         SwitchStep::Unpark if switch.cancelled.is_some() => SwitchStep::Cancel,
         SwitchStep::Unpark => SwitchStep::StopApplication,

@@ -36,5 +36,7 @@ pub(super) fn drop_unneeded(view: &SiteView, desired: &SiteDesired, decision: &m
 pub(crate) fn is_settled(site: &SiteView, cut: &Cut) -> bool {
     let mut claims = site.source_claims.iter();
     let restoring = claims.any(|claim| claim.point == cut.point && !claim.bound);
-    !cut.being_created && !restoring
+    // One that the snapshot controller has not seen may be begun at the same moment.
+    let seen = cut.content.is_some() || cut.error.is_some();
+    seen && !cut.being_created && !restoring
 }

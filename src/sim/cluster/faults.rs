@@ -84,7 +84,8 @@ pub enum ClusterFault {
 }
 
 /// All that are mixed in.
-const ALL: [ClusterFault; 24] = [
+const ALL: [ClusterFault; 25] = [
+    ClusterFault::ScaledUpMeanwhile,
     ClusterFault::MoverDies,
     ClusterFault::NetworkDown,
     ClusterFault::OperatorDies,
@@ -112,8 +113,7 @@ const ALL: [ClusterFault; 24] = [
 ];
 
 /// Those that the planner does not live through yet, each with the statement that it belongs to.
-pub const LATER: [ClusterFault; 5] = [
-    ClusterFault::ScaledUpMeanwhile,
+pub const LATER: [ClusterFault; 4] = [
     ClusterFault::ClaimDeleted,
     ClusterFault::StatusWipedMeanwhile,
     ClusterFault::ReadyFlaps,

@@ -100,6 +100,7 @@ fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Result<(), St
     let status = world.status();
     let waits = status.waiting.map(|waiting| waiting.what);
     Err(format!(
-        "the pair does not come to rest though everything is healed: it waits for {waits:?}"
+        "the pair does not come to rest though everything is healed: it waits for {waits:?}; {:?}",
+        world.business()
     ))
 }

@@ -16,6 +16,7 @@ use crate::cluster::scheduler::NODES;
 use crate::cluster::server::{Server, is_going};
 use crate::cluster::workload::Workload;
 use crate::story::Story;
+use kube::ResourceExt as _;
 use planner::mutations::Rules;
 use planner::observe::Classes;
 use planner::rebind::object::VolumeExt as _;
@@ -252,14 +253,42 @@ impl World {
 
     /// Whether anything is under way.
     pub(crate) fn is_busy(&self) -> bool {
+        self.business().is_some()
+    }
+
+    /// What is under way.
+    pub(crate) fn business(&self) -> Option<String> {
         let (now, changes) = (self.server.now(), self.server.changes);
         let due = |operator: &Operator| operator.is_due(now, changes);
         let status = self.status();
         let server = &self.server;
-        let mut going = server.objects.claims.values().map(|claim| &claim.metadata);
-        let mut leaving = server.pods.values().map(|pod| &pod.metadata);
-        let mut dropped = server.snapshots.values().map(|snapshot| &snapshot.metadata);
-        let released = server.objects.volumes.values().any(|volume| {
+        let mut claims = server.objects.claims.values();
+        let claim = claims.find(|claim| is_going(&claim.metadata));
+        let mut pods = server.pods.values();
+        let pod = pods.find(|pod| is_going(&pod.metadata));
+        let mut snapshots = server.snapshots.values();
+        let snapshot = snapshots.find(|snapshot| is_going(&snapshot.metadata));
+        let going = [
+            claim.map(|claim| claim.name_any()),
+            pod.map(|pod| pod.name_any()),
+            snapshot.map(|snapshot| snapshot.name_any()),
+            self.leaving_volume(),
+        ];
+        let going = going.into_iter().flatten().next();
+        let here = |what: &str, is: bool| is.then(|| what.to_string());
+        going
+            .map(|name| format!("{name} is going"))
+            .or_else(|| here("the role moves", self.is_moving()))
+            .or_else(|| here("a cycle runs", status.cycle.is_some()))
+            .or_else(|| here("the application does not run", !self.app_runs()))
+            .or_else(|| here("an operator is at work", self.operators.iter().any(due)))
+    }
+
+    /// A volume that is being deleted, or will be.
+    fn leaving_volume(&self) -> Option<String> {
+        let server = &self.server;
+        let mut volumes = server.objects.volumes.values();
+        let leaving = volumes.find(|volume| {
             let status = volume.status.as_ref();
             let phase = status.and_then(|status| status.phase.as_deref());
             let claim = volume.claim_ref().and_then(|claim| claim.name.as_ref());
@@ -267,13 +296,6 @@ impl World {
             let released = phase == Some("Released") || gone;
             is_going(&volume.metadata) || (released && !volume.is_retained())
         });
-        released
-            || self.operators.iter().any(due)
-            || self.is_moving()
-            || status.cycle.is_some()
-            || !self.app_runs()
-            || going.any(is_going)
-            || leaving.any(is_going)
-            || dropped.any(is_going)
+        leaving.map(|volume| volume.name_any())
     }
 }

@@ -1,12 +1,18 @@
 //! The step of a role change that is due now.
 
+use jiff::SignedDuration;
+
 use crate::decide::DecisionBuilder;
 use crate::decide::switch::application::{start_application, stop_application};
-use crate::decide::switch::steps::{RECHECK_AFTER, step, unfinished, want_new};
+use crate::decide::switch::steps::{RECHECK_AFTER, in_step, step, unfinished, want_new};
 use crate::decide::switch::{binding, cancel, closed, demote, promote};
 use crate::mutations::Rule;
 use crate::site::MoverDesired;
 use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
+
+/// The longest that a forced move waits for the claim of the site that is lost. Beyond it the move goes
+/// on; the claim is bound to the new volume as soon as it is unused.
+const PARK_WAIT_MAX: SignedDuration = SignedDuration::from_secs(5);
 
 /// Goes on with a change of the role, or begins one that is requested.
 pub fn advance(d: &mut DecisionBuilder<'_>) {
@@ -63,10 +69,6 @@ fn prestart_movers(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, old: bool
 /// volume.
 fn stop(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     let forced = switch.kind == SwitchKind::Forced;
-    if forced && promote::withdrawn(d, switch) {
-        step(d, SwitchStep::Cancel);
-        return;
-    }
     prestart_movers(d, switch, forced);
     let stopped = stop_application(d, switch);
     // A cut that was begun while the application could write is no last cut.
@@ -85,7 +87,7 @@ fn stop(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         return;
     }
     if forced || d.observed.rules().breaks(Rule::LastCutSkipped) {
-        step(d, SwitchStep::Promote);
+        step(d, SwitchStep::Park);
     } else if closed::is_detached(d, switch) {
         step(d, SwitchStep::LastCut);
     }
@@ -128,7 +130,14 @@ fn is_shipped(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
 
 /// No pod can start on the old volume any more. The last cut is shipped meanwhile.
 fn park(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
-    if is_undisturbed(d, switch) {
+    if switch.kind == SwitchKind::Forced {
+        stop_application(d, switch);
+        prestart_movers(d, switch, true);
+        binding::park(d, switch);
+        if in_step(d, &SwitchStep::Park) > PARK_WAIT_MAX {
+            step(d, SwitchStep::Promote);
+        }
+    } else if is_undisturbed(d, switch) {
         prestart_movers(d, switch, is_shipped(d, switch));
         binding::park(d, switch);
     }
@@ -144,7 +153,7 @@ fn ship(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     if !closed::is_parked(d, switch) {
         // Somebody has deleted it, or has created it again.
         binding::park(d, switch);
-    } else if shipped {
+    } else if shipped || d.observed.rules().breaks(Rule::LastCutSkipped) {
         step(d, SwitchStep::Promote);
     } else {
         d.wait("the last cut to be shipped and committed".into());
@@ -157,7 +166,8 @@ fn is_undisturbed(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
     let Some(from) = d.site_called(&switch.from) else {
         return false;
     };
-    let failed = d.cycle().is_none() && !is_shipped(d, switch);
+    let skipped = d.observed.rules().breaks(Rule::LastCutSkipped);
+    let failed = d.cycle().is_none() && !is_shipped(d, switch) && !skipped;
     let reopened = switch.step == SwitchStep::Ship && closed::is_bound_here(d, from);
     let why = closed::disturbance(d, from)
         .or_else(|| reopened.then(|| "the claim was bound to it again".into()))

@@ -7,7 +7,7 @@ use crate::mutations::Rule;
 use crate::observe::{Application, SiteView};
 use crate::site::ApplicationDesired;
 use api::Reason;
-use api::v1alpha1::SwitchStatus;
+use api::v1alpha1::{SwitchKind, SwitchStatus};
 
 /// Who scales the application up so often while it is to be stopped is stronger: the move is cancelled.
 const SCALE_UPS_MAX: i64 = 3;
@@ -83,7 +83,8 @@ fn is_scaled_down(d: &mut DecisionBuilder<'_>, from: &SiteView) -> bool {
     if switch.stopped.replace(false) == Some(true) {
         let times = switch.scale_ups.unwrap_or(0) + 1;
         switch.scale_ups = Some(times);
-        if times >= SCALE_UPS_MAX {
+        let planned = switch.kind == SwitchKind::Planned && switch.step.is_before_promotion();
+        if times >= SCALE_UPS_MAX && planned {
             let by = by.map_or("somebody".to_string(), |by| format!("field manager {by}"));
             let why = format!(
                 "{by} scaled the application up again {times} times while it was stopped for the move: stop \

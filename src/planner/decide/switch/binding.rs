@@ -14,6 +14,13 @@ use protocol::units::{Epoch, PairName, SiteName};
 pub fn rebind(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     // The movers hold volumes that are about to be bound to other claims: none is wanted here. The
     // re-binding itself waits until a claim is unused, so that much is done while they end.
+    let bound = d
+        .site_called(&switch.to)
+        .is_some_and(|to| closed::is_bound_here(d, to));
+    if !bound && !closed::is_parked(d, switch) {
+        // Whoever still runs on the old volume keeps the claim from being bound to the new one.
+        stop_application(d, switch);
+    }
     bind(d, switch, ClaimDesired::App, &switch.to, &switch.from);
 }
 

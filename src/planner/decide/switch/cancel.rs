@@ -18,7 +18,11 @@ const LAST_CUTS_MAX: i64 = 3;
 /// it did.
 pub fn cancel_if_due(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
     if switch.kind != SwitchKind::Planned {
-        return false;
+        // A forced one is not undone once it has begun to move the role.
+        let early = switch.step.is_before_promotion() && switch.cancelled.is_none();
+        return early
+            && promote::withdrawn(d, switch)
+            && cancel(d, switch, "the request was withdrawn".into());
     }
     let going_back = switch.cancelled.is_some();
     if !going_back && promote::withdrawn(d, switch) {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! StopApplication → LastCut → Park → Ship → Promote → Demote → Rebind → Release → Done
-//!   │    └── forced ───────────────────────▲
+//!   │    └── forced ───────▲  └── forced ──▲
 //!   └── somebody used the volume, or it is cancelled: Unpark → StopApplication, or Cancel → Cancelled
 //! ```
 //! Up to `Ship` nothing has happened to the data, and a move that is withdrawn or stands still is undone.
