@@ -188,7 +188,7 @@ impl World {
             }),
             ClusterFault::ClaimReapplied => self.reapply_claim(),
             ClusterFault::Heal => self.heal(),
-            ClusterFault::ScaledUpMeanwhile => self.server.set_scale(1),
+            ClusterFault::ScaledUpMeanwhile => self.server.scale_up("argocd-controller"),
             ClusterFault::ClaimDeleted => self.server.objects.delete_claim(APP_CLAIM),
             _ => self.break_something(kind, at),
         }

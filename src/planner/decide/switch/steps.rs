@@ -60,6 +60,8 @@ pub fn in_step(d: &mut DecisionBuilder<'_>, name: &SwitchStep) -> SignedDuration
 /// fully staged; a mover that never had it keeps no claim from being re-bound.
 pub fn want_new(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, site: &SiteView) {
     if site.replica_claim.is_none() {
+        // The role goes back to a site that never let it go.
+        d.want(&site.name, MoverDesired::Probe);
         return;
     }
     let report = site.live().and_then(|mover| mover.superblock.as_ref());
