@@ -158,23 +158,26 @@ impl<'a> Planner<'a> {
         if self.view.rules.breaks(Rule::NothingReserved) {
             return Ok(None);
         }
-        if let Some(site) = &self.desired.primary {
+        if let Some(site) = self
+            .desired
+            .primary
+            .as_ref()
+            .filter(|_| !self.is_app_parked())
+        {
             let record = self.app_record(site)?;
-            let create = |like| {
-                let volume = new_volume::for_app(self.view, self.desired, site, like, &record);
-                act(Step::CreateVolume(Box::new(volume)))
-            };
-            if self.is_app_parked() {
-                return create(self.like(&site.volume)?);
-            }
             match self.app_seat(site, &record)? {
-                Seat::Missing(like) => return create(like),
+                Seat::Missing(like) => {
+                    let volume = new_volume::for_app(self.view, self.desired, site, like, &record);
+                    return act(Step::CreateVolume(Box::new(volume)));
+                }
                 Seat::Free(volume) => return self.reserve(volume, &self.desired.app_claim),
                 Seat::Ready(_) | Seat::Taken(_) => {}
             }
         }
-        if let Some(site) = self.desired.parked() {
-            return self.prepare_parking(site);
+        if let Some(site) = self.desired.parked()
+            && let Some(next) = self.prepare_parking(site)?
+        {
+            return Ok(Some(next));
         }
         if let Some(site) = &self.desired.standby
             && let Seat::Missing(like) = self.replica_seat(site)?
@@ -237,6 +240,12 @@ impl<'a> Planner<'a> {
             return Ok(bound(claim, volume));
         }
         let record = self.app_record(site)?;
+        if self.is_app_parked() {
+            // Made now, and not before: it is bound at once, and no other claim has the volume any more.
+            let like = self.like(&site.volume)?;
+            let volume = new_volume::for_app(self.view, self.desired, site, like, &record);
+            return act(Step::CreateVolume(Box::new(volume)));
+        }
         let (Seat::Ready(volume)
         | Seat::Free(volume)
         | Seat::Taken(volume)

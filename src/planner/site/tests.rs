@@ -40,7 +40,7 @@ fn cut(point: Point) -> Cut {
         created: None,
         ready: true,
         error: None,
-        content: None,
+        content: Some("content".into()),
         being_created: false,
         facts: None,
         mode_change_allowed: true,

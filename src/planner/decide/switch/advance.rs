@@ -44,7 +44,9 @@ pub fn advance(d: &mut DecisionBuilder<'_>) {
         SwitchStep::Rebind => binding::rebind(d, &switch),
         SwitchStep::Release => release(d, &switch),
         SwitchStep::Unpark => {
-            prestart_movers(d, &switch, false);
+            if switch.cancelled.is_none() {
+                prestart_movers(d, &switch, false);
+            }
             binding::unpark(d, &switch);
         }
         SwitchStep::Cancel => release(d, &switch),

@@ -396,11 +396,12 @@ impl World {
     fn rebind(&mut self, desired: &DesiredBinding) {
         let Some(primary) = desired.primary.clone() else {
             let closed = desired.closed.clone().unwrap().site;
-            let volume = self.app.as_ref().unwrap().volume.clone();
+            let volume = self.app.as_ref().and_then(|app| app.volume.clone());
             let side = self.side(closed.as_str());
             side.labelled = volume.or(side.labelled.clone());
-            let app = self.app.as_mut().unwrap();
-            (app.bound, app.volume, app.parked) = (false, None, true);
+            if let Some(app) = self.app.as_mut() {
+                (app.bound, app.volume, app.parked) = (false, None, true);
+            }
             self.report(Report::Rebound);
             return;
         };

@@ -40,6 +40,15 @@ pub(super) fn desired(primary: &str, standby: &str, epoch: u64) -> DesiredBindin
     }
 }
 
+/// The application's claim is parked: `closed` has let it go, and `standby` keeps its replica claim.
+pub(super) fn parked(closed: &str, standby: &str, epoch: u64) -> DesiredBinding {
+    DesiredBinding {
+        primary: None,
+        closed: Some(site(closed)),
+        ..desired(closed, standby, epoch)
+    }
+}
+
 /// A PersistentVolume as external-provisioner makes it.
 pub(super) fn volume(site: &str, mode: &str, claim: &str) -> PersistentVolume {
     serde_json::from_value(json!({
