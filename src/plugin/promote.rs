@@ -170,7 +170,7 @@ fn intent(pair: &ReplicationPair, roles: &Roles) -> String {
     )
 }
 
-/// The request, told from one that was cancelled before.
+/// The request; one that was cancelled before gets another number.
 fn promotion(pair: &ReplicationPair, roles: &Roles, kind: PromotionKind) -> Promotion {
     let new = Promotion {
         site: roles.standby.clone(),

@@ -81,7 +81,7 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
             site,
             volume,
             before,
-        } => rebind::retain(client, round.name, &volume, &site, before.as_deref()).await?,
+        } => rebind::retain(client, round.name, &volume, &site, before).await?,
         Action::Grow { claim, bytes } => objects::grow(client, namespace, &claim, bytes).await?,
         Action::Cut(desired) => objects::put(client, &render::snapshot(pair, &desired)).await?,
         Action::AllowModeChange { content } => objects::allow_mode_change(client, &content).await?,
@@ -103,11 +103,7 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::Pace {
             site,
             bytes_per_second,
-        } => {
-            let key = requests::key(round.observed, round.name, &site)?;
-            requests::tell(round.ctx, &key, Request::SetBandwidth { bytes_per_second }).await?;
-            return Ok(Some(Report::Paced(bytes_per_second)));
-        }
+        } => return pace(round, &site, bytes_per_second).await.map(Some),
         Action::Probe(plan) => {
             let unchanged = probe::look(round, &plan).await;
             return Ok(Some(Report::Probed(plan.cycle, unchanged)));
@@ -126,6 +122,16 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::Rebind(desired) => return Ok(Some(rebind(client, &pair.owner, &desired).await?)),
     }
     Ok(None)
+}
+
+async fn pace(
+    round: &Round<'_>,
+    site: &SiteName,
+    bytes_per_second: Option<u64>,
+) -> Result<Report, Error> {
+    let key = requests::key(round.observed, round.name, site)?;
+    requests::tell(round.ctx, &key, Request::SetBandwidth { bytes_per_second }).await?;
+    Ok(Report::Paced(bytes_per_second))
 }
 
 async fn start_mover(round: &Round<'_>, site: &SiteName, device: &Device) -> Result<(), Error> {

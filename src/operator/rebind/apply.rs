@@ -103,9 +103,10 @@ pub async fn retain(
     pair: &PairName,
     volume: &str,
     site: &SiteName,
-    before: Option<&str>,
+    before: Option<String>,
 ) -> Result<(), Error> {
-    match retain_volume(&Api::all(client.clone()), pair, volume, site, before).await {
+    let volumes = Api::all(client.clone());
+    match retain_volume(&volumes, pair, volume, site, before.as_deref()).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         other => other.map_err(failed(|| format!("retain PersistentVolume {volume}"))),
     }

@@ -271,7 +271,6 @@ impl World {
                 made.capacity_bytes = bytes;
                 self.side(site.as_str()).replica = Some(made);
             }
-            Action::Retain { .. } => {}
             Action::Grow { claim, bytes } => self.grow(&claim, bytes),
             Action::Cut(request) => self.cut(&request.site, request.point),
             Action::AllowModeChange { content } => {
@@ -296,9 +295,8 @@ impl World {
             }
             Action::DropCut { name } => self.drop_cut(&name),
             Action::DropSourceClaim { name } => {
-                self.sides
-                    .values_mut()
-                    .for_each(|s| s.sources.retain(|c| c.name != name));
+                let sides = self.sides.values_mut();
+                sides.for_each(|s| s.sources.retain(|c| c.name != name));
             }
             Action::Command { site, request } => self.order(&site, request),
             Action::Probe(plan) => self.report(Report::Probed(plan.cycle, self.quiet)),
@@ -324,6 +322,7 @@ impl World {
                 bytes_per_second, ..
             } => self.report(Report::Paced(bytes_per_second)),
             Action::Rebind(desired) => self.rebind(&desired),
+            Action::Retain { .. } => {}
         }
     }
 
