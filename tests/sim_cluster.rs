@@ -48,7 +48,7 @@ fn tell(seed: u64, later: Option<ClusterFault>) -> ExitCode {
         ClusterOptions {
             recorded: true,
             later,
-            broken: None,
+            ..ClusterOptions::default()
         },
     );
     for line in run.story {
@@ -78,7 +78,7 @@ fn many(args: &Args, later: Option<ClusterFault>) -> ExitCode {
         let options = ClusterOptions {
             recorded: false,
             later,
-            broken: None,
+            ..ClusterOptions::default()
         };
         let run = std::panic::catch_unwind(|| run_cluster(seed, options).result);
         match run.unwrap_or_else(|_| Err("it panicked".into())) {

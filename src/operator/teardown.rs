@@ -210,7 +210,7 @@ where
         + DeserializeOwned
         + std::fmt::Debug,
 {
-    Ok(apply::delete::<K>(client, name.namespace(), object, None).await?)
+    Ok(apply::delete::<K>(client, name.namespace(), object, apply::Only::Any).await?)
 }
 
 async fn remove_all<K>(

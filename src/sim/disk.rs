@@ -34,6 +34,8 @@ struct Inner {
     counts: BTreeMap<Operation, u64>,
     capacity: u64,
     boot: u64,
+    /// How often what is durable may have changed.
+    changes: u64,
     random: StdRng,
     /// After so many writes one is lost, or lands so many bytes further on.
     astray: Option<(u64, Option<u64>)>,
@@ -132,6 +134,7 @@ impl SimDisk {
                 counts: BTreeMap::new(),
                 capacity,
                 boot: 0,
+                changes: 0,
                 random: StdRng::seed_from_u64(seed),
                 astray: None,
             })),
@@ -178,6 +181,11 @@ impl SimDisk {
         inner.counts.get(&operation).copied().unwrap_or(0)
     }
 
+    /// How often what is durable may have changed so far.
+    pub(super) fn changes(&self) -> u64 {
+        lock(&self.inner).changes
+    }
+
     /// Sets the capacity in bytes.
     pub fn set_capacity(&self, capacity: u64) {
         lock(&self.inner).capacity = capacity;
@@ -188,6 +196,7 @@ impl SimDisk {
         let mut inner = lock(&self.inner);
         let inner = &mut *inner;
         inner.boot += 1;
+        inner.changes += 1;
         for content in inner.files.values() {
             let mut content = lock(content);
             content.lose(&mut inner.random);
@@ -203,7 +212,8 @@ impl SimDisk {
     /// Turns one bit of a file round, on the storage and in the cache. Whether there was such a bit.
     #[must_use]
     pub fn flip(&self, name: &str, byte: u64, bit: u8) -> bool {
-        let inner = lock(&self.inner);
+        let mut inner = lock(&self.inner);
+        inner.changes += 1;
         let Some(content) = inner.files.get(name) else {
             return false;
         };
@@ -250,6 +260,7 @@ impl SimDisk {
     fn attempt(&self, operation: Operation, what: &str) -> Result<(), DiskError> {
         let mut inner = lock(&self.inner);
         *inner.counts.entry(operation).or_insert(0) += 1;
+        inner.changes += u64::from(matches!(operation, Operation::Flush | Operation::Name));
         let mut failed = None;
         for fault in &mut inner.faults {
             if fault.operation != operation {

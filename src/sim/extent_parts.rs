@@ -1,43 +1,37 @@
 //! The list of changes as the operator sends it: in parts of chance size, to its end or to where it breaks.
 
-use rand::Rng;
-
-use crate::world::World;
 use protocol::changes::BLOCK_BYTES;
 use protocol::units::{Extent, Point};
 use wire::control::{Compression, ExtentBatch, Request, Transfer};
 
-impl World {
-    /// The requests that carry a list of these blocks; it breaks before one of them, or not.
-    pub(super) fn parts_of(
-        &mut self,
-        cycle: Point,
-        blocks: &[u64],
-        breaks_after: Option<usize>,
-    ) -> Vec<Request> {
-        let good = &blocks[..breaks_after.unwrap_or(blocks.len())];
-        let size = self.random.random_range(1..24);
-        let chunks: Vec<&[u64]> = match good.is_empty() {
-            true => vec![good],
-            false => good.chunks(size).collect(),
-        };
-        let count = chunks.len();
-        let mut parts = Vec::new();
-        for (index, chunk) in (0..).zip(chunks) {
-            let last = breaks_after.is_none() && index as usize + 1 == count;
-            parts.push(Request::Extents(ExtentBatch {
-                cycle,
-                index,
-                extents: extents_of(chunk),
-                last,
-            }));
-        }
-        if breaks_after.is_some() {
-            let reason = "the stream was reset".into();
-            parts.push(Request::ExtentsFailed { cycle, reason });
-        }
-        parts
+/// The requests that carry a list of these blocks, so many a part; it breaks before one of them, or not.
+pub(super) fn parts_of(
+    size: usize,
+    cycle: Point,
+    blocks: &[u64],
+    breaks_after: Option<usize>,
+) -> Vec<Request> {
+    let good = &blocks[..breaks_after.unwrap_or(blocks.len())];
+    let chunks: Vec<&[u64]> = match good.is_empty() {
+        true => vec![good],
+        false => good.chunks(size).collect(),
+    };
+    let count = chunks.len();
+    let mut parts = Vec::new();
+    for (index, chunk) in (0..).zip(chunks) {
+        let last = breaks_after.is_none() && index as usize + 1 == count;
+        parts.push(Request::Extents(ExtentBatch {
+            cycle,
+            index,
+            extents: extents_of(chunk),
+            last,
+        }));
     }
+    if breaks_after.is_some() {
+        let reason = "the stream was reset".into();
+        parts.push(Request::ExtentsFailed { cycle, reason });
+    }
+    parts
 }
 
 /// Blocks as extents; those side by side are one.

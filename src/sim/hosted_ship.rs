@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::hosted_list::SharedList;
+use crate::hosted_requests::SharedList;
 use crate::link::{BATCHES_MAX, Net};
 use crate::mover_host::Setup;
 use mover_core::ship::candidates::{ListReader, Next};

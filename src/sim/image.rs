@@ -45,6 +45,11 @@ impl Image {
         Image(Arc::new(bytes.to_vec()))
     }
 
+    /// What a snapshot holds.
+    pub(super) fn sharing(bytes: &Arc<Vec<u8>>) -> Image {
+        Image(bytes.clone())
+    }
+
     /// Makes it longer, by zeros.
     pub(super) fn grow(&mut self, size: u64) {
         if index(size) > self.0.len() {

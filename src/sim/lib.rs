@@ -10,7 +10,7 @@
 //! | What can happen next? | `world` |
 //! | What goes wrong, and what do people do? | [`Kind`], `faults`, `backups` |
 //! | What is the smallest run that still fails? | [`shrink`] |
-//! | How are a mover's effects performed? | `mover_host`, `hosted_ship`, `hosted_receive` |
+//! | How are a mover's effects performed? | `mover_host`, `hosted_ship`, `hosted_receive`, `hosted_requests` |
 //! | Which requests are made? | `operator`, `ending`, `moves`, `verify` |
 //! | What are disks, volumes and links like? | [`SimDisk`], `fault`, `volume`, `link`, `fuse` |
 //! | What must hold? | `oracle`, `resent` |
@@ -29,8 +29,9 @@ mod fault;
 mod fault_kinds;
 mod faults;
 mod fuse;
-mod hosted_list;
+
 mod hosted_receive;
+mod hosted_requests;
 mod hosted_ship;
 mod image;
 #[cfg(test)]

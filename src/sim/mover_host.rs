@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::fuse::Fuse;
-use crate::hosted_list::SharedList;
 use crate::hosted_receive::Receiving;
+use crate::hosted_requests::SharedList;
 use crate::hosted_ship::Shipping;
 use crate::link::{Arrival, Net};
 use crate::mutations;
@@ -62,8 +62,8 @@ pub(super) struct MoverHost {
     files: StateFiles,
     random: StdRng,
     status: MoverStatus,
-    replies: BTreeMap<u64, Response>,
-    requests: u64,
+    pub(super) replies: BTreeMap<u64, Response>,
+    pub(super) requests: u64,
     save: Option<Save>,
     /// Since when a peer is dialed, and under which number.
     pub(super) dialing: Option<(u64, u64)>,
@@ -143,25 +143,6 @@ impl MoverHost {
     /// The connection to the peer that is in use.
     pub(super) fn link(&self) -> Option<u64> {
         self.core.link()
-    }
-
-    /// Asks for something. Where the answer waits for a disk that is slow there is none yet.
-    pub(super) fn request(
-        &mut self,
-        request: Request,
-        net: &mut Net,
-        now: u64,
-    ) -> Option<Response> {
-        match &request {
-            Request::Extents(_) | Request::ExtentsFailed { .. } => {
-                return self.part(&request);
-            }
-            _ => {}
-        }
-        self.requests += 1;
-        let id = self.requests;
-        self.feed(Input::Request(id, Box::new(request)), net, now);
-        self.replies.remove(&id)
     }
 
     /// Hands the core an input and performs what follows.

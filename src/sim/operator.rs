@@ -5,7 +5,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use crate::extent_parts::transfer;
+use crate::extent_parts::{parts_of, transfer};
 use crate::rules::Wrong;
 use crate::verify::Verifying;
 use crate::world::{Device, Given, Site, World};
@@ -466,7 +466,8 @@ impl World {
         self.operator.list = Some((cycle, kind));
         let parts = blocks.map(|blocks| {
             let breaks_after = breaks.then(|| self.random.random_range(0..=blocks.len()));
-            self.parts_of(cycle, &blocks, breaks_after)
+            let size = self.random.random_range(1..24);
+            parts_of(size, cycle, &blocks, breaks_after)
         });
         let ship = ShipRequest {
             cycle,

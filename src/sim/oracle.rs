@@ -288,27 +288,13 @@ impl World {
     }
 
     /// A complete set, written over the volume, is the cut.
-    fn redo_holds(&self, at: usize, point: Point, mut bytes: Vec<u8>) -> Result<(), String> {
-        let staged = self.sites[at].meta.durable("staging").unwrap_or_default();
-        let disk = Arc::new(disk_with("staging", &staged)?);
-        let outcome = Staging::recover(disk, u64::MAX, None, &mut |_, _| Ok(()));
-        let Ok(StagingOutcome::Complete(staging)) = outcome else {
+    fn redo_holds(&self, at: usize, point: Point, bytes: Vec<u8>) -> Result<(), String> {
+        let Some(bytes) = redone(&self.sites[at].meta, bytes) else {
             return match self.sites[at].damaged {
                 true => Ok(()),
                 false => Err(format!("it counts on a set of {point} that is not whole")),
             };
         };
-        for batch in staging.read().map_err(|error| error.to_string())? {
-            let batch = batch.map_err(|error| error.to_string())?;
-            for (region, data) in batch.iter() {
-                let from = usize::try_from(region.extent.offset).unwrap_or(usize::MAX);
-                let to = usize::try_from(region.extent.end()).unwrap_or(usize::MAX);
-                match region.kind {
-                    RegionKind::Zero => bytes[from..to].fill(0),
-                    RegionKind::Data { .. } => bytes[from..to].copy_from_slice(data),
-                }
-            }
-        }
         self.is_at(at, point, &bytes)
     }
 
@@ -371,6 +357,39 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What a side's state volume says of it, as a crash now would leave it.
+pub(super) fn read_superblock(meta: &SimDisk) -> Option<Record> {
+    let bytes = meta
+        .durable("superblock")
+        .filter(|bytes| !bytes.is_empty())?;
+    let disk = disk_with("superblock", &bytes).ok()?;
+    let (_, superblock) = SuperblockStore::open(Arc::new(disk)).ok()?;
+    superblock.as_ref().map(translate::record_of)
+}
+
+/// What a volume holds once the set that is completely staged is written to it; `None` where there is no
+/// such set.
+pub(super) fn redone(meta: &SimDisk, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let staged = meta.durable("staging").unwrap_or_default();
+    let disk = Arc::new(disk_with("staging", &staged).ok()?);
+    let outcome = Staging::recover(disk, u64::MAX, None, &mut |_, _| Ok(()));
+    let Ok(StagingOutcome::Complete(staging)) = outcome else {
+        return None;
+    };
+    for batch in staging.read().ok()? {
+        let batch = batch.ok()?;
+        for (region, data) in batch.iter() {
+            let from = usize::try_from(region.extent.offset).ok()?;
+            let to = usize::try_from(region.extent.end()).ok()?;
+            match region.kind {
+                RegionKind::Zero => bytes[from..to].fill(0),
+                RegionKind::Data { .. } => bytes[from..to].copy_from_slice(data),
+            }
+        }
+    }
+    Some(bytes)
 }
 
 fn disk_with(name: &str, bytes: &[u8]) -> Result<SimDisk, String> {

@@ -13,6 +13,7 @@ use storage::seam::{BlockFile, Disk, DiskError};
 const FILE: &str = "volume";
 
 /// A volume on storage that tracks changes.
+#[derive(Clone)]
 pub(super) struct Volume {
     /// The device under it.
     pub(super) disk: SimDisk,
@@ -71,6 +72,24 @@ impl Volume {
         })
     }
 
+    /// What a snapshot holds.
+    pub(super) fn holding(bytes: &[u8], seed: u64) -> Result<Volume, DiskError> {
+        let volume = Volume::new(bytes.len() as u64, seed)?;
+        if let Some(file) = volume.disk.open(FILE)? {
+            file.write_at(0, bytes)?;
+            file.flush()?;
+        }
+        Ok(volume)
+    }
+
+    /// Opens it for a process that only reads.
+    pub(super) fn open_read_only(&self) -> Arc<dyn BlockFile> {
+        Arc::new(ReadOnly {
+            bytes: Arc::new(self.bytes()),
+            disk: self.disk.clone(),
+        })
+    }
+
     /// The size in bytes.
     pub(super) fn size(&self) -> u64 {
         self.disk
@@ -120,6 +139,9 @@ impl Volume {
 
     /// Makes it longer.
     pub(super) fn grow(&self, size: u64) {
+        if size <= self.size() {
+            return;
+        }
         if let Ok(Some(file)) = self.disk.open(FILE) {
             drop(file.set_size(size));
             drop(file.flush());
@@ -134,16 +156,19 @@ impl Volume {
 
     /// Takes a snapshot.
     pub(super) fn cut(&mut self, point: Point) {
-        let snapshot = Snapshot {
-            bytes: Arc::new(self.bytes()),
-            tracked: lock(&self.tracker).clone(),
-        };
+        let snapshot = self.snapshot();
         self.snapshots.insert(point, snapshot);
     }
 
-    /// The blocks that were written between two snapshots. A driver that tracks in larger pieces
-    /// names all blocks of a piece. What is beyond `common`, the size that both sides' snapshots of the
-    /// base have, counts as written, as the operator has it.
+    /// What it holds now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            bytes: Arc::new(self.bytes()),
+            tracked: lock(&self.tracker).clone(),
+        }
+    }
+
+    /// The blocks that were written between two snapshots: see [`Snapshot::changed_since`].
     pub(super) fn delta(
         &self,
         base: Point,
@@ -152,29 +177,12 @@ impl Volume {
         piece: u64,
     ) -> Option<Vec<u64>> {
         let (base, cut) = (self.snapshots.get(&base)?, self.snapshots.get(&cut)?);
-        let since = base.tracked.writes;
-        let common = common.min(base.bytes.len() as u64);
-        let grown = (cut.bytes.len() as u64 > common).then_some(common / BLOCK_BYTES);
-        let blocks = (cut.bytes.len() as u64).div_ceil(BLOCK_BYTES);
-        let hit = |block: &u64| {
-            let first = block / piece * piece;
-            let mut near = cut.tracked.last.range(first..first + piece);
-            near.any(|(_, write)| *write > since) || grown.is_some_and(|grown| *block >= grown)
-        };
-        Some((0..blocks).filter(hit).collect())
+        Some(cut.changed_since(base, common, piece))
     }
 
     /// The blocks of a snapshot that may hold data.
     pub(super) fn allocated(&self, cut: Point) -> Option<Vec<u64>> {
-        let cut = self.snapshots.get(&cut)?;
-        let data = |block: &[u8]| block.iter().any(|byte| *byte != 0);
-        Some(
-            (0..)
-                .zip(cut.bytes.chunks(BLOCK))
-                .filter(|(_, block)| data(block))
-                .map(|(n, _)| n)
-                .collect(),
-        )
+        Some(self.snapshots.get(&cut)?.allocated())
     }
 
     /// A copy of the volume as it is on the storage; snapshots are not part of it.
@@ -191,6 +199,32 @@ impl Volume {
         for block in 0..size.div_ceil(BLOCK_BYTES) {
             tracker.note(block);
         }
+    }
+}
+
+impl Snapshot {
+    /// The blocks that were written since an earlier snapshot of the volume. A driver that tracks in larger
+    /// pieces names all blocks of a piece. What is beyond `common`, the size that both sides' snapshots of
+    /// the base have, counts as written, as the operator has it.
+    pub(super) fn changed_since(&self, base: &Snapshot, common: u64, piece: u64) -> Vec<u64> {
+        let size = self.bytes.len() as u64;
+        let since = base.tracked.writes;
+        let common = common.min(base.bytes.len() as u64);
+        let grown = (size > common).then_some(common / BLOCK_BYTES);
+        let hit = |block: &u64| {
+            let first = block / piece * piece;
+            let mut near = self.tracked.last.range(first..first + piece);
+            near.any(|(_, write)| *write > since) || grown.is_some_and(|grown| *block >= grown)
+        };
+        (0..size.div_ceil(BLOCK_BYTES)).filter(hit).collect()
+    }
+
+    /// The blocks that may hold data.
+    pub(super) fn allocated(&self) -> Vec<u64> {
+        let data = |block: &[u8]| block.iter().any(|byte| *byte != 0);
+        let blocks = (0..).zip(self.bytes.chunks(BLOCK));
+        let blocks = blocks.filter(|(_, block)| data(block));
+        blocks.map(|(n, _)| n).collect()
     }
 }
 

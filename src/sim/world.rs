@@ -94,7 +94,7 @@ pub(super) struct World {
 }
 
 /// Limits so small that every split happens within a few blocks.
-fn tiny(random: &mut StdRng) -> Limits {
+pub(super) fn tiny(random: &mut StdRng) -> Limits {
     let blocks = random.random_range(2..6);
     Limits {
         batch_bytes: blocks * BLOCK_BYTES as usize,

@@ -12,5 +12,5 @@ mod ship;
 mod verify;
 
 pub use error::Error;
-pub use objects::delete;
+pub use objects::{Only, delete};
 pub use run::{Round, apply, rebind, scale};

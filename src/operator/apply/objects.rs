@@ -31,12 +31,37 @@ where
         .map_err(|source| failed(format!("apply {} {namespace}/{name}", K::kind(&())), source))
 }
 
-/// Deletes an object; one that is gone already is fine. With `uid`, no newer object of that name.
+/// Which object of a name is meant.
+pub enum Only {
+    /// Whichever has the name.
+    Any,
+    /// The one with this UID: no newer one of that name.
+    Uid(String),
+    /// The one of this resource version: not one that has changed since it was looked at.
+    Version(String),
+}
+
+impl From<Only> for Preconditions {
+    fn from(only: Only) -> Preconditions {
+        let (uid, resource_version) = match only {
+            Only::Any => (None, None),
+            Only::Uid(uid) => (Some(uid), None),
+            Only::Version(version) => (None, Some(version)),
+        };
+        Preconditions {
+            uid,
+            resource_version,
+        }
+    }
+}
+
+/// Deletes an object; one that is gone already is fine, and so is one that is not
+/// the one that is meant any more.
 pub async fn delete<K>(
     client: &Client,
     namespace: &str,
     name: &str,
-    uid: Option<&str>,
+    only: Only,
 ) -> Result<(), Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -46,15 +71,12 @@ where
 {
     let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let params = DeleteParams {
-        preconditions: uid.map(|uid| Preconditions {
-            uid: Some(uid.into()),
-            resource_version: None,
-        }),
+        preconditions: Some(only.into()),
         ..DeleteParams::background()
     };
     match api.delete(name, &params).await {
         Ok(_) => Ok(()),
-        // 409: the object with that UID is gone, and another has its name.
+        // 409: the object with that UID is gone, and another has its name; or it has changed.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(source) => Err(failed(
             format!("delete {} {namespace}/{name}", K::kind(&())),

@@ -7,6 +7,7 @@ use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
+use crate::apply::objects::Only;
 use crate::apply::{Error, objects, probe, requests, ship, verify};
 use crate::ca;
 use crate::context::Context;
@@ -88,13 +89,15 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::StartMover { site, device } => start_mover(round, &site, &device).await?,
         Action::StopMover { site, uid } => {
             let name = api::names::mover(round.name.name(), site.as_str());
-            objects::delete::<Pod>(client, namespace, &name, Some(&uid)).await?;
+            objects::delete::<Pod>(client, namespace, &name, Only::Uid(uid)).await?;
         }
-        Action::DropCut { name } => {
-            objects::delete::<VolumeSnapshot>(client, namespace, &name, None).await?
+        Action::DropCut { name, version } => {
+            let only = version.map_or(Only::Any, Only::Version);
+            objects::delete::<VolumeSnapshot>(client, namespace, &name, only).await?;
         }
         Action::DropSourceClaim { name } => {
-            objects::delete::<PersistentVolumeClaim>(client, namespace, &name, None).await?;
+            let name = &name;
+            objects::delete::<PersistentVolumeClaim>(client, namespace, name, Only::Any).await?;
         }
         Action::Command { site, request } => {
             let key = requests::key(round.observed, round.name, &site)?;

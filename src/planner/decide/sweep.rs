@@ -1,30 +1,36 @@
 //! Snapshots and source claims that nothing needs any more.
 //!
 //! What stays: the committed point's snapshot at either side, the common base, and the running
-//! cycle's. So at most two a side, and at least one common one at every moment.
+//! cycle's. So at most two a side where all are ready, and at least one common one at every moment.
 
 use std::collections::BTreeSet;
 
 use crate::decide::consent::is_diverged;
 use crate::decide::{DecisionBuilder, switch};
 use crate::mutations::Rule;
-use crate::observe::SiteView;
+use crate::observe::{Cut, SiteView};
 use crate::site::Keep;
 use api::v1alpha1::SwitchKind;
 use protocol::units::Point;
 
 /// Says what stays; a site deletes the rest.
 pub fn sweep(d: &mut DecisionBuilder<'_>) {
-    if d.status.committed_point.is_none()
-        && d.status.cycle.is_none()
-        && d.status.last_failure.is_none()
-    {
+    let unheard = d
+        .observed
+        .sites
+        .iter()
+        .any(|site| site.superblock().is_none());
+    let began = d.status.cycle.is_some() || d.status.last_failure.is_some();
+    if d.status.committed_point.is_none() && (unheard || !began) {
         // Nothing is known yet; whatever is stored there may be the common base.
         return;
     }
     let running = d.cycle().map(|cycle| cycle.point.point());
     let early = running.is_some() && d.observed.rules().breaks(Rule::BaseDroppedEarly);
-    let base = common_base(d).filter(|_| !early);
+    let bases = match early {
+        true => BTreeSet::new(),
+        false => common_bases(d),
+    };
     // A side with writes of its own keeps what it has: salvage may need it. Which side that is, a
     // forced role change shows only at its end.
     let forced = d
@@ -35,7 +41,10 @@ pub fn sweep(d: &mut DecisionBuilder<'_>) {
     for site in &d.observed.sites {
         let all = forced || is_diverged(d, site.name.as_str());
         let kept = d.keep.iter().filter(|(name, _)| *name == site.name);
-        let kept = kept.map(|(_, point)| *point).chain(base).collect();
+        let kept = kept
+            .map(|(_, point)| *point)
+            .chain(bases.iter().copied())
+            .collect();
         let desired = d.at(&site.name);
         if !site.rules.breaks(Rule::SourceClaimsStay) {
             desired.keep_source_claims = Keep::Only(running.into_iter().collect());
@@ -46,24 +55,39 @@ pub fn sweep(d: &mut DecisionBuilder<'_>) {
     }
 }
 
-/// The point whose snapshots are the common base: the committed one, unless a side has no snapshot of
-/// it. That is so while the standby is diverged, and where a side was gone before it recorded the last
-/// commit; then it is the newest that both sides have one of.
-fn common_base(d: &DecisionBuilder<'_>) -> Option<Point> {
-    let usable = |site: &SiteView| -> BTreeSet<Point> {
-        let cuts = site.cuts.iter().filter(|cut| cut.ready && !cut.deleting);
+/// The points whose snapshots are, or may be, the common base: the committed one, and the newest that both
+/// sides have a snapshot of, which is another where a side was gone before it recorded the last commit or
+/// is diverged. One that is ready goes first; one that is not, at the moment, may be again.
+fn common_bases(d: &DecisionBuilder<'_>) -> BTreeSet<Point> {
+    let ready = common(d, |cut| cut.ready);
+    let committed = d.committed();
+    if let Some(held) = committed.filter(|point| ready.contains(point)) {
+        return [held].into();
+    }
+    let made = || common(d, |cut| cut.created.is_some()).last().copied();
+    let newest = ready.last().copied().or_else(made);
+    let bases: BTreeSet<Point> = committed.into_iter().chain(newest).collect();
+    if !bases.is_empty() {
+        return bases;
+    }
+    // Without snapshots at the standby the promoted point is what both sides had in common.
+    let switch = d.status.switch.as_ref();
+    let promoted = switch.and_then(|switch| switch.promoted_point.as_ref());
+    promoted
+        .map(|promoted| promoted.point())
+        .into_iter()
+        .collect()
+}
+
+/// The points of which both sides have such a snapshot.
+fn common(d: &DecisionBuilder<'_>, such: fn(&Cut) -> bool) -> BTreeSet<Point> {
+    let of = |site: &SiteView| -> BTreeSet<Point> {
+        let cuts = site.cuts.iter().filter(|cut| such(cut) && !cut.deleting);
         cuts.map(|cut| cut.point).collect()
     };
-    let mut sites = d.observed.sites.iter().map(usable);
-    let common = match (sites.next(), sites.next()) {
+    let mut sites = d.observed.sites.iter().map(of);
+    match (sites.next(), sites.next()) {
         (Some(one), Some(other)) => &one & &other,
         _ => BTreeSet::new(),
-    };
-    let committed = d.committed();
-    let held = committed.filter(|point| common.contains(point));
-    held.or(common.last().copied()).or(committed).or_else(|| {
-        // Without snapshots at the standby the promoted point is what both sides had in common.
-        let promoted = d.status.switch.as_ref()?.promoted_point.as_ref()?;
-        Some(promoted.point())
-    })
+    }
 }

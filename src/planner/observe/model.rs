@@ -233,6 +233,8 @@ pub struct PodUse {
 pub struct Cut {
     /// The VolumeSnapshot.
     pub name: String,
+    /// Its resource version: as of when all this is.
+    pub version: Option<String>,
     /// The cut.
     pub point: Point,
     /// When the storage made it; the application may go on from then.

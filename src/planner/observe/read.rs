@@ -96,6 +96,7 @@ pub fn cut(snapshot: &VolumeSnapshot, content: Option<&serde_json::Value>) -> Op
     let annotation = |key: &str| annotations.and_then(|all| all.get(key)?.as_str());
     Some(Cut {
         name: snapshot.name_any(),
+        version: snapshot.resource_version(),
         point: point(snapshot)?,
         created: status.creation_time.map(|time| time.0),
         ready: status.ready_to_use == Some(true),

@@ -79,6 +79,9 @@ pub enum Action {
     DropCut {
         /// Its name.
         name: String,
+        /// Its resource version when it was looked at: one that has changed since, because a driver
+        /// begins to make it, is left alone.
+        version: Option<String>,
     },
     /// Delete a claim that was made from a cut.
     DropSourceClaim {

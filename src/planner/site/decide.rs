@@ -159,7 +159,7 @@ fn assert_invariants(view: &SiteView, decision: &SiteDecision) {
                 !primary,
                 "a primary's volume would be given to a mover to write"
             ),
-            Action::DropCut { name } => assert!(
+            Action::DropCut { name, .. } => assert!(
                 committed.is_none_or(|cut| cut.name != *name),
                 "the snapshot of the committed point would be deleted"
             ),

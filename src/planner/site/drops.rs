@@ -14,6 +14,7 @@ pub(super) fn drop_unneeded(view: &SiteView, desired: &SiteDesired, decision: &m
         if (discarded && committed != Some(cut.point) || !kept) && is_settled(view, cut) {
             decision.actions.push(Action::DropCut {
                 name: cut.name.clone(),
+                version: cut.version.clone(),
             });
         }
     }
@@ -36,7 +37,5 @@ pub(super) fn drop_unneeded(view: &SiteView, desired: &SiteDesired, decision: &m
 pub(crate) fn is_settled(site: &SiteView, cut: &Cut) -> bool {
     let mut claims = site.source_claims.iter();
     let restoring = claims.any(|claim| claim.point == cut.point && !claim.bound);
-    // One that the snapshot controller has not seen may be begun at the same moment.
-    let seen = cut.content.is_some() || cut.error.is_some();
-    seen && !cut.being_created && !restoring
+    !cut.being_created && !restoring
 }

@@ -36,6 +36,7 @@ fn claim(name: &str) -> Claim {
 fn cut(point: Point) -> Cut {
     Cut {
         name: format!("cut-{point}"),
+        version: None,
         point,
         created: None,
         ready: true,
@@ -170,7 +171,10 @@ fn holds(view: &SiteView, decision: &SiteDecision) -> bool {
     });
     let drops = |point: Point| {
         let name = format!("cut-{point}");
-        decision.actions.contains(&Action::DropCut { name })
+        let version = None;
+        decision
+            .actions
+            .contains(&Action::DropCut { name, version })
     };
     let takes = matches!(decision.claim, Some(ClaimDesired::App(_)));
     !(takes && !primary || writes && primary || committed.is_some_and(drops))

@@ -7,8 +7,9 @@ use kube::ResourceExt as _;
 use rand::Rng;
 
 use crate::cluster::server::phase;
-use crate::cluster::storage::{BLOCKS, Blocks};
 use crate::cluster::world::{APP_CLAIM, APP_POD, World};
+use crate::image::{Image, Tag};
+use crate::oracle::blocks;
 use protocol::units::{Epoch, Role};
 
 /// The application.
@@ -17,10 +18,10 @@ pub(crate) struct App {
     /// The pod that runs now, and the volume that it has mounted.
     running: Option<(String, String)>,
     /// What was acknowledged to it.
-    acknowledged: Option<Blocks>,
+    acknowledged: Option<Image>,
     /// The epoch that it ran in last.
     epoch: Epoch,
-    next_tag: u64,
+    next_tag: Tag,
     /// How often it was started.
     pub(crate) starts: u64,
 }
@@ -52,8 +53,8 @@ impl World {
     }
 
     fn started(&mut self, handle: &str) -> Result<(), String> {
-        let found = self.server.storage.blocks(handle).cloned();
-        let found = found.ok_or("the application's volume is gone")?;
+        let found = self.server.storage.device(handle);
+        let found = found.ok_or("the application's volume is gone")?.bytes();
         let at = self
             .volumes
             .iter()
@@ -64,7 +65,7 @@ impl World {
         self.app.starts += 1;
         let records = [0, 1].map(|at| self.superblock(at));
         let Some(record) = &records[at] else {
-            self.app.acknowledged.get_or_insert(found);
+            self.app.acknowledged.get_or_insert(Image::of(&found));
             return Ok(());
         };
         if record.role != Role::Primary {
@@ -74,7 +75,7 @@ impl World {
         if Some(record.epoch) != newest {
             return Err("the application starts at a side whose epoch is over".into());
         }
-        let since = self.app.epoch;
+        let (since, none) = (self.app.epoch, BTreeSet::new());
         if let Some(acknowledged) = self.app.acknowledged.clone() {
             let mut forced = self.oracle.forced.iter();
             let forced = forced.any(|epoch| *epoch > since && *epoch <= record.epoch);
@@ -84,37 +85,58 @@ impl World {
                 let (point, promoted) = cuts
                     .find(|(point, _)| point.seq.0 == head)
                     .ok_or("a side was promoted from a point that was never cut")?;
-                if *promoted != found {
+                if promoted.differs(&found, &none).is_some() {
                     return Err(format!(
                         "the application does not find what was cut at {point}"
                     ));
                 }
             }
-            if !forced && acknowledged != found {
-                let lost = (0..BLOCKS).find(|block| acknowledged[*block] != found[*block]);
+            let lost = acknowledged.differs(&found, &none);
+            if let Some(block) = lost.filter(|_| !forced) {
                 return Err(format!(
-                    "block {} that was acknowledged in epoch {since} is not what the application finds in \
-                     epoch {}, though nothing was forced",
-                    lost.unwrap_or_default(),
+                    "block {block} that was acknowledged in epoch {since} is not what the application \
+                     finds in epoch {}, though nothing was forced",
                     record.epoch
                 ));
             }
         }
         self.app.epoch = record.epoch;
-        self.app.acknowledged = Some(found);
+        self.app.acknowledged = Some(Image::of(&found));
         Ok(())
     }
 
-    /// It writes a block, if it runs.
+    /// It writes if it runs: data, zeros and discards.
     pub(crate) fn app_writes(&mut self) -> bool {
         let Some((_, handle)) = self.app.running.clone() else {
             return false;
         };
-        self.app.next_tag += 1;
-        let block = self.random.random_range(0..BLOCKS);
-        self.server.storage.write(&handle, block, self.app.next_tag);
+        let Some(device) = self.server.storage.device(&handle) else {
+            return false;
+        };
+        let all = blocks(device.size());
+        let random = &mut self.random;
+        let first = random.random_range(0..all);
+        let count = random.random_range(1..=6).min(all - first);
+        let zeros = random.random_range(0..3) == 0;
+        let mut writes: Vec<(u64, Tag)> = Vec::new();
+        for block in first..first + count {
+            // Sometimes a block goes back to what it was before.
+            let old = self.app.next_tag > 4 && random.random_range(0..4) == 0;
+            let tag = match (zeros, old) {
+                (true, _) => 0,
+                (false, true) => random.random_range(1..=4),
+                (false, false) => {
+                    self.app.next_tag += 1;
+                    self.app.next_tag
+                }
+            };
+            writes.push((block, tag));
+        }
+        device.write(&writes);
         if let Some(acknowledged) = &mut self.app.acknowledged {
-            acknowledged[block] = self.app.next_tag;
+            for (block, tag) in writes {
+                acknowledged.write(block, tag);
+            }
         }
         true
     }

@@ -69,6 +69,8 @@ pub enum ClusterFault {
     Reapplied,
     /// A GitOps tool creates the application's claim again while a re-binding has it gone.
     ClaimReapplied,
+    /// A snapshot is ready, and then it is not.
+    ReadyFlaps,
     /// Everything works again.
     Heal,
     /// K-4, K-27: somebody scales the application up during a change of the role.
@@ -77,14 +79,12 @@ pub enum ClusterFault {
     ClaimDeleted,
     /// K-13: the status is wiped during a change of the role.
     StatusWipedMeanwhile,
-    /// C of the review, K-12's neighbour: a snapshot is ready, and then it is not.
-    ReadyFlaps,
     /// K-21: the workload's claims go when it is scaled away.
     ClaimsGoWhenScaled,
 }
 
 /// All that are mixed in.
-const ALL: [ClusterFault; 25] = [
+const ALL: [ClusterFault; 26] = [
     ClusterFault::ScaledUpMeanwhile,
     ClusterFault::MoverDies,
     ClusterFault::NetworkDown,
@@ -109,14 +109,14 @@ const ALL: [ClusterFault; 25] = [
     ClusterFault::AppRestarts,
     ClusterFault::Reapplied,
     ClusterFault::ClaimReapplied,
+    ClusterFault::ReadyFlaps,
     ClusterFault::Heal,
 ];
 
 /// Those that the planner does not live through yet, each with the statement that it belongs to.
-pub const LATER: [ClusterFault; 4] = [
+pub const LATER: [ClusterFault; 3] = [
     ClusterFault::ClaimDeleted,
     ClusterFault::StatusWipedMeanwhile,
-    ClusterFault::ReadyFlaps,
     ClusterFault::ClaimsGoWhenScaled,
 ];
 
@@ -159,13 +159,20 @@ impl World {
         match kind {
             ClusterFault::MoverDies => self.server.delete_pod(&names::mover(PAIR, SITES[at]), None),
             ClusterFault::NetworkDown => {
-                let ms = self.random.random_range(0..30_000);
-                self.net_down_until = self.server.now() + SignedDuration::from_millis(ms);
+                let now = self.millis();
+                self.net.cut(now);
+                self.net.down_until = now + self.random.random_range(0..30_000);
             }
-            ClusterFault::OperatorDies => self.operators[0] = Operator::default(),
+            ClusterFault::OperatorDies => {
+                self.operators[0] = Operator::default();
+                self.feeds_end();
+            }
             ClusterFault::SecondLeader => match self.operators.len() {
                 1 => self.operators.push(Operator::default()),
-                _ => self.operators.truncate(1),
+                _ => {
+                    self.operators.truncate(1);
+                    self.feeds_end();
+                }
             },
             ClusterFault::StatusWiped if self.is_moving() || !self.has_begun() => {}
             ClusterFault::StatusWiped | ClusterFault::StatusWipedMeanwhile => self.wipe_status(),
@@ -226,6 +233,13 @@ impl World {
         }
     }
 
+    /// Lists of changes that a process of the operator was feeding stay unfinished.
+    fn feeds_end(&mut self) {
+        for mover in self.movers.iter_mut().flatten() {
+            mover.host.parts.clear();
+        }
+    }
+
     /// Whether both sites say who they are. Before, a wiped status has the pair begin again with
     /// whatever the spec calls primary (K-15).
     fn has_begun(&self) -> bool {
@@ -259,7 +273,7 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.server.health = Default::default();
         self.server.admission.refused.clear();
-        self.net_down_until = self.server.now();
+        self.net.down_until = 0;
         self.operators.truncate(1);
         let pods: Vec<String> = self
             .server

@@ -21,11 +21,16 @@ pub(crate) struct Manifests {
 }
 
 impl Manifests {
-    /// Those of a cluster whose volumes are bound in this mode, and whose cycles have this interval.
+    /// Those of a cluster whose volumes are bound in this mode, whose cycles have this interval, and whose
+    /// application has a volume of so many bytes.
     ///
     /// # Errors
     /// When one of them is no such object, which is a defect of ours.
-    pub(crate) fn new(mode: &str, interval: &str) -> Result<Manifests, serde_json::Error> {
+    pub(crate) fn new(
+        mode: &str,
+        interval: &str,
+        bytes: u64,
+    ) -> Result<Manifests, serde_json::Error> {
         let [east, west] = SITES;
         let storage_class = |name: &str, site: &str| {
             serde_json::from_value(json!({
@@ -49,7 +54,7 @@ impl Manifests {
                 "metadata": {"name": APP_CLAIM, "namespace": "shop"},
                 "spec": {
                     "accessModes": ["ReadWriteOnce"], "storageClassName": "fast",
-                    "resources": {"requests": {"storage": "1Gi"}},
+                    "resources": {"requests": {"storage": bytes.to_string()}},
                 },
             }))?,
             pair: serde_json::from_value(json!({

@@ -13,10 +13,11 @@
 //! | Who binds claims, makes and deletes volumes? | `volumes` (the planner's `rebind::binder`), `provisioner` |
 //! | Who takes snapshots? | `snapshotter` |
 //! | Who starts pods, attaches and detaches? | `scheduler`, `workload` |
-//! | What does a mover do with a request? | `mover`, `shipping` (scripted: see there) |
+//! | Which movers run, and what can they do next? | `mover` (their core: `mover_host`) |
+//! | What does the operator ask them for? | `requests` |
 //! | What does the operator see and do? | `observe`, `perform`, `rebinding`, `reconcile` |
 //! | What does the application find? | `app` |
-//! | What must hold? | `oracle` |
+//! | What must hold? | `oracle`; at the end `rest` |
 //! | What goes wrong, and what do people do? | `faults`, `people` |
 //! | What has been applied before? | `manifests` |
 //! | What happens next? | `world`, `run` |
@@ -33,10 +34,11 @@ mod perform;
 mod provisioner;
 mod rebinding;
 mod reconcile;
+mod requests;
+mod rest;
 mod run;
 mod scheduler;
 pub(crate) mod server;
-mod shipping;
 mod snapshotter;
 pub(crate) mod storage;
 #[cfg(test)]

@@ -1,275 +1,270 @@
-//! A mover for the planner's sake: the protocol's own two machines, with a data plane that takes no time.
-//!
-//! What a mover's loop does between them (threads, windows, staging on disks that fail) is not looked at
-//! here: the data plane has a simulation of its own, which hosts the mover's core. Here each effect of
-//! the machines is one step, chosen by seed, so that pods can end and operators can look between any two.
+//! The movers' pods: the mover's real core in each, on the devices of the node, and what it can do next.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use jiff::Timestamp;
+use kube::ResourceExt as _;
 
-use mover_core::translate;
-use protocol::pair::change_plan::List;
-use protocol::pair::demote::Demote;
-use protocol::pair::message::Message;
-use protocol::pair::promote::Promote;
-use protocol::pair::record::Init;
-use protocol::pair::side::{Command, Event};
-use protocol::pair::source::Ship;
-use protocol::pair::{Action, Cause, Outcome, Record, Refused, Side};
-use protocol::units::{ChangeSource, Extent, Point, SiteName};
-use wire::control::{
-    Activity, ChangeList, CycleOutcome, CycleReport, MoverStatus, Request, VerifyReport,
-};
+use crate::cluster::server::phase;
+use crate::cluster::world::{PAIR, SITES, World};
+use crate::fuse::{Death, Fuse, FusedDisk};
+use crate::link::Net;
+use crate::mover_host::{MoverHost, Setup};
+use api::names;
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Pod;
+use planner::observe::read;
+use protocol::pair::{Cause, Refused};
+use protocol::units::PairName;
+use wire::control::MoverStatus;
 
-/// The blocks of a change set.
-pub(crate) type Changes = BTreeMap<usize, u64>;
+/// A peer that can't be reached is dialed for this long, in milliseconds.
+const DIAL_MS: u64 = 20_000;
+
+/// How long one attempt to reach a peer takes that does not answer.
+const DIAL_ATTEMPT: SignedDuration = SignedDuration::from_millis(1_000);
 
 /// A mover's process: it lives as long as its pod runs.
 pub(crate) struct Mover {
     /// The pod that it runs in.
     pub(crate) pod_uid: String,
-    /// Its site.
-    pub(crate) site: SiteName,
     /// The handle of its state volume.
     pub(crate) state: String,
     /// The handle of its device.
     pub(crate) device: Option<String>,
-    /// Whether the device is there to be written to.
-    pub(crate) writable: bool,
-    /// The protocol.
-    pub(crate) side: Side,
-    /// What the protocol has asked for.
-    pub(crate) todo: VecDeque<Action>,
-    /// What the peer has said.
-    pub(crate) inbox: VecDeque<Message>,
-    /// Whether there is a connection.
-    pub(crate) linked: bool,
-    /// The peer has hung up; what it said before is still heard.
-    pub(crate) hung_up: bool,
-    /// Since when the peer is dialled.
-    pub(crate) dialing: Option<Timestamp>,
-    /// The blocks that a driver's list names, while a cut is shipped.
-    pub(crate) list: Option<Changes>,
-    /// The range that is verified.
-    pub(crate) verifying: Option<Extent>,
-    /// What was received.
-    pub(crate) received: Changes,
-    /// It goes to the volume at once.
-    pub(crate) in_place: bool,
-    /// The superblock as it is durable: what is reported.
-    pub(crate) durable: Option<Record>,
-    /// How the last cycle ended.
-    pub(crate) last: Option<CycleOutcome>,
-    /// Changes of the report.
-    pub(crate) version: u64,
+    /// The process.
+    pub(crate) host: MoverHost,
     /// The report that the operator has seen last.
     pub(crate) shown: Option<MoverStatus>,
 }
 
-impl Mover {
-    /// A process that finds this superblock, and what it has to do first.
-    pub(crate) fn start(
-        pod_uid: &str,
-        site: &SiteName,
-        state: &str,
-        found: Option<Record>,
-    ) -> Mover {
-        let (side, first) = Side::open(found.clone());
-        Mover {
-            pod_uid: pod_uid.into(),
-            site: site.clone(),
-            state: state.into(),
-            device: None,
-            writable: false,
-            side,
-            todo: first.into(),
-            inbox: VecDeque::new(),
-            linked: false,
-            hung_up: false,
-            dialing: None,
-            list: None,
-            verifying: None,
-            received: Changes::new(),
-            in_place: false,
-            durable: found,
-            last: None,
-            version: 1,
-            shown: None,
-        }
-    }
-
-    /// Takes a request, as the mover's own does: without a device there is nothing to ship or write.
-    ///
-    /// # Errors
-    /// What the protocol refuses.
-    pub(crate) fn take(&mut self, request: Request, bytes: u64) -> Result<(), Refused> {
-        let order = match request {
-            Request::Init(init) => Command::Init(Init {
-                pair_id: init.pair_id,
-                role: init.role,
-                epoch: init.epoch,
-                generation: init.generation,
-                start: init.start,
-                never_writable: init.never_writable,
-                requested_primary: init.requested_primary,
-            }),
-            Request::Receive(order) => {
-                self.needs_device()?;
-                Command::Receive(order.cycle)
-            }
-            Request::Ship(order) => {
-                self.needs_device()?;
-                let list = match order.changes {
-                    ChangeList::Delta { base } => List::Delta { base },
-                    ChangeList::Allocated => List::Allocated,
-                    ChangeList::Nothing => List::Nothing,
-                };
-                self.verifying = None;
-                ship(order.cycle, bytes, list, order.discard_consent, None)
-            }
-            Request::Verify(order) => {
-                self.needs_device()?;
-                self.verifying = Some(order.range);
-                ship(order.cycle, bytes, List::Nothing, None, Some(order.range))
-            }
-            Request::Commit { cycle } => Command::Commit(cycle),
-            Request::Abort { reason } => Command::Abort(reason),
-            Request::Promote(order) => Command::Promote(Promote {
-                epoch: order.epoch,
-                generation: order.generation,
-                peer_head: order.peer_head,
-                requested_primary: order.requested_primary,
-            }),
-            Request::Demote(order) => Command::Demote(Demote {
-                epoch: order.epoch,
-                lineage: order.lineage,
-                clean_at: order.clean_at,
-                requested_primary: order.requested_primary,
-            }),
-            // Nothing of these shows in what a planner decides on.
-            Request::Status { .. }
-            | Request::Extents(_)
-            | Request::ExtentsFailed { .. }
-            | Request::SetBandwidth { .. }
-            | Request::Shutdown => return Ok(()),
-        };
-        let actions = self.side.order(order)?;
-        self.follow(actions);
-        self.version += 1;
-        Ok(())
-    }
-
-    fn needs_device(&self) -> Result<(), Refused> {
-        match self.device {
-            Some(_) => Ok(()),
-            None => Err(Refused::new(Cause::OutOfOrder, "there is no device here")),
-        }
-    }
-
-    /// Notes what has to be done.
-    pub(crate) fn follow(&mut self, actions: Vec<Action>) {
-        self.todo.extend(actions);
-    }
-
-    /// Feeds the protocol.
-    pub(crate) fn feed(&mut self, bytes: u64, event: Event) {
-        let actions = self.side.on(bytes, event);
-        self.follow(actions);
-        self.version += 1;
-    }
-
-    /// The machine at work can't go on.
-    pub(crate) fn fail(&mut self, bytes: u64, cause: Cause, why: &str) {
-        let event = self.side.failed(Refused::new(cause, why));
-        self.feed(bytes, event);
-    }
-
-    /// How a cycle ended.
-    pub(crate) fn finish(&mut self, outcome: Outcome) {
-        self.last = Some(match outcome {
-            Outcome::Applied(cycle) => self.applied(cycle),
-            Outcome::Failed(cycle, refused) => CycleOutcome::Failed {
-                cycle,
-                retryable: refused.cause.is_retryable(),
-                cause: translate::refusal(&refused),
-            },
-        });
-        self.list = None;
-    }
-
-    fn applied(&mut self, cycle: Point) -> CycleOutcome {
-        let report = CycleReport {
-            cycle,
-            change_source: if self.list.is_some() {
-                ChangeSource::Delta
-            } else {
-                ChangeSource::FullRead
-            },
-            read_bytes: 1,
-            data_bytes: 1,
-            zero_bytes: 0,
-            wire_bytes: 1,
-            digest: "d".into(),
-            handshake_ms: 1,
-            ship_ms: 1,
-            apply_ms: 1,
-        };
-        match self.verifying.take() {
-            None => CycleOutcome::Applied(report),
-            Some(range) => CycleOutcome::Verified(Box::new(VerifyReport {
-                range,
-                differing: Vec::new(),
-                cycle: CycleReport {
-                    change_source: ChangeSource::Verify,
-                    data_bytes: 0,
-                    ..report
-                },
-            })),
-        }
-    }
-
-    /// What it reports.
-    pub(crate) fn status(&self, bytes: u64) -> MoverStatus {
-        let activity = match (
-            self.side.shipping(),
-            self.side.promoting(),
-            self.side.receiving(),
-        ) {
-            (Some(cycle), _, _) => Activity::Shipping(cycle),
-            (_, Some(epoch), _) => Activity::Promoting(epoch),
-            (_, _, Some(cycle)) => Activity::Receiving(cycle),
-            _ => Activity::Idle,
-        };
-        MoverStatus {
-            version: self.version,
-            site: self.site.clone(),
-            superblock: self.durable.as_ref().map(translate::report_of),
-            superblock_error: None,
-            device_bytes: self.device.as_ref().map(|_| bytes),
-            activity,
-            progress: None,
-            decision: None,
-            change_source: None,
-            last: self.last.clone(),
-        }
-    }
+/// One thing that a mover can do next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MoverTask {
+    /// A frame goes on the wire of a connection.
+    Wire(u64),
+    /// What was sent on a connection arrives.
+    Deliver(u64),
+    /// The peer is dialed.
+    Dial,
+    /// The superblock is saved.
+    Save,
+    /// Work begins, or its end is noticed.
+    Work,
+    /// A step of the shipment.
+    Ship,
+    /// A step of the receiver.
+    Receive,
+    /// Digests are read that were asked for.
+    Answer,
+    /// The operator sends the next part of its list.
+    Part,
 }
 
-fn ship(
-    cycle: Point,
-    size: u64,
-    list: List,
-    consent: Option<protocol::units::Epoch>,
-    verify: Option<Extent>,
-) -> Command {
-    Command::Ship(Ship {
-        cycle,
-        size,
-        list,
-        list_reason: String::new(),
-        kept: None,
-        consent,
-        verify,
-    })
+impl World {
+    /// Starts the processes of pods that run, and ends those of pods that do not.
+    pub(crate) fn sync_movers(&mut self) {
+        for (at, site) in (0..).zip(SITES) {
+            self.bury(at);
+            let pod = self.server.pods.get(&names::mover(PAIR, site));
+            let running = pod.filter(|pod| phase(pod) == "Running");
+            let uid = running.and_then(|pod| pod.metadata.uid.as_deref());
+            let known = self.movers[at].as_ref().map(|mover| mover.pod_uid.as_str());
+            if uid == known {
+                continue;
+            }
+            let running = running.cloned();
+            self.end_mover(at, None);
+            if let Some(pod) = running {
+                self.start_mover(at, &pod);
+                self.bury(at);
+            }
+        }
+        let held = [0, 1].map(|at| self.movers[at].as_ref()?.host.link());
+        self.net.forget(held);
+    }
+
+    fn start_mover(&mut self, at: usize, pod: &Pod) {
+        let claims = |wanted: &str| {
+            let mut claims = read::claims_of(pod);
+            let found = claims.find(|(volume, _)| *volume == wanted);
+            found.map(|(_, claim)| claim.to_string())
+        };
+        let handle = |claim: Option<String>| self.server.handle_of_claim(&claim?);
+        let (Some(state), Ok(pair)) = (handle(claims("meta")), PairName::new("shop", PAIR)) else {
+            return;
+        };
+        let device = handle(claims("volume"));
+        let writable = claims("volume") == Some(names::replica_claim(PAIR, SITES[at]));
+        let storage = &self.server.storage;
+        let fuse = Fuse::default();
+        let Some(files) = storage.files(&state).cloned() else {
+            return;
+        };
+        let opened = device.as_ref().and_then(|device| storage.device(device));
+        let opened = opened.and_then(|device| match writable {
+            true => device.open(fuse.clone()),
+            false => Some(device.open_read_only()),
+        });
+        let setup = Setup {
+            site: at,
+            name: self.site(at),
+            pair,
+            disk: Arc::new(FusedDisk {
+                disk: files,
+                fuse: fuse.clone(),
+            }),
+            device: opened,
+            read_only: !writable,
+            fuse,
+            wrong: self.wrong,
+            settings: self.settings,
+            seed: rand::Rng::random(&mut self.random),
+        };
+        let now = self.millis();
+        let what = match (&device, writable) {
+            (None, _) => "no device",
+            (Some(_), true) => "its volume",
+            (Some(_), false) => "a cut",
+        };
+        self.story
+            .tell(now, at, || format!("a mover starts with {what}"));
+        self.movers[at] = Some(Mover {
+            pod_uid: pod.uid().unwrap_or_default(),
+            state,
+            device,
+            host: MoverHost::start(setup, now, &mut self.net),
+            shown: None,
+        });
+        self.server.changed();
+    }
+
+    /// Ends a process: with its pod (`None`), or by a death that it did not choose.
+    pub(crate) fn end_mover(&mut self, at: usize, death: Option<Death>) {
+        let Some(mover) = self.movers[at].take() else {
+            return;
+        };
+        let storage = &self.server.storage;
+        let device = mover.device.and_then(|device| storage.device(&device));
+        let disks = device.map(|device| &device.disk);
+        let power = death == Some(Death::Power);
+        for disk in disks.into_iter().chain(storage.files(&mover.state)) {
+            match power {
+                true => disk.crash(),
+                false => disk.kill(),
+            }
+        }
+        let now = self.millis();
+        self.net.died(at, power, now);
+        let how = match death {
+            None => "ends",
+            Some(Death::Kill) => "is killed",
+            Some(Death::Power) => "loses power",
+        };
+        self.story.tell(now, at, || format!("the mover {how}"));
+        self.server.changed();
+    }
+
+    /// Takes away a process that has died. Its pod is not started again: that is for its operator to do.
+    pub(crate) fn bury(&mut self, at: usize) {
+        let Some(mover) = &self.movers[at] else {
+            return;
+        };
+        let death = mover.host.setup.fuse.blown();
+        if death.is_some() || mover.host.exited {
+            self.end_mover(at, death);
+            self.server.fail_pod(&names::mover(PAIR, SITES[at]));
+        }
+    }
+
+    /// What the mover of a site can do now; empty where it waits for something.
+    pub(crate) fn mover_tasks(&self, at: usize) -> Vec<MoverTask> {
+        let now = self.millis();
+        let writers = self.net.writers().into_iter();
+        let ours = writers.filter(|(_, side)| *side == at);
+        let mut tasks: Vec<MoverTask> = ours.map(|(link, _)| MoverTask::Wire(link)).collect();
+        let Some(mover) = &self.movers[at] else {
+            return tasks;
+        };
+        let host = &mover.host;
+        let due = host.link().filter(|link| {
+            let due = self.net.due(*link, at);
+            due.is_some_and(|due| due <= now)
+        });
+        tasks.extend(due.map(MoverTask::Deliver));
+        let can = [
+            (host.dialing.is_some(), MoverTask::Dial),
+            (host.can_save(), MoverTask::Save),
+            (host.can_work(now), MoverTask::Work),
+            (host.can_ship(&self.net, now), MoverTask::Ship),
+            (host.can_receive(now), MoverTask::Receive),
+            (host.can_answer(now), MoverTask::Answer),
+            (
+                !host.parts.is_empty() && !self.is_cut_off(),
+                MoverTask::Part,
+            ),
+        ];
+        tasks.extend(
+            can.into_iter()
+                .filter_map(|(can, task)| can.then_some(task)),
+        );
+        tasks
+    }
+
+    /// One step of a mover.
+    pub(crate) fn mover_step(&mut self, at: usize, task: MoverTask) {
+        let now = self.millis();
+        match task {
+            MoverTask::Wire(link) => self.net.write(link, at, now, &mut self.random),
+            MoverTask::Deliver(link) => {
+                if let Some(arrival) = self.net.take(link, at) {
+                    self.with(at, |host, net| host.arrived(link, arrival, net, now));
+                }
+            }
+            MoverTask::Dial => self.dial(at),
+            MoverTask::Save => self.with(at, |host, net| host.save(net, now)),
+            MoverTask::Work => self.with(at, |host, net| host.work(net, now)),
+            MoverTask::Ship => self.with(at, |host, net| host.ship_step(net, now)),
+            MoverTask::Receive => self.with(at, |host, net| host.receive_step(net, now)),
+            MoverTask::Answer => self.with(at, |host, net| host.answer(net, now)),
+            MoverTask::Part => self.with(at, |host, _| host.next_part()),
+        }
+    }
+
+    /// Time has passed for a mover.
+    pub(crate) fn mover_ticks(&mut self, at: usize) {
+        let now = self.millis();
+        self.with(at, |host, net| host.tick(net, now));
+    }
+
+    fn with(&mut self, at: usize, work: impl FnOnce(&mut MoverHost, &mut Net)) {
+        if let Some(mover) = &mut self.movers[at] {
+            work(&mut mover.host, &mut self.net);
+        }
+    }
+
+    fn dial(&mut self, at: usize) {
+        let now = self.millis();
+        let there = self.movers[1 - at].is_some() && !self.is_cut_off();
+        let since = self.movers[at]
+            .as_ref()
+            .and_then(|mover| mover.host.dialing);
+        let Some((_, since)) = since else {
+            return;
+        };
+        let result = if there {
+            let (link, from) = (self.net.connect(), self.site(at));
+            self.with(1 - at, |host, net| host.accepted(link, from, net, now));
+            Ok(link)
+        } else if now.saturating_sub(since) >= DIAL_MS {
+            Err(Refused::new(Cause::PeerUnreachable, "nobody answers"))
+        } else {
+            return self.pass(DIAL_ATTEMPT);
+        };
+        self.with(at, |host, net| host.dialed(result, net, now));
+    }
+
+    /// Whether nobody reaches anybody.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.millis() < self.net.down_until
+    }
 }

@@ -51,14 +51,13 @@ impl World {
 
     /// The operator's links hear what a mover reports.
     pub(crate) fn poll(&mut self, at: usize) {
-        let bytes = self.device_bytes(at);
-        if self.server.now() < self.net_down_until {
+        if self.is_cut_off() {
             return;
         }
         if let Some(mover) = &mut self.movers[at] {
-            let status = mover.status(bytes);
-            if mover.shown.as_ref() != Some(&status) {
-                mover.shown = Some(status);
+            let status = mover.host.status();
+            if mover.shown.as_ref() != Some(status) {
+                mover.shown = Some(status.clone());
                 self.server.changed();
             }
         }

@@ -6,17 +6,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::ResourceExt as _;
 
 use crate::cluster::server::handle_of;
-use crate::cluster::storage::Blocks;
 use crate::cluster::world::{APP_CLAIM, PAIR, SITES, World};
+use crate::image::Image;
+use crate::oracle::{read_superblock, redone};
 use api::v1alpha1::{ReplicationPairStatus, SwitchKind, SwitchStep};
 use api::{ReplicationPair, ReplicationPairSpec, names};
 use planner::decide::SnapshotRequest;
 use planner::decide::switch::unfinished;
 use planner::observe::read;
-use planner::rebind::object::{ClaimExt as _, VolumeExt as _};
+use planner::rebind::object::VolumeExt as _;
 use protocol::pair::Record;
 use protocol::units::{Epoch, ImageState, Point, Role};
 use wire::control::Request;
+
+/// What a site's storage was like when it was looked at last: while it is like that, the same holds.
+#[derive(PartialEq, Eq)]
+struct Looked {
+    volume: String,
+    state: String,
+    /// How often what is durable may have changed there.
+    changes: [u64; 2],
+    consent: Option<Epoch>,
+    mounted: bool,
+}
 
 /// What is known of what must hold.
 #[derive(Default)]
@@ -24,7 +36,7 @@ pub(crate) struct Oracle {
     /// What did not hold when something was done.
     pub(crate) broken: Option<String>,
     /// What each cut held.
-    pub(crate) cuts: BTreeMap<Point, Blocks>,
+    pub(crate) cuts: BTreeMap<Point, Image>,
     /// Epochs that a forced promotion has started.
     pub(crate) forced: BTreeSet<Epoch>,
     /// Cycles that the status calls committed.
@@ -33,7 +45,8 @@ pub(crate) struct Oracle {
     pub(crate) moves: u64,
     known: BTreeSet<String>,
     seen: [Option<Record>; 2],
-    frozen: [Option<Blocks>; 2],
+    looked: [Option<Looked>; 2],
+    frozen: [Option<Vec<u8>>; 2],
     rebinding_begun: bool,
     /// People have changed which site they call primary since that was acted on.
     pub(crate) primary_edited: bool,
@@ -174,7 +187,7 @@ impl World {
     pub(crate) fn superblock(&self, at: usize) -> Option<Record> {
         let claim = names::state_claim(PAIR, SITES[at]);
         let handle = self.server.handle_of_claim(&claim)?;
-        self.server.storage.volumes.get(&handle)?.superblock.clone()
+        read_superblock(self.server.storage.files(&handle)?)
     }
 
     /// Everything that must hold now.
@@ -185,6 +198,11 @@ impl World {
         self.learn_volumes();
         self.note_cuts()?;
         for (at, name) in (0..).zip(SITES) {
+            let now = self.looks_now(at);
+            if now.is_some() && self.oracle.looked[at] == now {
+                continue;
+            }
+            self.oracle.looked[at] = now;
             let record = self.superblock(at);
             self.check_site(at, record.as_ref())
                 .map_err(|why| format!("{name}: {why}"))?;
@@ -198,6 +216,22 @@ impl World {
         }
         self.volumes_are_safe()?;
         self.follow_app()
+    }
+
+    fn looks_now(&self, at: usize) -> Option<Looked> {
+        let state = names::state_claim(PAIR, SITES[at]);
+        let state = self.server.handle_of_claim(&state)?;
+        let volume = self.volumes[at].clone()?;
+        let storage = &self.server.storage;
+        let files = storage.files(&state)?.changes();
+        let changes = [files, storage.device(&volume)?.disk.changes()];
+        Some(Looked {
+            mounted: self.app_mounts().contains(&volume),
+            volume,
+            state,
+            changes,
+            consent: self.consent(),
+        })
     }
 
     /// Which volume is whose is found once and stays so.
@@ -234,7 +268,7 @@ impl World {
                 .storage
                 .snapshots
                 .get(handle.unwrap_or_default());
-            let Some(held) = held.map(|held| held.blocks.clone()) else {
+            let Some(held) = held.map(|held| Image::sharing(&held.content.bytes)) else {
                 continue;
             };
             let now = self.server.now();
@@ -274,9 +308,10 @@ impl World {
             return Ok(());
         };
         let volume = self.volumes[at].clone().unwrap_or_default();
-        let Some(blocks) = self.server.storage.blocks(&volume).cloned() else {
+        let Some(device) = self.server.storage.device(&volume) else {
             return Ok(());
         };
+        let bytes = device.bytes();
         let consent = self.consent();
         let before = self.oracle.seen[at].clone();
         let was = before.as_ref().is_some_and(|before| before.diverged);
@@ -293,20 +328,17 @@ impl World {
                 .flatten()
                 .map(|seen| seen.epoch)
                 .max();
-            if *frozen != blocks && consent != newest {
+            // A volume that grew has lost nothing.
+            if !bytes.starts_with(frozen) && consent != newest {
                 return Err("writes that nobody else has were replaced without consent".into());
             }
         } else if !self.app_mounts().contains(&volume) {
-            self.oracle.frozen[at] = Some(blocks.clone());
+            self.oracle.frozen[at] = Some(bytes.clone());
         }
         if record.role == Role::Primary || record.diverged {
             return Ok(());
         }
-        if let ImageState::Consistent(point) = record.image
-            && self.oracle.cuts.get(&point) != Some(&blocks)
-        {
-            return Err(format!("its image is not what was cut at {point}"));
-        }
+        self.is_promotable(at, record.image, bytes)?;
         let rose = record.committed.filter(|point| {
             before.is_some_and(|before| {
                 before.role == Role::Standby && before.committed != Some(*point)
@@ -322,8 +354,32 @@ impl World {
         Ok(())
     }
 
+    /// What a promotion now would begin with is what was cut.
+    fn is_promotable(&self, at: usize, image: ImageState, bytes: Vec<u8>) -> Result<(), String> {
+        let (point, bytes) = match image {
+            ImageState::Consistent(point) => (point, bytes),
+            ImageState::Redo(point) => {
+                let state = names::state_claim(PAIR, SITES[at]);
+                let state = self.server.handle_of_claim(&state).unwrap_or_default();
+                let files = self.server.storage.files(&state);
+                let redone = files.and_then(|files| redone(files, bytes));
+                let redone =
+                    redone.ok_or(format!("it counts on a set of {point} that is not whole"));
+                (point, redone?)
+            }
+            ImageState::None | ImageState::Inconsistent => return Ok(()),
+        };
+        let Some(cut) = self.oracle.cuts.get(&point) else {
+            return Err(format!("it claims {point}, which was never cut"));
+        };
+        match cut.differs(&bytes, &BTreeSet::new()) {
+            None => Ok(()),
+            Some(block) => Err(format!("block {block} is not what was cut at {point}")),
+        }
+    }
+
     /// The points of which a site has a snapshot, and whether it is cut.
-    fn storage_cuts(&self, at: usize) -> BTreeMap<Point, bool> {
+    pub(crate) fn storage_cuts(&self, at: usize) -> BTreeMap<Point, bool> {
         let site = self.site(at);
         let ours = self.server.snapshots.values();
         let ours = ours.filter(|snapshot| read::is_part(*snapshot, &site, "cut"));
@@ -371,73 +427,6 @@ impl World {
         let common = cuts[0].keys().any(|point| cuts[1].contains_key(point));
         if self.oracle.in_common && !common {
             return Err("there is no cut any more that both sides have a snapshot of".into());
-        }
-        Ok(())
-    }
-
-    /// What must hold once everything is healed and nothing is under way.
-    ///
-    /// # Errors
-    /// What does not, as a sentence.
-    pub(crate) fn check_end(&self) -> Result<(), String> {
-        let volumes = [0, 1].map(|at| self.volumes[at].clone().unwrap_or_default());
-        let [east, west] = volumes.map(|volume| self.server.storage.blocks(&volume).cloned());
-        if east != west {
-            return Err("at the end the sides differ".into());
-        }
-        let status = self.status();
-        let primary = status.primary.unwrap_or_default();
-        let standby = SITES.iter().find(|site| **site != primary).copied();
-        let replica = names::replica_claim(PAIR, standby.unwrap_or_default());
-        let state = SITES.map(|site| names::state_claim(PAIR, site));
-        let wanted: BTreeSet<String> = [APP_CLAIM.to_string(), replica]
-            .into_iter()
-            .chain(state)
-            .collect();
-        let claims: BTreeSet<String> = self.server.objects.claims.keys().cloned().collect();
-        if claims != wanted {
-            return Err(format!("at the end there are the claims {claims:?}"));
-        }
-        let unbound = self
-            .server
-            .objects
-            .claims
-            .values()
-            .find(|claim| !claim.is_bound());
-        if let Some(claim) = unbound {
-            return Err(format!(
-                "at the end claim {} is not bound",
-                claim.name_any()
-            ));
-        }
-        if self.server.objects.volumes.len() != wanted.len() {
-            let extra = self.server.objects.volumes.values().map(|volume| {
-                let claim = volume.claim_ref().and_then(|claim| claim.name.clone());
-                let status = volume.status.as_ref();
-                let phase = status.and_then(|status| status.phase.clone());
-                (volume.name_any(), claim, phase, volume.policy())
-            });
-            return Err(format!(
-                "at the end there are the volumes {:?}",
-                extra.collect::<Vec<_>>()
-            ));
-        }
-        for (at, site) in (0..).zip(SITES) {
-            let cuts = self.storage_cuts(at).len();
-            if cuts != 1 {
-                return Err(format!(
-                    "at the end there are {cuts} snapshots at site {site}"
-                ));
-            }
-        }
-        let snapshots = self.server.storage.snapshots.len();
-        if snapshots != 2 {
-            return Err(format!(
-                "at the end the storage holds {snapshots} snapshots"
-            ));
-        }
-        if self.server.objects.record.is_some() {
-            return Err("at the end the copy of the application's claim is left over".into());
         }
         Ok(())
     }

@@ -4,19 +4,17 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::admission::ApiRefusal;
-use crate::cluster::mover::Changes;
+use crate::cluster::requests::Asked;
 use crate::cluster::server::{NAMESPACE, Server};
-use crate::cluster::world::{PAIR, SITES, World};
+use crate::cluster::world::{PAIR, World};
 use api::snapshots::ALLOW_MODE_CHANGE;
 use api::{ReplicationPair, names};
-use planner::decide::{Action, ProbePlan, Report, ShipPlan, VerifyPlan};
+use planner::decide::{Action, Report};
 use planner::observe::HookReport;
-use planner::observe::SnapshotFacts;
 use planner::rebind::{DesiredBinding, Next};
 use planner::render;
 use planner::render::{MoverSettings, PairRef};
 use protocol::units::{PairName, SiteName};
-use wire::control::{ChangeList, Request, ShipRequest, VerifyRequest};
 
 /// How far an action has come.
 pub(crate) enum Performed {
@@ -24,6 +22,8 @@ pub(crate) enum Performed {
     Done(Option<Report>),
     /// There is more of it.
     More,
+    /// A mover has not answered yet.
+    Waits(Asked),
     /// It failed, and what comes after it is not tried.
     Failed(String),
 }
@@ -43,21 +43,15 @@ impl World {
     fn one(&mut self, pair: &PairRef, action: &Action) -> Result<Performed, String> {
         let report = match action {
             Action::Command { site, request } => {
-                self.request(site, request.clone())?;
-                None
+                return self.request(site, request.clone().into());
             }
             Action::Pace {
-                bytes_per_second, ..
-            } => Some(Report::Paced(*bytes_per_second)),
+                site,
+                bytes_per_second,
+            } => return self.pace(site, *bytes_per_second),
             Action::Probe(plan) => Some(Report::Probed(plan.cycle, self.look(plan))),
-            Action::Ship(plan) => {
-                self.ship(plan)?;
-                Some(Report::Fed(plan.cycle))
-            }
-            Action::Verify(plan) => {
-                self.verify(plan)?;
-                None
-            }
+            Action::Ship(plan) => return self.ship(plan),
+            Action::Verify(plan) => return self.verify(plan),
             Action::SelectPods => Some(Report::Selected(Vec::new())),
             Action::Hold(_) => Some(Report::Held(HookReport::default(), self.server.now())),
             Action::Release(_) => Some(Report::Released(HookReport::default(), self.server.now())),
@@ -89,90 +83,6 @@ impl World {
             Next::Wait(wait) => Performed::Done(Some(Report::RebindWaits(wait.to_string()))),
             Next::Done => Performed::Done(Some(Report::Rebound)),
         })
-    }
-
-    /// Gives a mover a request, and sees its report afterwards.
-    fn request(&mut self, site: &SiteName, request: Request) -> Result<(), String> {
-        let at = usize::from(site.as_str() == SITES[1]);
-        self.oracle
-            .requested(self.server.pair.as_ref(), at, &request);
-        let bytes = self.device_bytes(at);
-        let pod = self.server.pods.get(&names::mover(PAIR, site.as_str()));
-        let up = pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none());
-        let reachable = self.server.now() >= self.net_down_until && up;
-        let now = self.millis();
-        let Some(mover) = self.movers[at].as_mut().filter(|_| reachable) else {
-            return Err(format!("the mover at {site} can't be reached"));
-        };
-        let what = format!("{request:?}");
-        let what = what
-            .split(['(', '{'])
-            .next()
-            .unwrap_or_default()
-            .to_string();
-        let taken = mover.take(request, bytes);
-        let answer = taken.as_ref().err().map(ToString::to_string);
-        self.story.tell(now, at, || match answer {
-            None => format!("takes the request to {what}"),
-            Some(why) => format!("refuses to {what}: {why}"),
-        });
-        taken.map_err(|refused| refused.to_string())?;
-        self.poll(at);
-        Ok(())
-    }
-
-    fn ship(&mut self, plan: &ShipPlan) -> Result<(), String> {
-        let list = match (&plan.base, &plan.facts) {
-            (Ok((point, base)), Some(facts)) => self.delta(base, facts).map(|list| (*point, list)),
-            _ => None,
-        };
-        let order = ShipRequest {
-            cycle: plan.cycle,
-            peer: "peer:7400".into(),
-            peer_site: plan.target.clone(),
-            changes: match &list {
-                Some((base, _)) => ChangeList::Delta { base: *base },
-                None => ChangeList::Nothing,
-            },
-            changes_reason: String::new(),
-            discard_consent: plan.consent,
-            transfer: plan.transfer,
-        };
-        self.request(&plan.source, Request::Ship(order))?;
-        let at = usize::from(plan.source.as_str() == SITES[1]);
-        if let Some(mover) = &mut self.movers[at] {
-            mover.list = list.map(|(_, list)| list);
-        }
-        Ok(())
-    }
-
-    fn verify(&mut self, plan: &VerifyPlan) -> Result<(), String> {
-        let order = VerifyRequest {
-            cycle: plan.cycle,
-            peer: "peer:7400".into(),
-            peer_site: plan.target.clone(),
-            range: plan.range,
-            read_bytes_per_second: Some(plan.bytes_per_second),
-            transfer: plan.transfer,
-        };
-        self.request(&plan.source, Request::Verify(order))
-    }
-
-    /// The driver's list of what changed between two of its snapshots of one volume.
-    fn delta(&self, base: &SnapshotFacts, cut: &SnapshotFacts) -> Option<Changes> {
-        let snapshots = &self.server.storage.snapshots;
-        let (before, after) = (snapshots.get(&base.handle)?, snapshots.get(&cut.handle)?);
-        if before.volume != after.volume || base.created_ns >= cut.created_ns {
-            return None;
-        }
-        let pairs = (0..).zip(before.blocks.iter().zip(&after.blocks));
-        let changed = pairs.filter(|(_, (before, after))| before != after);
-        Some(changed.map(|(block, (_, after))| (block, *after)).collect())
-    }
-
-    fn look(&self, plan: &ProbePlan) -> bool {
-        let list = self.delta(&plan.base, &plan.facts);
-        list.is_some_and(|list| list.is_empty())
     }
 }
 
@@ -219,7 +129,7 @@ fn change_object(server: &mut Server, action: Action) {
             volume,
             before,
         } => retain(server, &site, &volume, before),
-        Action::DropCut { name } => server.delete_snapshot(&name),
+        Action::DropCut { name, version } => server.delete_snapshot(&name, version.as_deref()),
         Action::DropSourceClaim { name } => server.objects.delete_claim(&name),
         Action::Scale { replicas } => server.set_scale(replicas),
         _ => {}

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::perform::Performed;
+use crate::cluster::requests::Asked;
 use crate::cluster::world::World;
 use api::v1alpha1::ReplicationPairStatus;
 use api::{ReplicationPair, names};
@@ -42,6 +43,8 @@ struct Acting {
     status: ReplicationPairStatus,
     actions: VecDeque<Action>,
     reports: Vec<Report>,
+    /// A mover was asked for what the first of them says.
+    asked: Option<Asked>,
     failed: bool,
 }
 
@@ -103,14 +106,20 @@ impl World {
             status: decision.status,
             actions: decision.actions.into(),
             reports: Vec::new(),
+            asked: None,
             failed: false,
         });
     }
 
     fn act(&mut self, operator: &mut Operator, mut acting: Acting) {
         if let Some(action) = acting.actions.front().filter(|_| !acting.failed) {
-            match self.perform(&acting.pair, action) {
+            let performed = match acting.asked.take() {
+                Some(asked) => self.hear(asked),
+                None => self.perform(&acting.pair, action),
+            };
+            match performed {
                 Performed::More => {}
+                Performed::Waits(asked) => acting.asked = Some(asked),
                 Performed::Done(report) => {
                     acting.actions.pop_front();
                     acting.reports.extend(report);

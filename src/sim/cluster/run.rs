@@ -2,6 +2,7 @@
 
 use crate::cluster::faults::ClusterFault;
 use crate::cluster::world::World;
+use crate::rules::Wrong;
 use crate::story::Story;
 use planner::mutations::Rule;
 
@@ -42,6 +43,8 @@ pub struct ClusterOptions {
     pub later: Option<ClusterFault>,
     /// The rule of the planner that is broken.
     pub broken: Option<Rule>,
+    /// The rule of the mover, or of what is below it, that is broken.
+    pub wrong: Option<Wrong>,
 }
 
 /// Runs a seed on a simulated cluster.
@@ -86,7 +89,10 @@ fn live(world: &mut World) -> Result<(), String> {
 pub(crate) fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Result<(), String> {
     let mut written = false;
     for step in 0..STEPS_TO_END {
-        if done(world) && !world.is_busy() {
+        // While something is awaited the clock does not skip over the moment at which nothing is under way.
+        world.time_creeps = done(world);
+        if world.time_creeps && !world.is_busy() {
+            world.time_creeps = false;
             return Ok(());
         }
         world.consent_now();
@@ -100,7 +106,7 @@ pub(crate) fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Re
     let status = world.status();
     let waits = status.waiting.map(|waiting| waiting.what);
     Err(format!(
-        "the pair does not come to rest though everything is healed: it waits for {waits:?}; {:?}",
-        world.business()
+        "the pair does not come to rest though everything is healed: {:?}, it waits for {waits:?}",
+        world.under_way()
     ))
 }

@@ -141,10 +141,8 @@ impl Server {
                 let capacity = spec.capacity.get_or_insert_default();
                 capacity.insert("storage".into(), size.clone());
             });
-        if let Some(handle) = self.handle_of_claim(name)
-            && let Some(volume) = self.storage.volumes.get_mut(&handle)
-        {
-            volume.bytes = volume.bytes.max(bytes);
+        if let Some(handle) = self.handle_of_claim(name) {
+            self.storage.grow(&handle, bytes);
         }
         self.changed();
         Ok(())
@@ -182,6 +180,14 @@ impl Server {
         }
     }
 
+    /// The only container of a pod has ended, and is not started again.
+    pub(crate) fn fail_pod(&mut self, name: &str) {
+        if let Some(pod) = self.pods.get_mut(name) {
+            pod.status.get_or_insert_default().phase = Some("Failed".into());
+            self.changed();
+        }
+    }
+
     /// Creates a snapshot; one of the name that is there already stays what it is.
     ///
     /// # Errors
@@ -192,16 +198,22 @@ impl Server {
             return Ok(());
         }
         self.admission.admits(Kind::Snapshot, &name)?;
-        snapshot.metadata.uid = Some(format!("uid-{}", self.objects.stamp()));
+        let stamp = self.objects.stamp();
+        snapshot.metadata.uid = Some(format!("uid-{stamp}"));
+        snapshot.metadata.resource_version = Some(stamp);
         self.snapshots.insert(name, snapshot);
         self.changed();
         Ok(())
     }
 
-    /// Deletes a snapshot: its content goes first.
-    pub(crate) fn delete_snapshot(&mut self, name: &str) {
+    /// Deletes a snapshot, if it is still of this version: its content goes first.
+    pub(crate) fn delete_snapshot(&mut self, name: &str, version: Option<&str>) {
         let now = self.now();
-        if let Some(snapshot) = self.snapshots.get_mut(name) {
+        let found = self.snapshots.get_mut(name);
+        let found = found.filter(|snapshot| {
+            version.is_none() || snapshot.metadata.resource_version.as_deref() == version
+        });
+        if let Some(snapshot) = found {
             snapshot
                 .metadata
                 .deletion_timestamp

@@ -164,11 +164,8 @@ impl Server {
         let Some(handle) = self.storage.cut(&volume) else {
             return false;
         };
-        let bytes = self
-            .storage
-            .snapshots
-            .get(&handle)
-            .map_or(0, |cut| cut.bytes);
+        let cut = self.storage.snapshots.get(&handle);
+        let bytes = cut.map_or(0, |cut| cut.content.bytes.len());
         if let Some(object) = self.contents.get_mut(content) {
             object["status"] = json!({
                 "snapshotHandle": handle, "restoreSize": bytes,
@@ -238,7 +235,9 @@ impl Server {
         name: &str,
         change: impl FnOnce(&mut api::snapshots::VolumeSnapshotStatus),
     ) {
+        let stamp = self.objects.stamp();
         if let Some(snapshot) = self.snapshots.get_mut(name) {
+            snapshot.metadata.resource_version = Some(stamp);
             change(snapshot.status.get_or_insert_default());
         }
     }

@@ -1,91 +1,93 @@
 //! The storage behind the cluster: what volumes and snapshots hold, by handle.
 //!
-//! Contents are a few numbers each, so that all of history can be kept and compared. A volume that
-//! serves as a site's state volume holds the superblock too.
+//! A volume is what it is used as: a simulated device, or a file system of which the files
+//! are on a simulated disk. Which of the two is found out when it is opened, since no claim says it.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::pair::Record;
-use protocol::units::Point;
+use crate::SimDisk;
+use crate::volume::{Snapshot, Volume as Device};
 
-/// Blocks of a volume.
-pub(crate) const BLOCKS: usize = 16;
-
-/// What a volume holds: a number a block, 0 where nothing was written.
-pub(crate) type Blocks = Vec<u64>;
+/// Room on a state volume while it is not made to be full, in bytes: less than was asked for, so that it
+/// can be filled.
+pub(crate) const STATE_BYTES: u64 = 32 << 20;
 
 /// A volume of the storage.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Volume {
     /// Its driver.
     pub(crate) driver: String,
     /// Its size in bytes, as it was asked for.
-    pub(crate) bytes: u64,
-    /// What it holds.
-    pub(crate) blocks: Blocks,
-    /// The superblock of the site whose state volume it is.
-    pub(crate) superblock: Option<Record>,
-    /// A change set that is fully staged on a state volume.
-    pub(crate) staged: Option<(Point, BTreeMap<usize, u64>)>,
+    bytes: u64,
+    /// The snapshot that it was made from.
+    from: Option<Snapshot>,
+    seed: u64,
+    device: OnceCell<Option<Device>>,
+    files: OnceCell<SimDisk>,
 }
 
-/// A snapshot of the storage.
-#[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
-    /// The volume that was cut.
+/// A snapshot, and the volume that it is of.
+#[derive(Clone)]
+pub(crate) struct CutVolume {
+    /// The handle of the volume that was cut.
     pub(crate) volume: String,
-    /// Its size then, in bytes.
-    pub(crate) bytes: u64,
     /// What it held.
-    pub(crate) blocks: Blocks,
+    pub(crate) content: Snapshot,
 }
 
 /// All of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Storage {
     /// Volumes, by handle.
     pub(crate) volumes: BTreeMap<String, Volume>,
     /// Snapshots, by handle.
-    pub(crate) snapshots: BTreeMap<String, Snapshot>,
+    pub(crate) snapshots: BTreeMap<String, CutVolume>,
     /// Handles of volumes that a controller has deleted.
     pub(crate) destroyed: BTreeSet<String>,
+    /// What the faults of the disks follow from.
+    pub(crate) seed: u64,
     made: u64,
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let handles = self.volumes.keys().chain(self.snapshots.keys());
+        f.debug_set().entries(handles).finish()
+    }
 }
 
 impl Storage {
     /// Makes a volume of a driver, from a snapshot or empty; its handle.
     pub(crate) fn make(&mut self, driver: &str, bytes: u64, from: Option<&str>) -> String {
-        self.made += 1;
-        let handle = format!("vol-{}", self.made);
+        let handle = format!("vol-{}", self.made + 1);
         self.insert(&handle, driver, bytes, from);
         handle
     }
 
     /// Puts a volume of a given handle there.
     pub(crate) fn insert(&mut self, handle: &str, driver: &str, bytes: u64, from: Option<&str>) {
-        let cut = from.and_then(|from| self.snapshots.get(from));
-        let blocks = cut.map_or_else(|| vec![0; BLOCKS], |cut| cut.blocks.clone());
+        self.made += 1;
+        let from = from.and_then(|from| self.snapshots.get(from));
         let volume = Volume {
             driver: driver.into(),
             bytes,
-            blocks,
-            superblock: None,
-            staged: None,
+            from: from.map(|from| from.content.clone()),
+            seed: self.seed.wrapping_add(self.made),
+            device: OnceCell::new(),
+            files: OnceCell::new(),
         };
         self.volumes.insert(handle.into(), volume);
     }
 
     /// Cuts a volume; the snapshot's handle.
     pub(crate) fn cut(&mut self, handle: &str) -> Option<String> {
-        let volume = self.volumes.get(handle)?;
-        let snapshot = Snapshot {
-            volume: handle.into(),
-            bytes: volume.bytes,
-            blocks: volume.blocks.clone(),
-        };
+        let content = self.device(handle)?.snapshot();
+        let volume = handle.to_string();
         self.made += 1;
         let handle = format!("snap-{}", self.made);
-        self.snapshots.insert(handle.clone(), snapshot);
+        self.snapshots
+            .insert(handle.clone(), CutVolume { volume, content });
         Some(handle)
     }
 
@@ -96,16 +98,37 @@ impl Storage {
         }
     }
 
-    /// What a volume holds.
-    pub(crate) fn blocks(&self, handle: &str) -> Option<&Blocks> {
-        self.volumes.get(handle).map(|volume| &volume.blocks)
+    /// Makes a volume larger.
+    pub(crate) fn grow(&mut self, handle: &str, bytes: u64) {
+        if let Some(volume) = self.volumes.get_mut(handle) {
+            volume.bytes = volume.bytes.max(bytes);
+            if let Some(Some(device)) = volume.device.get() {
+                device.grow(volume.bytes);
+            }
+        }
     }
 
-    /// Writes a block.
-    pub(crate) fn write(&mut self, handle: &str, block: usize, tag: u64) {
-        let volume = self.volumes.get_mut(handle);
-        if let Some(place) = volume.and_then(|volume| volume.blocks.get_mut(block)) {
-            *place = tag;
-        }
+    /// A volume as a device.
+    pub(crate) fn device(&self, handle: &str) -> Option<&Device> {
+        let volume = self.volumes.get(handle)?;
+        volume.device.get_or_init(|| volume.make_device()).as_ref()
+    }
+
+    /// A volume as a file system.
+    pub(crate) fn files(&self, handle: &str) -> Option<&SimDisk> {
+        let volume = self.volumes.get(handle)?;
+        let files = || SimDisk::new(STATE_BYTES, volume.seed);
+        Some(volume.files.get_or_init(files))
+    }
+}
+
+impl Volume {
+    fn make_device(&self) -> Option<Device> {
+        let Some(cut) = &self.from else {
+            return Device::new(self.bytes, self.seed).ok();
+        };
+        let device = Device::holding(&cut.bytes, self.seed).ok()?;
+        device.grow(self.bytes);
+        Some(device)
     }
 }

@@ -8,18 +8,22 @@ use rand::{Rng, SeedableRng};
 use crate::cluster::app::App;
 use crate::cluster::faults::Faults;
 use crate::cluster::manifests::Manifests;
-use crate::cluster::mover::Mover;
+use crate::cluster::mover::{Mover, MoverTask};
 use crate::cluster::oracle::Oracle;
 use crate::cluster::reconcile::Operator;
 use crate::cluster::run::ClusterOptions;
 use crate::cluster::scheduler::NODES;
 use crate::cluster::server::{Server, is_going};
 use crate::cluster::workload::Workload;
+use crate::link::Net;
+use crate::rules::Wrong;
 use crate::story::Story;
-use kube::ResourceExt as _;
+use crate::world::tiny;
+use mover_core::Settings;
 use planner::mutations::Rules;
 use planner::observe::Classes;
 use planner::rebind::object::VolumeExt as _;
+use protocol::changes::BLOCK_BYTES;
 use protocol::units::SiteName;
 
 /// The pair's name.
@@ -30,6 +34,9 @@ pub(crate) const SITES: [&str; 2] = ["east", "west"];
 pub(crate) const APP_CLAIM: &str = "data";
 /// The application's pod.
 pub(crate) const APP_POD: &str = "db-0";
+
+/// The longest time that passes at once while nobody is at anything.
+const WAIT_MAX: SignedDuration = SignedDuration::from_secs(20);
 
 /// Everything.
 pub(crate) struct World {
@@ -42,14 +49,26 @@ pub(crate) struct World {
     pub(crate) oracle: Oracle,
     pub(crate) faults: Faults,
     pub(crate) story: Story,
-    /// Nobody reaches a mover before this.
-    pub(crate) net_down_until: Timestamp,
+    /// The connections between the movers.
+    pub(crate) net: Net,
+    /// What the movers' pieces work by.
+    pub(crate) settings: Settings,
+    /// The rule of the mover, or of what is below it, that is broken.
+    pub(crate) wrong: Option<Wrong>,
+    /// Whether anything goes wrong now.
+    pub(crate) faulty: bool,
+    /// Blocks in a piece of which the driver notes changes.
+    pub(crate) piece: u64,
     /// The handle of each site's volume, once it is known.
     pub(crate) volumes: [Option<String>; 2],
+    /// Blocks in a part of a list of changes: every operator makes the same parts of a list.
+    pub(crate) part_blocks: usize,
     /// The application's claim as its people apply it.
     pub(crate) manifest: PersistentVolumeClaim,
     /// What the story has said of the change of the role.
     pub(crate) recorded: Option<String>,
+    /// No time is skipped: somebody waits until nothing is under way.
+    pub(crate) time_creeps: bool,
     sites: [SiteName; 2],
 }
 
@@ -57,7 +76,8 @@ pub(crate) struct World {
 #[derive(Clone, Copy, Debug)]
 enum Task {
     Operate(usize),
-    Mover(usize),
+    Mover(usize, MoverTask),
+    Tick(usize),
     Poll(usize),
     Bind,
     CatchUp,
@@ -82,7 +102,16 @@ impl World {
         let mode = ["Immediate", "WaitForFirstConsumer"][random.random_range(0..2)];
         let interval = ["10s", "30s", "5m"][random.random_range(0..3)];
         let faults = Faults::drawn(&mut random, options.later);
-        let manifests = Manifests::new(mode, interval).map_err(|error| error.to_string())?;
+        let blocks = random.random_range(24..72);
+        let odd = [0, 0, 512, 3584][random.random_range(0..4)];
+        let bytes = blocks * BLOCK_BYTES - odd;
+        let manifests = Manifests::new(mode, interval, bytes).map_err(|error| error.to_string())?;
+        let settings = Settings {
+            limits: tiny(&mut random),
+            rules: mover_core::Rules::breaking(options.wrong.and_then(Wrong::rule)),
+        };
+        let part_blocks = random.random_range(1..24);
+        let piece = [1, 1, 4][random.random_range(0..3)];
         let mut server = Server {
             storage_classes: manifests.storage_classes,
             snapshot_classes: manifests.snapshot_classes,
@@ -97,6 +126,7 @@ impl World {
             }),
             ..Server::default()
         };
+        server.storage.seed = random.random();
         server.objects.now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);
         let stamp = server.objects.stamp();
         if let Some(pair) = &mut server.pair {
@@ -117,10 +147,16 @@ impl World {
             oracle: Oracle::default(),
             faults,
             story,
-            net_down_until: Timestamp::UNIX_EPOCH,
+            net: Net::default(),
+            settings,
+            wrong: options.wrong,
+            faulty: true,
+            piece,
+            part_blocks,
             volumes: [None, None],
             manifest: manifests.claim,
             recorded: None,
+            time_creeps: false,
             sites: [site(SITES[0])?, site(SITES[1])?],
         })
     }
@@ -140,6 +176,7 @@ impl World {
     /// # Errors
     /// What must not be.
     pub(crate) fn step(&mut self, faulty: bool) -> Result<(), String> {
+        self.faulty = faulty;
         if faulty {
             self.fault();
         }
@@ -164,8 +201,10 @@ impl World {
             Task::Pod,
             Task::Detach,
             Task::Workload,
-            Task::Wait,
         ];
+        if !self.time_creeps {
+            tasks.push(Task::Wait);
+        }
         if self.server.health.cache_lags {
             tasks.push(Task::CatchUp);
         }
@@ -178,9 +217,11 @@ impl World {
             }
         }
         for at in 0..2 {
+            for task in self.mover_tasks(at) {
+                tasks.extend([Task::Mover(at, task); 4]);
+            }
             if self.movers[at].is_some() {
-                tasks.extend([Task::Mover(at); 5]);
-                tasks.extend([Task::Poll(at); 2]);
+                tasks.extend([Task::Poll(at), Task::Poll(at), Task::Tick(at)]);
             }
         }
         tasks
@@ -189,9 +230,8 @@ impl World {
     fn happens(&mut self, task: Task) -> Result<(), String> {
         match task {
             Task::Operate(number) => return self.operate(number),
-            Task::Mover(at) => {
-                self.mover_step(at);
-            }
+            Task::Mover(at, task) => self.mover_step(at, task),
+            Task::Tick(at) => self.mover_ticks(at),
             Task::Poll(at) => self.poll(at),
             Task::Bind => {
                 self.server.bind();
@@ -236,60 +276,45 @@ impl World {
         }
     }
 
-    /// Where no operator is at anything, time passes until one is.
+    /// Where neither an operator nor a mover is at anything, time passes until one is.
     fn wait(&mut self) {
         let (now, changes) = (self.server.now(), self.server.changes);
-        if self
-            .operators
-            .iter()
-            .any(|operator| operator.is_due(now, changes))
+        let mut operators = self.operators.iter();
+        if operators.any(|operator| operator.is_due(now, changes))
+            || (0..2).any(|at| !self.mover_tasks(at).is_empty())
         {
             return;
         }
         let due = self.operators.iter().map(|operator| operator.due).min();
-        let longest = SignedDuration::from_secs(20);
-        let until = due.unwrap_or(now).duration_since(now).min(longest);
-        self.pass(until.max(SignedDuration::ZERO));
+        let until = due.unwrap_or(now).duration_since(now).min(WAIT_MAX);
+        let arrives = self.arrives_in().unwrap_or(WAIT_MAX);
+        self.pass(until.min(arrives).max(SignedDuration::ZERO));
+    }
+
+    /// In what time the next thing comes over a connection.
+    fn arrives_in(&self) -> Option<SignedDuration> {
+        let due = (0..2).filter_map(|at| {
+            let link = self.movers[at].as_ref()?.host.link()?;
+            self.net.due(link, at)
+        });
+        let in_ms = due.min()?.saturating_sub(self.millis());
+        Some(SignedDuration::from_millis(i64::try_from(in_ms).ok()?))
     }
 
     /// Whether anything is under way.
     pub(crate) fn is_busy(&self) -> bool {
-        self.business().is_some()
+        !self.under_way().is_empty()
     }
 
-    /// What is under way.
-    pub(crate) fn business(&self) -> Option<String> {
+    /// What is under way, for whoever waits for its end.
+    pub(crate) fn under_way(&self) -> Vec<&'static str> {
         let (now, changes) = (self.server.now(), self.server.changes);
         let due = |operator: &Operator| operator.is_due(now, changes);
-        let status = self.status();
         let server = &self.server;
-        let mut claims = server.objects.claims.values();
-        let claim = claims.find(|claim| is_going(&claim.metadata));
-        let mut pods = server.pods.values();
-        let pod = pods.find(|pod| is_going(&pod.metadata));
-        let mut snapshots = server.snapshots.values();
-        let snapshot = snapshots.find(|snapshot| is_going(&snapshot.metadata));
-        let going = [
-            claim.map(|claim| claim.name_any()),
-            pod.map(|pod| pod.name_any()),
-            snapshot.map(|snapshot| snapshot.name_any()),
-            self.leaving_volume(),
-        ];
-        let going = going.into_iter().flatten().next();
-        let here = |what: &str, is: bool| is.then(|| what.to_string());
-        going
-            .map(|name| format!("{name} is going"))
-            .or_else(|| here("the role moves", self.is_moving()))
-            .or_else(|| here("a cycle runs", status.cycle.is_some()))
-            .or_else(|| here("the application does not run", !self.app_runs()))
-            .or_else(|| here("an operator is at work", self.operators.iter().any(due)))
-    }
-
-    /// A volume that is being deleted, or will be.
-    fn leaving_volume(&self) -> Option<String> {
-        let server = &self.server;
-        let mut volumes = server.objects.volumes.values();
-        let leaving = volumes.find(|volume| {
+        let mut claims = server.objects.claims.values().map(|claim| &claim.metadata);
+        let mut pods = server.pods.values().map(|pod| &pod.metadata);
+        let mut snapshots = server.snapshots.values().map(|snapshot| &snapshot.metadata);
+        let released = server.objects.volumes.values().any(|volume| {
             let status = volume.status.as_ref();
             let phase = status.and_then(|status| status.phase.as_deref());
             let claim = volume.claim_ref().and_then(|claim| claim.name.as_ref());
@@ -297,6 +322,17 @@ impl World {
             let released = phase == Some("Released") || gone;
             is_going(&volume.metadata) || (released && !volume.is_retained())
         });
-        leaving.map(|volume| volume.name_any())
+        let all = [
+            (released, "a volume goes"),
+            (self.operators.iter().any(due), "an operator is at it"),
+            (self.is_moving(), "the role moves"),
+            (self.status().cycle.is_some(), "a cycle runs"),
+            (!self.app_runs(), "the application does not run"),
+            (claims.any(is_going), "a claim goes"),
+            (pods.any(is_going), "a pod goes"),
+            (snapshots.any(is_going), "a snapshot goes"),
+        ];
+        let under_way = all.into_iter().filter(|(is, _)| *is);
+        under_way.map(|(_, what)| what).collect()
     }
 }

@@ -293,7 +293,7 @@ impl World {
                 let side = self.side(site.as_str());
                 (side.pod, side.activity, side.last) = (None, Activity::Idle, None);
             }
-            Action::DropCut { name } => self.drop_cut(&name),
+            Action::DropCut { name, .. } => self.drop_cut(&name),
             Action::DropSourceClaim { name } => {
                 let sides = self.sides.values_mut();
                 sides.for_each(|s| s.sources.retain(|c| c.name != name));
@@ -363,6 +363,7 @@ impl World {
     fn cut(&mut self, site: &SiteName, point: Point) {
         let cut = Cut {
             name: format!("orders-{site}-{}-{}", point.epoch, point.seq),
+            version: None,
             point,
             created: None,
             ready: false,

@@ -1,11 +1,17 @@
 //! Each controller against what Kubernetes 1.34 does.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt as _;
 use serde_json::json;
 
 use crate::cluster::server::{Server, phase, pod_using};
+use crate::image::Image;
 use planner::rebind::object::{ClaimExt as _, VolumeExt as _};
+
+/// The size of every volume.
+const VOLUME_BYTES: u64 = 64 << 10;
 
 /// A cluster with two classes of one driver.
 fn server() -> Server {
@@ -30,7 +36,7 @@ fn claim(name: &str, class: &str, volume: Option<&str>) -> PersistentVolumeClaim
         "metadata": {"name": name, "namespace": "shop"},
         "spec": {
             "accessModes": ["ReadWriteOnce"], "storageClassName": class, "volumeName": volume,
-            "resources": {"requests": {"storage": "1Gi"}},
+            "resources": {"requests": {"storage": VOLUME_BYTES.to_string()}},
         },
     }))
     .unwrap()
@@ -41,7 +47,7 @@ fn reserved(name: &str, claim: &str) -> PersistentVolume {
     serde_json::from_value(json!({
         "metadata": {"name": name},
         "spec": {
-            "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"], "capacity": {"storage": VOLUME_BYTES.to_string()},
             "storageClassName": "fast", "persistentVolumeReclaimPolicy": "Retain",
             "csi": {"driver": "d", "volumeHandle": "vol-kept"},
             "claimRef": {"namespace": "shop", "name": claim},
@@ -315,7 +321,7 @@ mod snapshots {
         assert!(made.created.is_some() && !made.ready && made.facts.is_some());
         assert!(server.snapshot_step("s"));
         let ready = cut(&server);
-        assert!(ready.ready && !ready.being_created && ready.restore_bytes == Some(1 << 30));
+        assert!(ready.ready && !ready.being_created && ready.restore_bytes == Some(VOLUME_BYTES));
         assert_eq!(server.objects.claims["data"].finalizers().len(), 1);
         assert!(!server.snapshot_step("s"));
     }
@@ -342,7 +348,7 @@ mod snapshots {
     fn what_is_deleted_while_it_is_made_stays_and_a_retaining_class_leaves_the_storage() {
         let mut server = cluster();
         server.snapshot_step("s");
-        server.delete_snapshot("s");
+        server.delete_snapshot("s", None);
         assert!(!server.snapshot_step("s") && server.snapshots.contains_key("s"));
         for (policy, left) in [("Delete", 0), ("Retain", 1)] {
             let mut server = cluster();
@@ -351,7 +357,7 @@ mod snapshots {
             });
             server.snapshot_classes = vec![serde_json::from_value(class).unwrap()];
             while server.snapshot_step("s") {}
-            server.delete_snapshot("s");
+            server.delete_snapshot("s", None);
             while server.snapshot_step("s") {}
             assert!(server.snapshots.is_empty());
             assert_eq!(server.storage.snapshots.len(), left, "{policy}");
@@ -362,9 +368,9 @@ mod snapshots {
     fn a_claim_is_made_from_a_snapshot_that_is_ready_and_allows_its_mode() {
         let mut server = cluster();
         let handle = server.handle_of_claim("data").unwrap();
-        server.storage.write(&handle, 3, 7);
+        server.storage.device(&handle).unwrap().write(&[(3, 7)]);
         while server.snapshot_step("s") {}
-        server.storage.write(&handle, 3, 8);
+        server.storage.device(&handle).unwrap().write(&[(3, 8)]);
         let mut restored = claim("copy", "fast", None);
         let spec = restored.spec.as_mut().unwrap();
         spec.volume_mode = Some("Block".into());
@@ -382,7 +388,10 @@ mod snapshots {
             "true".into();
         server.settle_volumes();
         let copy = server.handle_of_claim("copy").unwrap();
-        assert_eq!(server.storage.blocks(&copy).unwrap()[3], 7);
+        let held = server.storage.device(&copy).unwrap().bytes();
+        let (mut written, cut) = (Image::zeros(VOLUME_BYTES), held.as_slice());
+        written.write(3, 7);
+        assert_eq!(written.differs(cut, &BTreeSet::new()), None);
         let volume = &server.objects.volumes[server.objects.claims["copy"].volume_name()];
         assert!(volume.is_block() && !volume.is_retained());
     }

@@ -119,6 +119,10 @@ fn k_5_the_last_cut_waits_until_the_volume_is_detached_and_not_for_ever() {
     assert_eq!(world.status().last_cut, cut);
     assert!(at(&world, &SwitchStep::StopApplication));
     world.pass(SignedDuration::from_secs(121));
+    until(&mut world, "the cancel", |world| {
+        switch(world).cancelled.is_some()
+    });
+    world.heal();
     until(&mut world, "the end", ended);
     let switch = switch(&world);
     assert_eq!(switch.step, SwitchStep::Cancelled);
@@ -168,7 +172,9 @@ fn k_6_a_change_that_stands_still_is_cancelled_by_itself() {
             .admission
             .refused
             .push(crate::cluster::admission::Kind::Pod);
-        world.net_down_until = world.server.now() + SignedDuration::from_hours(1);
+        let now = world.millis();
+        world.net.cut(now);
+        world.net.down_until = now + 3_600_000;
         for _ in 0..400 {
             world.step(false).unwrap();
         }
@@ -234,6 +240,7 @@ fn k_27_whoever_keeps_scaling_up_is_named_and_the_change_is_cancelled() {
                 .is_some_and(|s| s.stopped != Some(true) || s.finished_at.is_some())
         });
     }
+    world.heal();
     until(&mut world, "the end", ended);
     let switch = switch(&world);
     assert_eq!(switch.step, SwitchStep::Cancelled);

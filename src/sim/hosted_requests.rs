@@ -1,8 +1,10 @@
-//! The operator's list of changes on its way to a hosted shipment.
+//! The operator's requests to a hosted core, and its list of changes on the way to a shipment.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::link::Net;
 use crate::mover_host::MoverHost;
+use mover_core::Input;
 use mover_core::ship::list::{ExtentList, Offered};
 use wire::control::{Refusal, RefusalKind, Request, Response};
 
@@ -10,6 +12,35 @@ use wire::control::{Refusal, RefusalKind, Request, Response};
 pub(super) type SharedList = Arc<Mutex<Option<ExtentList>>>;
 
 impl MoverHost {
+    /// Asks for something. Where the answer waits for a disk that is slow there is none yet.
+    pub(super) fn request(
+        &mut self,
+        request: Request,
+        net: &mut Net,
+        now: u64,
+    ) -> Option<Response> {
+        match &request {
+            Request::Extents(_) | Request::ExtentsFailed { .. } => {
+                return self.part(&request);
+            }
+            _ => {}
+        }
+        let id = self.ask(request, net, now);
+        self.answer_to(id)
+    }
+
+    /// Asks for something; the number under which the answer comes.
+    pub(super) fn ask(&mut self, request: Request, net: &mut Net, now: u64) -> u64 {
+        self.requests += 1;
+        self.feed(Input::Request(self.requests, Box::new(request)), net, now);
+        self.requests
+    }
+
+    /// The answer to what was asked under a number, once it is there.
+    pub(super) fn answer_to(&mut self, id: u64) -> Option<Response> {
+        self.replies.remove(&id)
+    }
+
     /// The operator sends the next part of its list.
     pub(super) fn next_part(&mut self) {
         if let Some(request) = self.parts.pop_front()
