@@ -9,7 +9,7 @@ use mover_core::translate::wire_hello;
 use transport::{FrameReader, FrameWriter};
 use transport::{Session, TlsDir, dial};
 use wire::control::{MoverStatus, Refusal, Request, Response};
-use wire::{Message, decode, encode};
+use wire::{Asked, Message, decode, encode};
 
 /// How long a mover that was just started may take to answer.
 const START_WAIT: Duration = Duration::from_secs(20);
@@ -63,8 +63,8 @@ impl Driver {
     ///
     /// # Errors
     /// When the connection breaks.
-    pub async fn ask(&mut self, request: Request) -> Result<Response> {
-        self.send(Message::Request(Box::new(request))).await?;
+    pub async fn ask(&mut self, asked: impl Into<Asked>) -> Result<Response> {
+        self.send(Message::Request(Box::new(asked.into()))).await?;
         match self.receive().await? {
             Message::Response(response) => Ok(*response),
             other => Err(anyhow!("the mover answered with {other:?}")),

@@ -150,6 +150,12 @@ impl Site {
         Ok(())
     }
 
+    /// The file that its movers log into.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.home.join("mover.log")
+    }
+
     /// Starts a mover on `device` and connects to it.
     ///
     /// # Errors
@@ -159,7 +165,7 @@ impl Site {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.home.join("mover.log"))?;
+            .open(self.log())?;
         let mut command = Command::new(&self.program);
         command
             .arg("mover")

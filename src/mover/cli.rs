@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
+use tracing::Instrument as _;
 
 use crate::runtime::Mover;
 use crate::setup::{Options, Setup, SetupError};
@@ -54,7 +55,8 @@ pub fn run(args: Args) -> Result<(), SetupError> {
         tls: args.tls,
         memory: args.memory.as_u64(),
     };
-    let setup = Setup::open(&options)?;
+    let span = tracing::info_span!("mover", pair = %options.pair, site = %options.site);
+    let setup = span.in_scope(|| Setup::open(&options))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -66,7 +68,7 @@ pub fn run(args: Args) -> Result<(), SetupError> {
                 source,
             ))
         })?;
-    let ended = runtime.block_on(async {
+    let working = async {
         let (mover, address) = Mover::bind(setup, &args.listen).await?;
         tracing::info!(%address, "listening");
         tokio::select! {
@@ -76,7 +78,8 @@ pub fn run(args: Args) -> Result<(), SetupError> {
                 Ok(())
             }
         }
-    });
+    };
+    let ended = runtime.block_on(working.instrument(span));
     // Threads that still wait for a disk or a peer must not hold the end up.
     runtime.shutdown_background();
     ended

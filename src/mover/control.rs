@@ -13,7 +13,7 @@ use protocol::units::SiteName;
 use transport::Session;
 use transport::{FrameReader, FrameWriter};
 use wire::control::{Refusal, RefusalKind, Request, Response};
-use wire::{Message, WireError, decode, encode};
+use wire::{Asked, Message, WireError, decode, encode};
 
 /// What every control connection needs.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl Control {
             .send(&encode(Message::Hello(Box::new(hello)))?)
             .await?;
         while let Some(frame) = reader.next().await? {
-            let request = match decode(frame)? {
+            let asked = match decode(frame)? {
                 Message::Hello(_) => {
                     reader.after_hello();
                     continue;
@@ -51,13 +51,13 @@ impl Control {
                     writer.send(&encode(Message::Pong(n))?).await?;
                     continue;
                 }
-                Message::Request(request) => *request,
+                Message::Request(asked) => *asked,
                 other => {
                     tracing::warn!(message = ?other, "the operator sent something that is no request");
                     return Ok(());
                 }
             };
-            let response = self.answer(request).await;
+            let response = self.answer(asked).await;
             writer
                 .send(&encode(Message::Response(Box::new(response)))?)
                 .await?;
@@ -65,22 +65,23 @@ impl Control {
         Ok(())
     }
 
-    async fn answer(&mut self, request: Request) -> Response {
-        match request {
+    async fn answer(&mut self, asked: Asked) -> Response {
+        let trace = asked.trace;
+        match asked.request {
             Request::Status { after, wait_ms } => {
                 Response::Status(Box::new(self.status.above(after, wait_ms).await))
             }
             Request::Extents(batch) => answer_of(self.feed.push(batch).await),
             Request::ExtentsFailed { cycle, reason } => answer_of(self.feed.fail(cycle, &reason)),
-            other => self.ask(other).await,
+            request => self.ask(Asked { trace, request }).await,
         }
     }
 
-    async fn ask(&self, request: Request) -> Response {
+    async fn ask(&self, asked: Asked) -> Response {
         let (reply, response) = oneshot::channel();
         let sent = self
             .arrivals
-            .send(Arrival::Request(Box::new(request), reply))
+            .send(Arrival::Request(Box::new(asked), reply))
             .await;
         match (sent, response.await) {
             (Ok(()), Ok(response)) => response,

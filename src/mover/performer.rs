@@ -132,10 +132,10 @@ impl Performer {
     /// What has arrived, as the core sees it.
     pub fn arrived(&mut self, arrival: Arrival) -> Input {
         match arrival {
-            Arrival::Request(request, reply) => {
+            Arrival::Request(asked, reply) => {
                 self.count += 1;
                 self.replies.insert(self.count, reply);
-                Input::Request(self.count, request)
+                Input::Request(self.count, Box::new(asked.request))
             }
             Arrival::Accepted(session) => {
                 let peer = session.peer().clone();

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use crate::control::Control;
 use crate::listener::serve;
@@ -19,7 +20,8 @@ use mover_core::{Config, Core, Effect, Found, Input, Rules, Unusable};
 use protocol::pair::Refused;
 use storage::journal::{JournalError, SuperblockStore};
 use transport::{Listener, Session};
-use wire::control::{Refusal, RefusalKind, Request, Response};
+use wire::Asked;
+use wire::control::{Refusal, RefusalKind, Response};
 
 /// Inputs that wait for the core. Beyond it whoever reports waits.
 const INPUTS_MAX: usize = 64;
@@ -31,7 +33,7 @@ const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub enum Arrival {
     /// The operator asks for something.
-    Request(Box<Request>, oneshot::Sender<Response>),
+    Request(Box<Asked>, oneshot::Sender<Response>),
     /// A mover of our pair has connected.
     Accepted(Box<Session>),
     /// Dialing has ended; the number says which.
@@ -44,6 +46,8 @@ pub struct Mover {
     performer: Performer,
     /// What has to be done first.
     first: Vec<Effect>,
+    /// What is logged belongs to the request with this span, until there is another.
+    span: Span,
     inputs: mpsc::Receiver<Input>,
     arrivals: mpsc::Receiver<Arrival>,
 }
@@ -97,6 +101,7 @@ impl Mover {
             core,
             performer,
             first,
+            span: Span::none(),
             inputs,
             arrivals,
         };
@@ -119,22 +124,34 @@ impl Mover {
                     tokio::time::sleep(TICK).await;
                     return result.map_err(SetupError::Unknown);
                 }
-                at_once.extend(self.performer.perform(effect));
+                let performer = &mut self.performer;
+                at_once.extend(self.span.in_scope(|| performer.perform(effect)));
             }
             let input = match at_once.pop_front() {
                 Some(input) => input,
                 None => tokio::select! {
                     biased;
                     _ = tick.tick() => Input::Tick,
-                    Some(arrival) = self.arrivals.recv() => self.performer.arrived(arrival),
+                    Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
                     Some(input) = self.inputs.recv() => input,
                     else => return Ok(()),
                 },
             };
             let moment = self.performer.moment(self.core.link());
             self.performer.note(&input);
-            effects = self.core.take(moment, input);
+            let core = &mut self.core;
+            effects = self.span.in_scope(|| core.take(moment, input));
         }
+    }
+
+    /// What has arrived. A request with a trace gives its name to what is logged from here on.
+    fn arrived(&mut self, arrival: Arrival) -> Input {
+        if let Arrival::Request(asked, _) = &arrival
+            && let Some(trace) = &asked.trace
+        {
+            self.span = tracing::info_span!("request", %trace);
+        }
+        self.performer.arrived(arrival)
     }
 }
 

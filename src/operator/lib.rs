@@ -21,3 +21,4 @@ pub mod rebind;
 pub mod reconcile;
 pub mod run;
 pub mod teardown;
+pub mod trace;

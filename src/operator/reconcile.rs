@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action as Requeue;
 use kube::{Api, ResourceExt};
+use tracing::Span;
 
 use crate::apply;
 use crate::apply::{Round, apply};
@@ -17,6 +18,7 @@ use crate::observe::observe;
 use crate::publish;
 use crate::publish::publish;
 use crate::teardown;
+use crate::trace;
 use api::v1alpha1::{MoversStatus, VerificationStatus};
 use api::{ReplicationPair, names};
 use planner::decide;
@@ -103,6 +105,7 @@ pub async fn reconcile(pair: Arc<ReplicationPair>, ctx: Arc<Context>) -> Result<
     }
 }
 
+#[tracing::instrument(name = "reconcile", skip_all, fields(pair = %name))]
 async fn rounds(ctx: &Context, name: &PairName) -> Result<Requeue, Error> {
     let api: Api<ReplicationPair> = Api::namespaced(ctx.client.clone(), name.namespace());
     let failed = |action: &'static str| {
@@ -136,6 +139,7 @@ async fn rounds(ctx: &Context, name: &PairName) -> Result<Requeue, Error> {
 }
 
 /// One round; `None` when something was done, so that the pair is reconciled again at once.
+#[tracing::instrument(skip_all, fields(trace = tracing::field::Empty))]
 async fn round(
     ctx: &Context,
     name: &PairName,
@@ -150,6 +154,8 @@ async fn round(
         pull_secrets: ctx.movers.image_pull_secrets.clone(),
     });
     conditions(&observed, &validated, &mut decision);
+    let trace = trace::of(&pair.uid().unwrap_or_default(), &decision.status);
+    Span::current().record("trace", trace.as_ref().map(tracing::field::display));
     note_commit(ctx, name, &observed, &decision);
     ctx.keep_timeline(name, decision.timeline.clone());
     let moving = decision
@@ -175,6 +181,7 @@ async fn round(
         name,
         pair: owner,
         observed: &observed,
+        trace,
     };
     let mut reports = Vec::new();
     let outcome = apply(&round, decision.actions, &mut reports).await;
@@ -232,9 +239,16 @@ fn note_commit(ctx: &Context, name: &PairName, observed: &Observed, decision: &D
             count(cycle.wire_bytes),
         );
         tracing::info!(
-            pair = %name, point = cycle.point, change_source = cycle.change_source, total_ms = cycle.total_ms, snapshot_ms = cycle.snapshot_ms,
-            start_ms = cycle.start_ms, ship_ms = cycle.ship_ms, apply_ms = cycle.apply_ms, commit_ms = cycle.commit_ms,
-            wire_bytes = cycle.wire_bytes, "committed"
+            point = cycle.point,
+            change_source = cycle.change_source,
+            total_ms = cycle.total_ms,
+            snapshot_ms = cycle.snapshot_ms,
+            start_ms = cycle.start_ms,
+            ship_ms = cycle.ship_ms,
+            apply_ms = cycle.apply_ms,
+            commit_ms = cycle.commit_ms,
+            wire_bytes = cycle.wire_bytes,
+            "committed"
         );
     }
 }

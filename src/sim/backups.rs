@@ -74,6 +74,7 @@ impl World {
         site.open = backup.record.role == Role::Primary;
         let bytes = site.volume.bytes();
         self.oracle.went_back(at, Some((&bytes, &backup.rotten)));
+        self.staged_may_be_lost();
         self.operator.verifying = None;
         // Orders to the process before it have died with it.
         self.given.retain(|(to, _)| *to != at);

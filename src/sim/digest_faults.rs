@@ -6,10 +6,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::{Fault, Operation, SimDisk};
+use mover_core::Rules;
 use mover_core::digest_commit::commit_digests as keep;
+use mover_core::state_files::StateFiles;
 use protocol::changes::{BLOCK_BYTES, BlockDigest, CycleId, Region, RegionKind};
 use protocol::units::{ChangeSource, Extent, Point};
-use storage::journal::{DigestLog, DigestLogSpec, DigestStore, JournalError};
+use storage::journal::{DigestLog, DigestLogSpec, DigestStore, JournalError, Proof};
 use storage::seam::Disk;
 
 /// Three pages and a bit.
@@ -151,9 +153,10 @@ proptest! {
         }
     }
 
-    /// A flipped bit costs a page at most; writing all of the page again heals it.
+    /// D-1: a flipped bit is found before the digests are compared with, and makes none wrong that are
+    /// read all the same; digests of all of the volume heal it.
     #[test]
-    fn a_flipped_bit_makes_a_page_unknown_and_no_digest_wrong(
+    fn a_flipped_bit_is_found_and_makes_no_digest_wrong(
         byte in 0_u64..4 * 4096,
         first in changes(),
         second in changes(),
@@ -163,17 +166,138 @@ proptest! {
         images.insert(1, change(&Image::new(), &first));
         images.insert(2, change(&images[&1], &second));
         let all = [(0, BLOCKS, 3)];
-        images.insert(3, change(&images[&2], &all));
+        images.insert(3, change(&Image::new(), &all));
         let mut store = open(&disk);
         store.commit(write_log(&disk, None, 1, &first).unwrap()).unwrap();
         let flipped = disk.flip("digests", byte, 2);
         let lost = unknown(&open(&disk), &images);
         prop_assert!(lost <= 255 && (flipped || lost == 0), "{lost} unknown");
+        prop_assert_eq!(is_proved(&store), !flipped);
         store.commit(write_log(&disk, Some(1), 2, &second).unwrap()).unwrap();
-        prop_assert!(unknown(&open(&disk), &images) <= 255);
-        store.commit(write_log(&disk, Some(2), 3, &all).unwrap()).unwrap();
+        prop_assert!(!flipped || !is_proved(&store));
+        if store.point().is_some() {
+            unknown(&store, &images);
+        }
+        store.commit(write_log(&disk, None, 3, &all).unwrap()).unwrap();
+        prop_assert!(is_proved(&store));
         prop_assert_eq!(unknown(&open(&disk), &images), 0);
     }
+
+    /// D-1: "kept digests are used only where they are proved complete and current". The oracle keeps
+    /// every image in memory; writes are lost or land elsewhere without an error, pages are zeroed, the
+    /// file is cut short, crashes interrupt commits. What is proved is true of every block.
+    #[test]
+    fn what_is_proved_is_true_of_every_block(
+        cycles in proptest::collection::vec(changes(), 2..6),
+        astray in 0_u64..30,
+        shift in prop::option::of(1_u64..4),
+        harm in 0_u8..4,
+        interrupted in prop::option::of(0_u64..30),
+        seed in any::<u64>(),
+    ) {
+        let disk = SimDisk::new(1 << 30, seed);
+        let mut images = BTreeMap::from([(0, Image::new())]);
+        let mut from = None;
+        disk.mislead(astray, shift.map(|pages| pages * 4096));
+        for (cycle, changes) in (1..).zip(&cycles) {
+            let image = change(&images[&from.unwrap_or(0)], changes);
+            images.insert(cycle, image);
+            if let Some(after) = interrupted.filter(|_| cycle == 2) {
+                disk.fail(Fault::once(Operation::Write, after));
+            }
+            // A log that was harmed is none.
+            let run = || -> Result<(), JournalError> {
+                let mut store = DigestStore::open(Arc::new(disk.clone()))?;
+                store.commit(write_log(&disk, from, cycle, changes)?)
+            };
+            if run().is_err() {
+                disk.heal();
+                disk.crash();
+            }
+            if cycle == 2 {
+                if interrupted.is_some() {
+                    disk.heal();
+                }
+                hurt(&disk, harm);
+            }
+            let Ok(store) = DigestStore::open(Arc::new(disk.clone())) else {
+                break;
+            };
+            if is_proved(&store) {
+                // Pages may be stated to be unknown, where a crash has torn them.
+                let lost = unknown(&store, &images);
+                prop_assert!(lost == 0 || interrupted.is_some(), "{lost} lost");
+            }
+            from = store.point().map(|p| p.seq.0);
+        }
+    }
+}
+
+/// Whether the digests are proved.
+fn is_proved(store: &DigestStore) -> bool {
+    store.prove(&mut |_| {}).unwrap() == Proof::Proved
+}
+
+/// Harms the pages' file as a careless copy or a discard under it does.
+fn hurt(disk: &SimDisk, harm: u8) {
+    let Some(file) = disk.open("digests").unwrap() else {
+        return;
+    };
+    let half = file.size() / 8192 * 4096;
+    match harm {
+        1 => file.set_size(half).unwrap(),
+        2 => file.zero(Extent::new(half, 4096)).unwrap(),
+        3 => disk.remove("digests").unwrap(),
+        _ => {}
+    }
+}
+
+/// D-1: a short file, a missing one, a page that reads as zeros, an old page and one of another place,
+/// each with a right checksum.
+#[test]
+fn digests_that_are_incomplete_or_old_are_not_proved() {
+    let put = |disk: &SimDisk, number: u64, page: &[u8]| {
+        let file = disk.open("digests").unwrap().unwrap();
+        file.write_at(number * 4096, page).unwrap();
+        file.flush().unwrap();
+    };
+    let page = |disk: &SimDisk, number: usize| {
+        disk.durable("digests").unwrap()[number * 4096..(number + 1) * 4096].to_vec()
+    };
+    for harm in 0..6 {
+        let disk = SimDisk::new(1 << 30, 1);
+        let mut store = open(&disk);
+        let log = write_log(&disk, None, 1, &[(0, 9, 1), (300, 9, 1), (600, 9, 1)]);
+        store.commit(log.unwrap()).unwrap();
+        let old = page(&disk, 1);
+        let log = write_log(&disk, Some(1), 2, &[(300, 2, 2)]).unwrap();
+        store.commit(log).unwrap();
+        assert!(is_proved(&open(&disk)));
+        match harm {
+            0..=2 => hurt(&disk, harm + 1),
+            3 => put(&disk, 1, &old),
+            4 => put(&disk, 1, &page(&disk, 2)),
+            // A commit of the same digests once more is another generation.
+            _ => {
+                let before = page(&disk, 1);
+                let log = write_log(&disk, Some(2), 3, &[(300, 2, 2)]).unwrap();
+                store.commit(log).unwrap();
+                put(&disk, 1, &before);
+            }
+        }
+        assert!(!is_proved(&open(&disk)), "{harm}");
+    }
+}
+
+/// A disk that fails once costs no digests.
+#[test]
+fn one_failed_read_does_not_make_a_mover_forget_its_digests() {
+    let disk = SimDisk::new(1 << 30, 1);
+    let log = write_log(&disk, None, 1, &[(0, 9, 1)]).unwrap();
+    open(&disk).commit(log).unwrap();
+    disk.fail(Fault::once(Operation::Read, 0));
+    let files = StateFiles::open(Arc::new(disk), Rules::default());
+    assert_eq!(files.kept(), Some(Point::new(1, 1)));
 }
 
 #[test]

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
+use crate::disk_content::{Content, Dirty, index};
 use crate::fault::{ENOSPC, Fault, Operation};
 use protocol::units::Extent;
 use storage::seam::{BlockFile, Disk, DiskError, SMALL_FILE_BYTES_MAX};
@@ -39,20 +40,8 @@ struct Inner {
     random: StdRng,
     /// After so many writes one is lost, or lands so many bytes further on.
     astray: Option<(u64, Option<u64>)>,
-}
-
-#[derive(Default)]
-struct Content {
-    durable: Vec<u8>,
-    cached: Vec<u8>,
-    dirty: Vec<Dirty>,
-}
-
-/// Something that was done since the last flush.
-#[derive(Clone)]
-enum Dirty {
-    Write(u64, Vec<u8>),
-    Size(u64),
+    /// One has since that was asked last.
+    misled: bool,
 }
 
 /// An open file.
@@ -66,61 +55,6 @@ struct SimFile {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn index(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-fn put(bytes: &mut Vec<u8>, offset: u64, data: &[u8]) {
-    let end = index(offset) + data.len();
-    if bytes.len() < end {
-        bytes.resize(end, 0);
-    }
-    bytes[index(offset)..end].copy_from_slice(data);
-}
-
-impl Dirty {
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Dirty::Write(offset, data) => put(bytes, *offset, data),
-            Dirty::Size(size) => bytes.resize(index(*size), 0),
-        }
-    }
-
-    /// Applies as much as survives: all, nothing, or some of the sectors.
-    fn apply_torn(&self, bytes: &mut Vec<u8>, random: &mut StdRng) {
-        let Dirty::Write(offset, data) = self else {
-            if random.random() {
-                self.apply(bytes);
-            }
-            return;
-        };
-        match random.random_range(0..3) {
-            0 => {}
-            1 => self.apply(bytes),
-            _ => {
-                let mut at = 0;
-                while at < data.len() {
-                    let room = SECTOR_BYTES - (offset + at as u64) % SECTOR_BYTES;
-                    let end = data.len().min(at + index(room));
-                    if random.random() {
-                        put(bytes, offset + at as u64, &data[at..end]);
-                    }
-                    at = end;
-                }
-            }
-        }
-    }
-}
-
-impl Content {
-    /// What is not flushed survives in part; the rest is gone.
-    fn lose(&mut self, random: &mut StdRng) {
-        for dirty in std::mem::take(&mut self.dirty) {
-            dirty.apply_torn(&mut self.durable, random);
-        }
-    }
 }
 
 impl SimDisk {
@@ -137,6 +71,7 @@ impl SimDisk {
                 changes: 0,
                 random: StdRng::seed_from_u64(seed),
                 astray: None,
+                misled: false,
             })),
         }
     }
@@ -151,12 +86,18 @@ impl SimDisk {
         lock(&self.inner).astray = Some((after, shift));
     }
 
+    /// Whether a write was lost or misplaced since this was asked last.
+    pub fn has_misled(&self) -> bool {
+        std::mem::take(&mut lock(&self.inner).misled)
+    }
+
     /// Where a write goes: where it should, further on, or nowhere.
     fn lands(&self, offset: u64) -> Option<u64> {
         let mut inner = lock(&self.inner);
         match inner.astray {
             Some((0, shift)) => {
                 inner.astray = None;
+                inner.misled = true;
                 shift.map(|shift| offset + shift)
             }
             Some((after, shift)) => {

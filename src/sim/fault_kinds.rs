@@ -51,16 +51,15 @@ pub enum Kind {
     Hang,
     /// Opening what was begun earlier takes minutes.
     SlowOpen,
-    /// A write to the state volume is lost without an error. D-1, D-2: kept digests are believed without a
-    /// proof that they are complete and current.
+    /// A write to the state volume is lost without an error (D-1).
     LostStateWrite,
-    /// A write to the state volume lands elsewhere without an error. D-1.
+    /// A write to the state volume lands elsewhere without an error (D-1).
     MisplacedStateWrite,
 }
 
 impl Kind {
     /// Those that every run draws from.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 26] = [
         Kind::Kill,
         Kind::Power,
         Kind::Cut,
@@ -85,23 +84,11 @@ impl Kind {
         Kind::Heal,
         Kind::Hang,
         Kind::SlowOpen,
+        Kind::LostStateWrite,
+        Kind::MisplacedStateWrite,
     ];
 
     /// Those that the product does not survive yet; each names the statement that is missing. A run has
     /// them only when it is asked to.
-    pub const LATER: [Kind; 2] = [Kind::LostStateWrite, Kind::MisplacedStateWrite];
-
-    /// Whether what is staged may be lost by it, or be of no use any more: errors of disks, a kill or a
-    /// loss of power are no excuse.
-    pub(super) fn harms_what_is_staged(self) -> bool {
-        matches!(
-            self,
-            Kind::Full
-                | Kind::Rot
-                | Kind::JournalFlip
-                | Kind::Backup
-                | Kind::LostStateWrite
-                | Kind::MisplacedStateWrite
-        )
-    }
+    pub const LATER: [Kind; 0] = [];
 }

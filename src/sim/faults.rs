@@ -93,9 +93,6 @@ impl World {
             return;
         }
         self.story.tell(self.now, at, || format!("fault: {kind:?}"));
-        if kind.harms_what_is_staged() {
-            self.staged_may_be_lost();
-        }
         match kind {
             Kind::Kill | Kind::Power => {
                 let death = if kind == Kind::Power {
@@ -178,7 +175,16 @@ impl World {
     fn mislead(&mut self, at: usize, shift: Option<u64>) {
         let after = self.random.random_range(0..20);
         self.sites[at].meta.mislead(after, shift);
-        self.sites[at].damaged = true;
+    }
+
+    /// Notes which state volumes are damaged since the last step by a write that went astray.
+    pub(super) fn note_astray(&mut self) {
+        for at in 0..2 {
+            if self.sites[at].meta.has_misled() {
+                self.sites[at].damaged = true;
+                self.staged_may_be_lost();
+            }
+        }
     }
 
     /// A mover's devices do not answer, or take long to be opened.
@@ -238,6 +244,10 @@ impl World {
             let byte = self.random.random_range(0..len);
             let bit = self.random.random_range(0..8);
             self.sites[at].damaged |= self.sites[at].meta.flip(&name, byte, bit);
+            // Of the superblock there is a second copy.
+            if name != "superblock" {
+                self.staged_may_be_lost();
+            }
             self.story
                 .tell(self.now, at, || format!("a bit of {name} flips"));
         }

@@ -56,8 +56,8 @@ struct Shared {
 pub(super) struct Shipping {
     pub(super) number: u64,
     pub(super) work: ShipWork,
-    /// The newest batch: up to which byte of the volume, and its bytes of data.
-    pub(super) last_batch: Option<(u64, u64)>,
+    /// Everything below this byte of the volume is durable at the target, by its own word.
+    pub(super) durable_through: u64,
     /// The operator's list broke, and another change source has taken its place.
     pub(super) fell_back: bool,
     reported_broken: bool,
@@ -83,19 +83,25 @@ impl Shipping {
         number: u64,
         work: ShipWork,
         setup: &Setup,
-        files: &StateFiles,
+        files: &mut StateFiles,
         list: &SharedList,
-    ) -> Result<Shipping, Refused> {
+    ) -> Result<Shipping, ShipEvent> {
         let none = || Refused::new(Cause::Internal, "there is nothing to ship");
-        let device = setup.device.clone().ok_or_else(none)?;
+        let device = setup
+            .device
+            .clone()
+            .ok_or_else(none)
+            .map_err(ShipEvent::Failed)?;
+        let kept = files.kept_for(&work, device.size(), &mut |_| {})?;
         let sources = Sources {
             device: device.clone(),
             disk: files.disk().clone(),
             list: parts_of(list, &work).map(ListReader::new),
-            kept: files.kept_reader(device.size()),
+            kept,
         };
         let count: Arc<ShipCount> = Arc::default();
-        let pieces = Pieces::new(&work, sources, count.clone(), setup.settings)?;
+        let pieces = Pieces::new(&work, sources, count.clone(), setup.settings)
+            .map_err(ShipEvent::Failed)?;
         let shared = Shared {
             ranges: Arc::new(Mutex::new(pieces.ranges)),
             broken: Arc::default(),
@@ -112,7 +118,7 @@ impl Shipping {
             number,
             packer: Packer::new(work.id.cycle, compression, Arc::new(StoppedClock)),
             work,
-            last_batch: None,
+            durable_through: 0,
             fell_back: false,
             reported_broken: false,
             shared,
@@ -149,6 +155,7 @@ impl Shipping {
 
     pub(super) fn durable(&mut self, through: u64) {
         self.window.durable(through);
+        self.durable_through = self.durable_through.max(through);
     }
 
     pub(super) fn answer(&mut self, digests: Digests) {
@@ -225,7 +232,6 @@ impl Shipping {
         let (through, bytes) = (batch.through, batch.data.len() as u64);
         let frame = self.packer.pack(batch)?;
         self.window.sent(through, bytes);
-        self.last_batch = Some((through, bytes));
         net.send_batch(self.work.link, site, frame);
         Ok(())
     }

@@ -23,6 +23,7 @@ pub mod cluster;
 #[cfg(test)]
 mod digest_faults;
 mod disk;
+mod disk_content;
 mod ending;
 mod extent_parts;
 mod fault;

@@ -327,7 +327,7 @@ impl MoverHost {
             }
             Work::Ship(work) => match self.ship(number, *work) {
                 Ok(()) => return,
-                Err(refused) => Input::Ship(number, ShipEvent::Failed(refused)),
+                Err(event) => Input::Ship(number, event),
             },
         };
         self.feed(input, net, now);
@@ -359,9 +359,9 @@ impl MoverHost {
         applied.map(|()| 1)
     }
 
-    fn ship(&mut self, number: u64, work: mover_core::ShipWork) -> Result<(), Refused> {
+    fn ship(&mut self, number: u64, work: mover_core::ShipWork) -> Result<(), ShipEvent> {
         self.files.close();
-        let shipping = Shipping::begin(number, work, &self.setup, &self.files, &self.list)?;
+        let shipping = Shipping::begin(number, work, &self.setup, &mut self.files, &self.list)?;
         self.shipping = Some(shipping);
         Ok(())
     }

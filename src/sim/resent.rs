@@ -1,4 +1,4 @@
-//! What is sent again after an attempt that failed: bounded by two windows, however large the cycle is.
+//! What a resumed attempt sends again: nothing that the target has reported durable.
 
 use crate::world::World;
 use protocol::changes::CycleId;
@@ -9,23 +9,12 @@ use protocol::units::ChangeSource;
 pub(super) struct Sent {
     link: u64,
     id: CycleId,
-    way: (ChangeSource, Compare),
+    change_source: ChangeSource,
+    compare: Compare,
+    /// Everything below this byte of the volume is durable at the target, by its own word.
+    durable: u64,
     /// What was staged may be of no use, for a good reason.
     excused: bool,
-    /// Up to which byte of the volume, and how many bytes of data by then.
-    batches: Vec<(u64, u64)>,
-}
-
-impl Sent {
-    fn total(&self) -> u64 {
-        self.batches.last().map_or(0, |(_, bytes)| *bytes)
-    }
-
-    fn goes_on_at(&mut self, from: u64) -> u64 {
-        let before = self.total();
-        self.batches.retain(|(through, _)| *through <= from);
-        before - self.total()
-    }
 }
 
 impl World {
@@ -38,7 +27,7 @@ impl World {
     /// Follows what the primary sends.
     ///
     /// # Errors
-    /// When more is sent again than may be.
+    /// When something is sent again that was durable.
     pub(super) fn follow_shipment(&mut self) -> Result<(), String> {
         let Some((_, process)) = &self.sites[self.operator.primary].process else {
             return Ok(());
@@ -46,40 +35,37 @@ impl World {
         let Some(shipping) = &process.shipping else {
             return Ok(());
         };
-        let (link, id, way) = (shipping.work.link, shipping.work.id, shipping.way());
-        let known = self.oracle.sent.take().filter(|sent| sent.id == id);
-        let mut sent = known.unwrap_or(Sent {
+        let (id, link) = (shipping.work.id, shipping.work.link);
+        let (change_source, compare) = shipping.way();
+        // What comes by another change source is another set: staging begins from scratch.
+        let same = |sent: &Sent| sent.id == id && sent.change_source == change_source;
+        let mut sent = self.oracle.sent.take().filter(same).unwrap_or(Sent {
             link,
             id,
-            way,
+            change_source,
+            compare,
+            durable: 0,
             excused: false,
-            batches: Vec::new(),
         });
-        // Another way finds the same changes in other pieces, or more of them: what is staged may be of
-        // no use to it.
-        sent.excused |= sent.way != way;
-        sent.way = way;
-        let again = match sent.link == link {
-            true => 0,
-            false => sent.goes_on_at(shipping.work.resume_at),
-        };
-        // What follows a broken list is another set than the list's. A full standby throws away what it
-        // has no room for. And an end that overtakes the last batch is the end of something else.
-        let full = self.sites[1 - self.operator.primary].full;
-        sent.excused |= shipping.fell_back || full || std::mem::take(&mut self.net.overtaken);
+        // Compared with something else, or after a list that broke, other blocks count as changed, and
+        // the sums differ at the end; so they do where what the standby compares with has rotted. A full
+        // standby throws away what it has no room for. And an end that overtakes the last batch is the
+        // end of something else.
+        sent.excused |= sent.compare != compare || shipping.fell_back;
+        let standby = 1 - self.operator.primary;
+        sent.excused |= compare == Compare::Standby && !self.oracle.rotten(standby).is_empty();
+        sent.excused |= self.sites[standby].full;
+        sent.excused |= std::mem::take(&mut self.net.overtaken);
         sent.excused |= self.oracle.excused == Some(id.cycle);
-        let limits = self.settings.limits;
-        let bound = limits.in_flight_bytes() + limits.batch_bytes as u64;
-        if again > bound && !sent.excused {
-            return Err(format!("{again} bytes of {} are sent again", id.cycle));
+        let from = shipping.work.resume_at;
+        if sent.link != link && from < sent.durable && !sent.excused {
+            return Err(format!(
+                "cut {} is sent again from byte {from}, though everything below byte {} is durable",
+                id.cycle, sent.durable
+            ));
         }
-        sent.link = link;
-        if let Some((through, bytes)) = shipping.last_batch {
-            let last = sent.batches.last().copied().unwrap_or_default();
-            if through > last.0 {
-                sent.batches.push((through, last.1 + bytes));
-            }
-        }
+        (sent.link, sent.compare) = (link, compare);
+        sent.durable = sent.durable.max(from).max(shipping.durable_through);
         self.oracle.sent = Some(sent);
         Ok(())
     }

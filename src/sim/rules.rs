@@ -50,11 +50,13 @@ pub enum Wrong {
     ForgetsAfterError,
     /// More regions go into a batch than the target takes.
     BatchesUnsplit,
+    /// Kept digests are compared with though nothing proves that they are complete and current (D-1).
+    DigestsUnproved,
 }
 
 impl Wrong {
     /// All of them.
-    pub const ALL: [Wrong; 22] = [
+    pub const ALL: [Wrong; 23] = [
         Wrong::CommitsBeforeSnapshot,
         Wrong::AppliesUnsealed,
         Wrong::StagingStays,
@@ -77,6 +79,7 @@ impl Wrong {
         Wrong::VerifiedByKeptDigests,
         Wrong::ForgetsAfterError,
         Wrong::BatchesUnsplit,
+        Wrong::DigestsUnproved,
     ];
 
     /// The rule of the mover's core that is broken, if it is one of those.
@@ -100,6 +103,7 @@ impl Wrong {
             Wrong::VerifiedByKeptDigests => Rule::VerifiedByKeptDigests,
             Wrong::ForgetsAfterError => Rule::ForgetsAfterError,
             Wrong::BatchesUnsplit => Rule::BatchesUnsplit,
+            Wrong::DigestsUnproved => Rule::DigestsUnproved,
             Wrong::CommitsBeforeSnapshot
             | Wrong::FlushSkipped
             | Wrong::BaseDroppedEarly

@@ -195,6 +195,7 @@ impl World {
         let task = tasks[self.random.random_range(0..tasks.len())];
         self.now += self.random.random_range(0..25);
         self.perform(task, faulty);
+        self.note_astray();
         for site in 0..2 {
             self.bury(site);
         }

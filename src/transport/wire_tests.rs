@@ -93,7 +93,7 @@ fn messages() -> Vec<Message> {
         Message::Refuse(refuse()),
         Message::Ping(1 << 40),
         Message::Pong(7),
-        Message::Request(Box::new(Request::Commit { cycle: id().cycle })),
+        Message::Request(Box::new(Request::Commit { cycle: id().cycle }.into())),
         Message::Response(Box::new(Response::Accepted)),
         Message::Decision(Decision {
             mode: HandshakeMode::Bitmap,

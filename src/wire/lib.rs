@@ -15,7 +15,7 @@ mod frame;
 mod handshake;
 mod limits;
 mod message;
-
+mod trace;
 mod version;
 
 pub use batch::{Batch, Codec, pack, unpack, unpack_within};
@@ -31,4 +31,5 @@ pub use message::{
     Applied, CycleBegin, CycleEnd, DigestRequest, Digests, Hello, Message, Refuse, Resume,
     TransferForm,
 };
+pub use trace::{Asked, Trace};
 pub use version::{Version, VersionRange};

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::{RefusalKind, Request, Response};
-use crate::{Batch, VersionRange};
+use crate::control::{RefusalKind, Response};
+use crate::{Asked, Batch, VersionRange};
 use protocol::changes::{BlockDigest, CycleId, CycleSum};
 use protocol::units::{
     ChangeSource, Decision, Epoch, Extent, ImageState, Lineage, PairId, Point, Role, SiteName,
@@ -21,7 +21,7 @@ pub enum Message {
     /// The answer to a ping.
     Pong(u64),
     /// Operator to mover.
-    Request(Box<Request>),
+    Request(Box<Asked>),
     /// Mover to operator.
     Response(Box<Response>),
     /// Source to target: what the handshake decided.

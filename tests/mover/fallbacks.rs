@@ -1,6 +1,6 @@
 //! Change sources: which change source is taken, and that a fall loses nothing.
 
-use demo::shipment::Shipment;
+use demo::shipment::{Shipment, ship_once};
 use protocol::units::{ChangeSource, Extent, ExtentSet, Point};
 use wire::control::ChangeList;
 
@@ -124,4 +124,28 @@ async fn without_kept_digests_the_standby_tells_its_own_and_they_are_kept_for_th
         );
         assert!(change_source.reason.contains(expected), "{change_source:?}");
     }
+}
+
+/// D-1: "a short or missing file … digests are dropped with that reason and the next cycle compares;
+/// never a wrong 'unchanged'". The application zeroes blocks whose digests are lost.
+#[tokio::test]
+async fn kept_digests_that_are_lost_are_not_taken_for_zeros() {
+    let size = 32 * MIB;
+    let mut world = World::new(size).await;
+    world.write(0, size);
+    world.baseline().await;
+    let pages = world.east.meta().join("digests");
+    let file = std::fs::OpenOptions::new().write(true).open(pages).unwrap();
+    file.set_len(8192).unwrap();
+    world.zero(16 * MIB, 4 * MIB);
+    let point = world.point();
+    let (cut, _) = world.east.cut(point).unwrap();
+    let shipment = Shipment::of(point);
+    let failed = ship_once(&world.east, &cut, &world.west, &shipment).await;
+    let why = format!("{:#}", failed.unwrap_err());
+    assert!(why.contains("their file has 8192 bytes"), "{why}");
+    let (report, status) = world.ship(&cut, shipment).await;
+    assert_eq!(report.zero_bytes, 4 * MIB);
+    let reason = status.change_source.unwrap().reason;
+    assert!(reason.contains("no digests are kept here"), "{reason}");
 }

@@ -3,7 +3,8 @@
 use demo::certificates::Authority;
 use demo::shipment::Shipment;
 use protocol::units::{Epoch, Role};
-use wire::control::{CycleOutcome, RefusalKind, Request};
+use wire::control::{CycleOutcome, RefusalKind, Request, Response};
+use wire::{Asked, Trace};
 
 use crate::world::{MIB, World, promotion, superblock};
 
@@ -26,6 +27,36 @@ async fn an_empty_standby_is_never_promoted() {
     assert!(matches!(status.last, Some(CycleOutcome::Applied(_))));
     let refusal = target.driver.expect_refusal(order).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::NoCommittedPoint);
+}
+
+/// One search finds what a request led to: its trace is in every line that the mover logs for it.
+#[tokio::test]
+async fn what_a_request_leads_to_is_logged_with_its_trace() {
+    let mut world = World::new(MIB).await;
+    world.write(0, MIB);
+    world.baseline().await;
+    let mut mover = world.west.start(&world.west.volume(), false).await.unwrap();
+    let trace = Trace::try_from("9f3a77c1-role-2".to_string()).unwrap();
+    let asked = Asked {
+        trace: Some(trace.clone()),
+        request: promotion(&world.west, Epoch(2)),
+    };
+    let answer = mover.driver.ask(asked).await.unwrap();
+    assert_eq!(answer, Response::Accepted);
+    let promoted = || {
+        let log = std::fs::read_to_string(world.west.log()).unwrap();
+        log.lines()
+            .find(|line| line.contains("promoted"))
+            .map(String::from)
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while promoted().is_none() && std::time::Instant::now() < until {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let line = promoted().expect("a line about the promotion");
+    for part in [trace.to_string().as_str(), "pair=", "site="] {
+        assert!(line.contains(part), "{line}");
+    }
 }
 
 /// A promotion in the middle of a cycle takes the committed image and drops what is not whole.

@@ -216,6 +216,10 @@ impl Core {
         }
         let wanted = self.lane.ended(number) == Ended::Wanted;
         self.begin_work();
+        if matches!(event, ShipEvent::KeptLost(_)) {
+            // Whoever asked for the shipment.
+            (self.kept, self.source.kept) = (None, None);
+        }
         if !wanted {
             return;
         }
@@ -227,6 +231,16 @@ impl Core {
                     track.sum = Some(sum);
                 }
                 source::Event::Drained
+            }
+            ShipEvent::KeptLost(why) => {
+                tracing::warn!(why, "the kept digests are dropped");
+                source::Event::Failed(Refused::new(
+                    Cause::Corrupt,
+                    format!(
+                        "the digests kept at the primary are not used any more: {why}; the next attempt \
+                         compares with the standby's image"
+                    ),
+                ))
             }
             ShipEvent::Failed(refused) => source::Event::Failed(refused),
             ShipEvent::ListBroke(_) | ShipEvent::Stopped => return,

@@ -110,6 +110,9 @@ pub enum ShipEvent {
         /// The first ranges that differed, where a range is verified.
         differing: Vec<Extent>,
     },
+    /// The digests kept here could not be proved complete and current, and why; they are dropped, and
+    /// nothing was sent.
+    KeptLost(String),
     /// It can't go on.
     Failed(Refused),
     /// It has stopped, as requested.

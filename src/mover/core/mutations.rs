@@ -55,6 +55,8 @@ pub enum Rule {
     ForgetsAfterError,
     /// More regions go into a batch than the target takes.
     BatchesUnsplit,
+    /// Kept digests are compared with though nothing proves that they are complete and current (D-1).
+    DigestsUnproved,
 }
 
 /// Which rule is broken.

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::digest_commit::commit_digests;
-use crate::effect::Discard;
+use crate::effect::{Discard, ShipWork};
+use crate::input::ShipEvent;
 use crate::mutations::{Rule, Rules};
 use crate::receive::apply::write_staged;
 use crate::receive::open_sink::Sink;
 use crate::receive::staging::discard;
+use crate::translate::journal_failed;
 use protocol::pair::Refused;
+use protocol::pair::change_plan::Compare;
 use protocol::units::Point;
-use storage::journal::{DigestLog, DigestReader, DigestStore, Staging};
+use storage::journal::{DigestLog, DigestReader, DigestStore, JournalError, Proof, Staging};
 use storage::seam::Disk;
 use storage::volume::Applier;
 
@@ -29,13 +32,7 @@ impl StateFiles {
     /// Opens the kept digests; without any that can be used the next cycle reads more.
     #[must_use]
     pub fn open(disk: Arc<dyn Disk>, rules: Rules) -> StateFiles {
-        let digests = DigestStore::open(disk.clone()).map_or_else(
-            |error| {
-                tracing::warn!(%error, "no kept digests can be used");
-                None
-            },
-            Some,
-        );
+        let digests = open_digests(&disk);
         StateFiles {
             disk,
             digests,
@@ -62,6 +59,30 @@ impl StateFiles {
     pub fn kept_reader(&self, size: u64) -> Option<(Point, DigestReader)> {
         let digests = self.digests.as_ref()?;
         Some((digests.point()?, digests.reader(size).ok().flatten()?))
+    }
+
+    /// The kept digests for a shipment by `work` of a volume of `size` bytes. Where it compares with them
+    /// they are proved complete and current first (D-1); `count` is given the bytes that are read for it.
+    ///
+    /// # Errors
+    /// [`ShipEvent::KeptLost`] when they are not: they are dropped then. Or the state volume fails.
+    pub fn kept_for(
+        &mut self,
+        work: &ShipWork,
+        size: u64,
+        count: &mut dyn FnMut(u64),
+    ) -> Result<Option<(Point, DigestReader)>, ShipEvent> {
+        let compares = work.plan.compare == Compare::Kept && work.kept == self.kept();
+        if let Some(digests) = self.digests.as_mut().filter(|_| compares)
+            && !self.rules.breaks(Rule::DigestsUnproved)
+        {
+            let failed = |error: JournalError| ShipEvent::Failed(journal_failed(&error));
+            if let Proof::Broken(why) = digests.prove(count).map_err(failed)? {
+                digests.forget().map_err(failed)?;
+                return Err(ShipEvent::KeptLost(why));
+            }
+        }
+        Ok(self.kept_reader(size))
     }
 
     /// Forgets what an earlier piece of work has left open; it stays on disk.
@@ -116,7 +137,20 @@ impl StateFiles {
     /// Commits the digests that were gathered for `cycle`; the cut that the kept ones are of then.
     pub fn commit_digests(&mut self, cycle: Point) -> Option<Point> {
         let (store, log) = (self.digests.take(), self.log.take());
-        self.digests = commit_digests(store, log, self.disk.clone(), cycle);
+        self.digests = commit_digests(store, log, self.disk.clone(), cycle)
+            .or_else(|| open_digests(&self.disk));
         self.kept()
     }
+}
+
+/// The kept digests. A disk that fails is asked once more: without them the next cycle reads more, and
+/// finds other blocks changed than the attempt before it has staged.
+fn open_digests(disk: &Arc<dyn Disk>) -> Option<DigestStore> {
+    let opened = DigestStore::open(disk.clone()).or_else(|error| match error {
+        JournalError::Disk(_) => DigestStore::open(disk.clone()),
+        error => Err(error),
+    });
+    opened
+        .inspect_err(|error| tracing::warn!(%error, "no kept digests can be used"))
+        .ok()
 }

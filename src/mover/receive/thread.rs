@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tracing::Span;
 
 use mover_core::receive::apply::APPLY_THREADS;
 use mover_core::receive::intake::Intake;
@@ -99,9 +100,10 @@ impl Receiving {
             count: receiving.count.clone(),
             flushing: None,
         };
+        let span = Span::current();
         std::thread::Builder::new()
             .name("ferry-receive".into())
-            .spawn(move || worker.run())
+            .spawn(move || span.in_scope(|| worker.run()))
             .map_err(|error| translate::no_thread(&error))?;
         Ok(receiving)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tracing::Span;
 
 use crate::ship::ask::Asker;
 use crate::ship::changes::WaitingRanges;
@@ -21,7 +22,8 @@ use mover_core::{Input, Settings, ShipCounters, ShipEvent, ShipWork, translate};
 use protocol::changes::{BatchData, CycleSum};
 use protocol::pair::change_plan::Plan;
 use protocol::pair::{Cause, Refused};
-use storage::journal::DigestLog;
+use protocol::units::Point;
+use storage::journal::{DigestLog, DigestReader};
 use storage::seam::{BlockFile, Clock};
 use storage::volume::{Reader, ReaderConfig};
 use wire::{Digests, Encoded, Message};
@@ -64,6 +66,9 @@ pub struct Shipment {
     answers: Sender<Digests>,
 }
 
+/// The kept digests and the cut that they are of.
+type Kept = Option<(Point, DigestReader)>;
+
 struct Worker {
     job: Job,
     count: Arc<ShipCount>,
@@ -96,9 +101,10 @@ impl Shipment {
             plans: plan_queue,
             answers: answer_queue,
         };
+        let span = Span::current();
         std::thread::Builder::new()
             .name("ferry-scan".into())
-            .spawn(move || worker.run())
+            .spawn(move || span.in_scope(|| worker.run()))
             .map_err(|error| translate::no_thread(&error))?;
         Ok(shipment)
     }
@@ -146,7 +152,7 @@ impl Worker {
     fn run(self) {
         let (inputs, number) = (self.job.inputs.clone(), self.job.number);
         let (files, count) = (self.job.files.clone(), self.count.clone());
-        let result = self.scan_and_pack();
+        let result = self.ship();
         let event = match result {
             _ if count.stopped.load(Ordering::Acquire) => ShipEvent::Stopped,
             Ok((sum, log)) => {
@@ -154,12 +160,22 @@ impl Worker {
                 let differing = count.differing().clone();
                 ShipEvent::Drained { sum, differing }
             }
-            Err(refused) => ShipEvent::Failed(refused),
+            Err(event) => event,
         };
         drop(inputs.blocking_send(Input::Ship(number, event)));
     }
 
-    fn scan_and_pack(self) -> Result<(CycleSum, Option<DigestLog>), Refused> {
+    fn ship(self) -> Result<(CycleSum, Option<DigestLog>), ShipEvent> {
+        let (size, count) = (self.job.device.size(), self.count.clone());
+        // It moves as long as pages are read.
+        let mut proved = |bytes| {
+            count.looked.fetch_add(bytes, Ordering::Relaxed);
+        };
+        let kept = lock(&self.job.files).kept_for(&self.job.work, size, &mut proved)?;
+        self.scan_and_pack(kept).map_err(ShipEvent::Failed)
+    }
+
+    fn scan_and_pack(self, kept: Kept) -> Result<(CycleSum, Option<DigestLog>), Refused> {
         let (out, scanned) = sync_channel(SCANNED_MAX);
         let packer = Packer::new(
             self.job.work.id.cycle,
@@ -172,11 +188,12 @@ impl Worker {
             link: self.job.batches.clone(),
             clock: self.job.clock.clone(),
         };
+        let span = Span::current();
         let packing = std::thread::Builder::new()
             .name("ferry-pack".into())
-            .spawn(move || sending.run(scanned))
+            .spawn(move || span.in_scope(|| sending.run(scanned)))
             .map_err(|error| translate::no_thread(&error))?;
-        let result = self.scan(&out);
+        let result = self.scan(&out, kept);
         drop(out);
         let packed = packing
             .join()
@@ -188,7 +205,11 @@ impl Worker {
         }
     }
 
-    fn scan(self, out: &SyncSender<BatchData>) -> Result<(CycleSum, Option<DigestLog>), Refused> {
+    fn scan(
+        self,
+        out: &SyncSender<BatchData>,
+        kept: Kept,
+    ) -> Result<(CycleSum, Option<DigestLog>), Refused> {
         let Worker {
             job,
             count,
@@ -204,7 +225,7 @@ impl Worker {
                 device: job.device.clone(),
                 disk: files.disk().clone(),
                 list: job.feed.parts(job.work.id.cycle).map(ListReader::new),
-                kept: files.kept_reader(job.device.size()),
+                kept,
             }
         };
         let pieces = Pieces::new(&job.work, sources, count.clone(), Settings::default())?;

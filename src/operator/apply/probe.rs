@@ -19,13 +19,13 @@ pub async fn look(round: &Round<'_>, plan: &ProbePlan) -> bool {
     let unchanged = match answer {
         Ok(Ok(unchanged)) => unchanged,
         Ok(Err(error)) => {
-            tracing::debug!(pair = %round.name, cycle = %plan.cycle, %error, "whether anything has changed is not known");
+            tracing::debug!(cycle = %plan.cycle, %error, "whether anything has changed is not known");
             false
         }
         Err(_) => false,
     };
     if unchanged {
-        tracing::info!(pair = %round.name, cycle = %plan.cycle, "nothing has changed");
+        tracing::info!(cycle = %plan.cycle, "nothing has changed");
     }
     unchanged
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::apply::Error;
-use crate::context::Context;
+use crate::apply::{Error, Round};
 use crate::link::MoverKey;
 use crate::observe::address;
 use planner::observe::Observed;
 use protocol::units::{PairName, SiteName};
+use wire::Asked;
 use wire::control::Request;
 
 /// How long to wait for a mover's report to show an order. Beyond it the reconcile goes on with the old
@@ -32,9 +32,14 @@ pub fn key(observed: &Observed, pair: &PairName, site: &SiteName) -> Result<Move
 }
 
 /// Gives an order of which the report shows nothing.
-pub async fn tell(ctx: &Context, key: &MoverKey, request: Request) -> Result<(), Error> {
-    ctx.links
-        .order(key, request)
+pub async fn tell(round: &Round<'_>, key: &MoverKey, request: Request) -> Result<(), Error> {
+    let asked = Asked {
+        trace: round.trace.clone(),
+        request,
+    };
+    let links = &round.ctx.links;
+    links
+        .order(key, asked)
         .await
         .map_err(|source| Error::Mover {
             site: key.site.clone(),
@@ -44,10 +49,16 @@ pub async fn tell(ctx: &Context, key: &MoverKey, request: Request) -> Result<(),
 
 /// Gives an order and waits until the mover's report shows that something has come of it, so that
 /// the next decision does not rest on a report from before.
-pub async fn give(ctx: &Context, key: &MoverKey, request: Request) -> Result<(), Error> {
-    let version = || ctx.links.status(key).map_or(0, |status| status.version);
+pub async fn give(round: &Round<'_>, key: &MoverKey, request: Request) -> Result<(), Error> {
+    let version = || {
+        round
+            .ctx
+            .links
+            .status(key)
+            .map_or(0, |status| status.version)
+    };
     let before = version();
-    tell(ctx, key, request).await?;
+    tell(round, key, request).await?;
     let shown = async {
         while version() == before {
             tokio::time::sleep(RECHECK_AFTER).await;

@@ -21,6 +21,7 @@ use planner::rebind::{DesiredBinding, Next};
 use planner::render;
 use planner::render::PairRef;
 use protocol::units::{PairName, SiteName};
+use wire::Trace;
 use wire::control::Request;
 
 /// The most steps of a re-binding in one reconcile; the next one goes on.
@@ -36,6 +37,8 @@ pub struct Round<'a> {
     pub pair: &'a PairRef,
     /// What was observed.
     pub observed: &'a Observed,
+    /// What the logs of what is under way are found by.
+    pub trace: Option<Trace>,
 }
 
 /// Carries out `actions` in order. Reports are pushed to `reports` as they come, so that none is
@@ -49,7 +52,7 @@ pub async fn apply(
     reports: &mut Vec<Report>,
 ) -> Result<(), Error> {
     for action in actions {
-        tracing::debug!(pair = %round.name, ?action, "applying");
+        tracing::debug!(?action, "applying");
         if let Some(report) = one(round, action).await? {
             reports.push(report);
         }
@@ -101,7 +104,7 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
         }
         Action::Command { site, request } => {
             let key = requests::key(round.observed, round.name, &site)?;
-            requests::give(round.ctx, &key, request).await?;
+            requests::give(round, &key, request).await?;
         }
         Action::Pace {
             site,
@@ -133,7 +136,7 @@ async fn pace(
     bytes_per_second: Option<u64>,
 ) -> Result<Report, Error> {
     let key = requests::key(round.observed, round.name, site)?;
-    requests::tell(round.ctx, &key, Request::SetBandwidth { bytes_per_second }).await?;
+    requests::tell(round, &key, Request::SetBandwidth { bytes_per_second }).await?;
     Ok(Report::Paced(bytes_per_second))
 }
 
@@ -222,7 +225,7 @@ pub async fn rebind(
         let view = cluster::rebind_view(client, desired).await?;
         match planner::rebind::next(&view, desired)? {
             Next::Do(step) => {
-                tracing::info!(pair = %desired.pair, %step, "re-binding");
+                tracing::info!(%step, "re-binding");
                 rebind::execute(client, desired, owner, &step).await?;
             }
             Next::Wait(wait) => return Ok(Report::RebindWaits(wait.to_string())),

@@ -1,5 +1,7 @@
 //! Starting a shipment: the best list of changes that is available, the request, and the feed.
 
+use tracing::Instrument as _;
+
 use crate::apply::{Error, Round, requests};
 use crate::changed_blocks::{ExtentStream, MetadataError, SnapshotName, Trust};
 use crate::context::lock;
@@ -20,7 +22,7 @@ pub async fn ship(round: &Round<'_>, plan: &ShipPlan) -> Result<(), Error> {
     let found = best(round, plan).await;
     let source = requests::key(round.observed, round.name, &plan.source)?;
     let target = requests::key(round.observed, round.name, &plan.target)?;
-    tracing::info!(pair = %round.name, cycle = %plan.cycle, changes = ?found.changes, reason = found.reason, "shipping");
+    tracing::info!(cycle = %plan.cycle, changes = ?found.changes, reason = found.reason, "shipping");
     let order = ShipRequest {
         cycle: plan.cycle,
         peer: target.address.clone(),
@@ -30,20 +32,21 @@ pub async fn ship(round: &Round<'_>, plan: &ShipPlan) -> Result<(), Error> {
         discard_consent: plan.consent,
         transfer: plan.transfer,
     };
-    requests::give(ctx, &source, Request::Ship(order)).await?;
+    requests::give(round, &source, Request::Ship(order)).await?;
     let Some(stream) = found.stream else {
         return Ok(());
     };
-    let (links, cycle, pair) = (ctx.links.clone(), plan.cycle, round.name.clone());
-    let task = tokio::spawn(async move {
+    let (links, cycle) = (ctx.links.clone(), plan.cycle);
+    let feeding = async move {
         match links.feed_extents(&source, cycle, stream).await {
             Ok(fed) => {
-                tracing::info!(%pair, %cycle, extents = fed.extents, bytes = fed.bytes, broken = fed.broken, "fed the list of changes")
+                tracing::info!(%cycle, extents = fed.extents, bytes = fed.bytes, broken = fed.broken, "fed the list of changes")
             }
             // The mover stalls without its list, says so, and the attempt is made again.
-            Err(error) => tracing::warn!(%pair, %cycle, %error, "the list of changes was not fed"),
+            Err(error) => tracing::warn!(%cycle, %error, "the list of changes was not fed"),
         }
-    });
+    };
+    let task = tokio::spawn(feeding.in_current_span());
     if let Some(before) = lock(&ctx.feeds).insert(round.name.clone(), task.abort_handle()) {
         before.abort();
     }

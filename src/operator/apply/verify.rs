@@ -8,7 +8,7 @@ use wire::control::{Request, VerifyRequest};
 pub async fn verify(round: &Round<'_>, plan: VerifyPlan) -> Result<(), Error> {
     let source = requests::key(round.observed, round.name, &plan.source)?;
     let target = requests::key(round.observed, round.name, &plan.target)?;
-    tracing::info!(pair = %round.name, cycle = %plan.cycle, from = plan.range.offset, "verifying");
+    tracing::info!(cycle = %plan.cycle, from = plan.range.offset, "verifying");
     let order = VerifyRequest {
         cycle: plan.cycle,
         peer: target.address.clone(),
@@ -17,5 +17,5 @@ pub async fn verify(round: &Round<'_>, plan: VerifyPlan) -> Result<(), Error> {
         read_bytes_per_second: Some(plan.bytes_per_second),
         transfer: plan.transfer,
     };
-    requests::give(round.ctx, &source, Request::Verify(order)).await
+    requests::give(round, &source, Request::Verify(order)).await
 }

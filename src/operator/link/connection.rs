@@ -8,8 +8,8 @@ use crate::link::{MoverKey, MoverLinkError};
 use protocol::units::{Epoch, ImageState, Lineage, PeerName, Role};
 use transport::{FrameReader, FrameWriter};
 use transport::{Link as _, Session, TlsDir, dial};
-use wire::control::{Request, Response};
-use wire::{Hello, Message, VersionRange, WireError, decode, encode};
+use wire::control::Response;
+use wire::{Asked, Hello, Message, VersionRange, WireError, decode, encode};
 
 /// The longest that the mover's greeting may take.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,19 +56,19 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Sends `request` and waits for its answer.
+    /// Sends what is asked and waits for its answer.
     pub(super) async fn ask(
         &mut self,
-        request: Request,
+        asked: Asked,
         timeout: Duration,
     ) -> Result<Response, MoverLinkError> {
-        self.send(Message::Request(Box::new(request))).await?;
+        self.send(Message::Request(Box::new(asked))).await?;
         self.answer(timeout).await
     }
 
-    /// Sends `request`; [`Connection::answer`] must follow.
-    pub(super) async fn begin(&mut self, request: Request) -> Result<(), MoverLinkError> {
-        self.send(Message::Request(Box::new(request))).await
+    /// Sends what is asked; [`Connection::answer`] must follow.
+    pub(super) async fn begin(&mut self, asked: Asked) -> Result<(), MoverLinkError> {
+        self.send(Message::Request(Box::new(asked))).await
     }
 
     /// The answer to the request that was sent. After a time-out it may be called again.

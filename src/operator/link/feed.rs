@@ -117,7 +117,7 @@ impl Feed<'_> {
 
     /// Waits for the answer as long as the mover shows life.
     async fn order(&mut self, request: Request) -> Result<(), MoverLinkError> {
-        self.connection.begin(request).await?;
+        self.connection.begin(request.into()).await?;
         let version = || self.links.status(self.key).map(|status| status.version);
         let mut seen = version();
         let mut since = Instant::now();

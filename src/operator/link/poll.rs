@@ -114,7 +114,7 @@ async fn follow(
         let wait_ms = wakes.wait_ms();
         let timeout = Duration::from_millis(wait_ms.into()) + POLL_GRACE;
         let status = match connection
-            .ask(Request::Status { after, wait_ms }, timeout)
+            .ask(Request::Status { after, wait_ms }.into(), timeout)
             .await
         {
             Ok(Response::Status(status)) => *status,

@@ -13,7 +13,8 @@ use crate::link::poll::{Poller, poll};
 use api::ReplicationPair;
 use protocol::units::{PairName, SiteName};
 use transport::TlsDir;
-use wire::control::{MoverStatus, Request, Response};
+use wire::Asked;
+use wire::control::{MoverStatus, Response};
 
 /// The longest that an order may take to be answered.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -128,19 +129,24 @@ impl MoverLinks {
     ///
     /// # Errors
     /// When the mover is not linked, not reachable, somebody else, or refuses.
-    pub async fn order(&self, key: &MoverKey, request: Request) -> Result<(), MoverLinkError> {
+    pub async fn order(
+        &self,
+        key: &MoverKey,
+        asked: impl Into<Asked>,
+    ) -> Result<(), MoverLinkError> {
+        let asked = asked.into();
         let link = self.find(key)?;
         let mut orders = link.orders.lock().await;
         // An idle connection may have ended unnoticed; orders are idempotent, so one more try on a
         // new one is safe. A fresh one that fails has failed.
         if let Some(connection) = orders.take() {
-            match ask_once(connection, request.clone(), &mut orders).await {
+            match ask_once(connection, asked.clone(), &mut orders).await {
                 Err(MoverLinkError::Unreachable { .. }) => {}
                 other => return accepted(key, other?),
             }
         }
         let connection = self.dial(key).await?;
-        accepted(key, ask_once(connection, request, &mut orders).await?)
+        accepted(key, ask_once(connection, asked, &mut orders).await?)
     }
 
     /// A new connection to the mover, for a talk of its own.
@@ -186,10 +192,10 @@ impl MoverLinks {
 /// Asks, and puts the connection back only when the answer is whole.
 async fn ask_once(
     mut connection: Connection,
-    request: Request,
+    asked: Asked,
     keep: &mut Option<Connection>,
 ) -> Result<Response, MoverLinkError> {
-    let response = connection.ask(request, REQUEST_TIMEOUT).await?;
+    let response = connection.ask(asked, REQUEST_TIMEOUT).await?;
     *keep = Some(connection);
     Ok(response)
 }

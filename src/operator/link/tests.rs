@@ -47,7 +47,7 @@ impl TestMover {
                     reader.after_hello();
                     continue;
                 }
-                Message::Request(request) => self.answer(*request).await,
+                Message::Request(asked) => self.answer(asked.request).await,
                 other => panic!("{other:?}"),
             };
             let response = encode(Message::Response(Box::new(response))).unwrap();

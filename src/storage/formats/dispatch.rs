@@ -96,12 +96,13 @@ pub(crate) fn decode_sum(found: u16, head: &[u8]) -> Option<CycleSum> {
 }
 
 pub(crate) fn encode_digest_state(state: DigestState) -> Result<Vec<u8>, JournalError> {
-    bytes(&v1::DigestState::from(state))
+    bytes(&v2::DigestState::from(state))
 }
 
 pub(crate) fn decode_digest_state(found: u16, content: &[u8]) -> Option<DigestState> {
     match found {
-        1 | 2 => value::<v1::DigestState>(content).map(DigestState::from),
+        1 => value::<v1::DigestState>(content).map(DigestState::from),
+        2 => value::<v2::DigestState>(content).map(DigestState::from),
         _ => None,
     }
 }

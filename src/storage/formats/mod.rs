@@ -13,7 +13,7 @@
 //! | `superblock` | 1, 2 | 2 | [`v1::Superblock`], [`v2::Superblock`] |
 //! | `staging` | 1 | 1 | [`v1::LogHeader`], [`v1::StagedBatch`], [`v1::Sum`] |
 //! | `digests.next` | 1 | 1 | [`v1::LogHeader`], [`v1::DigestBatch`], [`v1::Sum`] |
-//! | `digests.state` | 1, 2 | 2 | [`v1::DigestState`]; the two differ in what the checksum covers |
+//! | `digests.state` | 1, 2 | 2 | [`v1::DigestState`], [`v2::DigestState`] |
 //! | `in-place` | 1 | 1 | [`v1::InPlaceMark`] |
 
 mod dispatch;

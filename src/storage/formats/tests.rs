@@ -137,10 +137,21 @@ fn the_state_of_the_digests_1_and_2() {
         point: Point::new(2, 309),
         size_bytes: 4096,
         updating: true,
+        generation: 3,
+        pages: 1,
+        root: Some(300),
     };
     let content = encode_digest_state(state).unwrap();
-    assert_eq!(hex(&content), "02b502802001");
-    for (found, expected) in [(0, None), (1, Some(state)), (2, Some(state)), (3, None)] {
+    assert_eq!(hex(&content), "02b50280200103 01 01ac02".replace(' ', ""));
+    let first = DigestState {
+        generation: 0,
+        pages: 0,
+        root: None,
+        ..state
+    };
+    let one = &content[..6];
+    assert_eq!(decode_digest_state(1, one), Some(first));
+    for (found, expected) in [(0, None), (2, Some(state)), (3, None)] {
         assert_eq!(decode_digest_state(found, &content), expected);
     }
 }

@@ -1,4 +1,5 @@
-//! Format 1 of every file. Only the superblock has a later one; it is read and never written.
+//! Format 1 of every file. Of the superblock and of the state of the digests there is a later one;
+//! those are read and never written.
 //!
 //! `superblock`:
 //!
@@ -117,7 +118,7 @@ pub(super) struct Sum {
     digest: [u8; 32],
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct DigestState {
     point: Point,
     size_bytes: u64,
@@ -263,22 +264,15 @@ impl From<Sum> for CycleSum {
     }
 }
 
-impl From<LiveState> for DigestState {
-    fn from(state: LiveState) -> DigestState {
-        DigestState {
-            point: state.point.into(),
-            size_bytes: state.size_bytes,
-            updating: state.updating,
-        }
-    }
-}
-
 impl From<DigestState> for LiveState {
     fn from(stored: DigestState) -> LiveState {
         LiveState {
             point: stored.point.into(),
             size_bytes: stored.size_bytes,
             updating: stored.updating,
+            generation: 0,
+            pages: 0,
+            root: None,
         }
     }
 }

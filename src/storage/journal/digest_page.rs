@@ -3,10 +3,13 @@
 //! | bytes | content |
 //! |---|---|
 //! | 0..4080 | 255 digests of 16 bytes |
-//! | 4080..4084 | CRC-32C of the digests and the page's number |
-//! | 4084..4096 | zero |
+//! | 4080..4084 | CRC-32C of the page's number and of all other bytes of the page |
+//! | 4084..4092 | generation of the commit that wrote it, u64 little-endian |
+//! | 4092 | 1 where none of its digests is known, else 0 |
+//! | 4093..4096 | zero |
 //!
-//! A page that is all zeros says that its blocks are all zero: a hole in the file is valid.
+//! A page that is all zeros, or a hole, is valid and says that its blocks are all zero, but not by
+//! itself: the root over all pages states which pages are zero, because a lost page reads so too.
 
 use protocol::changes::BlockDigest;
 
@@ -17,13 +20,14 @@ pub(super) const PAGE_BYTES: usize = 4096;
 pub(super) const BLOCKS_PER_PAGE: u64 = 255;
 
 const CRC_AT: usize = BLOCKS_PER_PAGE as usize * BlockDigest::BYTES;
+const GENERATION_AT: usize = CRC_AT + 4;
+const UNKNOWN_AT: usize = GENERATION_AT + 8;
 
 /// One page in memory.
 pub(super) struct Page {
     number: u64,
     bytes: Box<[u8; PAGE_BYTES]>,
-    /// Digests set so far, where the page on disk was damaged; such a page is written back only
-    /// when all of them were, because the others are unknown and must not get a right checksum.
+    /// Digests set so far, where those on disk are not known: once all of them were set they are.
     mending: Option<u64>,
 }
 
@@ -45,19 +49,15 @@ impl Page {
         &mut self.bytes[..]
     }
 
-    /// Turns a page that was loaded into one that can be changed, damaged or not.
-    pub(super) fn loaded(mut self, in_file: bool) -> Page {
-        if !in_file || !is_whole(self.number, &self.bytes[..]) {
+    /// Turns a page that was loaded into one that can be changed, damaged or not. What reads as zeros
+    /// while an interrupted update is done `again` may have been lost meanwhile.
+    pub(super) fn loaded(mut self, in_file: bool, again: bool) -> Page {
+        let lost = again && is_zero(&self.bytes[..]);
+        if !in_file || lost || !is_known(self.number, &self.bytes[..]) {
             self.bytes.fill(0);
             self.mending = Some(0);
         }
         self
-    }
-
-    /// Whether every digest of the page is known, in a volume of `blocks` blocks.
-    pub(super) fn is_known(&self, blocks: u64) -> bool {
-        let own = BLOCKS_PER_PAGE.min(blocks.saturating_sub(self.number * BLOCKS_PER_PAGE));
-        self.mending.is_none_or(|set| set >= own)
     }
 
     /// Sets a digest; each at most once.
@@ -69,22 +69,52 @@ impl Page {
         self.bytes[at..at + BlockDigest::BYTES].copy_from_slice(&digest.0);
     }
 
-    /// The page's bytes with their checksum.
-    pub(super) fn sealed(&mut self) -> &[u8] {
-        let crc = if self.bytes[..CRC_AT].iter().all(|b| *b == 0) {
-            0
-        } else {
-            crc(self.number, &self.bytes[..])
-        };
+    /// The page's bytes as the commit `generation` writes them, in a volume of `blocks` blocks. Where not
+    /// every digest is known, none is.
+    pub(super) fn sealed(&mut self, generation: u64, blocks: u64) -> &[u8] {
+        let own = BLOCKS_PER_PAGE.min(blocks.saturating_sub(self.number * BLOCKS_PER_PAGE));
+        let known = self.mending.is_none_or(|set| set >= own);
+        if !known {
+            self.bytes.fill(0);
+        }
         self.bytes[CRC_AT..].fill(0);
-        self.bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        if known && self.bytes[..CRC_AT].iter().all(|b| *b == 0) {
+            return &self.bytes[..];
+        }
+        self.bytes[GENERATION_AT..UNKNOWN_AT].copy_from_slice(&generation.to_le_bytes());
+        self.bytes[UNKNOWN_AT] = u8::from(!known);
+        let crc = crc(self.number, &self.bytes[..]);
+        self.bytes[CRC_AT..GENERATION_AT].copy_from_slice(&crc.to_le_bytes());
         &self.bytes[..]
     }
 }
 
 /// Whether `page` is what was once written as page `number`.
 pub(super) fn is_whole(number: u64, page: &[u8]) -> bool {
-    page.iter().all(|b| *b == 0) || page[CRC_AT..CRC_AT + 4] == crc(number, page).to_le_bytes()
+    is_zero(page) || page[CRC_AT..GENERATION_AT] == crc(number, page).to_le_bytes()
+}
+
+/// Whether `page` is what was once written as page `number`, and its digests are known.
+pub(super) fn is_known(number: u64, page: &[u8]) -> bool {
+    page[UNKNOWN_AT] == 0 && is_whole(number, page)
+}
+
+/// What page `number` adds to the root: it differs for every number, generation and checksum, and is 0
+/// for a page of zeros.
+pub(super) fn weight(number: u64, page: &[u8]) -> u128 {
+    if is_zero(page) {
+        return 0;
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&number.to_le_bytes());
+    hasher.update(&page[CRC_AT..UNKNOWN_AT]);
+    let mut weight = [0; 16];
+    hasher.finalize_xof().fill(&mut weight);
+    u128::from_le_bytes(weight)
+}
+
+fn is_zero(page: &[u8]) -> bool {
+    page.iter().all(|b| *b == 0)
 }
 
 /// The digest of `block` in the page that holds it.
@@ -100,5 +130,6 @@ fn place(block: u64) -> usize {
 }
 
 fn crc(number: u64, page: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&number.to_le_bytes()), &page[..CRC_AT])
+    let digests = crc32c::crc32c_append(crc32c::crc32c(&number.to_le_bytes()), &page[..CRC_AT]);
+    crc32c::crc32c_append(digests, &page[GENERATION_AT..])
 }

@@ -6,29 +6,40 @@
 //! is followed by doing it again from the digest log, and without that log by forgetting everything,
 //! which costs a scan but never a change.
 //!
+//! The state also holds a root over the pages: the sum, modulo 2^128, of what each page's number,
+//! generation and checksum hash to. Digests are compared with only after the pages were proved to be
+//! those of the root ([`DigestStore::prove`]), because a page that was lost, is an old one or belongs
+//! elsewhere may read well. While pages are brought to the next cut the root is that of all pages which
+//! stay as they are.
+//!
 //! `digests.state`:
 //!
 //! | bytes | content |
 //! |---|---|
 //! | 0..8 | the file's magic |
-//! | 8..10 | format, u16 little-endian: 2; 1 has a checksum of the content alone |
+//! | 8..10 | format, u16 little-endian: 2; 1 has a checksum of the content alone, and no root |
 //! | 10..12 | zero |
 //! | 12..16 | CRC-32C of bytes 0..12 and of the content |
-//! | 16.. | content: the cut, the volume's size, whether pages may still be of the cut before (`formats/v1.rs`) |
+//! | 16.. | content: the cut, the volume's size, whether pages may still be of the cut before, generation, pages, root (`formats/v2.rs`) |
 
 use std::sync::Arc;
 
 use crate::formats::{DIGEST_STATE, decode_digest_state, encode_digest_state};
-use crate::journal::digest_page::{BLOCKS_PER_PAGE, PAGE_BYTES, Page, digest_in, is_whole};
+use crate::journal::digest_page::{PAGE_BYTES, is_whole, weight};
+use crate::journal::digest_reader::DigestReader;
+use crate::journal::digest_writer::{PageWriter, touched};
 use crate::journal::{DigestLog, DigestLogSpec, JournalError};
 use crate::seam::{BlockFile, Disk};
-use protocol::changes::{BLOCK_BYTES, BlockDigest, block_count, blocks_of};
-use protocol::units::{Extent, Point};
+use protocol::changes::{BLOCK_BYTES, block_count};
+use protocol::units::Point;
 
 const STATE_FILE: &str = "digests.state";
 const PAGES_FILE: &str = "digests";
 const STATE_MAGIC: [u8; 8] = *b"FERRYDGS";
 const STATE_HEADER_BYTES: usize = 16;
+
+/// Pages that are proved with one read: 1 MiB.
+const PROOF_PAGES: usize = 256;
 
 /// The kept digests of one site.
 pub struct DigestStore {
@@ -45,6 +56,22 @@ pub(crate) struct DigestState {
     pub(crate) size_bytes: u64,
     /// Whether pages may still be of the cut before.
     pub(crate) updating: bool,
+    /// How many commits there were.
+    pub(crate) generation: u64,
+    /// The length of the pages' file, in pages.
+    pub(crate) pages: u64,
+    /// The root over all pages, or over those that the update does not touch; `None` where none was
+    /// ever made.
+    pub(crate) root: Option<u128>,
+}
+
+/// Whether kept digests may be compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// They are complete, and of the cut that the state says.
+    Proved,
+    /// They are not, and why.
+    Broken(String),
 }
 
 impl DigestStore {
@@ -63,7 +90,7 @@ impl DigestStore {
         {
             match DigestLog::recover(store.disk.clone())? {
                 Some(log) if log.spec().id.cycle == point => {
-                    store.apply(&log)?;
+                    store.apply(&log, true)?;
                     log.remove()?;
                 }
                 _ => store.forget()?,
@@ -73,7 +100,8 @@ impl DigestStore {
     }
 
     /// The digests as they are stored and the cut that they are of, read without ending an update that
-    /// is under way; `None` when none are kept, or while they are between two cuts.
+    /// is under way; `None` when none are kept, while they are between two cuts, or when they can't be
+    /// proved.
     ///
     /// # Errors
     /// When the disk fails, or the files are of a newer format.
@@ -81,10 +109,12 @@ impl DigestStore {
         let Some(state) = read_state(disk)?.filter(|state| !state.updating) else {
             return Ok(None);
         };
-        Ok(disk.open(PAGES_FILE)?.map(|pages| {
-            let blocks = block_count(state.size_bytes);
-            (state.point, DigestReader { pages, blocks })
-        }))
+        let Some(pages) = disk.open(PAGES_FILE)? else {
+            return Ok(None);
+        };
+        let proved = prove(state, &*pages, &mut |_| {})? == Proof::Proved;
+        let reader = DigestReader::new(pages, block_count(state.size_bytes));
+        Ok(proved.then_some((state.point, reader)))
     }
 
     /// The cut that the digests are of; `None` when none are kept.
@@ -101,8 +131,8 @@ impl DigestStore {
     }
 
     /// Takes a whole log's changes over: from now on the digests are of the log's cut. The log is
-    /// removed. Where the digests are not of the cut that the log counts from, they are forgotten;
-    /// that is no error, [`DigestStore::point`] tells.
+    /// removed. Where the digests are not of the cut that the log counts from, or a page that it changes
+    /// is damaged, they are forgotten; that is no error, [`DigestStore::point`] tells.
     ///
     /// # Errors
     /// When the disk fails; opening the store again goes on where it stopped.
@@ -116,13 +146,11 @@ impl DigestStore {
         if self.takes(spec) {
             if spec.id.from.is_some() && spec.id.from != self.point() {
                 self.forget()?;
+            } else if let Some(next) = self.next_state(&log)? {
+                self.set_state(next)?;
+                self.apply(&log, false)?;
             } else {
-                self.set_state(DigestState {
-                    point: spec.id.cycle,
-                    size_bytes: spec.size_bytes,
-                    updating: true,
-                })?;
-                self.apply(&log)?;
+                self.forget()?;
             }
         }
         log.remove()
@@ -153,27 +181,63 @@ impl DigestStore {
             true => state.size_bytes / BLOCK_BYTES,
             false => block_count(state.size_bytes),
         };
-        Ok(Some(DigestReader { pages, blocks }))
+        Ok(Some(DigestReader::new(pages, blocks)))
     }
 
-    fn apply(&mut self, log: &DigestLog) -> Result<(), JournalError> {
+    /// Whether the digests are complete and of their cut (D-1): every page is read. `count` is given the
+    /// bytes that were, as they are.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn prove(&self, count: &mut dyn FnMut(u64)) -> Result<Proof, JournalError> {
+        match (self.state, self.disk.open(PAGES_FILE)?) {
+            (None, _) => Ok(Proof::Broken("there are none".into())),
+            (Some(_), None) => Ok(Proof::Broken("their file is missing".into())),
+            (Some(state), Some(pages)) => prove(state, &*pages, count),
+        }
+    }
+
+    /// The state while `log` is taken over: its root is that of the pages which the log does not touch.
+    /// `None` where one that it touches is damaged.
+    fn next_state(&self, log: &DigestLog) -> Result<Option<DigestState>, JournalError> {
         let spec = log.spec();
+        let next = |root| DigestState {
+            point: spec.id.cycle,
+            size_bytes: spec.size_bytes,
+            updating: true,
+            generation: self.state.map_or(0, |state| state.generation) + 1,
+            pages: 0,
+            root,
+        };
+        let (Some(_), Some(state)) = (spec.id.from, self.state) else {
+            return Ok(Some(next(Some(0))));
+        };
+        let Some(pages) = self.disk.open(PAGES_FILE)? else {
+            return Ok(None);
+        };
+        let touched = touched(log, &*pages)?;
+        Ok(touched.map(|touched| next(state.root.map(|root| root.wrapping_sub(touched)))))
+    }
+
+    fn apply(&mut self, log: &DigestLog, again: bool) -> Result<(), JournalError> {
+        let (spec, Some(state)) = (log.spec(), self.state) else {
+            return Ok(());
+        };
+        let again = again && spec.id.from.is_some();
         let pages = match (spec.id.from, self.disk.open(PAGES_FILE)?) {
             (Some(_), Some(pages)) => pages,
             // A log of the whole volume starts from nothing: what it does not name is zero.
             _ => self.disk.create(PAGES_FILE)?,
         };
-        let mut writer = PageWriter {
-            pages,
-            blocks: block_count(spec.size_bytes),
-            open: None,
-        };
+        let mut writer =
+            PageWriter::new(pages, block_count(spec.size_bytes), state.generation, again);
         log.for_each(&mut |extent, digests| writer.set(extent, digests))?;
-        writer.finish()?;
+        let written = writer.finish()?;
         self.set_state(DigestState {
-            point: spec.id.cycle,
-            size_bytes: spec.size_bytes,
             updating: false,
+            pages: written.pages,
+            root: state.root.map(|root| root.wrapping_add(written.weight)),
+            ..state
         })
     }
 
@@ -222,120 +286,36 @@ fn checksum(head: &[u8], content: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(head), content)
 }
 
-/// Reads kept digests by position. Memory does not grow with the volume.
-#[derive(Clone)]
-pub struct DigestReader {
-    pages: Arc<dyn BlockFile>,
-    blocks: u64,
-}
-
-impl DigestReader {
-    /// Fills `out` with the digests of the blocks from `first`. A block whose page is damaged, or
-    /// that the image did not have, is `None`: unknown, so it counts as changed.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn read(&self, first: u64, out: &mut [Option<BlockDigest>]) -> Result<(), JournalError> {
-        let end = first + out.len() as u64;
-        let mut page = vec![0; PAGE_BYTES];
-        let mut block = first;
-        while block < end {
-            let number = block / BLOCKS_PER_PAGE;
-            let page_end = ((number + 1) * BLOCKS_PER_PAGE).min(end);
-            let whole = read_page(&*self.pages, number, &mut page)? && is_whole(number, &page);
-            for b in block..page_end {
-                let known = whole && b < self.blocks;
-                out[usize::try_from(b - first).unwrap_or(0)] = known.then(|| digest_in(&page, b));
+/// Reads every page and compares the root.
+fn prove(
+    state: DigestState,
+    pages: &dyn BlockFile,
+    count: &mut dyn FnMut(u64),
+) -> Result<Proof, JournalError> {
+    let broken = |why: String| Ok(Proof::Broken(why));
+    let Some(root) = state.root else {
+        return broken("an earlier version of Ferry has written them, without a root".into());
+    };
+    let (size, expected) = (pages.size(), state.pages * PAGE_BYTES as u64);
+    if size != expected {
+        return broken(format!("their file has {size} bytes, not {expected}"));
+    }
+    let mut sum = 0_u128;
+    let mut buffer = vec![0; PROOF_PAGES * PAGE_BYTES];
+    for first in (0..state.pages).step_by(PROOF_PAGES) {
+        let left = usize::try_from(state.pages - first).unwrap_or(PROOF_PAGES);
+        let bytes = &mut buffer[..left.min(PROOF_PAGES) * PAGE_BYTES];
+        pages.read_at(first * PAGE_BYTES as u64, bytes)?;
+        for (number, page) in (first..).zip(bytes.chunks(PAGE_BYTES)) {
+            if !is_whole(number, page) {
+                return broken(format!("page {number} does not match its checksum"));
             }
-            block = page_end;
+            sum = sum.wrapping_add(weight(number, page));
         }
-        Ok(())
+        count(bytes.len() as u64);
     }
-}
-
-/// Reads a page; false where the file ends inside it. Past the end it is all zeros.
-fn read_page(pages: &dyn BlockFile, number: u64, page: &mut [u8]) -> Result<bool, JournalError> {
-    let offset = number * PAGE_BYTES as u64;
-    if offset >= pages.size() {
-        page.fill(0);
-        return Ok(true);
+    if sum != root {
+        return broken("a page was lost, is an old one or belongs elsewhere".into());
     }
-    if offset + PAGE_BYTES as u64 > pages.size() {
-        return Ok(false);
-    }
-    pages.read_at(offset, page)?;
-    Ok(true)
-}
-
-/// Changes digests in ascending order, a page at a time.
-struct PageWriter {
-    pages: Arc<dyn BlockFile>,
-    blocks: u64,
-    open: Option<Page>,
-}
-
-impl PageWriter {
-    fn set(&mut self, extent: Extent, digests: &[BlockDigest]) -> Result<(), JournalError> {
-        let blocks = blocks_of(extent);
-        let mut block = blocks.start;
-        while block < blocks.end {
-            let number = block / BLOCKS_PER_PAGE;
-            let page_end = ((number + 1) * BLOCKS_PER_PAGE).min(blocks.end);
-            if digests.is_empty() && page_end - block == BLOCKS_PER_PAGE {
-                block = self.zero_pages(number, blocks.end)?;
-                continue;
-            }
-            let page = self.page(number)?;
-            for b in block..page_end {
-                let index = usize::try_from(b - blocks.start).unwrap_or(usize::MAX);
-                page.set(b, digests.get(index).copied().unwrap_or(BlockDigest::ZERO));
-            }
-            block = page_end;
-        }
-        Ok(())
-    }
-
-    /// Makes holes of all pages from `number` that are completely before block `end`.
-    fn zero_pages(&mut self, number: u64, end: u64) -> Result<u64, JournalError> {
-        self.close()?;
-        let last = end / BLOCKS_PER_PAGE;
-        let from = number * PAGE_BYTES as u64;
-        let to = (last * PAGE_BYTES as u64).min(self.pages.size());
-        if from < to {
-            self.pages.zero(Extent::new(from, to - from))?;
-        }
-        Ok(last * BLOCKS_PER_PAGE)
-    }
-
-    fn page(&mut self, number: u64) -> Result<&mut Page, JournalError> {
-        if self
-            .open
-            .as_ref()
-            .is_none_or(|page| page.number() != number)
-        {
-            self.close()?;
-            let mut page = Page::zero(number);
-            let in_file = read_page(&*self.pages, number, page.bytes_mut())?;
-            self.open = Some(page.loaded(in_file));
-        }
-        self.open
-            .as_mut()
-            .ok_or_else(|| JournalError::OutOfOrder("no page is open".into()))
-    }
-
-    fn close(&mut self) -> Result<(), JournalError> {
-        if let Some(mut page) = self.open.take()
-            && page.is_known(self.blocks)
-        {
-            let offset = page.number() * PAGE_BYTES as u64;
-            self.pages.write_at(offset, page.sealed())?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<(), JournalError> {
-        self.close()?;
-        self.pages.flush()?;
-        Ok(())
-    }
+    Ok(Proof::Proved)
 }

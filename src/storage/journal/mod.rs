@@ -10,7 +10,9 @@
 
 mod digest_log;
 mod digest_page;
+mod digest_reader;
 mod digest_store;
+mod digest_writer;
 mod error;
 mod in_place_mark;
 mod record_log;
@@ -20,8 +22,9 @@ mod superblock;
 mod superblock_store;
 
 pub use digest_log::{DigestLog, DigestLogSpec};
+pub use digest_reader::DigestReader;
 pub(crate) use digest_store::DigestState;
-pub use digest_store::{DigestReader, DigestStore};
+pub use digest_store::{DigestStore, Proof};
 pub use error::JournalError;
 pub use in_place_mark::InPlaceMark;
 pub use staging::{Checkpoint, Staging, StagingReader, StagingSpec};

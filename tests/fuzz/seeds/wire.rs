@@ -10,8 +10,8 @@ use transport::FrameWriter;
 use uuid::Uuid;
 use wire::control::*;
 use wire::{
-    Applied, Compressor, CycleBegin, CycleEnd, DigestRequest, Digests, FrameKind, Hello, Message,
-    Refuse, Resume, TransferForm, VersionRange, encode, pack,
+    Applied, Asked, Compressor, CycleBegin, CycleEnd, DigestRequest, Digests, FrameKind, Hello,
+    Message, Refuse, Resume, TransferForm, VersionRange, encode, pack,
 };
 
 use crate::targets::VOLUME_BYTES;
@@ -286,7 +286,10 @@ fn all() -> Vec<Message> {
         Message::Refuse(refuse()),
         Message::Ping(1 << 40),
         Message::Pong(7),
-        Message::Request(Box::new(Request::Shutdown)),
+        Message::Request(Box::new(Asked {
+            trace: wire::Trace::try_from("9f3a77c1-1.7".to_string()).ok(),
+            request: Request::Shutdown,
+        })),
         Message::Response(Box::new(Response::Accepted)),
         Message::Decision(decision()),
         Message::CycleBegin(begin),
@@ -345,9 +348,9 @@ pub fn controls() -> Vec<Vec<u8>> {
     let requests = requests().into_iter();
     let responses = responses().into_iter();
     requests
-        .map(|request| marked(0, Message::Request(Box::new(request))))
+        .map(|request| marked(0, Message::Request(Box::new(request.into()))))
         .chain(responses.map(|response| marked(1, Message::Response(Box::new(response)))))
-        .chain([marked(0, Message::Request(Box::new(verification())))])
+        .chain([marked(0, Message::Request(Box::new(verification().into())))])
         .collect()
 }
 
@@ -370,6 +373,6 @@ pub fn streams() -> Vec<Vec<u8>> {
     };
     let asked = requests()
         .into_iter()
-        .map(|r| Message::Request(Box::new(r)));
+        .map(|r| Message::Request(Box::new(r.into())));
     vec![stream(all()), stream(asked.collect())]
 }
