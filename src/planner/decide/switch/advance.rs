@@ -173,7 +173,6 @@ fn is_undisturbed(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
     let reopened = switch.step == SwitchStep::Ship && closed::is_bound_here(d, from);
     let why = closed::disturbance(d, from)
         .or_else(|| reopened.then(|| "the claim was bound to it again".into()))
-        .filter(|_| !d.observed.rules().breaks(Rule::UserOverlooked))
         .or_else(|| failed.then(|| "its cycle failed".into()));
     if let Some(why) = &why {
         cancel::begin_again(d, switch, SwitchStep::Unpark, why);

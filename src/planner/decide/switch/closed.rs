@@ -14,9 +14,6 @@ pub fn is_detached(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
     let Some(from) = d.site_called(&switch.from) else {
         return false;
     };
-    if d.observed.rules().breaks(Rule::DetachNotAwaited) {
-        return true;
-    }
     d.recheck_in(RECHECK_AFTER);
     match &from.attached {
         Some(nodes) if nodes.is_empty() => true,
@@ -38,9 +35,6 @@ pub fn is_detached(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
 
 /// Who has used, or may use, the volume of `from` since its last cut, as far as anybody can see.
 pub fn disturbance(d: &DecisionBuilder<'_>, from: &SiteView) -> Option<String> {
-    if d.observed.rules().breaks(Rule::UserOverlooked) {
-        return None;
-    }
     let claim = from.app_claim.as_ref();
     let parked = claim.is_some_and(|claim| claim.parked);
     let started = from.app_users.iter().find(|pod| pod.scheduled);
