@@ -4,8 +4,9 @@ use protocol::units::Point;
 
 /// Field manager of the operator's writes.
 pub const OPERATOR_MANAGER: &str = "ferry-operator";
-/// Field manager of the plugin's writes.
-pub const PLUGIN_MANAGER: &str = "kubectl-ferry";
+/// Field manager of the plugin's writes. Its name must not begin with `kubectl`: Flux takes back whatever
+/// such a manager has written (fluxcd/pkg ssa/patch.go), and with it a failover (K-16).
+pub const PLUGIN_MANAGER: &str = "ferry-plugin";
 /// Finalizer on pairs.
 pub const FINALIZER: &str = "ferry.dev/teardown";
 /// Label on everything that a pair owns: the pair's name.
@@ -64,4 +65,17 @@ pub fn snapshot(pair: &str, site: &str, point: Point) -> String {
 #[must_use]
 pub fn source_claim(pair: &str, site: &str, point: Point) -> String {
     format!("{pair}-{site}-{}-{}-read", point.epoch, point.seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// K-16: Flux undoes what a manager of such a name has written.
+    #[test]
+    fn no_field_manager_passes_for_kubectl() {
+        for manager in [OPERATOR_MANAGER, PLUGIN_MANAGER] {
+            assert!(!manager.starts_with("kubectl"), "{manager}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::run;
 use crate::run::RunError;
-use planner::render::MoverSettings;
+use planner::render::{MoverSettings, MoverTemplate};
 use planner::validate::quantity_bytes;
 use protocol::units::SiteName;
 
@@ -56,6 +56,11 @@ pub struct Args {
     #[arg(long, value_parser = key_value)]
     pub mover_node_selector: Vec<(String, String)>,
 
+    /// What else is set on the movers' pods, as JSON: labels, annotations, tolerations, affinity,
+    /// topologySpreadConstraints, resources, runtimeClassName, podSecurityContext, securityContext.
+    #[arg(long, value_parser = template, default_value = "{}", value_name = "JSON")]
+    pub mover_template: MoverTemplate,
+
     /// Log filter of the movers.
     #[arg(long, env = "FERRY_MOVER_LOG", default_value = "info")]
     pub mover_log: String,
@@ -86,6 +91,7 @@ impl Args {
             priority_class: self.mover_priority_class.clone(),
             node_selector: self.mover_node_selector.iter().cloned().collect(),
             log: self.mover_log.clone(),
+            template: self.mover_template.clone(),
         }
     }
 
@@ -122,6 +128,10 @@ fn bytes(text: &str) -> Result<u64, String> {
     quantity_bytes(&quantity)
         .filter(|bytes| *bytes >= 16 << 20)
         .ok_or_else(|| format!("{text:?} is not an amount of at least 16Mi"))
+}
+
+fn template(text: &str) -> Result<MoverTemplate, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -195,3 +195,18 @@ fn acceptance_statements_are_found() {
         ["SYS-4", "C-10"]
     );
 }
+
+/// The health script for Argo CD asks for conditions that there are.
+#[test]
+fn the_health_script_asks_for_conditions_that_exist() {
+    let page = tree::read("docs/gitops.md");
+    let known = tree::read("src/api/conditions.rs");
+    let asked: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("if is(\"")?.split('"').next())
+        .collect();
+    assert_eq!(asked.len(), 5, "{asked:?}");
+    for condition in asked {
+        assert!(known.contains(&format!("\"{condition}\"")), "{condition}");
+    }
+}

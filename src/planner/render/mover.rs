@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, LocalObjectReference,
+    Capabilities, Container, ContainerPort, EnvVar, LocalObjectReference,
     PersistentVolumeClaimVolumeSource, Pod, PodSecurityContext, PodSpec, ResourceRequirements,
     SeccompProfile, SecretVolumeSource, SecurityContext, Toleration, Volume, VolumeDevice,
     VolumeMount,
@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::decide::Device;
-use crate::render::{PairRef, Part};
+use crate::render::{MoverTemplate, PairRef, Part};
 use api::names;
 use protocol::units::SiteName;
 
@@ -51,6 +51,8 @@ pub struct MoverSettings {
     pub node_selector: BTreeMap<String, String>,
     /// Log filter, as `FERRY_LOG` takes it.
     pub log: String,
+    /// What else is set on the pods.
+    pub template: MoverTemplate,
 }
 
 /// The pod of the mover at `site`.
@@ -63,7 +65,7 @@ pub fn mover_pod(
 ) -> Pod {
     let name = names::mover(&pair.name, site.as_str());
     let some = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
-    Pod {
+    let pod = Pod {
         metadata: pair.meta(name.clone(), site, Part::Mover, None),
         spec: Some(PodSpec {
             restart_policy: Some("Never".into()),
@@ -93,7 +95,8 @@ pub fn mover_pod(
             ..PodSpec::default()
         }),
         status: None,
-    }
+    };
+    settings.template.on(pod)
 }
 
 fn container(
@@ -142,7 +145,6 @@ fn container(
         volume_mounts: Some(vec![
             mount("meta", META_PATH, false),
             mount("tls", TLS_PATH, true),
-            mount("tmp", "/tmp", false),
         ]),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         ..Container::default()
@@ -184,14 +186,6 @@ fn volumes(pair: &PairRef, site: &SiteName, device: &Device, secret: &str) -> Ve
                 secret_name: Some(secret.into()),
                 default_mode: Some(0o400),
                 ..SecretVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
-        Volume {
-            name: "tmp".into(),
-            empty_dir: Some(EmptyDirVolumeSource {
-                size_limit: Some(Quantity("16Mi".into())),
-                medium: None,
             }),
             ..Volume::default()
         },
@@ -244,10 +238,15 @@ fn toleration(key: &str) -> Toleration {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn pod(device: &Device) -> Pod {
+        pod_with(device, MoverTemplate::default())
+    }
+
+    /// The mover of `orders` at `west`, with what is set.
+    pub(in crate::render) fn pod_with(device: &Device, template: MoverTemplate) -> Pod {
         let pair = PairRef {
             name: "orders".into(),
             namespace: "shop".into(),
@@ -262,6 +261,7 @@ mod tests {
             priority_class: None,
             node_selector: BTreeMap::new(),
             log: "info".into(),
+            template,
         };
         mover_pod(&pair, &"west".parse().unwrap(), device, &settings)
     }

@@ -156,5 +156,6 @@ fn mover_settings() -> MoverSettings {
         priority_class: None,
         node_selector: BTreeMap::new(),
         log: "info".into(),
+        template: planner::render::MoverTemplate::default(),
     }
 }
