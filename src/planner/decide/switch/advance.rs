@@ -171,7 +171,7 @@ fn is_undisturbed(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
     let skipped = d.observed.rules().breaks(Rule::LastCutSkipped);
     let failed = d.cycle().is_none() && !is_shipped(d, switch) && !skipped;
     let reopened = switch.step == SwitchStep::Ship && closed::is_bound_here(d, from);
-    let why = closed::disturbance(d, from)
+    let why = closed::disturbance(from)
         .or_else(|| reopened.then(|| "the claim was bound to it again".into()))
         .or_else(|| failed.then(|| "its cycle failed".into()));
     if let Some(why) = &why {

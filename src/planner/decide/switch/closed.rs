@@ -34,7 +34,7 @@ pub fn is_detached(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
 }
 
 /// Who has used, or may use, the volume of `from` since its last cut, as far as anybody can see.
-pub fn disturbance(d: &DecisionBuilder<'_>, from: &SiteView) -> Option<String> {
+pub fn disturbance(from: &SiteView) -> Option<String> {
     let claim = from.app_claim.as_ref();
     let parked = claim.is_some_and(|claim| claim.parked);
     let started = from.app_users.iter().find(|pod| pod.scheduled);
@@ -66,7 +66,7 @@ pub fn keep_closed(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     let Some(from) = d.site_called(&switch.from) else {
         return;
     };
-    let why = disturbance(d, from);
+    let why = disturbance(from);
     if let (Some(why), Some(switch)) = (why, d.status.switch.as_mut()) {
         switch.disturbed.get_or_insert(why);
     }
