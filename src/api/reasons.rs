@@ -67,6 +67,10 @@ Reason {
     WaitingForApplication,
     /// The role is being moved.
     SwitchInProgress,
+    /// A planned move of the role was cancelled, and is not tried again by itself.
+    RoleChangeCancelled,
+    /// The workload deletes its claims when it is scaled down.
+    ClaimsGoWhenScaled,
     /// No move of the role is under way.
     NoSwitch,
     /// The committed point is older than twice the interval.
