@@ -55,6 +55,10 @@ Reason {
     CycleFailed,
     /// The change set does not fit into the standby's staging.
     StagingTooSmall,
+    /// The primary's committed cut has rotted, and the standby's has not.
+    PrimaryDamaged,
+    /// A cut's device is shorter than the volume was.
+    SourceShrunk,
     /// A state volume is full.
     StateVolumeFull,
     /// What a state volume holds can't be read: its side is held.
@@ -63,6 +67,10 @@ Reason {
     WaitingForApplication,
     /// The role is being moved.
     SwitchInProgress,
+    /// A planned move of the role was cancelled, and is not tried again by itself.
+    RoleChangeCancelled,
+    /// The workload deletes its claims when it is scaled down.
+    ClaimsGoWhenScaled,
     /// No move of the role is under way.
     NoSwitch,
     /// The committed point is older than twice the interval.

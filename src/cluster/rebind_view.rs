@@ -8,6 +8,7 @@ use kube::{Api, Client, ResourceExt as _};
 
 use crate::{Error, failed};
 use api::names;
+use planner::observe::read;
 use planner::rebind::object::ClaimExt;
 use planner::rebind::record::{RECORD_KEY, record_name};
 use planner::rebind::{ClaimRecord, DesiredBinding, RebindError, RebindView, VolumeKey};
@@ -113,7 +114,7 @@ async fn list(
     }
 }
 
-/// Pods that have not ended, by the claim that they use.
+/// Pods that have a node and have not ended, by the claim that they use.
 async fn users(
     client: &Client,
     desired: &DesiredBinding,
@@ -125,8 +126,11 @@ async fn users(
     loop {
         let page = api.list(&params).await;
         let page = page.map_err(failed(|| "list the pods that use the claims".into()))?;
-        for pod in page.items.iter().filter(|pod| !has_ended(pod)) {
-            for claim in claims_of(pod).filter(|claim| claims.contains_key(*claim)) {
+        // One that was given no node uses nothing, and can wait on a parked claim.
+        let using = |pod: &&Pod| !read::ended(pod) && read::is_scheduled(pod);
+        for pod in page.items.iter().filter(using) {
+            let used = read::claims_of(pod).map(|(_, claim)| claim);
+            for claim in used.filter(|claim| claims.contains_key(*claim)) {
                 users.entry(claim.into()).or_default().push(pod.name_any());
             }
         }
@@ -135,25 +139,6 @@ async fn users(
             None => return Ok(users),
         }
     }
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-fn claims_of(pod: &Pod) -> impl Iterator<Item = &str> {
-    let volumes = pod
-        .spec
-        .iter()
-        .flat_map(|spec| spec.volumes.iter().flatten());
-    volumes.filter_map(|volume| {
-        let source = volume.persistent_volume_claim.as_ref()?;
-        Some(source.claim_name.as_str())
-    })
 }
 
 async fn record(client: &Client, desired: &DesiredBinding) -> Result<Option<ClaimRecord>, Error> {

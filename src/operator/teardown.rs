@@ -3,7 +3,6 @@
 //! Works on names and labels alone, never on the spec's sense: a bad spec must not hold up the
 //! deletion, nor must anything that is gone already. Nothing is created on the way.
 
-use api::v1alpha1::SwitchStep;
 use planner::decide::written_by_newer;
 use std::time::Duration;
 
@@ -155,8 +154,9 @@ async fn role_has_moved(
         return Ok(false);
     }
     let owner = pair.controller_owner_ref(&());
-    let desired = switch::desired_binding(pair, &status, switch)
-        .filter(|_| switch.step == SwitchStep::Rebind);
+    let primary = status.primary.as_deref().unwrap_or(&switch.from);
+    let desired =
+        switch::desired_binding(pair, &status, primary).filter(|_| switch.step.is_rebinding());
     if let (Some(desired), Some(owner)) = (desired, owner) {
         match apply::rebind(&ctx.client, &owner, &desired).await {
             Ok(Report::RebindWaits(what)) => {

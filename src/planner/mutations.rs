@@ -38,11 +38,13 @@ pub enum Rule {
     ManifestMovesTheRole,
     /// How many replicas there were is forgotten.
     ReplicasForgotten,
+    /// The application's claim stays bound after the last cut.
+    ClaimNotParked,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 16] = [
+    pub const ALL: [Rule; 17] = [
         Rule::ApplicationNotStopped,
         Rule::LastCutSkipped,
         Rule::VolumesNotRetained,
@@ -59,6 +61,7 @@ impl Rule {
         Rule::StaleRequestCounts,
         Rule::ManifestMovesTheRole,
         Rule::ReplicasForgotten,
+        Rule::ClaimNotParked,
     ];
 }
 

@@ -59,7 +59,9 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
     match (running(pair), &status.switch) {
         (Some(switch), _) => Stage::Going(format!("the switch is at step {}", switch.step)),
         (None, Some(switch))
-            if switch.epoch > roles.epoch && switch.step != SwitchStep::Cancelled =>
+            if switch.epoch > roles.epoch
+                && switch.to == roles.standby
+                && switch.step != SwitchStep::Cancelled =>
         {
             Stage::Refused(format!("too late: {} is primary now", switch.to))
         }

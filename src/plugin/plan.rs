@@ -56,6 +56,7 @@ fn desired(pair: &ReplicationPair, roles: &Roles) -> Option<DesiredBinding> {
         app_claim: pair.spec.claim_name.clone(),
         primary: Some(volume(&roles.standby)?),
         standby: Some(volume(&roles.primary)?),
+        closed: None,
     })
 }
 

@@ -99,11 +99,7 @@ pub(super) async fn carry_out(pairs: &Pairs, request: PromoteRequest) -> anyhow:
     if request.kind == PromotionKind::Forced {
         consent(&Question::TypeName(&request.name), request.yes)?;
     }
-    let promotion = Promotion {
-        site: roles.standby.clone(),
-        epoch: roles.epoch,
-        kind: request.kind,
-    };
+    let promotion = promotion(&pair, &roles, request.kind);
     let patch = spec_patch::promotion_patch(&roles, &promotion);
     let requested = spec_patch::send(pairs, &request.name, patch, false).await?;
     if !request.patience.wait {
@@ -174,6 +170,23 @@ fn intent(pair: &ReplicationPair, roles: &Roles) -> String {
     )
 }
 
+/// The request; one that was cancelled before gets another number.
+fn promotion(pair: &ReplicationPair, roles: &Roles, kind: PromotionKind) -> Promotion {
+    let new = Promotion {
+        site: roles.standby.clone(),
+        epoch: roles.epoch,
+        kind,
+        attempt: None,
+    };
+    let status = pair.status.as_ref();
+    let cancelled = status.and_then(|status| status.cancelled_promotion.as_ref());
+    let same = |old: &&Promotion| (&old.site, old.epoch) == (&new.site, new.epoch);
+    let attempt = cancelled
+        .filter(same)
+        .map(|old| old.attempt.unwrap_or(0) + 1);
+    Promotion { attempt, ..new }
+}
+
 /// Prints the steps, and lets the API server judge the request without keeping it.
 async fn dry_run(
     pairs: &Pairs,
@@ -181,11 +194,7 @@ async fn dry_run(
     roles: &Roles,
     kind: PromotionKind,
 ) -> anyhow::Result<()> {
-    let promotion = Promotion {
-        site: roles.standby.clone(),
-        epoch: roles.epoch,
-        kind,
-    };
+    let promotion = promotion(pair, roles, kind);
     let patch = spec_patch::promotion_patch(roles, &promotion);
     spec_patch::send(pairs, &pair.name_any(), patch, true).await?;
     anstream::print!("{}", plan::text(pairs, pair, roles, kind).await?);
@@ -202,10 +211,18 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
     let Some(status) = &pair.status else {
         return Stage::Going("the pair's status is gone; waiting for the operator".into());
     };
-    let ours = |switch: &&SwitchStatus| switch.epoch > roles.epoch && switch.to == roles.standby;
+    // One that goes back has the sites exchanged.
+    let ours = |switch: &&SwitchStatus| {
+        let asked = switch.to == roles.standby || switch.cancelled.is_some();
+        switch.epoch > roles.epoch && asked && status.observed_generation >= generation
+    };
     if let Some(switch) = status.switch.as_ref().filter(ours) {
-        if switch.step == SwitchStep::Cancelled {
-            return Stage::Refused("the request was withdrawn; the role stays where it is".into());
+        if switch.step == SwitchStep::Cancelled && tried(pair) {
+            let why = switch
+                .cancelled
+                .as_deref()
+                .unwrap_or("the request was withdrawn");
+            return Stage::Refused(format!("cancelled: {why}; the role stays where it is"));
         }
         if switch.finished_at.is_some() {
             return Stage::Done(done(pair, switch));
@@ -237,6 +254,13 @@ fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stag
         (Some(c), _) if c.status == "True" => Stage::Going(c.message.clone()),
         _ => Stage::Going("waiting for the operator to pick up the request".into()),
     }
+}
+
+/// Whether the request of the spec is the one that was cancelled, or there is none any more.
+fn tried(pair: &ReplicationPair) -> bool {
+    let status = pair.status.as_ref();
+    let cancelled = status.and_then(|status| status.cancelled_promotion.as_ref());
+    pair.spec.promotion.is_none() || pair.spec.promotion.as_ref() == cancelled
 }
 
 fn done(pair: &ReplicationPair, switch: &SwitchStatus) -> String {

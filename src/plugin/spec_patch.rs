@@ -158,6 +158,7 @@ mod tests {
             site: "west".into(),
             epoch: 3,
             kind: PromotionKind::Forced,
+            attempt: None,
         };
         assert_eq!(
             promotion_patch(&roles, &request),

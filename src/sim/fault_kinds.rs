@@ -55,11 +55,15 @@ pub enum Kind {
     LostStateWrite,
     /// A write to the state volume lands elsewhere without an error (D-1).
     MisplacedStateWrite,
+    /// A bit of the primary's committed cut flips, and nobody notices (D-4).
+    PrimaryRot,
+    /// The device that is made of the next cut is too short (D-5).
+    ShortCut,
 }
 
 impl Kind {
     /// Those that every run draws from.
-    pub const ALL: [Kind; 26] = [
+    pub const ALL: [Kind; 28] = [
         Kind::Kill,
         Kind::Power,
         Kind::Cut,
@@ -86,6 +90,8 @@ impl Kind {
         Kind::SlowOpen,
         Kind::LostStateWrite,
         Kind::MisplacedStateWrite,
+        Kind::PrimaryRot,
+        Kind::ShortCut,
     ];
 
     /// Those that the product does not survive yet; each names the statement that is missing. A run has

@@ -12,12 +12,16 @@ use crate::image::Tag;
 use crate::link::Mishap;
 use crate::operator::{Move, Switch};
 use crate::oracle::blocks;
-use crate::world::{Given, META_BYTES, Site, World};
+use crate::world::{Device, Given, META_BYTES, Site, World};
 use protocol::changes::BLOCK_BYTES;
+use storage::journal::DigestStore;
 use storage::seam::Disk;
 
 /// Effects within which an armed fuse blows.
 const EFFECTS_MAX: u64 = 60;
+
+/// Bits that turn round at once in a cut of the primary.
+const ROTTEN_BITS: u32 = 8;
 
 /// Which faults a run has, how often, and what of them lasts.
 pub(super) struct Faults {
@@ -27,6 +31,10 @@ pub(super) struct Faults {
     one_in: u32,
     /// The old primary can't be reached.
     pub(super) old_is_away: bool,
+    /// The next device that is made of a cut is too short.
+    pub(super) short_cut: bool,
+    /// The primary's committed cut rots before it is read again.
+    cut_rots: bool,
     pub(super) backups: [Option<Backup>; 2],
 }
 
@@ -44,6 +52,8 @@ impl Faults {
             without: without.to_vec(),
             one_in: [20, 40, 80][random.random_range(0..3)],
             old_is_away: false,
+            short_cut: false,
+            cut_rots: false,
             backups: [None, None],
         }
     }
@@ -116,6 +126,8 @@ impl World {
                 self.sites[at].volume.disk.fail(Fault::full(after));
             }
             Kind::Rot => self.rot(at),
+            Kind::PrimaryRot => self.faults.cut_rots = true,
+            Kind::ShortCut => self.faults.short_cut = self.operator.committed.is_some(),
             Kind::WireFlip => self.net.next_frame = Mishap::Flip,
             Kind::Twice => self.net.next_frame = Mishap::Twice,
             Kind::Overtake => self.net.next_frame = Mishap::Overtake,
@@ -160,6 +172,30 @@ impl World {
         self.net.down_until = 0;
         self.net.next_frame = Mishap::None;
         self.faults.old_is_away = false;
+        self.faults.short_cut = false;
+        self.faults.cut_rots = false;
+    }
+
+    /// Bits of the primary's committed cut turn round when its mover is given that cut.
+    pub(super) fn rot_primary(&mut self, at: usize, device: Device) {
+        let Device::Cut(point) = device else {
+            return;
+        };
+        if self.operator.committed != Some(point) || !std::mem::take(&mut self.faults.cut_rots) {
+            return;
+        }
+        // Without digests of it nobody can tell whose copy is damaged.
+        let kept = DigestStore::peek(&self.sites[at].meta).ok().flatten();
+        if kept.is_none_or(|(of, _)| of != point) {
+            return;
+        }
+        let size = self.sites[at].volume.size();
+        for _ in 0..ROTTEN_BITS {
+            let byte = self.random.random_range(0..size);
+            self.sites[at].volume.flip_cut(point, byte);
+        }
+        self.story
+            .tell(self.now, at, || format!("cut {point} has rotted"));
     }
 
     /// There is hardly any room on a state volume from now on.

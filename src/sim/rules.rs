@@ -52,11 +52,15 @@ pub enum Wrong {
     BatchesUnsplit,
     /// Kept digests are compared with though nothing proves that they are complete and current (D-1).
     DigestsUnproved,
+    /// A verification repairs in one direction only: what the primary reads is right (D-4).
+    PrimaryAlwaysRight,
+    /// A cut that is shorter than the volume was is shipped (D-5).
+    ShortSourceShipped,
 }
 
 impl Wrong {
     /// All of them.
-    pub const ALL: [Wrong; 23] = [
+    pub const ALL: [Wrong; 25] = [
         Wrong::CommitsBeforeSnapshot,
         Wrong::AppliesUnsealed,
         Wrong::StagingStays,
@@ -80,6 +84,8 @@ impl Wrong {
         Wrong::ForgetsAfterError,
         Wrong::BatchesUnsplit,
         Wrong::DigestsUnproved,
+        Wrong::PrimaryAlwaysRight,
+        Wrong::ShortSourceShipped,
     ];
 
     /// The rule of the mover's core that is broken, if it is one of those.
@@ -104,6 +110,8 @@ impl Wrong {
             Wrong::ForgetsAfterError => Rule::ForgetsAfterError,
             Wrong::BatchesUnsplit => Rule::BatchesUnsplit,
             Wrong::DigestsUnproved => Rule::DigestsUnproved,
+            Wrong::PrimaryAlwaysRight => Rule::PrimaryAlwaysRight,
+            Wrong::ShortSourceShipped => Rule::ShortSourceShipped,
             Wrong::CommitsBeforeSnapshot
             | Wrong::FlushSkipped
             | Wrong::BaseDroppedEarly

@@ -111,11 +111,16 @@ impl Volume {
         }))
     }
 
-    /// Opens a snapshot for a process.
-    pub(super) fn open_cut(&self, point: Point) -> Option<Arc<dyn BlockFile>> {
+    /// Opens a snapshot for a process, or half of it.
+    pub(super) fn open_cut(&self, point: Point, short: bool) -> Option<Arc<dyn BlockFile>> {
         let snapshot = self.snapshots.get(&point)?;
+        let blocks = snapshot.bytes.chunks(BLOCK).count();
+        let bytes = match short {
+            true => Arc::new(snapshot.bytes[..blocks / 2 * BLOCK].to_vec()),
+            false => snapshot.bytes.clone(),
+        };
         Some(Arc::new(ReadOnly {
-            bytes: snapshot.bytes.clone(),
+            bytes,
             disk: self.disk.clone(),
         }))
     }
@@ -152,6 +157,15 @@ impl Volume {
     pub(super) fn flip(&self, byte: u64, bit: u8) {
         // There is such a byte: it is within the size.
         let _: bool = self.disk.flip(FILE, byte, bit);
+    }
+
+    /// Turns a bit of a snapshot round, if it has such a byte.
+    pub(super) fn flip_cut(&mut self, point: Point, byte: u64) {
+        if let Some(snapshot) = self.snapshots.get_mut(&point)
+            && let Some(byte) = Arc::make_mut(&mut snapshot.bytes).get_mut(index(byte))
+        {
+            *byte ^= 1;
+        }
     }
 
     /// Takes a snapshot.

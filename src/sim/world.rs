@@ -310,13 +310,17 @@ impl World {
             Some(_) => self.stop(at, None),
             None => {}
         }
+        self.rot_primary(at, device);
         let site = &mut self.sites[at];
         site.fuse = Fuse::default();
         let fuse = site.fuse.clone();
         let file = match device {
             Device::None => None,
             Device::Volume => site.volume.open(fuse.clone()),
-            Device::Cut(point) => site.volume.open_cut(point),
+            Device::Cut(point) => {
+                let short = std::mem::take(&mut self.faults.short_cut);
+                site.volume.open_cut(point, short)
+            }
         };
         let setup = Setup {
             site: at,

@@ -278,6 +278,10 @@ pub enum RefusalKind {
     Aborted,
     /// A defect of ours.
     Internal,
+    /// The primary's committed cut has rotted, and the standby's has not.
+    PrimaryDamaged,
+    /// The cut's device is shorter than the volume was.
+    SourceShrunk,
 }
 
 /// All that a mover knows about itself.

@@ -1,7 +1,7 @@
 //! Orders that must not be followed, and peers that must not be let in.
 
 use demo::certificates::Authority;
-use demo::shipment::Shipment;
+use demo::shipment::{Shipment, ship_once};
 use protocol::units::{Epoch, Role};
 use wire::control::{CycleOutcome, RefusalKind, Request, Response};
 use wire::{Asked, Trace};
@@ -248,4 +248,22 @@ fn ship(shipment: &Shipment, peer: String) -> Request {
             stall_timeout_ms: 5_000,
         },
     })
+}
+
+/// D-5: "a source shorter than the committed image is refused".
+#[tokio::test]
+async fn a_cut_whose_device_is_cut_short_is_not_shipped() {
+    let size = 16 * MIB;
+    let mut world = World::new(size).await;
+    world.write(0, size);
+    world.baseline().await;
+    let point = world.point();
+    let (cut, _) = world.east.cut(point).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&cut).unwrap();
+    file.set_len(size / 2).unwrap();
+    let failed = ship_once(&world.east, &cut, &world.west, &Shipment::of(point)).await;
+    let why = format!("{:#}", failed.unwrap_err());
+    assert!(why.contains("a volume never shrinks"), "{why}");
+    file.set_len(size).unwrap();
+    world.ship(&cut, Shipment::of(point)).await;
 }

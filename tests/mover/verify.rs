@@ -278,3 +278,45 @@ async fn c_8_a_target_killed_while_it_is_verified_stays_promotable() {
     assert_eq!(promoted.committed, Some(point));
     assert_equal(&world.cut_file(point), &world.west.volume());
 }
+
+/// D-4: "where the primary's block contradicts the primary's own kept digest and the standby's block
+/// matches it, the damage is at the primary: nothing is overwritten".
+#[tokio::test]
+async fn rot_at_the_primary_never_overwrites_the_good_copy() {
+    let size = 16 * MIB;
+    let mut world = World::new(size).await;
+    world.write(0, size);
+    let point = world.baseline().await;
+    let cut = world.cut_file(point);
+    let good = std::fs::read(&cut).unwrap();
+    let file = OpenOptions::new().write(true).open(&cut).unwrap();
+    file.write_all_at(&[!good[5 << 20]], 5 << 20).unwrap();
+    // Damage of the standby beside it waits until the primary is well again.
+    damage(&world, 9 * MIB, b"rot");
+    let rotten = std::fs::read(world.west.volume()).unwrap();
+    let mut movers = Movers::start(&world, point).await;
+    movers.begin(point, Extent::new(0, size), None).await;
+    match movers.ended(point).await.last {
+        Some(CycleOutcome::Failed {
+            cause, retryable, ..
+        }) => {
+            assert_eq!(
+                (cause.kind, retryable),
+                (RefusalKind::PrimaryDamaged, false)
+            );
+            let range = format!("4096 bytes at byte {}", 5 * MIB);
+            assert!(cause.message.contains(&range), "{}", cause.message);
+            assert!(!cause.message.contains(&format!("at byte {}", 9 * MIB)));
+        }
+        other => panic!("the verification ended as {other:?}"),
+    }
+    assert!(std::fs::read(world.west.volume()).unwrap() == rotten);
+    // Once the primary reads what it committed, the standby is repaired.
+    file.write_all_at(&good[5 << 20..=5 << 20], 5 << 20)
+        .unwrap();
+    assert_eq!(
+        found(&movers.verify(point, Extent::new(0, size)).await),
+        4096
+    );
+    assert!(std::fs::read(world.west.volume()).unwrap() == good);
+}

@@ -7,9 +7,12 @@
 //!                                             │             └────────────┼─────────────┘  │
 //!                                             └─── again ────────────────┴────────────────┘
 //!
-//! A role change: StopApplication <──> LastCut ──> Promote ──> Demote ──> Rebind ──> Release ──> Done
-//!                      │  └── forced ───┼───────────▲ │
-//!                      └────────────────┴──> Cancel <─┘ ──> Cancelled
+//! A role change: StopApplication <──> LastCut ──> Park ──> Ship ──> Promote ──> Demote ──> Rebind ──> Release ──> Done
+//!                  │  ▲  │  └── forced ──┼───────▲ │ └──────┼─── forced ─▲ │                                │
+//!                  │  │  │                │         └────────┴──────────────┤                                ▼
+//!                  │  │  └────────────────┼──────────> Unpark <─────────────┘                            Cancelled
+//!                  │  └───────────────────┼──────────────┘ │                                                 ▲
+//!                  └──────────────────────┴────────────────┴───────────────────────────────────> Cancel ─────┘
 //!
 //! A quiesce:     Held ──> Released
 //!                  └────> Failed
@@ -44,8 +47,12 @@ text_enum! {
 SwitchStep {
     /// Nobody may write any more.
     StopApplication,
-    /// The last cut of the stopped volume is shipped and committed.
+    /// The last cut of the stopped and detached volume is taken.
     LastCut,
+    /// The application's claim is parked, so that no pod can start on the old volume any more.
+    Park,
+    /// The last cut is shipped and committed.
+    Ship,
     /// The new primary's mover takes the role.
     Promote,
     /// The old primary's mover learns that its epoch is over.
@@ -54,6 +61,8 @@ SwitchStep {
     Rebind,
     /// The application is started again.
     Release,
+    /// The application's claim is bound again to the volume that it had.
+    Unpark,
     /// The application is started again where it was.
     Cancel,
     /// The role has been moved.
@@ -135,16 +144,20 @@ impl SwitchStep {
     #[must_use]
     pub fn may_go_to(&self, next: &SwitchStep) -> bool {
         use SwitchStep::{
-            Cancel, Cancelled, Demote, Done, LastCut, Promote, Rebind, Release, StopApplication,
+            Cancel, Cancelled, Demote, Done, LastCut, Park, Promote, Rebind, Release, Ship,
+            StopApplication, Unpark,
         };
         matches!(
             (self, next),
-            (StopApplication, LastCut | Promote | Cancel)
-                | (LastCut, StopApplication | Promote | Cancel)
-                | (Promote, Demote | Cancel)
+            (StopApplication, LastCut | Park | Unpark | Cancel)
+                | (LastCut, StopApplication | Park | Cancel)
+                | (Park, Ship | Promote | Unpark)
+                | (Ship, Promote | Unpark)
+                | (Promote, Demote | Unpark | Cancel)
                 | (Demote, Rebind)
                 | (Rebind, Release)
-                | (Release, Done)
+                | (Release, Done | Cancelled)
+                | (Unpark, StopApplication | Cancel)
                 | (Cancel, Cancelled)
         )
     }
@@ -152,7 +165,16 @@ impl SwitchStep {
     /// Whether the site that the role is to go to has not been asked to take it yet.
     #[must_use]
     pub fn is_before_promotion(&self) -> bool {
-        matches!(self, SwitchStep::StopApplication | SwitchStep::LastCut)
+        use SwitchStep::{LastCut, Park, Ship, StopApplication, Unpark};
+        matches!(self, StopApplication | LastCut | Park | Ship | Unpark)
+    }
+
+    /// Whether the application's claim may be bound to no volume, or to another site's than the
+    /// status calls primary.
+    #[must_use]
+    pub fn is_rebinding(&self) -> bool {
+        use SwitchStep::{Demote, Park, Promote, Rebind, Ship, Unpark};
+        matches!(self, Park | Ship | Unpark | Promote | Demote | Rebind)
     }
 }
 
@@ -184,15 +206,18 @@ mod tests {
     #[test]
     fn a_role_change_follows_its_drawing() {
         let rows = [
-            ".xx...x..",
-            "x.x...x..",
-            "...x..x..",
-            "....x....",
-            ".....x...",
-            ".......x.",
-            "........x",
-            ".........",
-            ".........",
+            ".xx.....xx..",
+            "x.x......x..",
+            "...xx...x...",
+            "....x...x...",
+            ".....x..xx..",
+            "......x.....",
+            ".......x....",
+            "..........xx",
+            "x........x..",
+            "...........x",
+            "............",
+            "............",
         ];
         follows_its_drawing(SwitchStep::KNOWN, &rows, SwitchStep::may_go_to);
     }

@@ -123,6 +123,12 @@ pub struct ReplicationPairSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<ApplicationRef>,
 
+    /// The longest that a planned change of the primary role may stand still. Beyond it the change is
+    /// cancelled, and the application runs again where it was.
+    #[serde(default = "role_change_timeout")]
+    #[schemars(length(min = 2, max = 32))]
+    pub role_change_timeout: String,
+
     /// An order to move the primary role once, bound to the current epoch and void in the next.
     /// `kubectl ferry promote` writes it after showing the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -385,6 +391,11 @@ pub struct Promotion {
     /// was written after it.
     #[serde(default)]
     pub kind: PromotionKind,
+    /// Tells a request from one that Ferry has cancelled by itself, which is not tried again: one more
+    /// than `status.cancelledPromotion` has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub attempt: Option<i64>,
 }
 
 /// How the role is moved.
@@ -456,6 +467,10 @@ fn default_verify_rate() -> String {
 
 fn default_interval() -> String {
     "5m".into()
+}
+
+fn role_change_timeout() -> String {
+    "2m".into()
 }
 
 fn default_hook_timeout() -> i64 {

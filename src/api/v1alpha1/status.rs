@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Reason;
-use crate::v1alpha1::{CyclePhase, QuiesceState, SiteRole, SwitchKind, SwitchStep};
+use crate::v1alpha1::{CyclePhase, Promotion, QuiesceState, SiteRole, SwitchKind, SwitchStep};
 use protocol::units::Point;
 
 /// How the pair is doing.
@@ -68,6 +68,9 @@ pub struct ReplicationPairStatus {
     /// The move of the primary role that is under way, or the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<SwitchStatus>,
+    /// The `spec.promotion` that Ferry has cancelled by itself: it is not tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_promotion: Option<Promotion>,
     /// What Ferry waits for, if it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitStatus>,
@@ -390,6 +393,50 @@ pub struct SwitchStatus {
     /// What a forced switch lost, as far as it can be known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<String>,
+    /// Since when it is at this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_since: Option<Time>,
+    /// Why the role stays where it was, once that is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<String>,
+    /// Who used the old volume after the last cut: it is not clean then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disturbed: Option<String>,
+    /// How often the application was scaled up again after it had been stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_ups: Option<i64>,
+    /// Whether the application has been seen stopped since it was scaled up last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<bool>,
+    /// How many last cuts were begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_cuts: Option<i64>,
+}
+
+impl SwitchStatus {
+    /// A move that begins `now` at `step`, of which nothing else is known.
+    #[must_use]
+    pub fn at(step: SwitchStep, now: Time) -> SwitchStatus {
+        SwitchStatus {
+            kind: SwitchKind::Planned,
+            from: String::new(),
+            to: String::new(),
+            epoch: 0,
+            generation: String::new(),
+            step,
+            started_at: now.clone(),
+            finished_at: None,
+            promoted_point: None,
+            replicas: None,
+            loss: None,
+            step_since: Some(now),
+            cancelled: None,
+            disturbed: None,
+            scale_ups: None,
+            stopped: None,
+            last_cuts: None,
+        }
+    }
 }
 
 /// Something that Ferry waits for.

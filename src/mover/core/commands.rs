@@ -3,6 +3,7 @@
 use crate::effect::Effect;
 use crate::input::RequestId;
 use crate::machine::Core;
+use crate::mutations::Rule;
 use crate::translate;
 use protocol::changes::BLOCK_BYTES;
 use protocol::pair::side::Command;
@@ -119,6 +120,7 @@ impl Core {
 
     fn ship(&mut self, order: ShipRequest, verify: Option<Extent>) -> Result<(), Refused> {
         self.needs_device(false)?;
+        let shrunk = verify.is_none().then(|| self.shrunk(order.cycle)).flatten();
         let before = self.side.shipping();
         self.by_the_same_list(before, &order)?;
         let ship = Command::Ship(Ship {
@@ -145,6 +147,9 @@ impl Core {
             self.source.order = Some(order);
         }
         self.follow(actions);
+        if let Some(refused) = shrunk.filter(|_| before.is_none()) {
+            self.fail(refused);
+        }
         Ok(())
     }
 
@@ -160,6 +165,24 @@ impl Core {
             return Err(Refused::new(Cause::OutOfOrder, why));
         }
         Ok(())
+    }
+
+    /// A clone of a cut may be cut short, and then would replace what is past its end by nothing (D-5).
+    fn shrunk(&self, cycle: Point) -> Option<Refused> {
+        let (size, known) = (
+            self.size(),
+            self.superblock.as_ref().map_or(0, |s| s.size_bytes),
+        );
+        if size >= known || self.config.rules.breaks(Rule::ShortSourceShipped) {
+            return None;
+        }
+        Some(Refused::new(
+            Cause::SourceShrunk,
+            format!(
+                "the device of cut {cycle} has {size} bytes, but the volume had {known}: a volume never \
+                 shrinks, so this is not its image; check what the storage made of the snapshot"
+            ),
+        ))
     }
 
     fn needs_device(&mut self, writable: bool) -> Result<(), Refused> {

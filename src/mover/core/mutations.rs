@@ -57,6 +57,10 @@ pub enum Rule {
     BatchesUnsplit,
     /// Kept digests are compared with though nothing proves that they are complete and current (D-1).
     DigestsUnproved,
+    /// A verification repairs in one direction only: what the primary reads is right (D-4).
+    PrimaryAlwaysRight,
+    /// A cut that is shorter than the volume was is shipped (D-5).
+    ShortSourceShipped,
 }
 
 /// Which rule is broken.

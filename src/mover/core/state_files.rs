@@ -72,7 +72,9 @@ impl StateFiles {
         size: u64,
         count: &mut dyn FnMut(u64),
     ) -> Result<Option<(Point, DigestReader)>, ShipEvent> {
-        let compares = work.plan.compare == Compare::Kept && work.kept == self.kept();
+        // A verification asks them whose copy is damaged.
+        let used = work.plan.compare == Compare::Kept || work.kept == Some(work.id.cycle);
+        let compares = used && work.kept == self.kept();
         if let Some(digests) = self.digests.as_mut().filter(|_| compares)
             && !self.rules.breaks(Rule::DigestsUnproved)
         {

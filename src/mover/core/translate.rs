@@ -37,6 +37,8 @@ pub fn kind_of(cause: Cause) -> RefusalKind {
         Cause::SuperblockUnreadable => RefusalKind::SuperblockUnreadable,
         Cause::Aborted => RefusalKind::Aborted,
         Cause::Internal => RefusalKind::Internal,
+        Cause::PrimaryDamaged => RefusalKind::PrimaryDamaged,
+        Cause::SourceShrunk => RefusalKind::SourceShrunk,
     }
 }
 
@@ -61,6 +63,8 @@ pub fn cause_of(kind: RefusalKind) -> Cause {
         RefusalKind::SuperblockUnreadable => Cause::SuperblockUnreadable,
         RefusalKind::Aborted => Cause::Aborted,
         RefusalKind::Internal => Cause::Internal,
+        RefusalKind::PrimaryDamaged => Cause::PrimaryDamaged,
+        RefusalKind::SourceShrunk => Cause::SourceShrunk,
     }
 }
 
@@ -216,11 +220,8 @@ pub fn superblock_of(
         committed: record.committed,
         applied: record.applied,
         image: record.image,
-        size_bytes: if size > 0 {
-            size
-        } else {
-            old.map_or(0, |old| old.size_bytes)
-        },
+        // A volume never shrinks; a device that is shorter is not its.
+        size_bytes: size.max(old.map_or(0, |old| old.size_bytes)),
         never_writable: record.never_writable,
         diverged: record.diverged,
         requested_primary: record.requested_primary.clone(),

@@ -81,6 +81,11 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
             )
             .await?;
         }
+        Action::Retain {
+            site,
+            volume,
+            before,
+        } => rebind::retain(client, round.name, &volume, &site, before).await?,
         Action::Grow { claim, bytes } => objects::grow(client, namespace, &claim, bytes).await?,
         Action::Cut(desired) => objects::put(client, &render::snapshot(pair, &desired)).await?,
         Action::AllowModeChange { content } => objects::allow_mode_change(client, &content).await?,
@@ -104,11 +109,7 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::Pace {
             site,
             bytes_per_second,
-        } => {
-            let key = requests::key(round.observed, round.name, &site)?;
-            requests::tell(round, &key, Request::SetBandwidth { bytes_per_second }).await?;
-            return Ok(Some(Report::Paced(bytes_per_second)));
-        }
+        } => return pace(round, &site, bytes_per_second).await.map(Some),
         Action::Probe(plan) => {
             let unchanged = probe::look(round, &plan).await;
             return Ok(Some(Report::Probed(plan.cycle, unchanged)));
@@ -127,6 +128,16 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::Rebind(desired) => return Ok(Some(rebind(client, &pair.owner, &desired).await?)),
     }
     Ok(None)
+}
+
+async fn pace(
+    round: &Round<'_>,
+    site: &SiteName,
+    bytes_per_second: Option<u64>,
+) -> Result<Report, Error> {
+    let key = requests::key(round.observed, round.name, site)?;
+    requests::tell(round, &key, Request::SetBandwidth { bytes_per_second }).await?;
+    Ok(Report::Paced(bytes_per_second))
 }
 
 async fn start_mover(round: &Round<'_>, site: &SiteName, device: &Device) -> Result<(), Error> {
@@ -182,20 +193,23 @@ pub async fn scale(
     let Some(reference) = &pair.spec.application else {
         return Ok(());
     };
-    let api = ctx
+    let workloads = ctx
         .kinds
         .api(&ctx.client, name.namespace(), reference)
         .await
         .map_err(Error::Kind)?;
     let patch = json!({"spec": {"replicas": replicas}});
-    api.patch_scale(
-        &reference.name,
-        &PatchParams::default(),
-        &Patch::Merge(patch),
-    )
-    .await
-    .map(drop)
-    .map_err(|source| objects::failed(format!("scale {} to {replicas}", reference.name), source))
+    let params = PatchParams {
+        field_manager: Some(api::names::OPERATOR_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    workloads
+        .patch_scale(&reference.name, &params, &Patch::Merge(patch))
+        .await
+        .map(drop)
+        .map_err(|source| {
+            objects::failed(format!("scale {} to {replicas}", reference.name), source)
+        })
 }
 
 /// Binds claims to volumes as desired, as far as that goes without waiting.

@@ -11,12 +11,13 @@ use uuid::Uuid;
 
 use crate::context::Context;
 use crate::link::MoverKey;
+use crate::observe::attachments::attachments;
+use crate::observe::workload::application;
 use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
 use planner::decide::verify;
 use planner::observe::{
-    Application, Fresh, Listed, Observed, SiteView, Surroundings, assemble, knows_its_volumes,
-    needs_volume, read,
+    Fresh, Listed, Observed, SiteView, Surroundings, assemble, needs_labelled, needs_volume, read,
 };
 use planner::render::MOVER_PORT;
 use protocol::units::PairName;
@@ -96,6 +97,9 @@ async fn list(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Result<
     let labelled = labelled(client, pair, name)
         .await
         .map_err(failed("the labelled volumes"))?;
+    let attachments = attachments(client, pair)
+        .await
+        .map_err(failed("where volumes are attached"))?;
     Ok(Listed {
         app_claim,
         claims,
@@ -106,16 +110,17 @@ async fn list(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Result<
         classes: classes.map_err(failed("the classes"))?,
         application: application.map_err(failed("the application"))?,
         labelled,
+        attachments,
     })
 }
 
-/// Volumes that a re-binding labelled as this pair's: the way back when the status is lost.
+/// Volumes with the pair's labels: the way back when the status is lost, or a volume has no claim.
 async fn labelled(
     client: &Client,
     pair: &ReplicationPair,
     name: &PairName,
 ) -> Result<Vec<PersistentVolume>, kube::Error> {
-    if knows_its_volumes(pair) {
+    if !needs_labelled(pair) {
         return Ok(Vec::new());
     }
     let ours = ListParams::default().labels(&format!(
@@ -173,39 +178,6 @@ async fn contents(
         .flatten()
         .filter_map(|content| Some((content.name_any(), serde_json::to_value(&content).ok()?)))
         .collect())
-}
-
-/// The workload of `spec.application`, by its scale.
-async fn application(
-    ctx: &Context,
-    pair: &ReplicationPair,
-    name: &PairName,
-) -> Result<Option<Application>, kube::Error> {
-    let Some(reference) = &pair.spec.application else {
-        return Ok(None);
-    };
-    let api = match ctx
-        .kinds
-        .api(&ctx.client, name.namespace(), reference)
-        .await
-    {
-        Ok(api) => api,
-        Err(why) => return Ok(Some(Application::Missing(why))),
-    };
-    match api.get_scale(&reference.name).await {
-        Ok(scale) => Ok(Some(Application::Found {
-            wanted: scale
-                .spec
-                .and_then(|spec| spec.replicas)
-                .unwrap_or(0)
-                .into(),
-            present: scale.status.map_or(0, |status| status.replicas).into(),
-        })),
-        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
-            Ok(Some(Application::Missing(status.message.clone())))
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// What no object of the cluster says.

@@ -13,7 +13,7 @@ use cluster::{Error, failed};
 use planner::rebind::object::BOUND_BY_CONTROLLER;
 use planner::rebind::record::{RECORD_KEY, record_name};
 use planner::rebind::{ClaimRecord, DesiredBinding, RebindError, Step, VolumeKey, new_volume};
-use protocol::units::SiteName;
+use protocol::units::{PairName, SiteName};
 
 /// Carries out one step. Repeating it is harmless. A conflict (the object has changed since it was
 /// observed, or is gone) counts as done: the next observation decides again.
@@ -33,7 +33,7 @@ pub async fn execute(
             volume,
             site,
             before,
-        } => retain(&volumes, desired, volume, site, before.as_deref()).await,
+        } => retain_volume(&volumes, &desired.pair, volume, site, before.as_deref()).await,
         Step::CreateVolume(volume) => return create_volume(&volumes, volume).await,
         Step::Reserve {
             volume,
@@ -94,15 +94,33 @@ pub async fn execute(
     }
 }
 
-async fn retain(
+/// Sets a volume's reclaim policy to Retain and labels it as the pair's; one that is gone is left.
+///
+/// # Errors
+/// When the API server refuses.
+pub async fn retain(
+    client: &Client,
+    pair: &PairName,
+    volume: &str,
+    site: &SiteName,
+    before: Option<String>,
+) -> Result<(), Error> {
+    let volumes = Api::all(client.clone());
+    match retain_volume(&volumes, pair, volume, site, before.as_deref()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map_err(failed(|| format!("retain PersistentVolume {volume}"))),
+    }
+}
+
+async fn retain_volume(
     volumes: &Api<PersistentVolume>,
-    desired: &DesiredBinding,
+    pair: &PairName,
     volume: &str,
     site: &SiteName,
     before: Option<&str>,
 ) -> Result<(), kube::Error> {
     let mut patch = json!({
-        "metadata": {"labels": new_volume::labels(&desired.pair, site)},
+        "metadata": {"labels": new_volume::labels(pair, site)},
         "spec": {"persistentVolumeReclaimPolicy": "Retain"},
     });
     if let Some(before) = before {

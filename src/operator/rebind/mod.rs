@@ -2,4 +2,4 @@
 
 mod apply;
 
-pub use apply::execute;
+pub use apply::{execute, retain};

@@ -11,7 +11,7 @@ use crate::observe::SiteView;
 use crate::site::MoverDesired;
 use api::Reason;
 use api::v1alpha1::{PointStatus, SwitchKind};
-use protocol::units::{Epoch, Point, Role};
+use protocol::units::{Epoch, Point, Role, SiteName};
 use wire::control::SuperblockReport;
 
 /// Whether the pair's identity is known and may be acted on.
@@ -73,7 +73,8 @@ fn recover(d: &mut DecisionBuilder<'_>) -> bool {
     // Snapshots that nothing needs now are deleted before the next cut is made, and with them goes the
     // knowledge of their numbers.
     d.status.last_seq = i64::try_from(d.highest_seq().0).ok();
-    if d.epoch() > Epoch::FIRST {
+    let bound = d.app_claim().is_some_and(|claim| claim.bound);
+    if d.epoch() > Epoch::FIRST || !bound {
         switch::resume_after_loss(d);
     }
     true
@@ -157,7 +158,7 @@ fn take_over(
         .iter()
         .find(|(site, _)| Some(site.name.as_str()) != d.status.primary.as_deref());
     if let Some((site, report)) = standby {
-        let diverged = report.diverged || missed_the_move(d, report);
+        let diverged = report.diverged || missed_the_move(d, &site.name, report);
         committed_point(d, report.committed.filter(|_| !diverged));
         mark_diverged(d, site, diverged);
     }
@@ -165,10 +166,11 @@ fn take_over(
 
 /// Whether this is an old primary that does not know of its demotion: it may have writes of its own.
 /// One that a planned move is about to demote has none.
-fn missed_the_move(d: &DecisionBuilder<'_>, report: &SuperblockReport) -> bool {
+fn missed_the_move(d: &DecisionBuilder<'_>, site: &SiteName, report: &SuperblockReport) -> bool {
     let switch = d.status.switch.as_ref();
     let planned = switch.is_some_and(|s| switch::unfinished(s) && s.kind == SwitchKind::Planned);
-    report.role == Role::Primary && report.epoch < d.epoch() && !planned
+    let behind = report.role == Role::Primary && report.epoch < d.epoch();
+    behind && !planned && switch::clean_end(d, site).is_none()
 }
 
 fn committed_point(d: &mut DecisionBuilder<'_>, reported: Option<Point>) {

@@ -5,7 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::observe::{HookReport, HookTarget};
 use crate::observe::{Timeline, millis_between};
-use api::v1alpha1::{CyclePhase, QuiesceState, QuiesceStatus, ReplicationPairStatus, SwitchStep};
+use api::v1alpha1::{
+    CyclePhase, QuiesceState, QuiesceStatus, ReplicationPairStatus, SwitchKind, SwitchStep,
+};
 use protocol::units::Point;
 
 /// What came of an action, where it matters.
@@ -46,15 +48,7 @@ pub fn absorb(
         Report::Probed(..) => {}
         Report::Fed(point) => line.fed = Some(point),
         Report::Paced(limit) => line.pace = Some(limit),
-        Report::Rebound => {
-            if let Some(switch) = status
-                .switch
-                .as_mut()
-                .filter(|s| s.step == SwitchStep::Rebind)
-            {
-                switch.step = SwitchStep::Release;
-            }
-        }
+        Report::Rebound => rebound(status, now),
         Report::RebindWaits(what) => {
             let since = Time(now);
             let same = status
@@ -66,6 +60,22 @@ pub fn absorb(
             }
         }
     }
+}
+
+/// The claims are bound as the step of the move wanted them.
+fn rebound(status: &mut ReplicationPairStatus, now: Timestamp) {
+    let Some(switch) = status.switch.as_mut() else {
+        return;
+    };
+    switch.step = match switch.step {
+        SwitchStep::Rebind => SwitchStep::Release,
+        SwitchStep::Park if switch.kind == SwitchKind::Forced => SwitchStep::Promote,
+        SwitchStep::Park => SwitchStep::Ship,
+        SwitchStep::Unpark if switch.cancelled.is_some() => SwitchStep::Cancel,
+        SwitchStep::Unpark => SwitchStep::StopApplication,
+        _ => return,
+    };
+    switch.step_since = Some(Time(now));
 }
 
 fn selected(

@@ -21,6 +21,18 @@ pub fn ensure(d: &mut DecisionBuilder<'_>) {
     }
     if !moving {
         report_sites(d);
+        retain(d);
+    }
+}
+
+/// Both volumes are retained and labelled from the first reconcile that sees them (K-2). A claim that
+/// belongs to another pair is that pair's.
+fn retain(d: &mut DecisionBuilder<'_>) {
+    let problem = d.validated.problem();
+    if problem.is_none_or(|problem| !problem.bars_forced_promotion()) {
+        for site in &d.observed.sites {
+            d.at(&site.name).retain = true;
+        }
     }
 }
 

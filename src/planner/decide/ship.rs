@@ -278,6 +278,7 @@ fn reason_of(kind: RefusalKind) -> Reason {
         RefusalKind::StagingTooSmall => Reason::StagingTooSmall,
         RefusalKind::StateVolumeFull => Reason::StateVolumeFull,
         RefusalKind::TargetTooSmall => Reason::ReplicaTooSmall,
+        RefusalKind::SourceShrunk => Reason::SourceShrunk,
         _ => Reason::CycleFailed,
     }
 }

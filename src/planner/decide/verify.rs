@@ -220,8 +220,12 @@ fn waits(d: &mut DecisionBuilder<'_>, source: &MoverStatus, point: Point) -> boo
         return false;
     }
     d.recheck_at(until);
+    let reason = match failure.kind {
+        RefusalKind::PrimaryDamaged => Reason::PrimaryDamaged,
+        _ => Reason::VerifyFailed,
+    };
     d.trouble(
-        Reason::VerifyFailed,
+        reason,
         format!(
             "comparing the images of {point} failed and is tried again: {}",
             failure.message

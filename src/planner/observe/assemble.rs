@@ -7,11 +7,16 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
+use crate::decide::switch;
 use crate::mutations::Rules;
 use crate::observe::{
-    Application, Claim, Classes, Fresh, Observed, PodUse, SiteView, SuperblockSeen, Timeline, read,
+    Application, Claim, Classes, Fresh, Observed, PodUse, SiteView, SuperblockSeen, Timeline,
+    VolumeObject, read,
 };
+use crate::rebind::object::VolumeExt as _;
+use crate::rebind::{VolumeKey, labels};
 use api::snapshots::VolumeSnapshot;
+use api::v1alpha1::SwitchKind;
 use api::{ReplicationPair, names};
 use protocol::units::{PairName, SiteName};
 
@@ -34,8 +39,19 @@ pub struct Listed {
     pub classes: Classes,
     /// The workload of `spec.application`.
     pub application: Option<Application>,
-    /// Volumes with the pair's labels, read unless [`knows_its_volumes`].
+    /// Volumes with the pair's labels, read where [`needs_labelled`].
     pub labelled: Vec<PersistentVolume>,
+    /// What is attached where, read where [`needs_attachments`].
+    pub attachments: Option<Vec<Attachment>>,
+}
+
+/// A volume that is attached to a node, or used there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The PersistentVolume (of a VolumeAttachment), or the unique name (of `node.status.volumesInUse`).
+    pub volume: String,
+    /// The node.
+    pub node: String,
 }
 
 /// What no object of the cluster says.
@@ -59,13 +75,35 @@ pub struct Surroundings {
     pub rules: Rules,
 }
 
-/// Whether the status says which volume is whose, so that labels are of no interest.
+/// Whether volumes have to be found by their labels: the status does not say which is whose, or they may
+/// be bound to no claim.
 #[must_use]
-pub fn knows_its_volumes(pair: &ReplicationPair) -> bool {
+pub fn needs_labelled(pair: &ReplicationPair) -> bool {
     let status = pair.status.as_ref();
-    status.is_some_and(|status| {
+    let known = status.is_some_and(|status| {
         status.sites.len() == 2 && status.sites.iter().all(|site| site.handle.is_some())
-    })
+    });
+    let moving = status.and_then(|status| status.switch.as_ref());
+    !known || moving.is_some_and(switch::unfinished)
+}
+
+/// Whether it is of interest where the volumes are attached: until the old one is known to be closed.
+#[must_use]
+pub fn needs_attachments(pair: &ReplicationPair) -> bool {
+    let status = pair.status.as_ref();
+    let moving = status.and_then(|status| status.switch.as_ref());
+    moving.is_some_and(|s| switch::unfinished(s) && s.kind == SwitchKind::Planned)
+}
+
+/// Whether it is of interest who scales the application, and what becomes of its claims then.
+#[must_use]
+pub fn needs_workload(pair: &ReplicationPair) -> bool {
+    let status = pair.status.as_ref();
+    let moving = status.and_then(|status| status.switch.as_ref());
+    let primary = status.and_then(|status| status.primary.as_ref());
+    moving.is_some_and(switch::unfinished)
+        || primary.is_some_and(|primary| *primary != pair.spec.primary)
+        || pair.spec.promotion.is_some()
 }
 
 /// What the status remembers of a site's superblock.
@@ -125,6 +163,7 @@ pub fn assemble(
             view.app_users = users(&pair.spec.claim_name);
             view.application = listed.application.clone();
             view.remembered = remembered(pair, &site_name);
+            volumes(&mut view, pair, name, listed);
             view.replica_users = users(&names::replica_claim(name.name(), &site.name));
             Some(view)
         })
@@ -139,6 +178,53 @@ pub fn assemble(
         verify_slot: surroundings.verify_slot,
         timeline: surroundings.timeline,
     }
+}
+
+/// The objects of the site's volume, and where it is attached.
+fn volumes(view: &mut SiteView, pair: &ReplicationPair, name: &PairName, listed: &Listed) {
+    let Some(key) = own_volume(view, pair) else {
+        return;
+    };
+    let labels = labels(name, &view.name);
+    let all = listed.volumes.values().chain(&listed.labelled);
+    let mut objects = BTreeMap::new();
+    for volume in all.filter(|volume| VolumeKey::of(volume).as_ref() == Some(&key)) {
+        let has = |(key, value): (&String, &String)| volume.labels().get(key) == Some(value);
+        objects.insert(
+            volume.name_any(),
+            VolumeObject {
+                name: volume.name_any(),
+                volume: key.clone(),
+                policy: volume.policy().into(),
+                labelled: labels.iter().all(has),
+            },
+        );
+    }
+    let in_use = format!("kubernetes.io/csi/{}^{}", key.driver, key.handle);
+    view.attached = listed.attachments.as_ref().map(|all| {
+        let ours = all.iter();
+        let ours = ours.filter(|a| a.volume == in_use || objects.contains_key(&a.volume));
+        let places: BTreeSet<String> = ours.map(|a| a.node.clone()).collect();
+        places.into_iter().collect()
+    });
+    view.volumes = objects.into_values().collect();
+}
+
+/// The site's volume: what was recorded, else what its claim is bound to.
+fn own_volume(view: &SiteView, pair: &ReplicationPair) -> Option<VolumeKey> {
+    let status = pair.status.as_ref();
+    let known = status.and_then(|s| s.sites.iter().find(|s| s.name == view.name.as_str()));
+    let recorded = known.and_then(|known| known.driver.clone().zip(known.handle.clone()));
+    let primary = status.and_then(|status| status.primary.as_deref());
+    let claim = if primary.unwrap_or(&pair.spec.primary) == view.name.as_str() {
+        view.app_claim.as_ref()
+    } else {
+        view.replica_claim.as_ref()
+    };
+    let bound = claim.and_then(|claim| claim.volume.as_ref());
+    let bound = bound.and_then(|volume| volume.driver.clone().zip(volume.handle.clone()));
+    let (driver, handle) = recorded.or(bound)?;
+    Some(VolumeKey { driver, handle })
 }
 
 fn model_claim(claim: &PersistentVolumeClaim, listed: &Listed) -> Claim {

@@ -8,12 +8,15 @@ pub mod read;
 mod snapshot_facts;
 mod timeline;
 
-pub use assemble::{Listed, Surroundings, assemble, knows_its_volumes, needs_volume, remembered};
+pub use assemble::{
+    Attachment, Listed, Surroundings, assemble, needs_attachments, needs_labelled, needs_volume,
+    needs_workload, remembered,
+};
 pub use classes::Classes;
 pub use hooks::{HookOutcome, HookReport, HookTarget, InvalidHookTarget};
 pub use model::{
     Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SiteView, SnapshotClasses,
-    SourceClaim, StorageClassView, SuperblockSeen, Volume, VolumeMode,
+    SourceClaim, StorageClassView, SuperblockSeen, Volume, VolumeMode, VolumeObject,
 };
 pub use snapshot_facts::{IncompleteSnapshot, SnapshotFacts};
 pub use timeline::{Timeline, VerifyMark, millis_between};

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::mutations::Rules;
 use crate::observe::SnapshotFacts;
 use crate::observe::Timeline;
+use crate::rebind::VolumeKey;
 use api::ReplicationPair;
 use api::v1alpha1::{PointStatus, SiteRole, SiteStatus};
 use protocol::units::{Epoch, Point, Role, SiteName};
@@ -73,9 +74,14 @@ pub struct SiteView {
     pub replica_claim: Option<Claim>,
     /// The claim of the superblock, staging and digests.
     pub state_claim: Option<Claim>,
-    /// The site's volume by the labels that a re-binding left on it. Read only when the status does
-    /// not know it.
+    /// The site's volume by the labels that Ferry leaves on it. Read only when the status does not
+    /// know it, and while the role moves.
     pub labelled_volume: Option<Volume>,
+    /// The PersistentVolume objects of the site's volume that were read.
+    pub volumes: Vec<VolumeObject>,
+    /// Where the site's volume is attached or in use, as sentences' ends; `None` while that was not
+    /// read.
+    pub attached: Option<Vec<String>>,
     /// Pods that use the replica claim and are not Ferry's.
     pub replica_users: Vec<PodUse>,
     /// Snapshots of this pair at this site, oldest point first.
@@ -171,6 +177,29 @@ pub struct Claim {
     pub storage_class: Option<String>,
     /// Its volume, once bound.
     pub volume: Option<Volume>,
+    /// Whether it names a volume that does not exist, so that no pod can start on it.
+    pub parked: bool,
+}
+
+/// A PersistentVolume object that stands for a site's volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeObject {
+    /// Its name.
+    pub name: String,
+    /// The driver and the handle.
+    pub volume: VolumeKey,
+    /// Its reclaim policy.
+    pub policy: String,
+    /// Whether it has this pair's labels and this site's.
+    pub labelled: bool,
+}
+
+impl VolumeObject {
+    /// Whether its policy keeps the storage.
+    #[must_use]
+    pub fn is_retained(&self) -> bool {
+        self.policy == "Retain"
+    }
 }
 
 /// A PersistentVolume.
@@ -193,6 +222,8 @@ pub struct PodUse {
     pub container: String,
     /// Whether it runs, so that a hook can be run in it.
     pub running: bool,
+    /// Whether it was given a node; before, it uses nothing.
+    pub scheduled: bool,
     /// Its labels.
     pub labels: std::collections::BTreeMap<String, String>,
 }
@@ -269,6 +300,10 @@ pub enum Application {
         wanted: i64,
         /// Replicas there are.
         present: i64,
+        /// Who set the number of replicas last, as a field manager; only read while the role moves.
+        scaled_by: Option<String>,
+        /// Whether its claims are deleted when it is scaled down; only read while the role moves.
+        claims_go_when_scaled: bool,
     },
     /// It does not exist or can't be scaled, with the reason.
     Missing(String),
@@ -343,6 +378,8 @@ impl SiteView {
             replica_claim: None,
             state_claim: None,
             labelled_volume: None,
+            volumes: Vec::new(),
+            attached: None,
             replica_users: Vec::new(),
             cuts: Vec::new(),
             source_claims: Vec::new(),

@@ -2,9 +2,11 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
+use kube::core::DynamicObject;
 
 use crate::observe::SnapshotFacts;
 use crate::observe::{Claim, Cut, MoverPod, PodUse, SourceClaim, Volume, VolumeMode};
+use crate::rebind::is_parked_name;
 use crate::validate::quantity_bytes;
 use api::names;
 use api::snapshots::{ALLOW_MODE_CHANGE, BEING_CREATED, VolumeSnapshot};
@@ -29,6 +31,10 @@ pub fn claim(claim: &PersistentVolumeClaim, volume: Option<&PersistentVolume>) -
         },
         storage_class: spec.and_then(|spec| spec.storage_class_name.clone()),
         volume: volume.filter(|_| is_bound(claim)).map(self::volume),
+        parked: volume.is_none()
+            && !is_bound(claim)
+            && claim.metadata.deletion_timestamp.is_none()
+            && volume_name(claim).is_some_and(|name| is_parked_name(&name)),
     }
 }
 
@@ -124,6 +130,14 @@ pub fn ended(pod: &Pod) -> bool {
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+/// Whether a pod was given a node. One that was not uses nothing, and holds no claim either
+/// (pvc_protection_controller.go).
+#[must_use]
+pub fn is_scheduled(pod: &Pod) -> bool {
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
+    node.is_some_and(|node| !node.is_empty())
+}
+
 /// A pod that uses a claim.
 pub fn pod_use(pod: &Pod) -> PodUse {
     let containers = pod.spec.as_ref().map(|spec| &spec.containers);
@@ -134,8 +148,31 @@ pub fn pod_use(pod: &Pod) -> PodUse {
             .map(|c| c.name.clone())
             .unwrap_or_default(),
         running: pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running"),
+        scheduled: is_scheduled(pod),
         labels: pod.labels().clone(),
     }
+}
+
+/// Who set a workload's replicas last, as a field manager other than Ferry's.
+#[must_use]
+pub fn scaled_by(workload: &DynamicObject) -> Option<String> {
+    let managers = workload.metadata.managed_fields.iter().flatten();
+    let scaling = managers.filter(|entry| {
+        let fields = entry.fields_v1.as_ref();
+        let replicas = fields.and_then(|fields| fields.0.pointer("/f:spec/f:replicas"));
+        replicas.is_some() && entry.manager.as_deref() != Some(names::OPERATOR_MANAGER)
+    });
+    let last = scaling.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    last.and_then(|entry| entry.manager.clone())
+}
+
+/// Whether a workload deletes its claims when it is scaled down (a StatefulSet may).
+#[must_use]
+pub fn claims_go_when_scaled(workload: &DynamicObject) -> bool {
+    let policy = workload
+        .data
+        .pointer("/spec/persistentVolumeClaimRetentionPolicy/whenScaled");
+    policy.and_then(|policy| policy.as_str()) == Some("Delete")
 }
 
 /// A mover's pod.

@@ -31,6 +31,8 @@ pub struct Timeline {
     pub pace: Option<Option<u64>>,
     /// The step of a move of the role, and since when it was seen.
     pub switch_step: Option<(SwitchStep, Timestamp)>,
+    /// How far the cycle was that a move of the role waits for, and since when it was seen there.
+    pub switch_progress: Option<((CyclePhase, i64), Timestamp)>,
     /// Whether the driver has named nothing that changed since the committed cut; `None` before it
     /// was asked.
     pub unchanged: Option<bool>,
@@ -67,6 +69,7 @@ impl Timeline {
         Timeline {
             point: Some(point),
             switch_step: self.switch_step.clone(),
+            switch_progress: self.switch_progress.clone(),
             ..Timeline::default()
         }
     }

@@ -131,8 +131,11 @@ fn switch(before: &ReplicationPairStatus, after: &ReplicationPairStatus) -> Opti
                 .map_or(String::new(), |loss| format!(". Lost: {loss}"))
         ),
         SwitchStep::Cancelled => format!(
-            "site {} stays primary: the request for {} was withdrawn",
-            new.from, new.to
+            "site {} stays primary: {}",
+            after.primary.as_deref().unwrap_or(&new.from),
+            new.cancelled
+                .as_deref()
+                .unwrap_or("the request was withdrawn")
         ),
         step => format!(
             "{} move of the primary role from {} to {}: {step}",

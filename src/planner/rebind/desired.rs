@@ -36,17 +36,27 @@ pub struct DesiredBinding {
     /// The application's claim.
     pub app_claim: String,
     /// The new primary, when it is of this cluster: its volume is for the application's claim.
-    /// Otherwise the application's claim is to be gone here; what was kept of it stays.
+    /// Otherwise that claim is parked here: it names a PersistentVolume that does not exist, so that no
+    /// pod can start on it.
     pub primary: Option<SiteVolume>,
     /// The standby, when it is of this cluster: its volume is for its replica claim, as a block
     /// device.
     pub standby: Option<SiteVolume>,
+    /// A site whose volume is for no claim, while the application's claim is parked.
+    pub closed: Option<SiteVolume>,
 }
 
 impl DesiredBinding {
     /// The sites of this cluster.
     pub fn sites(&self) -> impl Iterator<Item = &SiteVolume> {
-        self.primary.iter().chain(&self.standby)
+        self.primary.iter().chain(&self.standby).chain(&self.closed)
+    }
+
+    /// The site whose volume the application's claim is to let go of, when it is to be parked.
+    #[must_use]
+    pub fn parked(&self) -> Option<&SiteVolume> {
+        let let_go = self.closed.as_ref().or(self.standby.as_ref());
+        let_go.filter(|_| self.primary.is_none())
     }
 
     /// The claim that a site's volume has while the site is standby.

@@ -8,13 +8,15 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::rebind::object::BOUND_BY_CONTROLLER;
+use crate::rebind::object::{BOUND_BY_CONTROLLER, ClaimExt as _};
 use crate::rebind::{ClaimRecord, DesiredBinding, RebindView, SiteVolume, VolumeKey};
 use api::names;
 use protocol::units::{PairName, SiteName};
 
-/// Digits of a volume's hash in the names of its objects.
+/// Digits of a hash in the names of objects.
 const HASH_DIGITS: usize = 10;
+/// What the name of a volume ends with that a parked claim names, but for a number.
+const PARKED_SUFFIX: &str = "-app";
 
 /// The labels by which a PersistentVolume is found again.
 pub fn labels(pair: &PairName, site: &SiteName) -> BTreeMap<String, String> {
@@ -51,6 +53,14 @@ pub fn for_app(
         .as_ref()
         .is_some_and(|spec| spec.volume_mode.as_deref() == Some("Block"));
     let mut volume = another(view, desired, site, like, block, &desired.app_claim);
+    // A parked claim is bound by making the very volume that it names.
+    if let Some(name) = view
+        .claims
+        .get(&desired.app_claim)
+        .and_then(|c| parked_at(view, c))
+    {
+        volume.metadata.name = Some(name.into());
+    }
     let Some(spec) = &mut volume.spec else {
         return volume;
     };
@@ -125,10 +135,43 @@ fn another(
 
 /// The same name after a crash, and another one where an object of that name is in the way.
 fn free_name(view: &RebindView, desired: &DesiredBinding, key: &VolumeKey, block: bool) -> String {
-    let hash = blake3::hash(format!("{}\0{}", key.driver, key.handle).as_bytes());
-    let hash = &hash.to_hex()[..HASH_DIGITS];
+    let hash = short_hash(&key.driver, &key.handle);
     let mode = if block { "block" } else { "fs" };
-    let first = format!("ferry-{hash}-{}-{mode}", desired.epoch);
+    unused(view, format!("ferry-{hash}-{}-{mode}", desired.epoch))
+}
+
+/// The name of the volume that a claim which is to be parked names: there is none of that name, until it
+/// is made to end the parking.
+pub fn parked_name(view: &RebindView, desired: &DesiredBinding) -> String {
+    let hash = short_hash(desired.pair.namespace(), desired.pair.name());
+    unused(
+        view,
+        format!("ferry-{hash}-{}{PARKED_SUFFIX}", desired.epoch),
+    )
+}
+
+/// Whether `name` is one that [`parked_name`] gives.
+pub fn is_parked_name(name: &str) -> bool {
+    let numbered = name
+        .rsplit_once('-')
+        .filter(|(_, n)| n.parse::<u32>().is_ok());
+    let name = numbered.map_or(name, |(name, _)| name);
+    name.starts_with("ferry-") && name.ends_with(PARKED_SUFFIX)
+}
+
+/// The volume that a parked claim names; `None` where the claim is not parked.
+pub fn parked_at<'a>(view: &RebindView, claim: &'a PersistentVolumeClaim) -> Option<&'a str> {
+    let name = claim.volume_name();
+    let parked = !claim.is_going() && is_parked_name(name) && !view.volumes.contains_key(name);
+    parked.then_some(name)
+}
+
+fn short_hash(one: &str, other: &str) -> String {
+    let hash = blake3::hash(format!("{one}\0{other}").as_bytes());
+    hash.to_hex()[..HASH_DIGITS].to_string()
+}
+
+fn unused(view: &RebindView, first: String) -> String {
     let mut name = first.clone();
     let mut n = 1;
     while view.volumes.contains_key(&name) {

@@ -8,6 +8,10 @@
 //!  → create the old primary's replica claim → it is bound
 //!  → delete superseded PersistentVolume objects → delete the copy
 //! ```
+//! Parking is the part up to "create it again", and the claim then names a volume that does not exist.
+//! It ends when the volume of that name is made, for whichever site's volume is desired then; nothing is
+//! deleted for it, and a pod that waits on the claim starts at once.
+//!
 //! - Everything that may be refused is done before anything is deleted.
 //! - The application's claim is deleted only when a volume is reserved for its name: whoever creates
 //!   a claim of that name in between, such as a GitOps tool, gets that volume, never an empty one.
@@ -21,6 +25,7 @@ use crate::mutations::Rule;
 use crate::rebind::object::{
     ClaimExt as _, PROVISIONER_FINALIZER, SNAPSHOT_PROTECTION, VolumeExt as _, foreign_finalizers,
 };
+use crate::rebind::seat::Seat;
 use crate::rebind::{
     ClaimRecord, DesiredBinding, RebindError, RebindView, SiteVolume, Step, VolumeKey, Wait,
     new_volume,
@@ -64,23 +69,12 @@ pub fn next(view: &RebindView, desired: &DesiredBinding) -> Result<Next, RebindE
 }
 
 /// `None` when there is nothing to do at this stage.
-type Stage = Result<Option<Next>, RebindError>;
+pub(super) type Stage = Result<Option<Next>, RebindError>;
 
-struct Planner<'a> {
-    view: &'a RebindView,
-    desired: &'a DesiredBinding,
-}
-
-/// A volume's object for a claim, as far as there is one.
-enum Seat<'a> {
-    /// It is reserved for the claim, or bound to it.
-    Ready(&'a PersistentVolume),
-    /// Nobody has it, or a claim that is gone.
-    Free(&'a PersistentVolume),
-    /// Another claim has it.
-    Taken(&'a PersistentVolume),
-    /// There is none of the right mode.
-    Missing(&'a PersistentVolume),
+/// What is there and what is desired.
+pub(super) struct Planner<'a> {
+    pub(super) view: &'a RebindView,
+    pub(super) desired: &'a DesiredBinding,
 }
 
 impl<'a> Planner<'a> {
@@ -164,7 +158,12 @@ impl<'a> Planner<'a> {
         if self.view.rules.breaks(Rule::NothingReserved) {
             return Ok(None);
         }
-        if let Some(site) = &self.desired.primary {
+        if let Some(site) = self
+            .desired
+            .primary
+            .as_ref()
+            .filter(|_| !self.is_app_parked())
+        {
             let record = self.app_record(site)?;
             match self.app_seat(site, &record)? {
                 Seat::Missing(like) => {
@@ -174,6 +173,11 @@ impl<'a> Planner<'a> {
                 Seat::Free(volume) => return self.reserve(volume, &self.desired.app_claim),
                 Seat::Ready(_) | Seat::Taken(_) => {}
             }
+        }
+        if let Some(site) = self.desired.parked()
+            && let Some(next) = self.prepare_parking(site)?
+        {
+            return Ok(Some(next));
         }
         if let Some(site) = &self.desired.standby
             && let Seat::Missing(like) = self.replica_seat(site)?
@@ -225,15 +229,28 @@ impl<'a> Planner<'a> {
             }
             return self.delete(claim).map(Some);
         }
+        let found = self.view.claims.get(&self.desired.app_claim);
         let Some(site) = &self.desired.primary else {
-            return Ok(None);
+            return self.create_parked(found);
         };
+        // One that names its volume is bound to that one.
+        if let Some(claim) = found
+            && let Some(volume) = self.view.volumes.get(claim.volume_name())
+        {
+            return Ok(bound(claim, volume));
+        }
         let record = self.app_record(site)?;
+        if self.is_app_parked() {
+            // Made now, and not before: it is bound at once, and no other claim has the volume any more.
+            let like = self.like(&site.volume)?;
+            let volume = new_volume::for_app(self.view, self.desired, site, like, &record);
+            return act(Step::CreateVolume(Box::new(volume)));
+        }
         let (Seat::Ready(volume)
         | Seat::Free(volume)
         | Seat::Taken(volume)
         | Seat::Missing(volume)) = self.app_seat(site, &record)?;
-        match self.view.claims.get(&self.desired.app_claim) {
+        match found {
             Some(claim) => Ok(bound(claim, volume)),
             None => act(Step::CreateClaim(Box::new(
                 record.bound_to(&volume.name_any()),
@@ -320,13 +337,14 @@ impl<'a> Planner<'a> {
     }
 
     /// The application's claim, when it has to be deleted.
-    fn app_to_delete(&self) -> Result<Option<&'a PersistentVolumeClaim>, RebindError> {
+    pub(super) fn app_to_delete(&self) -> Result<Option<&'a PersistentVolumeClaim>, RebindError> {
         let Some(claim) = self.view.claims.get(&self.desired.app_claim) else {
             return Ok(None);
         };
         let astray = match &self.desired.primary {
+            _ if self.is_app_parked() => false,
             Some(site) => self.is_astray(claim, site, claim.is_block()),
-            None => true,
+            None => !self.view.rules.breaks(Rule::ClaimNotParked),
         };
         Ok((astray || claim.is_going()).then_some(claim))
     }
@@ -343,7 +361,7 @@ impl<'a> Planner<'a> {
     }
 
     /// What the application's claim is, or was.
-    fn app_record(&self, site: &SiteVolume) -> Result<ClaimRecord, RebindError> {
+    pub(super) fn app_record(&self, site: &SiteVolume) -> Result<ClaimRecord, RebindError> {
         match (
             self.view.claims.get(&self.desired.app_claim),
             &self.view.record,
@@ -357,7 +375,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn record_of(&self, claim: &PersistentVolumeClaim) -> ClaimRecord {
+    pub(super) fn record_of(&self, claim: &PersistentVolumeClaim) -> ClaimRecord {
         let volume = self.view.volumes.get(claim.volume_name());
         let mut record = ClaimRecord::of(claim, volume);
         // A claim without its volume's object can't say what file system was on it.
@@ -366,61 +384,6 @@ impl<'a> Planner<'a> {
             record.mount_options.clone_from(&kept.mount_options);
         }
         record
-    }
-
-    fn app_seat(&self, site: &SiteVolume, record: &ClaimRecord) -> Result<Seat<'a>, RebindError> {
-        self.seat(
-            &site.volume,
-            &self.desired.app_claim,
-            record.claim.is_block(),
-        )
-    }
-
-    fn replica_seat(&self, site: &SiteVolume) -> Result<Seat<'a>, RebindError> {
-        self.seat(&site.volume, &self.desired.replica_claim(&site.site), true)
-    }
-
-    /// The object of `key` for `claim`: the best there is.
-    fn seat(&self, key: &VolumeKey, claim: &str, block: bool) -> Result<Seat<'a>, RebindError> {
-        let like = self.like(key)?;
-        let fit = self
-            .view
-            .volumes_of(key)
-            .filter(|volume| volume.is_block() == block);
-        let seats = fit.filter_map(|volume| {
-            let holder = self.holder(volume).map(|holder| holder.name_any());
-            match holder {
-                // While it is bound, even an object that is being deleted stays.
-                Some(holder) if holder == claim => Some((0, Seat::Ready(volume))),
-                _ if volume.is_going() => None,
-                Some(_) => Some((3, Seat::Taken(volume))),
-                None if volume.is_for(&self.desired.pair, claim) && volume.is_reserved() => {
-                    Some((1, Seat::Ready(volume)))
-                }
-                None => Some((2, Seat::Free(volume))),
-            }
-        });
-        let best = seats.min_by_key(|(rank, _)| *rank);
-        Ok(best.map_or(Seat::Missing(like), |(_, seat)| seat))
-    }
-
-    /// The claim that a volume's object is bound to, if it still exists.
-    fn holder(&self, volume: &PersistentVolume) -> Option<&'a PersistentVolumeClaim> {
-        self.view
-            .claims
-            .values()
-            .find(|claim| volume.is_bound_to(claim))
-    }
-
-    /// The object to copy from: one that is not being deleted, if possible.
-    fn like(&self, key: &VolumeKey) -> Result<&'a PersistentVolume, RebindError> {
-        self.view
-            .volumes_of(key)
-            .min_by_key(|volume| volume.is_going())
-            .ok_or_else(|| RebindError::VolumeMissing {
-                driver: key.driver.clone(),
-                handle: key.handle.clone(),
-            })
     }
 
     fn reserve(&self, volume: &PersistentVolume, claim: &str) -> Stage {
@@ -467,7 +430,7 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn act(step: Step) -> Stage {
+pub(super) fn act(step: Step) -> Stage {
     Ok(Some(Next::Do(step)))
 }
 

@@ -16,7 +16,7 @@ use crate::rebind::{
     ClaimRecord, DesiredBinding, RebindError, RebindView, Step, VolumeKey, new_volume,
 };
 use api::names;
-use protocol::units::SiteName;
+use protocol::units::{PairName, SiteName};
 
 /// The claims of one namespace and all volumes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,7 +61,7 @@ impl Objects {
                 volume,
                 site,
                 before,
-            } => self.retain(desired, volume, site, before.as_deref()),
+            } => self.retain(&desired.pair, volume, site, before.as_deref()),
             Step::CreateVolume(volume) => return self.create_volume(volume),
             Step::Reserve {
                 volume,
@@ -121,15 +121,10 @@ impl Objects {
         Ok(())
     }
 
-    fn retain(
-        &mut self,
-        desired: &DesiredBinding,
-        name: &str,
-        site: &SiteName,
-        before: Option<&str>,
-    ) {
+    /// Sets a volume's reclaim policy to Retain, and labels it as the pair's.
+    pub fn retain(&mut self, pair: &PairName, name: &str, site: &SiteName, before: Option<&str>) {
         self.change_volume(name, None, |volume| {
-            let labels = new_volume::labels(&desired.pair, site);
+            let labels = new_volume::labels(pair, site);
             volume.labels_mut().extend(labels);
             if let Some(before) = before {
                 let key = names::RECLAIM_POLICY_ANNOTATION.to_string();

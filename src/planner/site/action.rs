@@ -27,6 +27,15 @@ pub enum Action {
         /// Its size.
         bytes: u64,
     },
+    /// Set a PersistentVolume's reclaim policy to Retain, and label it as the pair's.
+    Retain {
+        /// The site.
+        site: SiteName,
+        /// The PersistentVolume.
+        volume: String,
+        /// The policy that it had, when that was another one.
+        before: Option<String>,
+    },
     /// Ask for a larger claim.
     Grow {
         /// The claim.

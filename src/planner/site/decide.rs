@@ -51,6 +51,7 @@ pub fn decide(view: &SiteView, desired: &SiteDesired) -> Result<SiteDecision, Re
     let mut decision = SiteDecision::default();
     hooks(desired, &mut decision);
     application(view, desired, &mut decision);
+    volumes::retain(view, desired, &mut decision);
     volumes::make(view, desired, &mut decision);
     cut(view, desired, &mut decision);
     tasks(desired, &mut decision);

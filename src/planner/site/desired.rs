@@ -43,6 +43,8 @@ pub struct SiteDesired {
     pub application: ApplicationDesired,
     /// Which claim is bound to the site's volume; `None` to leave the claims as they are.
     pub claim: Option<ClaimDesired>,
+    /// Whether every object of the site's volume is retained and has the pair's labels.
+    pub retain: bool,
 }
 
 /// The claims of a site that Ferry makes.
@@ -154,7 +156,7 @@ pub enum ClaimDesired {
     /// The claim by which Ferry holds the volume: at the standby.
     Replica(VolumeKey),
     /// None: the application's claim is parked, so that no pod can start on the volume.
-    Parked,
+    Parked(VolumeKey),
 }
 
 impl SiteDesired {
@@ -176,6 +178,7 @@ impl SiteDesired {
             hooks: None,
             application: ApplicationDesired::AsItIs,
             claim: None,
+            retain: false,
         }
     }
 }

@@ -33,7 +33,7 @@ impl Site for Local<'_> {
 }
 
 /// The one re-binding for two sites of one cluster, which share the application's claim; `None` unless
-/// one of them takes that claim and the other lets it go.
+/// one of them takes that claim, or it is parked, and the other has its replica claim.
 #[must_use]
 pub fn rebinding(
     pair: PairName,
@@ -53,21 +53,30 @@ pub fn rebinding(
         pair,
         epoch,
         app_claim: app_claim.into(),
-        primary: Some(find(app_volume)?),
+        primary: find(app_volume),
         standby: Some(find(replica_volume)?),
+        closed: find(closed_volume),
     })
+    .filter(|desired| desired.primary.is_some() != desired.closed.is_some())
 }
 
 fn app_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
     match claim {
         ClaimDesired::App(volume) => Some(volume),
-        ClaimDesired::Replica(_) | ClaimDesired::Parked => None,
+        ClaimDesired::Replica(_) | ClaimDesired::Parked(_) => None,
     }
 }
 
 fn replica_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
     match claim {
         ClaimDesired::Replica(volume) => Some(volume),
-        ClaimDesired::App(_) | ClaimDesired::Parked => None,
+        ClaimDesired::App(_) | ClaimDesired::Parked(_) => None,
+    }
+}
+
+fn closed_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
+    match claim {
+        ClaimDesired::Parked(volume) => Some(volume),
+        ClaimDesired::App(_) | ClaimDesired::Replica(_) => None,
     }
 }

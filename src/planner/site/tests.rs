@@ -29,6 +29,7 @@ fn claim(name: &str) -> Claim {
             driver: Some("d".into()),
             handle: Some(name.into()),
         }),
+        parked: false,
     }
 }
 
@@ -40,7 +41,7 @@ fn cut(point: Point) -> Cut {
         created: None,
         ready: true,
         error: None,
-        content: None,
+        content: Some("content".into()),
         being_created: false,
         facts: None,
         mode_change_allowed: true,
@@ -132,7 +133,7 @@ fn everything_desired() -> Vec<SiteDesired> {
         None,
         Some(ClaimDesired::App(key())),
         Some(ClaimDesired::Replica(key())),
-        Some(ClaimDesired::Parked),
+        Some(ClaimDesired::Parked(key())),
     ];
     for mover in movers {
         for keep in &keeps {
@@ -236,6 +237,8 @@ fn what_was_decided_in_an_epoch_that_is_over_is_refused_as_a_whole() {
         application: Some(Application::Found {
             wanted: 1,
             present: 1,
+            scaled_by: None,
+            claims_go_when_scaled: false,
         }),
         ..SiteView::empty("east".parse().unwrap())
     };
@@ -296,8 +299,13 @@ fn the_claims_of_two_local_sites_are_exchanged_together() {
     let desired = rebinding(pair(), Epoch(2), "data", &both).unwrap();
     assert_eq!(desired.primary.unwrap().site.as_str(), "west");
     assert_eq!(desired.standby.unwrap().site.as_str(), "east");
-    for one in [part("west", None), part("west", Some(ClaimDesired::Parked))] {
-        let half = [both[0].clone(), one];
-        assert_eq!(rebinding(pair(), Epoch(2), "data", &half), None);
-    }
+    let half = [both[0].clone(), part("west", None)];
+    assert_eq!(rebinding(pair(), Epoch(2), "data", &half), None);
+    let closed = [
+        both[0].clone(),
+        part("west", Some(ClaimDesired::Parked(key()))),
+    ];
+    let parked = rebinding(pair(), Epoch(2), "data", &closed).unwrap();
+    assert_eq!(parked.primary, None);
+    assert_eq!(parked.closed.unwrap().site.as_str(), "west");
 }

@@ -2,8 +2,25 @@
 
 use protocol::units::Point;
 
+use crate::mutations::Rule;
 use crate::observe::{Claim, SiteView, VolumeMode};
 use crate::site::{Action, MoverDesired, SiteDecision, SiteDesired, VolumesDesired};
+
+/// Keeps the site's volume, whatever becomes of its claim.
+pub(super) fn retain(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDecision) {
+    if !desired.retain || view.rules.breaks(Rule::VolumesNotRetained) {
+        return;
+    }
+    let open = view
+        .volumes
+        .iter()
+        .filter(|v| !v.is_retained() || !v.labelled);
+    decision.actions.extend(open.map(|object| Action::Retain {
+        site: view.name.clone(),
+        volume: object.name.clone(),
+        before: (!object.is_retained()).then(|| object.policy.clone()),
+    }));
+}
 
 /// Makes what is missing and grows what is too small.
 pub(super) fn make(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDecision) {

@@ -20,6 +20,12 @@ const VERIFY_INTERVAL_MIN: SignedDuration = SignedDuration::from_mins(1);
 /// The interval that stands in for one that can't be read; no new cycle starts then anyway.
 const INTERVAL_FALLBACK: SignedDuration = SignedDuration::from_mins(5);
 
+/// What stands in for a `roleChangeTimeout` that can't be read.
+const ROLE_CHANGE_TIMEOUT_FALLBACK: SignedDuration = SignedDuration::from_mins(2);
+
+/// The shortest wait before a planned move of the role is cancelled: below it, no pod would have ended.
+const ROLE_CHANGE_TIMEOUT_MIN: SignedDuration = SignedDuration::from_secs(10);
+
 /// What the later steps go by. After validation nobody reads the spec for these.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -37,6 +43,8 @@ pub struct Settings {
     pub verify: Verification,
     /// Hooks round a cut.
     pub hooks: Vec<HookSpec>,
+    /// The longest that a planned move of the role may stand still.
+    pub role_change_timeout: SignedDuration,
 }
 
 /// When and how fast the images are compared.
@@ -93,6 +101,9 @@ pub(super) fn settings(observed: &Observed) -> Settings {
             .collect(),
         verify: verification(&spec.verify),
         hooks: spec.quiesce.hooks.clone(),
+        role_change_timeout: interval(&spec.role_change_timeout)
+            .unwrap_or(ROLE_CHANGE_TIMEOUT_FALLBACK)
+            .max(ROLE_CHANGE_TIMEOUT_MIN),
     }
 }
 

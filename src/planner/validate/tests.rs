@@ -155,6 +155,7 @@ fn the_standbys_volume_must_be_ours_and_large_enough() {
         name: "shell".into(),
         container: "sh".into(),
         running: true,
+        scheduled: true,
         labels: Default::default(),
     };
     assert_eq!(

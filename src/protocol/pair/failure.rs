@@ -36,6 +36,10 @@ pub enum Cause {
     Corrupt,
     /// The superblock can't be read.
     SuperblockUnreadable,
+    /// The primary's committed cut has rotted, and the standby's has not (D-4).
+    PrimaryDamaged,
+    /// The cut's device is shorter than the volume was (D-5).
+    SourceShrunk,
     /// The operator stopped it.
     Aborted,
     /// A defect of ours.
@@ -112,6 +116,8 @@ mod tests {
             Cause::StagingTooSmall,
             Cause::StateVolumeFull,
             Cause::SuperblockUnreadable,
+            Cause::PrimaryDamaged,
+            Cause::SourceShrunk,
             Cause::Internal,
         ] {
             assert!(!cause.is_retryable(), "{cause:?}");

@@ -84,7 +84,8 @@ pub enum ClusterFault {
 }
 
 /// All that are mixed in.
-const ALL: [ClusterFault; 25] = [
+const ALL: [ClusterFault; 26] = [
+    ClusterFault::ScaledUpMeanwhile,
     ClusterFault::MoverDies,
     ClusterFault::NetworkDown,
     ClusterFault::OperatorDies,
@@ -113,8 +114,7 @@ const ALL: [ClusterFault; 25] = [
 ];
 
 /// Those that the planner does not live through yet, each with the statement that it belongs to.
-pub const LATER: [ClusterFault; 4] = [
-    ClusterFault::ScaledUpMeanwhile,
+pub const LATER: [ClusterFault; 3] = [
     ClusterFault::ClaimDeleted,
     ClusterFault::StatusWipedMeanwhile,
     ClusterFault::ClaimsGoWhenScaled,
@@ -195,7 +195,7 @@ impl World {
             }),
             ClusterFault::ClaimReapplied => self.reapply_claim(),
             ClusterFault::Heal => self.heal(),
-            ClusterFault::ScaledUpMeanwhile => self.server.set_scale(1),
+            ClusterFault::ScaledUpMeanwhile => self.server.scale_up("argocd-controller"),
             ClusterFault::ClaimDeleted => self.server.objects.delete_claim(APP_CLAIM),
             _ => self.break_something(kind, at),
         }

@@ -6,11 +6,12 @@ use kube::ResourceExt as _;
 use rand::Rng;
 use uuid::Uuid;
 
+use crate::cluster::server::{Server, handle_of};
 use crate::cluster::world::{SITES, World};
 use api::{ReplicationPair, names};
 use planner::observe::{
-    Fresh, Listed, Observed, Surroundings, Timeline, assemble, knows_its_volumes, needs_volume,
-    read,
+    Attachment, Fresh, Listed, Observed, Surroundings, Timeline, assemble, needs_attachments,
+    needs_labelled, needs_volume, read,
 };
 use planner::rebind::object::ClaimExt as _;
 use protocol::units::PairName;
@@ -93,9 +94,24 @@ impl World {
             classes: self.classes.clone(),
             application: server.scale(),
             labelled: labelled
-                .filter(|volume| !knows_its_volumes(pair) && ours(volume.labels()))
+                .filter(|volume| needs_labelled(pair) && ours(volume.labels()))
                 .cloned()
                 .collect(),
+            attachments: needs_attachments(pair).then(|| server.attachments()),
         }
+    }
+}
+
+impl Server {
+    /// What is attached where: as every VolumeAttachment names it.
+    fn attachments(&self) -> Vec<Attachment> {
+        let volumes = self.objects.volumes.values();
+        let attached = volumes.filter_map(|volume| {
+            Some(Attachment {
+                volume: volume.name_any(),
+                node: self.attachments.get(&handle_of(volume)?)?.clone(),
+            })
+        });
+        attached.collect()
     }
 }

@@ -56,6 +56,7 @@ impl World {
                     site: to,
                     epoch,
                     kind,
+                    attempt: None,
                 });
             }
             false => spec.primary = to,

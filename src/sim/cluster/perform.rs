@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::admission::ApiRefusal;
 use crate::cluster::requests::Asked;
-use crate::cluster::server::Server;
+use crate::cluster::server::{NAMESPACE, Server};
 use crate::cluster::world::{PAIR, World};
 use api::snapshots::ALLOW_MODE_CHANGE;
 use api::{ReplicationPair, names};
@@ -14,6 +14,7 @@ use planner::observe::HookReport;
 use planner::rebind::{DesiredBinding, Next};
 use planner::render;
 use planner::render::{MoverSettings, PairRef};
+use protocol::units::{PairName, SiteName};
 
 /// How far an action has come.
 pub(crate) enum Performed {
@@ -123,12 +124,26 @@ fn change_object(server: &mut Server, action: Action) {
         Action::StopMover { site, uid } => {
             server.delete_pod(&names::mover(PAIR, site.as_str()), Some(&uid));
         }
+        Action::Retain {
+            site,
+            volume,
+            before,
+        } => retain(server, &site, &volume, before),
         Action::DropCut { name, version } => server.delete_snapshot(&name, version.as_deref()),
         Action::DropSourceClaim { name } => server.objects.delete_claim(&name),
         Action::Scale { replicas } => server.set_scale(replicas),
         _ => {}
     }
     server.changed();
+}
+
+fn retain(server: &mut Server, site: &SiteName, volume: &str, before: Option<String>) {
+    let Ok(pair) = PairName::new(NAMESPACE, PAIR) else {
+        return;
+    };
+    server
+        .objects
+        .retain(&pair, volume, site, before.as_deref());
 }
 
 fn mover_settings() -> MoverSettings {

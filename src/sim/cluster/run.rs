@@ -88,7 +88,7 @@ fn live(world: &mut World) -> Result<(), String> {
 }
 
 /// Without faults, until `done` and nothing is under way.
-fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Result<(), String> {
+pub(crate) fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Result<(), String> {
     let mut written = false;
     for step in 0..STEPS_TO_END {
         // While something is awaited the clock does not skip over the moment at which nothing is under way.

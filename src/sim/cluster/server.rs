@@ -236,9 +236,10 @@ impl Server {
         }
     }
 
-    /// Pods that use a claim and have not ended.
+    /// Pods that have a node, use a claim and have not ended.
     pub(crate) fn users_of(&self, claim: &str) -> Vec<String> {
-        let pods = self.pods.values().filter(|pod| !read::ended(pod));
+        let pods = self.pods.values();
+        let pods = pods.filter(|pod| !read::ended(pod) && read::is_scheduled(pod));
         pods.filter(|pod| read::claims_of(pod).any(|(_, used)| used == claim))
             .map(|pod| pod.name_any())
             .collect()

@@ -18,6 +18,8 @@ pub(crate) struct Workload {
     pub(crate) replicas: i64,
     /// Whether the claim goes when it is scaled away.
     pub(crate) claims_go_when_scaled: bool,
+    /// The field manager, other than Ferry, that scaled it last.
+    pub(crate) scaled_by: Option<String>,
 }
 
 impl Server {
@@ -28,6 +30,8 @@ impl Server {
         Some(Application::Found {
             wanted: workload.replicas,
             present,
+            scaled_by: workload.scaled_by.clone(),
+            claims_go_when_scaled: workload.claims_go_when_scaled,
         })
     }
 
@@ -37,6 +41,14 @@ impl Server {
             workload.replicas = replicas;
             self.changed();
         }
+    }
+
+    /// Somebody else scales it up.
+    pub(crate) fn scale_up(&mut self, manager: &str) {
+        if let Some(workload) = &mut self.workload {
+            workload.scaled_by = Some(manager.into());
+        }
+        self.set_scale(1);
     }
 
     /// One step of its controller. Whether there was one.

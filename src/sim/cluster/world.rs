@@ -128,6 +128,7 @@ impl World {
                 claim: APP_CLAIM.into(),
                 replicas: 1,
                 claims_go_when_scaled: false,
+                scaled_by: None,
             }),
             ..Server::default()
         };

@@ -131,18 +131,17 @@ impl SuperblockStore {
             .ok_or_else(|| JournalError::damaged(FILE, "its generation is the last there is"))?;
         let slot = encode_slot(generation, superblock)?;
         self.poisoned = true;
-        match &self.file {
-            Some(file) => {
-                for number in 0..2 {
-                    file.write_at(number * SLOT_BYTES as u64, &slot)?;
-                    file.flush()?;
-                }
-            }
-            None => {
-                // The first one appears as a whole, so a file without a whole slot is damage.
-                self.disk
-                    .replace_small(FILE, &[&slot[..], &slot[..]].concat())?;
-                self.file = self.disk.open(FILE)?;
+        if self.file.is_none() {
+            // The first one appears as a whole, so a file without a whole slot is damage. It is one write:
+            // were it lost, both copies would be, so each is written once more.
+            self.disk
+                .replace_small(FILE, &[&slot[..], &slot[..]].concat())?;
+            self.file = self.disk.open(FILE)?;
+        }
+        if let Some(file) = &self.file {
+            for number in 0..2 {
+                file.write_at(number * SLOT_BYTES as u64, &slot)?;
+                file.flush()?;
             }
         }
         self.generation = generation;

@@ -70,6 +70,7 @@ fn observed(spec: ReplicationPairSpec) -> Observed {
             driver: Some(driver.into()),
             handle: Some("1".into()),
         }),
+        parked: false,
     };
     let sites = spec
         .sites

@@ -9,6 +9,7 @@
 //! Nothing here waits: where there is nothing yet it says so, and whoever drives the pieces asks
 //! again. The mover drives them with threads, the simulator one at a time.
 
+pub mod arbitrate;
 pub mod candidates;
 pub mod compare;
 pub mod count;

@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::effect::ShipWork;
-use crate::mutations::Settings;
+use crate::mutations::{Rule, Settings};
+use crate::ship::arbitrate::Arbiter;
 use crate::ship::candidates::ListReader;
 use crate::ship::compare::Reference;
 use crate::ship::count::ShipCount;
@@ -66,6 +67,11 @@ impl Pieces {
             Candidates::Range(range) => (range.end().min(size), true),
             _ => (size, false),
         };
+        let arbiter = kept
+            .as_ref()
+            .filter(|(point, _)| names && *point == work.id.cycle)
+            .filter(|_| !settings.rules.breaks(Rule::PrimaryAlwaysRight))
+            .map(|(point, reader)| Arbiter::new(*point, reader.clone()));
         let reader = kept.map(|(_, reader)| reader);
         let reference = Arc::new(Reference::new(plan.compare, reader, end, settings.limits));
         let sends_all = plan.compare == Compare::Nothing && plan.candidates != Candidates::Delta;
@@ -78,7 +84,8 @@ impl Pieces {
                 work.resume_at,
                 names,
                 settings,
-            ),
+            )
+            .judged_by(arbiter),
             reference,
             compares: !sends_all,
             end,

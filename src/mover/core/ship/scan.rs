@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 
 use crate::mutations::{Rule, Settings};
+use crate::ship::arbitrate::Arbiter;
 use crate::ship::compare::Reference;
 use crate::ship::count::ShipCount;
 use crate::ship::gather::Gathered;
@@ -33,6 +34,8 @@ pub struct Scan {
     digest: CycleDigest,
     gathered: Option<Gathered>,
     reference: Option<Arc<Reference>>,
+    /// Says whose copy is damaged, where a range is verified.
+    arbiter: Option<Arbiter>,
     /// Batches that are ready to be handed on.
     out: Vec<BatchData>,
     count: Arc<ShipCount>,
@@ -65,6 +68,7 @@ impl Scan {
             digest: CycleDigest::new(),
             gathered,
             reference,
+            arbiter: None,
             out: Vec::new(),
             count,
             resume_at,
@@ -77,6 +81,12 @@ impl Scan {
         }
     }
 
+    /// The same with an arbiter over what differs.
+    #[must_use]
+    pub fn judged_by(self, arbiter: Option<Arbiter>) -> Scan {
+        Scan { arbiter, ..self }
+    }
+
     /// Takes in what was read; what is to be sent now.
     ///
     /// # Errors
@@ -84,6 +94,9 @@ impl Scan {
     pub fn take(&mut self, mut read: ReadBatch) -> Result<Vec<BatchData>, Refused> {
         if self.names {
             self.count.differs(&read.batch.regions);
+        }
+        if let (Some(arbiter), Some(reference)) = (&mut self.arbiter, &self.reference) {
+            arbiter.judge(&read, reference)?;
         }
         self.gather(&read)?;
         self.mutate(&mut read);
@@ -126,8 +139,11 @@ impl Scan {
     /// What is left to be sent, what all of it comes to, and the digests gathered.
     ///
     /// # Errors
-    /// When the state volume fails.
+    /// When the state volume fails, or what differed is damage of this side.
     pub fn finish(mut self, size: u64) -> Result<Finished, Refused> {
+        if let Some(arbiter) = &self.arbiter {
+            arbiter.verdict()?;
+        }
         self.gather_same(size)?;
         self.hand_on_open(size);
         let log = match self.gathered.take() {

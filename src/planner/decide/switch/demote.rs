@@ -4,15 +4,16 @@ use jiff::SignedDuration;
 
 use crate::decide::DecisionBuilder;
 use crate::decide::movers::ready;
+use crate::decide::switch::closed;
 use crate::decide::switch::steps::{before_promotion, in_step, step, unfinished};
 use crate::mutations::Rule;
 use crate::observe::SiteView;
 use crate::site::MoverDesired;
 use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Point, Role, SiteName};
-use wire::control::{DemoteRequest, Request};
+use wire::control::{DemoteRequest, Request, SuperblockReport};
 
-/// The longest that a forced move waits for the old primary's mover. Beyond it the move goes on; the
+/// The longest that a move waits for the old primary's mover. Beyond it the move goes on; the
 /// old side learns of the new epoch when it comes back, before anything is shipped to it.
 pub const DEMOTE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(5);
 
@@ -31,6 +32,13 @@ pub fn demote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     // Only superblocks are of interest here, whatever the movers' devices are.
     d.want(&old.name, MoverDesired::Probe);
     d.want(&new.name, MoverDesired::Probe);
+    closed::keep_closed(d, switch);
+    let planned = switch.kind == SwitchKind::Planned;
+    let disturbed = d
+        .status
+        .switch
+        .as_ref()
+        .is_some_and(|s| s.disturbed.is_some());
     if let Some(mover) = ready(d, old)
         && let Some(report) = &mover.superblock
     {
@@ -40,27 +48,46 @@ pub fn demote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
             return;
         }
         let last = switch.promoted_point.as_ref().map(PointStatus::point);
-        if let Some(last) = last
-            .filter(|last| switch.kind == SwitchKind::Planned && report.committed != Some(*last))
-        {
-            // Only a side that knows its last cut to be committed at the peer leaves cleanly.
-            d.ask(&from, Request::Commit { cycle: last });
-            d.wait(format!("site {from} to record the commit of {last}"));
+        let last = last.filter(|_| !disturbed);
+        if planned && let Some(last) = last {
+            leave(d, (&from, report), new, (epoch, last));
             return;
         }
-        let clean =
-            switch.kind == SwitchKind::Planned || d.observed.rules().breaks(Rule::DemotedAsClean);
-        let clean_at = last.filter(|_| clean);
+        let clean_at = last.filter(|_| d.observed.rules().breaks(Rule::DemotedAsClean));
         order(d, clean_at, old.name.clone(), new, epoch);
         return;
     }
-    let waited = in_step(d, &SwitchStep::Demote);
-    if switch.kind == SwitchKind::Forced && waited > DEMOTE_WAIT_MAX {
-        mark(d, &from, true);
+    // The last cut is at both sides, and the old one is closed: it learns of it when it comes back.
+    if in_step(d, &SwitchStep::Demote) > DEMOTE_WAIT_MAX {
+        mark(d, &from, !planned || disturbed);
         done(d);
         return;
     }
     d.recheck_in(SignedDuration::from_secs(5));
+}
+
+/// An old primary leaves cleanly: only a side that knows its last cut to be committed at the peer does.
+fn leave(
+    d: &mut DecisionBuilder<'_>,
+    (from, report): (&SiteName, &SuperblockReport),
+    new: &SiteView,
+    (epoch, last): (Epoch, Point),
+) {
+    if report.committed == Some(last) {
+        return order(d, Some(last), from.clone(), new, epoch);
+    }
+    d.ask(from, Request::Commit { cycle: last });
+    d.wait(format!("site {from} to record the commit of {last}"));
+}
+
+/// The last cut of a planned move that has ended without its old primary at `site`, which held that and
+/// nothing else.
+pub fn clean_end(d: &DecisionBuilder<'_>, site: &SiteName) -> Option<Point> {
+    let switch = d.status.switch.as_ref()?;
+    let ours = switch.from == site.as_str() && Some(switch.epoch) == d.status.epoch;
+    let clean = switch.kind == SwitchKind::Planned && switch.disturbed.is_none();
+    let last = switch.promoted_point.as_ref().map(PointStatus::point);
+    last.filter(|_| ours && clean)
 }
 
 /// Tells an old primary that was away while the role moved, as soon as it answers and before anything
@@ -81,7 +108,10 @@ pub fn fence_returning_primary(d: &mut DecisionBuilder<'_>) -> bool {
     }
     d.want(&old.name, MoverDesired::Probe);
     d.want(&new.name, MoverDesired::Probe);
-    order(d, None, old.name.clone(), new, epoch);
+    match clean_end(d, &old.name).zip(report) {
+        Some((last, report)) => leave(d, (&old.name, report), new, (epoch, last)),
+        None => order(d, None, old.name.clone(), new, epoch),
+    }
     true
 }
 

@@ -1,23 +1,23 @@
 //! An epoch that is over, and a standby that does not know it.
 
 use crate::decide::DecisionBuilder;
-use protocol::units::{Epoch, SiteName};
+use protocol::units::{Epoch, Point, SiteName};
 use wire::control::{DemoteRequest, Request, SuperblockReport};
 
 /// Tells a standby that was put back to a copy from before the role moved which epoch was the last
 /// one, `next` being the one that it is to start: what it missed it may not start again. Its image
-/// stays what it is.
+/// stays what it is; a primary's is the cut `clean_at`.
 pub fn end_epoch(
     d: &mut DecisionBuilder<'_>,
     site: &SiteName,
     report: &SuperblockReport,
-    next: Epoch,
+    (next, clean_at): (Epoch, Option<Point>),
 ) {
     let epoch = Epoch(next.0.saturating_sub(1));
     let order = DemoteRequest {
         epoch,
         lineage: report.lineage.clone(),
-        clean_at: None,
+        clean_at,
         requested_primary: report.requested_primary.clone(),
     };
     d.ask(site, Request::Demote(order));

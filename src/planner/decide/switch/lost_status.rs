@@ -25,12 +25,7 @@ pub fn resume_after_loss(d: &mut DecisionBuilder<'_>) {
         to,
         epoch: d.status.epoch.unwrap_or(0),
         generation: d.status.generation.clone().unwrap_or_default(),
-        step: SwitchStep::Demote,
-        started_at: d.now(),
-        finished_at: None,
-        promoted_point: None,
-        replicas: None,
-        loss: None,
+        ..SwitchStatus::at(SwitchStep::Demote, d.now())
     });
 }
 

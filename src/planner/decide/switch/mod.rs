@@ -2,15 +2,19 @@
 //! at any of them resumes there.
 //!
 //! ```text
-//! StopApplication → LastCut (planned only) → Promote → Demote → Rebind → Release → Done
-//!   └───────────────┴── the request is withdrawn → Cancel → Cancelled
+//! StopApplication → LastCut → Park → Ship → Promote → Demote → Rebind → Release → Done
+//!   │    └── forced ───────▲  └── forced ──▲
+//!   └── somebody used the volume, or it is cancelled: Unpark → StopApplication, or Cancel → Cancelled
 //! ```
-//! Up to `LastCut` nothing has happened to the data and the move can be withdrawn; from `Promote` on
-//! it goes forward only, unless there turns out to be no complete image to promote.
+//! Up to `Ship` nothing has happened to the data, and a move that is withdrawn or stands still is undone.
+//! From `Promote` on a planned one is undone by promoting the old primary in the epoch after, as long as
+//! nothing has run at the new one.
 
 mod advance;
 mod application;
 mod binding;
+mod cancel;
+mod closed;
 mod demote;
 mod epoch;
 mod lost_status;
@@ -19,7 +23,7 @@ mod steps;
 
 pub use advance::{advance, note_last_cut};
 pub use binding::desired_binding;
-pub use demote::fence_returning_primary;
+pub use demote::{clean_end, fence_returning_primary};
 pub use lost_status::resume_after_loss;
 #[cfg(test)]
 pub(crate) use promote::loss;

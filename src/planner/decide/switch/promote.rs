@@ -9,26 +9,31 @@ use uuid::Uuid;
 
 use crate::decide::DecisionBuilder;
 use crate::decide::movers::ready;
-use crate::decide::switch::epoch;
 use crate::decide::switch::steps::{before_promotion, step, want_new};
+use crate::decide::switch::{closed, epoch};
 use crate::mutations::Rule;
+use crate::observe::Application;
 use crate::site::MoverDesired;
 use crate::validate::Problem;
 use api::Reason;
 use api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchKind, SwitchStatus, SwitchStep};
 use protocol::units::{Epoch, Generation, Point, Role, SiteName};
-use wire::control::{Activity, PromoteRequest, Request};
+use wire::control::{Activity, PromoteRequest, Request, SuperblockReport};
 
 /// The move that is asked for now and may begin, with its epoch and generation drawn.
 #[must_use]
 pub fn wanted(d: &mut DecisionBuilder<'_>) -> Option<SwitchStatus> {
     let primary = d.status.primary.clone()?;
     let spec = &d.observed.pair.spec;
+    if d.status.cancelled_promotion != spec.promotion {
+        d.status.cancelled_promotion = None;
+    }
     let order = spec.promotion.as_ref();
     let (to, kind) = if let Some(order) = order.filter(|order| valid(d, order)) {
         (order.site.clone(), order.kind)
     } else {
         stale_order(d);
+        cancelled_before(d);
         let changed = d.status.handled_primary.as_ref() != Some(&spec.primary)
             || d.observed.rules().breaks(Rule::ManifestMovesTheRole);
         if !changed {
@@ -48,7 +53,7 @@ pub fn wanted(d: &mut DecisionBuilder<'_>) -> Option<SwitchStatus> {
     if d.validated.problem().filter(barring).is_some() {
         return None;
     }
-    if let Some(refused) = refusal(d, &to) {
+    if let Some(refused) = refusal(d, &to).or_else(|| claims_go(d, kind)) {
         d.refused = Some(refused);
         return None;
     }
@@ -58,7 +63,48 @@ pub fn wanted(d: &mut DecisionBuilder<'_>) -> Option<SwitchStatus> {
 fn valid(d: &DecisionBuilder<'_>, order: &Promotion) -> bool {
     let current =
         Some(order.epoch) == d.status.epoch || d.observed.rules().breaks(Rule::StaleRequestCounts);
-    current && Some(&order.site) != d.status.primary.as_ref()
+    let tried = d.status.cancelled_promotion.as_ref() == Some(order);
+    current && !tried && Some(&order.site) != d.status.primary.as_ref()
+}
+
+/// A request that Ferry has cancelled by itself is not tried again, and that is reported.
+fn cancelled_before(d: &mut DecisionBuilder<'_>) {
+    let primary = d.status.primary.as_ref();
+    let stands = d.status.cancelled_promotion.is_some()
+        || primary != Some(&d.observed.pair.spec.primary)
+            && d.status.handled_primary.as_ref() == Some(&d.observed.pair.spec.primary);
+    let switch = d.status.switch.as_ref();
+    let cancelled = switch.filter(|s| s.step == SwitchStep::Cancelled && stands);
+    if let Some(why) = cancelled.and_then(|switch| switch.cancelled.clone()) {
+        d.refused = Some(Problem::new(
+            Reason::RoleChangeCancelled,
+            format!(
+                "the last move of the role was cancelled: {why}. Ask for it again when that is fixed"
+            ),
+        ));
+    }
+}
+
+/// A StatefulSet that deletes its claims when it is scaled down would take the volume from under the
+/// move (K-21).
+fn claims_go(d: &DecisionBuilder<'_>, kind: PromotionKind) -> Option<Problem> {
+    let application = d.primary().and_then(|primary| primary.application.as_ref());
+    let goes = matches!(
+        application,
+        Some(Application::Found {
+            claims_go_when_scaled: true,
+            ..
+        })
+    );
+    (goes && kind == PromotionKind::Planned).then(|| {
+        Problem::new(
+            Reason::ClaimsGoWhenScaled,
+            "the workload of spec.application deletes its claims when it is scaled down \
+             (persistentVolumeClaimRetentionPolicy.whenScaled is Delete), and a planned move scales it to 0: \
+             set it to Retain first. Nothing was scaled"
+                .into(),
+        )
+    })
 }
 
 /// An order for another epoch is void, and that is said unless it was simply carried out.
@@ -114,12 +160,7 @@ fn begin(d: &DecisionBuilder<'_>, from: String, to: String, kind: PromotionKind)
         to,
         epoch: i64::try_from(d.epoch().next().0).unwrap_or(i64::MAX),
         generation: d.observed.fresh.generation.to_string(),
-        step: SwitchStep::StopApplication,
-        started_at: d.now(),
-        finished_at: None,
-        promoted_point: None,
-        replicas: None,
-        loss: None,
+        ..SwitchStatus::at(SwitchStep::StopApplication, d.now())
     }
 }
 
@@ -137,20 +178,26 @@ pub fn escalate_to_forced(d: &mut DecisionBuilder<'_>) {
         switch.kind = SwitchKind::Forced;
         switch.step = SwitchStep::StopApplication;
         switch.promoted_point = None;
+        switch.cancelled = None;
     }
 }
 
-/// Whether nobody asks for the move any more.
+/// Whether nobody asks for the move any more. Once the role has moved nobody has to.
 #[must_use]
 pub fn withdrawn(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
     let spec = &d.observed.pair.spec;
-    let ordered = spec
+    let order = spec
         .promotion
         .as_ref()
-        .is_some_and(|order| valid(d, order) && order.site == switch.to);
+        .filter(|order| order.site == switch.to);
+    if switch.step == SwitchStep::Promote {
+        let ordered = order.is_some_and(|order| order.epoch < switch.epoch);
+        return !ordered && spec.primary != switch.to;
+    }
+    let ordered = order.is_some_and(|order| valid(d, order));
     let desired =
         spec.primary == switch.to && d.status.handled_primary.as_ref() != Some(&spec.primary);
-    !ordered && !desired
+    switch.step.is_before_promotion() && !ordered && !desired
 }
 
 /// Orders the new primary's mover to take the role, and goes on when its superblock says so.
@@ -165,6 +212,7 @@ pub fn promote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     let Some(site) = d.observed.site(&to) else {
         return;
     };
+    closed::keep_closed(d, switch);
     want_new(d, switch, site);
     // The old primary's mover is needed next: it starts meanwhile, if it does not run.
     if let Some(from) = d.observed.other(&to) {
@@ -186,12 +234,18 @@ pub fn promote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         promoted(d, switch, point);
         return;
     }
+    let last = switch.promoted_point.as_ref().map(PointStatus::point);
+    if let Some(last) = last.filter(|_| report.role == Role::Primary && report.epoch.next() < epoch)
+    {
+        leave_old_epoch(d, &to, report, (epoch, last));
+        return;
+    }
     if report.image.promotable_point().is_none() || report.role == Role::Primary {
         no_image(d, switch);
         return;
     }
     if report.epoch.next() < epoch {
-        epoch::end_epoch(d, &to, report, epoch);
+        epoch::end_epoch(d, &to, report, (epoch, None));
         return;
     }
     if mover.activity == Activity::Promoting(epoch) {
@@ -214,12 +268,38 @@ pub fn promote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     d.wait(format!("site {to} to record epoch {epoch}"));
 }
 
+/// The role goes back to a site that still is primary of an older epoch: it leaves that one first, at the
+/// last cut, which is all that it holds.
+fn leave_old_epoch(
+    d: &mut DecisionBuilder<'_>,
+    to: &SiteName,
+    report: &SuperblockReport,
+    (epoch, last): (Epoch, Point),
+) {
+    if report.committed == Some(last) {
+        return epoch::end_epoch(d, to, report, (epoch, Some(last)));
+    }
+    d.ask(to, Request::Commit { cycle: last });
+    d.wait(format!("site {to} to record the commit of {last}"));
+}
+
 /// The image was damaged after the move began, or a copy of the site as an old primary was put back.
 /// Nothing has happened to the data yet, so the move can
 /// still be withdrawn.
 fn no_image(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     if withdrawn(d, switch) {
-        step(d, SwitchStep::Cancel);
+        let parked = closed::is_parked(d, switch);
+        if let Some(switch) = d.status.switch.as_mut() {
+            switch.cancelled = Some("the request was withdrawn".into());
+        }
+        step(
+            d,
+            if parked {
+                SwitchStep::Unpark
+            } else {
+                SwitchStep::Cancel
+            },
+        );
         return;
     }
     let why = format!(

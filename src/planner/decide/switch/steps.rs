@@ -26,16 +26,17 @@ pub fn before_promotion(switch: &SwitchStatus) -> bool {
 /// Whether the role change has come to where roles and claims do not match.
 #[must_use]
 pub fn rebinding(switch: &SwitchStatus) -> bool {
-    use SwitchStep::{Demote, Promote, Rebind};
-    unfinished(switch) && matches!(switch.step, Promote | Demote | Rebind)
+    unfinished(switch) && switch.step.is_rebinding()
 }
 
 /// Records the next step; it is done in the next round, after it was written.
 pub fn step(d: &mut DecisionBuilder<'_>, next: SwitchStep) {
+    let now = d.now();
     if let Some(switch) = d.status.switch.as_mut() {
         let from = std::mem::replace(&mut switch.step, next.clone());
+        switch.step_since = Some(now);
         assert!(
-            from.may_go_to(&next),
+            from == next || from.may_go_to(&next),
             "a role change can't go from {from} to {next}"
         );
     }
@@ -59,6 +60,8 @@ pub fn in_step(d: &mut DecisionBuilder<'_>, name: &SwitchStep) -> SignedDuration
 /// fully staged; a mover that never had it keeps no claim from being re-bound.
 pub fn want_new(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, site: &SiteView) {
     if site.replica_claim.is_none() {
+        // The role goes back to a site that never let it go.
+        d.want(&site.name, MoverDesired::Probe);
         return;
     }
     let report = site.live().and_then(|mover| mover.superblock.as_ref());

@@ -24,6 +24,7 @@ fn force(world: &mut World) {
         site: "west".into(),
         epoch: 1,
         kind: PromotionKind::Forced,
+        attempt: None,
     });
 }
 
@@ -269,6 +270,7 @@ fn a_standby_put_back_to_before_the_role_moved_can_be_promoted_all_the_same() {
         site: "east".into(),
         epoch: 2,
         kind: PromotionKind::Forced,
+        attempt: None,
     });
     world.settle();
     world.pass(6);
@@ -295,6 +297,7 @@ fn an_order_to_promote_an_old_primary_that_was_put_back_can_be_withdrawn() {
         site: "east".into(),
         epoch: 2,
         kind: PromotionKind::Forced,
+        attempt: None,
     });
     let promoting = |world: &World| {
         let switch = world.status().switch;

@@ -203,6 +203,8 @@ pub(super) fn view(name: &str, side: &Side) -> SiteView {
         replica_claim: side.replica.clone(),
         state_claim: side.metadata.clone(),
         labelled_volume: side.labelled.clone(),
+        volumes: vec![],
+        attached: None,
         replica_users: vec![],
         cuts: side.cuts.clone(),
         source_claims: side.sources.clone(),

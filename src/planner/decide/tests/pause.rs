@@ -98,6 +98,7 @@ fn a_paused_pair_is_promoted_by_force() {
         site: "west".into(),
         epoch: 1,
         kind: PromotionKind::Forced,
+        attempt: None,
     });
     world.settle();
     assert_eq!(world.status().primary.as_deref(), Some("west"));

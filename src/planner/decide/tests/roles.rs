@@ -20,6 +20,7 @@ fn order(site: &str, epoch: i64, kind: PromotionKind) -> Option<Promotion> {
         site: site.into(),
         epoch,
         kind,
+        attempt: None,
     })
 }
 
@@ -319,6 +320,7 @@ fn a_planned_switch_waits_for_pods_by_name_and_can_be_withdrawn() {
         name: "shell".into(),
         container: "sh".into(),
         running: true,
+        scheduled: true,
         labels: Default::default(),
     }];
     world.pair.spec.primary = "west".into();

@@ -109,6 +109,7 @@ fn claim(name: &str, volume: &str, mode: VolumeMode) -> Claim {
             driver: Some("d".into()),
             handle: Some(volume.into()),
         }),
+        parked: false,
     }
 }
 
@@ -189,7 +190,10 @@ impl World {
                     application: self.replicas.map(|n| Application::Found {
                         wanted: n,
                         present: n,
+                        scaled_by: None,
+                        claims_go_when_scaled: false,
                     }),
+                    attached: Some(vec![]),
                     remembered: remembered(&self.pair, &name.parse().unwrap()),
                     ..view(name, side)
                 })
@@ -291,9 +295,8 @@ impl World {
             }
             Action::DropCut { name, .. } => self.drop_cut(&name),
             Action::DropSourceClaim { name } => {
-                self.sides
-                    .values_mut()
-                    .for_each(|s| s.sources.retain(|c| c.name != name));
+                let sides = self.sides.values_mut();
+                sides.for_each(|s| s.sources.retain(|c| c.name != name));
             }
             Action::Command { site, request } => self.order(&site, request),
             Action::Probe(plan) => self.report(Report::Probed(plan.cycle, self.quiet)),
@@ -319,6 +322,7 @@ impl World {
                 bytes_per_second, ..
             } => self.report(Report::Paced(bytes_per_second)),
             Action::Rebind(desired) => self.rebind(&desired),
+            Action::Retain { .. } => {}
         }
     }
 
@@ -390,10 +394,18 @@ impl World {
     }
 
     fn rebind(&mut self, desired: &DesiredBinding) {
-        let (primary, standby) = (
-            desired.primary.clone().unwrap(),
-            desired.standby.clone().unwrap(),
-        );
+        let Some(primary) = desired.primary.clone() else {
+            let closed = desired.closed.clone().unwrap().site;
+            let volume = self.app.as_ref().and_then(|app| app.volume.clone());
+            let side = self.side(closed.as_str());
+            side.labelled = volume.or(side.labelled.clone());
+            if let Some(app) = self.app.as_mut() {
+                (app.bound, app.volume, app.parked) = (false, None, true);
+            }
+            self.report(Report::Rebound);
+            return;
+        };
+        let standby = desired.standby.clone().unwrap();
         if self.sides.values().any(|side| side.pod.is_some()) {
             self.report(Report::RebindWaits("pods to end".into()));
             return;

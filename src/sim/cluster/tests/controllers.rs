@@ -258,6 +258,7 @@ fn k_21_a_claim_goes_when_its_set_is_scaled_with_when_scaled_delete() {
         claim: "data".into(),
         replicas: 1,
         claims_go_when_scaled: true,
+        scaled_by: None,
     });
     assert!(server.workload_step());
     assert_eq!(pod_phase(&mut server, "db-0"), "Running");

@@ -2,5 +2,6 @@
 
 mod controllers;
 mod rebind;
+mod role_change;
 mod seeds;
 mod settle;

@@ -3,8 +3,9 @@
 use kube::ResourceExt as _;
 
 use super::run::{EVENTS, Event, Run, STEPS_MAX, grant};
-use super::world::{desired, site, world};
+use super::world::{desired, parked, site, world};
 use crate::cluster::server::Server;
+use planner::rebind::object::ClaimExt as _;
 use planner::rebind::{DesiredBinding, Next, next, plan};
 
 fn modes() -> impl Iterator<Item = (&'static str, bool, bool)> {
@@ -116,7 +117,11 @@ fn sites_in_two_clusters_keep_the_claim_while_the_role_is_elsewhere() {
     };
     drive(&mut server, &east(false));
     let names: Vec<&String> = server.objects.claims.keys().collect();
-    assert_eq!(names, ["orders-east-replica"]);
+    assert_eq!(names, ["data", "orders-east-replica"]);
+    assert!(
+        !server.objects.claims["data"].is_bound(),
+        "it is not parked"
+    );
     assert!(server.objects.record.is_some());
     drive(&mut server, &east(true));
     let names: Vec<&String> = server.objects.claims.keys().collect();
@@ -152,4 +157,29 @@ fn a_snapshotter_that_is_stopped_does_not_hold_up_a_failover() {
         claim.finalizers_mut().push(protection.into());
     }
     Run::new(server, desired("west", "east", 2)).finish(&[]);
+}
+
+/// K-4: a parked claim is bound to nothing, whatever interferes, and then to the volume that is desired,
+/// whichever that is.
+#[test]
+fn k_4_a_claim_is_parked_and_bound_again_whatever_interferes() {
+    for (app, slow, _) in modes().filter(|(_, _, twice)| !twice) {
+        for (to, from) in [("west", "east"), ("east", "west")] {
+            let closed = || parked("east", "west", 1);
+            let steps = Run::new(world(app), closed()).finish(&[]);
+            for at in 0..steps + 2 {
+                for event in EVENTS {
+                    let mut run = Run::new(world(app), closed());
+                    run.slow = slow;
+                    run.finish(&[(at, event)]);
+                    run.finish(&[]);
+                    assert!(!run.server.objects.claims["data"].is_bound());
+                    let mut bind = Run::new(run.server, desired(to, from, 2));
+                    bind.slow = slow;
+                    bind.finish(&[(at, event)]);
+                    bind.check_end(app);
+                }
+            }
+        }
+    }
 }

@@ -36,6 +36,16 @@ pub(super) fn desired(primary: &str, standby: &str, epoch: u64) -> DesiredBindin
         app_claim: "data".into(),
         primary: Some(site(primary)),
         standby: Some(site(standby)),
+        closed: None,
+    }
+}
+
+/// The application's claim is parked: `closed` has let it go, and `standby` keeps its replica claim.
+pub(super) fn parked(closed: &str, standby: &str, epoch: u64) -> DesiredBinding {
+    DesiredBinding {
+        primary: None,
+        closed: Some(site(closed)),
+        ..desired(closed, standby, epoch)
     }
 }
 
