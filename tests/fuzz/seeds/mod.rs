@@ -34,7 +34,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 /// number it had.
 fn format(target: &str) -> u8 {
     match target {
-        "digest_store" | "frames" | "hello" | "message" | "superblock" => 2,
+        "frames" | "message" => 3,
+        "control" | "digest_store" | "hello" | "superblock" => 2,
         _ => 1,
     }
 }
