@@ -50,7 +50,7 @@ crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more
 
 sim: ## Live a pair's life under faults, by seed (SEEDS=n CLUSTER_SEEDS=n FIRST_SEED=s; SEED=s or CLUSTER_SEED=s tells one)
 	@$(STATIC) -p sim --example sim --example sim-cluster
-	@$(if $(CLUSTER_SEED),true,$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0)))
+	@$(if $(CLUSTER_SEED),true,$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),3000) --first-seed $(or $(FIRST_SEED),0)))
 	@$(if $(SEED),true,$(RELEASE)/examples/sim-cluster $(if $(CLUSTER_SEED),--seed $(CLUSTER_SEED),--seeds $(or $(CLUSTER_SEEDS),100) --first-seed $(or $(FIRST_SEED),0)))
 
 fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)

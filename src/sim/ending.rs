@@ -27,6 +27,10 @@ impl World {
                 self.operator.diverged[standby] = true;
                 return self.fail_cycle(&refused.message);
             }
+            // What two lists of changes have left, one after the other, is not what was sent.
+            if refused.message.starts_with("staging is damaged") {
+                self.staged_may_be_lost();
+            }
             if refused.cause.is_retryable() {
                 return self.retry(cycle, &refused.message);
             }

@@ -38,6 +38,14 @@ pub(super) struct Faults {
     pub(super) backups: [Option<Backup>; 2],
 }
 
+/// Faults by which kept digests may be lost.
+const LOSING_DIGESTS: [Kind; 4] = [
+    Kind::JournalFlip,
+    Kind::LostStateWrite,
+    Kind::MisplacedStateWrite,
+    Kind::Backup,
+];
+
 impl Faults {
     /// Those of a run.
     pub(super) fn drawn(random: &mut StdRng, without: &[Kind], later: &[Kind]) -> Faults {
@@ -45,6 +53,15 @@ impl Faults {
             .into_iter()
             .filter(|_| random.random_range(0..5) < 3)
             .collect();
+        // Without the digests of its cut nobody can tell whether the primary is what is damaged: a run has
+        // that fault, or those by which the digests may be lost.
+        let rots = random.random_range(0..2) == 0;
+        if kinds.contains(&Kind::PrimaryRot) {
+            kinds.retain(|kind| match kind {
+                Kind::PrimaryRot => rots,
+                kind => !rots || !LOSING_DIGESTS.contains(kind),
+            });
+        }
         kinds.extend([Kind::Heal, Kind::Consent, Kind::Kill]);
         kinds.extend(later);
         Faults {
@@ -56,6 +73,12 @@ impl Faults {
             cut_rots: false,
             backups: [None, None],
         }
+    }
+
+    /// Whether a write to a state volume may be lost in this run without an error.
+    fn misleads(&self) -> bool {
+        let harm = [Kind::LostStateWrite, Kind::MisplacedStateWrite];
+        self.kinds.iter().any(|kind| harm.contains(kind))
     }
 }
 
@@ -127,7 +150,11 @@ impl World {
             }
             Kind::Rot => self.rot(at),
             Kind::PrimaryRot => self.faults.cut_rots = true,
-            Kind::ShortCut => self.faults.short_cut = self.operator.committed.is_some(),
+            // A side that is put back knows an earlier size.
+            Kind::ShortCut => {
+                let backups = self.faults.kinds.contains(&Kind::Backup);
+                self.faults.short_cut = self.operator.committed.is_some() && !backups;
+            }
             Kind::WireFlip => self.net.next_frame = Mishap::Flip,
             Kind::Twice => self.net.next_frame = Mishap::Twice,
             Kind::Overtake => self.net.next_frame = Mishap::Overtake,
@@ -273,6 +300,10 @@ impl World {
         // Of the superblock one copy is hit: two would be a side that is held, not one that converges.
         // Where a save was cut short it may be the only new one: then nothing was saved.
         let len = if name == "superblock" { len / 2 } else { len };
+        // Nor is one hit where a write to the other may have been lost.
+        if name == "superblock" && self.faults.misleads() {
+            return;
+        }
         if name == "superblock" && self.sites[at].half_saved() {
             self.oracle.went_back(at, None);
         }

@@ -114,6 +114,8 @@ impl World {
 
     fn give_verification(&mut self, verifying: Verifying) -> Result<(), Refused> {
         let (primary, standby) = (self.operator.primary, 1 - self.operator.primary);
+        // What the one before has staged is of another run.
+        self.oracle.sent = None;
         for at in [primary, standby] {
             let reason = "it is verified".to_string();
             self.give(at, Request::Abort { reason }.into())?;

@@ -7,7 +7,7 @@ use planner::mutations::Rule;
 use crate::cluster::{ClusterFault, ClusterOptions, LATER, run_cluster};
 
 /// Seeds of every test run; many more are `make sim`.
-const SEEDS: Range<u64> = 20..30;
+const SEEDS: Range<u64> = 0..12;
 
 /// A broken rule shows within so many seeds.
 const SEEDS_FOR_RULES: u64 = 400;
