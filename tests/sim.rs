@@ -1,11 +1,9 @@
 //! `make sim`: runs of the simulator by seed, many at once, or one with its story.
 
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use sim::{Figures, Kind, Options, Wrong, run, run_with, shrink};
+use sim::{Figures, Kind, Lived, Options, Wrong, first_failing, live_all, run, run_with, shrink};
 
 /// Runs the simulator.
 #[derive(Parser)]
@@ -95,36 +93,14 @@ fn tell(mut options: Options) -> ExitCode {
 
 /// The first seed that fails, by number, and what all the others have shown.
 fn many(args: &Args, wrong: Option<Wrong>) -> ExitCode {
-    let next = AtomicU64::new(args.first_seed);
-    let end = args.first_seed.saturating_add(args.seeds);
-    let failed: Mutex<Vec<(u64, String)>> = Mutex::default();
-    let all: Mutex<Figures> = Mutex::default();
     let started = std::time::Instant::now();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        return;
-                    }
-                    let outcome =
-                        std::panic::catch_unwind(|| run_with(&args.options(seed, wrong)).result);
-                    match outcome.unwrap_or_else(|_| Err("it panicked".into())) {
-                        Ok(figures) => add(&all, figures),
-                        Err(why) => push(&failed, (seed, why)),
-                    }
-                }
-            });
-        }
-    });
-    let mut failed = failed.into_inner().unwrap_or_default();
-    failed.sort_unstable();
+    let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
+    let Lived { figures, failed } =
+        live_all(seeds, |seed| run_with(&args.options(seed, wrong)).result);
     for (seed, why) in failed.iter().take(20) {
         println!("seed {seed} FAILED: {why} (make sim SEED={seed} tells how)");
     }
-    let figures = all.into_inner().unwrap_or_default();
+    let figures = figures.into_iter().fold(Figures::default(), add);
     let seconds = started.elapsed().as_secs_f64();
     let passed = args.seeds - failed.len() as u64;
     println!("{figures:?} in {seconds:.1} s");
@@ -132,29 +108,20 @@ fn many(args: &Args, wrong: Option<Wrong>) -> ExitCode {
     ExitCode::from(u8::from(!failed.is_empty()))
 }
 
-fn add(all: &Mutex<Figures>, figures: Figures) {
-    if let Ok(mut all) = all.lock() {
-        all.commits += figures.commits;
-        all.attempts += figures.attempts;
-        all.moves += figures.moves;
-        all.verified += figures.verified;
-        all.bytes += figures.bytes;
-    }
-}
-
-fn push(failed: &Mutex<Vec<(u64, String)>>, one: (u64, String)) {
-    if let Ok(mut failed) = failed.lock() {
-        failed.push(one);
-    }
+fn add(mut all: Figures, figures: Figures) -> Figures {
+    all.commits += figures.commits;
+    all.attempts += figures.attempts;
+    all.moves += figures.moves;
+    all.verified += figures.verified;
+    all.bytes += figures.bytes;
+    all
 }
 
 fn wrong_rules(args: &Args) -> ExitCode {
     let mut missed = 0;
     for wrong in Wrong::ALL {
         let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
-        let caught = seeds
-            .into_iter()
-            .find_map(|seed| Some((seed, run(seed, Some(wrong), false).result.err()?)));
+        let caught = first_failing(seeds, |seed| run(seed, Some(wrong), false).result);
         match caught {
             Some((seed, why)) => println!("{wrong:?}: seed {seed}: {why}"),
             None => {

@@ -1,12 +1,13 @@
 //! `make sim`, the cluster's half: the planner on a simulated API server, by seed.
 
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
 use planner::mutations::Rule;
-use sim::{ClusterFault, ClusterFigures, ClusterOptions, LATER, Wrong, run_cluster};
+use sim::{
+    ClusterFault, ClusterFigures, ClusterOptions, LATER, Lived, Wrong, first_failing, live_all,
+    run_cluster,
+};
 
 /// Runs the planner on a simulated cluster.
 #[derive(Parser)]
@@ -76,58 +77,29 @@ fn tell(seed: u64, later: Option<ClusterFault>) -> ExitCode {
 
 /// The seeds that fail, by number, and what all the others have shown.
 fn many(args: &Args, later: Option<ClusterFault>) -> ExitCode {
-    let next = AtomicU64::new(args.first_seed);
-    let end = args.first_seed.saturating_add(args.seeds);
-    let failed: Mutex<Vec<(u64, String)>> = Mutex::default();
-    let all: Mutex<ClusterFigures> = Mutex::default();
     let started = std::time::Instant::now();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let live = |seed: u64| {
-        let options = ClusterOptions {
-            recorded: false,
-            later,
-            ..ClusterOptions::default()
-        };
-        let run = std::panic::catch_unwind(|| run_cluster(seed, options).result);
-        match run.unwrap_or_else(|_| Err("it panicked".into())) {
-            Ok(figures) => {
-                if let Ok(mut all) = all.lock() {
-                    all.commits += figures.commits;
-                    all.moves += figures.moves;
-                    all.starts += figures.starts;
-                }
-            }
-            Err(why) => {
-                if let Ok(mut failed) = failed.lock() {
-                    failed.push((seed, why));
-                }
-            }
-        }
+    let options = ClusterOptions {
+        later,
+        ..ClusterOptions::default()
     };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        return;
-                    }
-                    live(seed);
-                }
-            });
-        }
-    });
-    let mut failed = failed.into_inner().unwrap_or_default();
-    failed.sort_unstable();
+    let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
+    let Lived { figures, failed } = live_all(seeds, |seed| run_cluster(seed, options).result);
     for (seed, why) in failed.iter().take(20) {
         println!("seed {seed} FAILED: {why} (make sim CLUSTER_SEED={seed} tells how)");
     }
-    let figures = all.into_inner().unwrap_or_default();
+    let figures = figures.into_iter().fold(ClusterFigures::default(), add);
     let seconds = started.elapsed().as_secs_f64();
     println!("{figures:?} in {seconds:.1} s");
     let passed = args.seeds - failed.len() as u64;
     println!("sim cluster: {passed} passed, {} failed", failed.len());
     ExitCode::from(u8::from(!failed.is_empty()))
+}
+
+fn add(mut all: ClusterFigures, figures: ClusterFigures) -> ClusterFigures {
+    all.commits += figures.commits;
+    all.moves += figures.moves;
+    all.starts += figures.starts;
+    all
 }
 
 fn wrong_rules(args: &Args, text: &str) -> ExitCode {
@@ -150,11 +122,7 @@ fn wrong_rules(args: &Args, text: &str) -> ExitCode {
     let all = planner.chain(mover).filter(|(name, _)| name.contains(text));
     for (name, options) in all {
         let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
-        let caught = seeds.into_iter().find_map(|seed| {
-            let run = std::panic::catch_unwind(|| run_cluster(seed, options).result);
-            let result = run.unwrap_or_else(|_| Err("it panicked".into()));
-            Some((seed, result.err()?))
-        });
+        let caught = first_failing(seeds, |seed| run_cluster(seed, options).result);
         match caught {
             Some((seed, why)) => println!("{name}: seed {seed}: {why}"),
             None => {

@@ -1,5 +1,8 @@
 //! What can be made to fail on a simulated disk.
 
+use rand::Rng;
+use rand::rngs::StdRng;
+
 /// No room.
 pub(super) const ENOSPC: i32 = 28;
 
@@ -32,6 +35,22 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// An error of one of the first `among` kinds of operations, now and then a lasting one.
+    pub(super) fn drawn(random: &mut StdRng, among: usize) -> Fault {
+        let operations = [
+            Operation::Read,
+            Operation::Write,
+            Operation::Flush,
+            Operation::Name,
+        ];
+        let operation = operations[random.random_range(0..among)];
+        let after = random.random_range(0..20);
+        Fault {
+            lasting: random.random_range(0..6_u32) == 0,
+            ..Fault::once(operation, after)
+        }
+    }
+
     /// One I/O error, after `after` operations of the kind.
     #[must_use]
     pub fn once(operation: Operation, after: u64) -> Fault {

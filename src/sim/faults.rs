@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use crate::SimDisk;
 use crate::backups::Backup;
-use crate::fault::{Fault, Operation};
+use crate::fault::Fault;
 use crate::fault_kinds::Kind;
 use crate::fuse::Death;
 use crate::image::Tag;
@@ -262,24 +262,13 @@ impl World {
     }
 
     fn disk_error(&mut self, at: usize, kind: Kind) {
-        let operations = [
-            Operation::Read,
-            Operation::Write,
-            Operation::Flush,
-            Operation::Name,
-        ];
         // Nor are the application's own writes made to fail here.
         let last = match kind {
             Kind::DiskError => 4,
             _ if self.sites[at].open => 1,
             _ => 3,
         };
-        let operation = operations[self.random.random_range(0..last)];
-        let after = self.random.random_range(0..20);
-        let fault = Fault {
-            lasting: self.chance(6),
-            ..Fault::once(operation, after)
-        };
+        let fault = Fault::drawn(&mut self.random, last);
         if kind == Kind::DiskError {
             self.sites[at].meta.fail(fault);
         } else {

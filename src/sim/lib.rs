@@ -10,6 +10,7 @@
 //! | What can happen next? | `world` |
 //! | What goes wrong, and what do people do? | [`Kind`], `faults`, `backups` |
 //! | What is the smallest run that still fails? | [`shrink`] |
+//! | How are many seeds run? | [`live_all`], [`first_failing`] |
 //! | How are a mover's effects performed? | `mover_host`, `hosted_ship`, `hosted_receive`, `hosted_requests` |
 //! | Which requests are made? | `operator`, `ending`, `moves`, `verify` |
 //! | What are disks, volumes and links like? | [`SimDisk`], `fault`, `volume`, `link`, `fuse` |
@@ -48,6 +49,7 @@ mod pipeline_tests;
 mod resent;
 mod rules;
 mod run;
+mod seeds;
 #[cfg(test)]
 mod settle_tests;
 mod shrink;
@@ -68,4 +70,5 @@ pub use fault::{Fault, Operation};
 pub use fault_kinds::Kind;
 pub use rules::Wrong;
 pub use run::{Figures, Options, Run, run, run_with};
+pub use seeds::{Lived, first_failing, live_all};
 pub use shrink::shrink;

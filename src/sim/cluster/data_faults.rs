@@ -9,7 +9,7 @@ use crate::SimDisk;
 use crate::cluster::requests::Given;
 use crate::cluster::storage::STATE_BYTES;
 use crate::cluster::world::{APP_CLAIM, PAIR, SITES, World};
-use crate::fault::{Fault, Operation};
+use crate::fault::Fault;
 use crate::fault_kinds::Kind;
 use crate::fuse::Death;
 use crate::link::Mishap;
@@ -143,23 +143,12 @@ impl World {
     }
 
     fn disk_error(&mut self, at: usize, kind: Kind) {
-        let operations = [
-            Operation::Read,
-            Operation::Write,
-            Operation::Flush,
-            Operation::Name,
-        ];
         let last = match kind {
             Kind::DiskError => 4,
             _ if self.writable_device(at).is_none() => 1,
             _ => 3,
         };
-        let operation = operations[self.random.random_range(0..last)];
-        let after = self.random.random_range(0..20);
-        let fault = Fault {
-            lasting: self.random.random_range(0..6) == 0,
-            ..Fault::once(operation, after)
-        };
+        let fault = Fault::drawn(&mut self.random, last);
         let disk = match kind {
             Kind::DiskError => self.state_files(at),
             _ => {

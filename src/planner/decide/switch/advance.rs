@@ -84,8 +84,7 @@ fn stop(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         d.wait(what);
         return;
     }
-    let at = d.status.switch.as_ref().map(|switch| switch.step.clone());
-    if !stopped || at != Some(SwitchStep::StopApplication) {
+    if !stopped || !is_still_at(d, &SwitchStep::StopApplication) {
         return;
     }
     if forced || d.observed.rules().breaks(Rule::LastCutSkipped) {
@@ -99,8 +98,7 @@ fn stop(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
 fn last_cut(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     prestart_movers(d, switch, false);
     if !stop_application(d, switch) || !closed::is_detached(d, switch) {
-        let at = d.status.switch.as_ref().map(|switch| switch.step.clone());
-        if at == Some(SwitchStep::LastCut) {
+        if is_still_at(d, &SwitchStep::LastCut) {
             // Somebody started a pod again: what it writes would be lost.
             cancel::begin_again(
                 d,
@@ -123,6 +121,11 @@ fn last_cut(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     d.cycles_allowed = true;
     d.cycle_now = true;
     d.wait("the last cut to be taken".into());
+}
+
+/// Whether the move was not cancelled meanwhile.
+fn is_still_at(d: &DecisionBuilder<'_>, step: &SwitchStep) -> bool {
+    d.status.switch.as_ref().map(|switch| &switch.step) == Some(step)
 }
 
 fn is_shipped(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {

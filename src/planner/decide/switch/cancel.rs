@@ -11,6 +11,9 @@ use crate::decide::switch::steps::step;
 use crate::decide::switch::{closed, promote};
 use api::v1alpha1::{SwitchKind, SwitchStatus, SwitchStep};
 
+/// Why a move ends that people have taken back.
+const WITHDRAWN: &str = "the request was withdrawn";
+
 /// The most last cuts that one move takes.
 const LAST_CUTS_MAX: i64 = 3;
 
@@ -20,13 +23,11 @@ pub fn cancel_if_due(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool
     if switch.kind != SwitchKind::Planned {
         // A forced one is not undone once it has begun to move the role.
         let early = switch.step.is_before_promotion() && switch.cancelled.is_none();
-        return early
-            && promote::withdrawn(d, switch)
-            && cancel(d, switch, "the request was withdrawn".into());
+        return early && promote::withdrawn(d, switch) && cancel(d, switch, WITHDRAWN.into());
     }
     let going_back = switch.cancelled.is_some();
     if !going_back && promote::withdrawn(d, switch) {
-        return cancel(d, switch, "the request was withdrawn".into());
+        return cancel(d, switch, WITHDRAWN.into());
     }
     let asked = switch.step.is_before_promotion() && going_back;
     match overdue(d, switch).filter(|_| !asked) {
@@ -94,13 +95,27 @@ fn cancel(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, why: String) -> bo
         _ => return false,
     };
     d.status.cycle = None;
+    leave(d, switch, next, why);
+    true
+}
+
+/// Withdraws a promotion that nothing was done for yet: the claim is bound again where it was parked.
+pub fn withdraw_promotion(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
+    let next = match closed::is_parked(d, switch) {
+        true => SwitchStep::Unpark,
+        false => SwitchStep::Cancel,
+    };
+    leave(d, switch, next, WITHDRAWN.into());
+}
+
+/// Goes on with the way back, and records why.
+fn leave(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, next: SwitchStep, why: String) {
     if let Some(switch) = d.status.switch.as_mut() {
         switch.cancelled = Some(why);
     }
     if switch.step != next {
         step(d, next);
     }
-    true
 }
 
 /// The role goes back to where it was, in the epoch after: what both sides hold is the last cut.

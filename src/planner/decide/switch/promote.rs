@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::decide::DecisionBuilder;
 use crate::decide::movers::ready;
 use crate::decide::switch::steps::{before_promotion, step, want_new};
-use crate::decide::switch::{closed, epoch};
+use crate::decide::switch::{cancel, closed, epoch};
 use crate::mutations::Rule;
 use crate::observe::Application;
 use crate::site::MoverDesired;
@@ -284,22 +284,10 @@ fn leave_old_epoch(
 }
 
 /// The image was damaged after the move began, or a copy of the site as an old primary was put back.
-/// Nothing has happened to the data yet, so the move can
-/// still be withdrawn.
+/// Nothing has happened to the data yet, so the move can still be withdrawn.
 fn no_image(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     if withdrawn(d, switch) {
-        let parked = closed::is_parked(d, switch);
-        if let Some(switch) = d.status.switch.as_mut() {
-            switch.cancelled = Some("the request was withdrawn".into());
-        }
-        step(
-            d,
-            if parked {
-                SwitchStep::Unpark
-            } else {
-                SwitchStep::Cancel
-            },
-        );
+        cancel::withdraw_promotion(d, switch);
         return;
     }
     let why = format!(

@@ -78,6 +78,15 @@ fn ended(world: &World) -> bool {
     switch.is_some_and(|switch| switch.finished_at.is_some()) && world.app_runs()
 }
 
+/// Why a change was cancelled, once everything works again and it has ended.
+fn cancelled_because(world: &mut World) -> String {
+    world.heal();
+    until(world, "the end", ended);
+    let switch = switch(world);
+    assert_eq!(switch.step, SwitchStep::Cancelled);
+    switch.cancelled.unwrap()
+}
+
 /// Both sides hold the same in the end, and nothing is left over.
 fn comes_to_rest(world: &mut World) {
     for _ in 0..2 {
@@ -122,11 +131,7 @@ fn k_5_the_last_cut_waits_until_the_volume_is_detached_and_not_for_ever() {
     until(&mut world, "the cancel", |world| {
         switch(world).cancelled.is_some()
     });
-    world.heal();
-    until(&mut world, "the end", ended);
-    let switch = switch(&world);
-    assert_eq!(switch.step, SwitchStep::Cancelled);
-    let why = switch.cancelled.unwrap();
+    let why = cancelled_because(&mut world);
     assert!(
         why.contains("stood still for 120 s") && why.contains("node-"),
         "{why}"
@@ -240,11 +245,7 @@ fn k_27_whoever_keeps_scaling_up_is_named_and_the_change_is_cancelled() {
                 .is_some_and(|s| s.stopped != Some(true) || s.finished_at.is_some())
         });
     }
-    world.heal();
-    until(&mut world, "the end", ended);
-    let switch = switch(&world);
-    assert_eq!(switch.step, SwitchStep::Cancelled);
-    let why = switch.cancelled.unwrap();
+    let why = cancelled_because(&mut world);
     assert!(
         why.contains("argocd-controller") && why.contains("3 times"),
         "{why}"

@@ -5,6 +5,7 @@ use std::ops::Range;
 use planner::mutations::Rule;
 
 use crate::cluster::{ClusterFault, ClusterOptions, LATER, run_cluster};
+use crate::seeds::first_failing;
 
 /// Seeds of every test run; many more are `make sim`.
 const SEEDS: Range<u64> = 0..12;
@@ -49,10 +50,7 @@ fn every_fault_that_is_for_later_shows() {
             calm: true,
             ..ClusterOptions::default()
         };
-        let shown = SEEDS_FOR_LATER.clone().find(|seed| {
-            let run = std::panic::catch_unwind(|| run_cluster(*seed, options).result.is_err());
-            run.unwrap_or(true)
-        });
+        let shown = first_failing(SEEDS_FOR_LATER, |seed| run_cluster(seed, options).result);
         assert!(shown.is_some(), "{later:?} is lived through");
     }
     assert_ne!(LATER[0], ClusterFault::Heal);
@@ -66,10 +64,7 @@ fn every_broken_rule_shows() {
             calm: true,
             ..ClusterOptions::default()
         };
-        let shown = (0..SEEDS_FOR_RULES).find(|seed| {
-            let run = std::panic::catch_unwind(|| run_cluster(*seed, options).result.is_err());
-            run.unwrap_or(true)
-        });
+        let shown = first_failing(0..SEEDS_FOR_RULES, |seed| run_cluster(seed, options).result);
         assert!(shown.is_some(), "{rule:?} was not noticed");
     }
 }
