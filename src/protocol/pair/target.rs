@@ -305,7 +305,7 @@ impl Target {
             actions.push(Action::Persist(Box::new(fenced)));
         }
         let verifies = begin.change_source == ChangeSource::Verify;
-        if record.applied == Some(cycle) && !record.diverged && !verifies {
+        if record.holds(cycle) && !verifies {
             self.go(State::Idle);
             actions.extend([
                 Action::Send(Message::Applied),
@@ -316,10 +316,12 @@ impl Target {
         }
         let in_place = goes_in_place(record.image, begin.decision.mode);
         if in_place && record.applied.is_some() {
-            // An earlier copy in place ended, but was never committed; it is being overwritten.
+            // An earlier copy in place ended, but was never committed; it is being overwritten. So is
+            // what was at this very cut once: only a commit makes it count again.
             actions.push(Action::Persist(Box::new(Record {
                 epoch: begin.cycle.epoch,
                 applied: None,
+                committed: record.committed.filter(|committed| *committed != cycle),
                 ..record.clone()
             })));
         }
