@@ -17,7 +17,7 @@ use crate::pair::begin_check::admits;
 use crate::pair::handshake::Superblock;
 use crate::pair::message::{Begin, Greeting, Hello, Message, goes_in_place};
 use crate::pair::promote::{self, Before, Promote};
-use crate::pair::source::word;
+use crate::pair::source::{out_of_order, word};
 use crate::pair::target_state::{Incoming, Name, State, may_follow};
 use crate::pair::{Cause, Record, Refused, fence, verify};
 use crate::units::{ChangeSource, CyclePhase, Epoch, ImageState, Point, Role};
@@ -495,8 +495,4 @@ impl Target {
         );
         self.state = to;
     }
-}
-
-fn out_of_order(message: String) -> Refused {
-    Refused::new(Cause::OutOfOrder, message)
 }
