@@ -131,6 +131,10 @@ fn requests() -> Vec<Request> {
             },
             changes_reason: "the driver lists changes".into(),
             discard_consent: Some(epoch),
+            image: Some(BlockImage {
+                bytes: 1 << 30,
+                file_system: true,
+            }),
             transfer: Transfer {
                 bytes_per_second: Some(1 << 30),
                 compression: Compression::Auto,

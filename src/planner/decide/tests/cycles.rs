@@ -1,10 +1,11 @@
 //! Baseline and cycles.
 
-use super::world::{SPEC, World};
+use super::world::{GIB, SPEC, World};
 use crate::decide::Action;
 use api::Reason;
 use api::v1alpha1::CyclePhase;
 use protocol::units::Point;
+use wire::control::BlockImage;
 
 fn count(world: &World, what: impl Fn(&Action) -> bool) -> usize {
     world.log.iter().filter(|action| what(action)).count()
@@ -60,6 +61,23 @@ fn the_second_cycle_asks_for_a_delta_from_the_first() {
         })
         .collect();
     assert_eq!(bases, [None, Some(Point::new(1, 1))]);
+}
+
+/// D-16: a source is told what the device of the first cut has to be: as large as the volume, and with a
+/// file system where the claim has one.
+#[test]
+fn a_source_knows_what_the_image_of_a_claim_is() {
+    let mut world = World::new(SPEC);
+    world.settle();
+    let images = world.log.iter().filter_map(|action| match action {
+        Action::Ship(plan) => plan.image,
+        _ => None,
+    });
+    let image = BlockImage {
+        bytes: GIB,
+        file_system: true,
+    };
+    assert_eq!(images.collect::<Vec<_>>(), [image]);
 }
 
 /// C-9: an interval shorter than the cycle makes neither two cycles at once nor a queue.
