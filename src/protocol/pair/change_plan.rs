@@ -289,7 +289,7 @@ mod tests {
     }
 
     /// The reason that hides behind "no image to build on": an operator whose driver's service can't be
-    /// reached is told so at the first copy, not at the second cycle.
+    /// reached learns of it at the first copy, not at the second cycle.
     #[test]
     fn a_full_copy_is_explained_by_the_image_and_by_what_would_have_spared_reading() {
         let at = Point::new(1, 5);

@@ -57,9 +57,9 @@ mod tests {
     use super::*;
     use crate::seam::{Access, OsFile};
 
-    /// D-16: what `mkfs` and archivers make is told apart.
+    /// D-16: what `mkfs` and archivers make is distinguished.
     #[test]
-    fn a_file_system_is_told_from_an_archive_and_from_nothing() {
+    fn a_file_system_is_neither_an_archive_nor_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("volume");
         let has = |at: u64, bytes: &[u8]| {

@@ -63,7 +63,7 @@ fn the_second_cycle_asks_for_a_delta_from_the_first() {
     assert_eq!(bases, [None, Some(Point::new(1, 1))]);
 }
 
-/// D-16: a source is told what the device of the first cut has to be: as large as the volume, and with a
+/// D-16: a source is given what the device of the first cut has to be: as large as the volume, and with a
 /// file system where the claim has one.
 #[test]
 fn a_source_knows_what_the_image_of_a_claim_is() {
