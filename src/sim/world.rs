@@ -332,6 +332,7 @@ impl World {
             }),
             device: file,
             read_only: matches!(device, Device::Cut(_)),
+            volume: None,
             fuse,
             wrong: self.wrong,
             settings: self.settings,
