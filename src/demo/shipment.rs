@@ -95,31 +95,39 @@ impl Shipment {
             parts.push(&[]);
         }
         let count = parts.len();
+        let (cycle, changes) = (self.cycle, self.changes);
+        let mut from = 0;
         for (index, part) in parts.into_iter().enumerate() {
             if self.breaks_after == Some(index) {
                 return source
                     .driver
                     .order(Request::ExtentsFailed {
-                        cycle: self.cycle,
+                        cycle,
+                        changes,
                         reason: "the demo breaks the list off".into(),
                     })
                     .await;
             }
             // A list that nobody waits for any more is refused; how the cycle goes on shows why.
             let batch = ExtentBatch {
-                cycle: self.cycle,
-                index: u32::try_from(index)?,
+                cycle,
+                changes,
+                from,
                 extents: part.to_vec(),
                 last: index + 1 == count && self.breaks_after.is_none(),
             };
+            from = part.last().map_or(from, Extent::end);
             source.driver.ask(Request::Extents(batch)).await?;
         }
         if self.breaks_after.is_some() {
             let reason = "the demo breaks the list off".to_string();
-            let cycle = self.cycle;
             source
                 .driver
-                .ask(Request::ExtentsFailed { cycle, reason })
+                .ask(Request::ExtentsFailed {
+                    cycle,
+                    changes,
+                    reason,
+                })
                 .await?;
         }
         Ok(())

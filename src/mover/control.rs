@@ -72,7 +72,11 @@ impl Control {
                 Response::Status(Box::new(self.status.above(after, wait_ms).await))
             }
             Request::Extents(batch) => answer_of(self.feed.push(batch).await),
-            Request::ExtentsFailed { cycle, reason } => answer_of(self.feed.fail(cycle, &reason)),
+            Request::ExtentsFailed {
+                cycle,
+                changes,
+                reason,
+            } => answer_of(self.feed.fail(cycle, changes, &reason)),
             request => self.ask(Asked { trace, request }).await,
         }
     }

@@ -180,7 +180,7 @@ impl Performer {
                 self.digester.take_if(|(on, _)| *on == link);
             }
             Effect::SetBandwidth(rate) => self.throttle.set(rate),
-            Effect::ExpectList(cycle) => self.feed.expect(cycle),
+            Effect::ExpectList(cycle, changes) => self.feed.expect(cycle, changes),
             Effect::DropList => self.feed.close(),
             Effect::Begin(number, work) => return self.begin(number, work),
             Effect::Stop(number) => self.stop(number),

@@ -2,12 +2,13 @@
 
 use protocol::changes::BLOCK_BYTES;
 use protocol::units::{Extent, Point};
-use wire::control::{Compression, ExtentBatch, Request, Transfer};
+use wire::control::{ChangeList, Compression, ExtentBatch, Request, Transfer};
 
 /// The requests that carry a list of these blocks, so many a part; it breaks before one of them, or not.
 pub(super) fn parts_of(
     size: usize,
     cycle: Point,
+    changes: ChangeList,
     blocks: &[u64],
     breaks_after: Option<usize>,
 ) -> Vec<Request> {
@@ -18,18 +19,26 @@ pub(super) fn parts_of(
     };
     let count = chunks.len();
     let mut parts = Vec::new();
-    for (index, chunk) in (0..).zip(chunks) {
-        let last = breaks_after.is_none() && index as usize + 1 == count;
+    let mut from = 0;
+    for (index, chunk) in chunks.into_iter().enumerate() {
+        let extents = extents_of(chunk);
+        let reaches = extents.last().map_or(from, Extent::end);
         parts.push(Request::Extents(ExtentBatch {
             cycle,
-            index,
-            extents: extents_of(chunk),
-            last,
+            changes,
+            from,
+            extents,
+            last: breaks_after.is_none() && index + 1 == count,
         }));
+        from = reaches;
     }
     if breaks_after.is_some() {
         let reason = "the stream was reset".into();
-        parts.push(Request::ExtentsFailed { cycle, reason });
+        parts.push(Request::ExtentsFailed {
+            cycle,
+            changes,
+            reason,
+        });
     }
     parts
 }

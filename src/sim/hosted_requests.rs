@@ -59,7 +59,14 @@ impl MoverHost {
                 Ok(Offered::Full) => return None,
                 Err(refusal) => Response::Refused(refusal),
             },
-            (Some(list), Request::ExtentsFailed { cycle, reason }) if list.cycle() == *cycle => {
+            (
+                Some(list),
+                Request::ExtentsFailed {
+                    cycle,
+                    changes,
+                    reason,
+                },
+            ) if list.is(*cycle, *changes) => {
                 list.fail(reason);
                 Response::Accepted
             }

@@ -200,7 +200,9 @@ impl MoverHost {
                 self.asks.retain(|(on, ..)| *on != link);
             }
             Effect::SetBandwidth(_) => {}
-            Effect::ExpectList(cycle) => self.set_list(Some(ExtentList::new(cycle))),
+            Effect::ExpectList(cycle, changes) => {
+                self.set_list(Some(ExtentList::new(cycle, changes)));
+            }
             Effect::DropList => self.set_list(None),
             Effect::Begin(number, work) => self.work = Some((number, work)),
             Effect::Stop(number) => self.stop(number, net, now),

@@ -467,7 +467,7 @@ impl World {
         let parts = blocks.map(|blocks| {
             let breaks_after = breaks.then(|| self.random.random_range(0..=blocks.len()));
             let size = self.random.random_range(1..24);
-            parts_of(size, cycle, &blocks, breaks_after)
+            parts_of(size, cycle, kind, &blocks, breaks_after)
         });
         let ship = ShipRequest {
             cycle,

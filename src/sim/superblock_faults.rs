@@ -5,6 +5,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::{Fault, Operation, SimDisk};
+use mover_core::translate::{record_of, superblock_of};
+use protocol::pair::Record;
+use protocol::pair::demote::{Demote, demoted};
+use protocol::pair::promote::{Promote, promoted};
 use protocol::units::{Epoch, Generation, ImageState, Lineage, PairId, Point, Role, Seq};
 use storage::journal::{JournalError, Superblock, SuperblockStore};
 use storage::seam::Disk;
@@ -221,5 +225,64 @@ fn a_superblock_of_a_newer_format_is_refused_and_left_alone() {
         );
         assert!(SuperblockStore::over_damage(Arc::new(disk.clone())).is_err());
         assert_eq!(disk.durable("superblock"), before);
+    }
+}
+
+/// The record as the next process finds it.
+fn saved(store: &mut SuperblockStore, disk: &SimDisk, record: &Record) -> Record {
+    let site = "east".parse().unwrap();
+    store
+        .save(&superblock_of(None, &site, record, 1 << 30))
+        .unwrap();
+    record_of(&SuperblockStore::peek(disk).unwrap().unwrap())
+}
+
+/// D-9: "10,000 role changes: history is trimmed on disk and nobody is ever falsely diverged". Each has a
+/// last cut that both sides hold, and each side reads its record back from disk.
+#[test]
+fn ten_thousand_role_changes_leave_nobody_diverged() {
+    let disk = SimDisk::new(1 << 20, 1);
+    let (mut store, _) = open(&disk).unwrap();
+    let first = Point::new(1, 1);
+    let mut primary = record_of(&Superblock {
+        role: Role::Primary,
+        never_writable: false,
+        committed: Some(first),
+        applied: Some(first),
+        image: ImageState::Consistent(first),
+        ..superblock(1)
+    });
+    for epoch in 2..10_002 {
+        let point = Point::new(epoch - 1, primary.applied.unwrap().seq.0 + 1);
+        let at_the_cut = Record {
+            committed: Some(point),
+            applied: Some(point),
+            image: ImageState::Consistent(point),
+            ..primary
+        };
+        let old = saved(&mut store, &disk, &at_the_cut);
+        // The standby has taken the cut, and the primary's history with it.
+        let standby = Record {
+            role: Role::Standby,
+            ..at_the_cut
+        };
+        let promote = Promote {
+            epoch: Epoch(epoch),
+            generation: Generation(Uuid::from_u128(u128::from(epoch))),
+            peer_head: None,
+            requested_primary: "west".parse().unwrap(),
+        };
+        let new = promoted(&saved(&mut store, &disk, &standby), &promote).unwrap();
+        let new = saved(&mut store, &disk, &new);
+        let demote = Demote {
+            epoch: Epoch(epoch),
+            lineage: new.lineage.clone(),
+            clean_at: Some(point),
+            requested_primary: "west".parse().unwrap(),
+        };
+        let left = saved(&mut store, &disk, &demoted(&old, &demote).unwrap());
+        assert!(!left.diverged, "the change to epoch {epoch}");
+        assert!(left.follows(&new.lineage), "the change to epoch {epoch}");
+        primary = new;
     }
 }

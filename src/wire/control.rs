@@ -39,6 +39,8 @@ pub enum Request {
     ExtentsFailed {
         /// The cut whose list broke.
         cycle: Point,
+        /// Which list it is.
+        changes: ChangeList,
         /// Why, for status.
         reason: String,
     },
@@ -174,8 +176,12 @@ pub enum Compression {
 pub struct ExtentBatch {
     /// The cut that the list belongs to.
     pub cycle: Point,
-    /// Which part this is, from 0.
-    pub index: u32,
+    /// Which list it is, as [`ShipRequest::changes`] announced it.
+    pub changes: ChangeList,
+    /// The byte up to which the parts before this one reach: the end of the last range before it, or 0.
+    /// This part names every range of the list from there to the end of its own last range, and the
+    /// last part every one to the end of the volume.
+    pub from: u64,
     /// The ranges, ascending and disjoint, also across parts.
     pub extents: Vec<Extent>,
     /// Whether this is the last part. Without it the list counts as broken.

@@ -139,7 +139,7 @@ impl Core {
         if before.is_none() {
             self.effect(match order.changes {
                 ChangeList::Nothing => Effect::DropList,
-                ChangeList::Delta { .. } | ChangeList::Allocated => Effect::ExpectList(order.cycle),
+                list => Effect::ExpectList(order.cycle, list),
             });
             self.source.kept = self.kept;
             self.source.read_rate = None;

@@ -5,7 +5,7 @@ use protocol::changes::{CycleId, CycleSum};
 use protocol::pair::change_plan::Plan;
 use protocol::units::{ChangeSource, PeerName, Point};
 use storage::journal::{StagingSpec, Superblock};
-use wire::control::{Compression, MoverStatus, Response};
+use wire::control::{ChangeList, Compression, MoverStatus, Response};
 use wire::{DigestRequest, Digests, Message};
 
 /// One thing to do.
@@ -41,8 +41,8 @@ pub enum Effect {
     Hangup(LinkId),
     /// Send at most so many bytes a second from now on; `None` for no limit.
     SetBandwidth(Option<u64>),
-    /// Take the operator's list of changes for this cut; every list before it is dropped.
-    ExpectList(Point),
+    /// Take this list of changes for this cut from the operator; every list before it is dropped.
+    ExpectList(Point, ChangeList),
     /// Drop the operator's list of changes.
     DropList,
     /// Begin a piece of work that holds the volume or the state volume; its end is reported with the

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use mover_core::ship::candidates::Parts;
 use mover_core::ship::list::{ExtentList, Offered};
 use protocol::units::Point;
-use wire::control::{ExtentBatch, Refusal, RefusalKind};
+use wire::control::{ChangeList, ExtentBatch, Refusal, RefusalKind};
 
 /// The longest that a part may wait for room. Beyond it the operator is asked to send it again.
 const PART_WAIT: Duration = Duration::from_secs(20);
@@ -27,9 +27,9 @@ struct Shared {
 }
 
 impl ExtentFeed {
-    /// Takes the list of `cycle` from now on, and no other.
-    pub fn expect(&self, cycle: Point) {
-        *self.lock() = Some(ExtentList::new(cycle));
+    /// Takes this list of `cycle` from now on, and no other.
+    pub fn expect(&self, cycle: Point, changes: ChangeList) {
+        *self.lock() = Some(ExtentList::new(cycle, changes));
     }
 
     /// Takes no list any more.
@@ -57,19 +57,19 @@ impl ExtentFeed {
         });
         offered.await.unwrap_or_else(|_| {
             Err(refusal(format!(
-                "part {} of the list was not taken in time: send it again",
-                batch.index
+                "the part of the list from byte {} on was not taken in time: send it again",
+                batch.from
             )))
         })
     }
 
-    /// Ends the list of `cycle` before its end.
+    /// Ends this list of `cycle` before its end.
     ///
     /// # Errors
     /// When that list is not expected.
-    pub fn fail(&self, cycle: Point, reason: &str) -> Result<(), Refusal> {
+    pub fn fail(&self, cycle: Point, changes: ChangeList, reason: &str) -> Result<(), Refusal> {
         match &mut *self.lock() {
-            Some(list) if list.cycle() == cycle => list.fail(reason),
+            Some(list) if list.is(cycle, changes) => list.fail(reason),
             _ => return Err(no_list()),
         }
         self.0.filled.notify_all();

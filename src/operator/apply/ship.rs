@@ -36,9 +36,9 @@ pub async fn ship(round: &Round<'_>, plan: &ShipPlan) -> Result<(), Error> {
     let Some(stream) = found.stream else {
         return Ok(());
     };
-    let (links, cycle) = (ctx.links.clone(), plan.cycle);
+    let (links, cycle, changes) = (ctx.links.clone(), plan.cycle, found.changes);
     let feeding = async move {
-        match links.feed_extents(&source, cycle, stream).await {
+        match links.feed_extents(&source, cycle, changes, stream).await {
             Ok(fed) => {
                 tracing::info!(%cycle, extents = fed.extents, bytes = fed.bytes, broken = fed.broken, "fed the list of changes")
             }

@@ -10,7 +10,7 @@ use crate::link::connection::Connection;
 use crate::link::registry::accepted;
 use crate::link::{MoverKey, MoverLinkError, MoverLinks};
 use protocol::units::{Extent, Point};
-use wire::control::{EXTENTS_PER_BATCH_MAX, ExtentBatch, Request};
+use wire::control::{ChangeList, EXTENTS_PER_BATCH_MAX, ExtentBatch, Request};
 
 /// How long the mover may go without any change of its status while a batch waits to be taken. It
 /// takes a batch when it has room, which under a bandwidth limit may be hours.
@@ -31,7 +31,7 @@ pub struct FedExtents {
 }
 
 impl MoverLinks {
-    /// Sends `extents` as the list that the `Ship` order for `cycle` announced, in batches, over a connection of its own.
+    /// Sends `extents` as the list `changes` that the `Ship` order for `cycle` announced, in batches, over a connection of its own.
     /// No more than one batch and one item of the stream is held in memory. When the stream breaks, the mover gets it with
     /// `ExtentsFailed` and the result says why; that is no error: the mover falls back to the next change source.
     /// Dropping the future leaves the list unfinished, which the mover counts as broken too.
@@ -42,6 +42,7 @@ impl MoverLinks {
         &self,
         key: &MoverKey,
         cycle: Point,
+        changes: ChangeList,
         extents: S,
     ) -> Result<FedExtents, MoverLinkError>
     where
@@ -52,8 +53,9 @@ impl MoverLinks {
             links: self,
             key,
             cycle,
+            changes,
             connection: self.dial(key).await?,
-            index: 0,
+            from: 0,
             sent: FedExtents {
                 extents: 0,
                 bytes: 0,
@@ -83,8 +85,9 @@ struct Feed<'a> {
     links: &'a MoverLinks,
     key: &'a MoverKey,
     cycle: Point,
+    changes: ChangeList,
     connection: Connection,
-    index: u32,
+    from: u64,
     sent: FedExtents,
 }
 
@@ -92,14 +95,16 @@ impl Feed<'_> {
     async fn send(&mut self, extents: Vec<Extent>, last: bool) -> Result<(), MoverLinkError> {
         let count = extents.len() as u64;
         let bytes: u64 = extents.iter().map(|extent| extent.len).sum();
+        let reaches = extents.last().map_or(self.from, Extent::end);
         let batch = ExtentBatch {
             cycle: self.cycle,
-            index: self.index,
+            changes: self.changes,
+            from: self.from,
             extents,
             last,
         };
         self.order(Request::Extents(batch)).await?;
-        self.index += 1;
+        self.from = reaches;
         self.sent.extents += count;
         self.sent.bytes += bytes;
         Ok(())
@@ -108,6 +113,7 @@ impl Feed<'_> {
     async fn fail(mut self, reason: String) -> Result<FedExtents, MoverLinkError> {
         let request = Request::ExtentsFailed {
             cycle: self.cycle,
+            changes: self.changes,
             reason: reason.clone(),
         };
         self.order(request).await?;

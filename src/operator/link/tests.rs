@@ -16,7 +16,8 @@ use protocol::units::{Extent, PairName, PeerName, Point};
 use transport::{FrameReader, FrameWriter};
 use transport::{Listener, Session, TlsDir};
 use wire::control::{
-    Activity, EXTENTS_PER_BATCH_MAX, MoverStatus, Refusal, RefusalKind, Request, Response,
+    Activity, ChangeList, EXTENTS_PER_BATCH_MAX, MoverStatus, Refusal, RefusalKind, Request,
+    Response,
 };
 use wire::{Message, decode, encode};
 
@@ -298,7 +299,12 @@ async fn a_list_is_fed_in_bounded_batches_and_its_end_is_marked() {
         all.chunks(1000).map(|part| Ok(part.to_vec())).collect();
     let fed = bench
         .links
-        .feed_extents(&bench.key, cycle, stream::iter(parts))
+        .feed_extents(
+            &bench.key,
+            cycle,
+            ChangeList::Allocated,
+            stream::iter(parts),
+        )
         .await
         .unwrap();
     assert_eq!(
@@ -307,12 +313,14 @@ async fn a_list_is_fed_in_bounded_batches_and_its_end_is_marked() {
     );
     let mut received = Vec::new();
     let seen = bench.mover.seen.lock().unwrap();
+    let mut from = 0;
     for (index, request) in seen.iter().enumerate() {
         let Request::Extents(batch) = request else {
             panic!("{request:?}")
         };
         assert!(batch.extents.len() <= EXTENTS_PER_BATCH_MAX);
-        assert_eq!((batch.cycle, batch.index as usize), (cycle, index));
+        assert_eq!((batch.cycle, batch.from), (cycle, from));
+        from = batch.extents.last().unwrap().end();
         assert_eq!(batch.last, index == seen.len() - 1);
         received.extend_from_slice(&batch.extents);
     }
@@ -326,7 +334,7 @@ async fn an_empty_list_is_a_whole_list() {
     let nothing = stream::iter(Vec::<Result<Vec<Extent>, String>>::new());
     let fed = bench
         .links
-        .feed_extents(&bench.key, Point::new(1, 2), nothing)
+        .feed_extents(&bench.key, Point::new(1, 2), ChangeList::Allocated, nothing)
         .await
         .unwrap();
     assert_eq!(fed.broken, None);
@@ -341,7 +349,12 @@ async fn a_list_that_breaks_is_said_to_have_broken() {
     let parts = vec![Ok(extents(3)), Err("the driver went away".to_string())];
     let fed = bench
         .links
-        .feed_extents(&bench.key, Point::new(1, 2), stream::iter(parts))
+        .feed_extents(
+            &bench.key,
+            Point::new(1, 2),
+            ChangeList::Allocated,
+            stream::iter(parts),
+        )
         .await
         .unwrap();
     assert_eq!(fed.broken.as_deref(), Some("the driver went away"));

@@ -29,8 +29,9 @@ pub fn admits(record: &Record, size: u64, expected: Point, begin: &Begin) -> Res
     }
     let consented = fence::consents(begin.consent, begin.cycle.epoch);
     let head = record.head();
-    let known = head.is_some_and(|point| begin.lineage.contains(&record.lineage, point));
-    if !consented && (record.diverged || (!known && !record.never_writable)) {
+    let follows = record.follows(&begin.lineage);
+    let untouched = record.never_writable && !record.diverged;
+    if !consented && !follows && !untouched {
         return Err(Refused::new(
             Cause::Diverged,
             format!(
@@ -51,7 +52,7 @@ pub fn admits(record: &Record, size: u64, expected: Point, begin: &Begin) -> Res
             ),
         ));
     }
-    if head.is_some_and(|point| known && begin.cycle.seq < point.seq) {
+    if head.is_some_and(|point| follows && begin.cycle.seq < point.seq) {
         return Err(Refused::new(
             Cause::OutOfOrder,
             format!("cut {} is older than the image here", begin.cycle),

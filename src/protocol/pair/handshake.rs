@@ -310,12 +310,7 @@ fn decide_by(facts: &Facts) -> Decision {
 }
 
 fn tail(primary: &PrimaryView, standby: &Record) -> Tail {
-    let written = standby.diverged || standby.role == Role::Primary;
-    let on_ours = standby
-        .head()
-        .or(standby.applied)
-        .is_some_and(|point| primary.lineage.contains(&standby.lineage, point));
-    if on_ours && !written {
+    if standby.follows(&primary.lineage) {
         return Tail::Contained;
     }
     // The fork is known only where a cut that both sides hold is recorded.

@@ -82,6 +82,31 @@ impl Record {
         }
     }
 
+    /// Whether all that this side holds, or is torn between, was written by those whose history this
+    /// is. An image that is at no point was at its committed point before; so what differs is found by
+    /// comparing, and nobody's consent is needed to replace it (D-10).
+    #[must_use]
+    pub fn follows(&self, history: &Lineage) -> bool {
+        let newest = self.head().or(self.applied).or(self.committed);
+        self.role == Role::Standby
+            && !self.diverged
+            && newest.is_some_and(|point| history.contains(&self.lineage, point))
+    }
+
+    /// Whether the volume holds this cut completely.
+    #[must_use]
+    pub fn holds(&self, cycle: Point) -> bool {
+        let applied = self.applied == Some(cycle) && !self.diverged;
+        match self.image {
+            // A first copy counts as an image only once it is committed.
+            ImageState::Consistent(_) | ImageState::None => applied,
+            // So does a copy in place over an image that was at no point. But one that is torn is at no
+            // cut, not even at the one that it was at before (D-13).
+            ImageState::Inconsistent => applied && self.committed != Some(cycle),
+            ImageState::Redo(_) => false,
+        }
+    }
+
     /// Whether nothing of worth can be on the volume: it was never writable here, and nothing has
     /// been copied whole.
     #[must_use]
@@ -193,6 +218,36 @@ mod tests {
         let torn = record.torn();
         assert_eq!((torn.committed, torn.applied), (Some(at(8)), Some(at(8))));
         assert_eq!(torn.image, ImageState::Inconsistent);
+    }
+
+    /// D-13: "a torn image never answers Applied, for no cut".
+    #[test]
+    fn only_a_cut_that_is_completely_on_the_volume_is_held() {
+        let copied = |image, committed, applied| Record {
+            image,
+            committed,
+            applied,
+            ..starting(Role::Standby, false)
+        };
+        let (eight, nine) = (Some(at(8)), Some(at(9)));
+        let held = [
+            copied(ImageState::Consistent(at(9)), nine, nine),
+            copied(ImageState::Consistent(at(9)), eight, nine),
+            copied(ImageState::None, None, nine),
+            copied(ImageState::Inconsistent, eight, nine),
+        ];
+        for record in held {
+            assert!(record.holds(at(9)) && !record.holds(at(8)), "{record:?}");
+            let diverged = Record {
+                diverged: true,
+                ..record
+            };
+            assert!(!diverged.holds(at(9)));
+        }
+        let redo = copied(ImageState::Redo(at(9)), eight, eight);
+        for record in [redo.torn(), redo] {
+            assert!(!record.holds(at(8)) && !record.holds(at(9)), "{record:?}");
+        }
     }
 
     #[test]

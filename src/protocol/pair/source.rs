@@ -469,7 +469,7 @@ fn held(decision: &Decision) -> Option<Refused> {
     Some(Refused::new(cause, decision.reason.clone()))
 }
 
-fn out_of_order(message: String) -> Refused {
+pub(super) fn out_of_order(message: String) -> Refused {
     Refused::new(Cause::OutOfOrder, message)
 }
 

@@ -17,7 +17,7 @@ use crate::pair::begin_check::admits;
 use crate::pair::handshake::Superblock;
 use crate::pair::message::{Begin, Greeting, Hello, Message, goes_in_place};
 use crate::pair::promote::{self, Before, Promote};
-use crate::pair::source::word;
+use crate::pair::source::{out_of_order, word};
 use crate::pair::target_state::{Incoming, Name, State, may_follow};
 use crate::pair::{Cause, Record, Refused, fence, verify};
 use crate::units::{ChangeSource, CyclePhase, Epoch, ImageState, Point, Role};
@@ -305,7 +305,7 @@ impl Target {
             actions.push(Action::Persist(Box::new(fenced)));
         }
         let verifies = begin.change_source == ChangeSource::Verify;
-        if record.applied == Some(cycle) && !record.diverged && !verifies {
+        if record.holds(cycle) && !verifies {
             self.go(State::Idle);
             actions.extend([
                 Action::Send(Message::Applied),
@@ -316,10 +316,12 @@ impl Target {
         }
         let in_place = goes_in_place(record.image, begin.decision.mode);
         if in_place && record.applied.is_some() {
-            // An earlier copy in place ended, but was never committed; it is being overwritten.
+            // An earlier copy in place ended, but was never committed; it is being overwritten. So is
+            // what was at this very cut once: only a commit makes it count again.
             actions.push(Action::Persist(Box::new(Record {
                 epoch: begin.cycle.epoch,
                 applied: None,
+                committed: record.committed.filter(|committed| *committed != cycle),
                 ..record.clone()
             })));
         }
@@ -493,8 +495,4 @@ impl Target {
         );
         self.state = to;
     }
-}
-
-fn out_of_order(message: String) -> Refused {
-    Refused::new(Cause::OutOfOrder, message)
 }

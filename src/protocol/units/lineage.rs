@@ -22,7 +22,11 @@ pub struct LineageEntry {
     pub start: Seq,
 }
 
-/// The epochs that an image has lived through, oldest first (semantics 1.2).
+/// How many epochs a lineage keeps: as many as fit into a superblock's slot, with room to spare.
+pub const EPOCHS_KEPT: usize = 96;
+
+/// The epochs that an image has lived through, oldest first (semantics 1.2); the newest
+/// [`EPOCHS_KEPT`] of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Lineage(pub Vec<LineageEntry>);
@@ -64,7 +68,15 @@ impl Lineage {
             generation,
             start: promoted.seq.next(),
         });
-        Lineage(entries)
+        Lineage(entries).trimmed()
+    }
+
+    /// The newest [`EPOCHS_KEPT`] epochs.
+    #[must_use]
+    pub fn trimmed(mut self) -> Lineage {
+        let excess = self.0.len().saturating_sub(EPOCHS_KEPT);
+        self.0.drain(..excess);
+        self
     }
 
     /// The last sequence number that `epoch` contributed to this lineage: one before the next
@@ -78,12 +90,18 @@ impl Lineage {
 
     /// Whether an image at `point` with lineage `other` is contained in this lineage: every epoch it
     /// lived through is ours, with the same generation, and `point` is not past our end of it.
+    ///
+    /// Epochs older than all that is kept here prove nothing: each side trims its history when it
+    /// becomes primary, so the other may hold older ones (D-9). Nothing is lost by leaving them out,
+    /// because a generation is drawn at random when its epoch starts: who shares one shares all that
+    /// was before it.
     #[must_use]
     pub fn contains(&self, other: &Lineage, point: Point) -> bool {
+        let oldest = self.0.first().map_or(Epoch(0), |entry| entry.epoch);
         let shared = other
             .0
             .iter()
-            .filter(|entry| entry.epoch <= point.epoch)
+            .filter(|entry| entry.epoch <= point.epoch && entry.epoch >= oldest)
             .all(|entry| {
                 self.entry(entry.epoch)
                     .is_some_and(|ours| ours.generation == entry.generation)
@@ -123,6 +141,29 @@ mod tests {
         assert!(!new.contains(&old, Point::new(1, 11)));
         assert_eq!(new.end_of(Epoch(1)), Some(Seq(10)));
         assert_eq!(new.end_of(Epoch(2)), None);
+    }
+
+    /// D-9: "history is trimmed on disk". What one side has forgotten makes the other's no other
+    /// history; what it still knows does.
+    #[test]
+    fn epochs_that_are_forgotten_here_prove_nothing_against_the_other() {
+        let mut old = Lineage::starting(Epoch(1), generation(1), Seq(1));
+        for epoch in 2..=EPOCHS_KEPT as u64 {
+            let at = Point::new(epoch - 1, epoch * 10);
+            old = old.promoted(at, Epoch(epoch), generation(epoch.into()));
+        }
+        let last = Point::new(EPOCHS_KEPT as u64, 2000);
+        let next = Epoch(last.epoch.0 + 1);
+        let new = old.promoted(last, next, generation(500));
+        assert_eq!((old.0.len(), new.0.len()), (EPOCHS_KEPT, EPOCHS_KEPT));
+        assert_eq!(new.entry(Epoch(1)), None);
+        assert!(new.contains(&old, last));
+        assert!(!new.contains(&old, Point::new(last.epoch.0, 2001)));
+        // A point that is older than all that is known here can't be placed.
+        assert!(!new.contains(&old, Point::new(1, 5)));
+        let mut split = old.clone();
+        split.0[50].generation = generation(999);
+        assert!(!new.contains(&split, last));
     }
 
     #[test]

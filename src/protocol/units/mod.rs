@@ -14,7 +14,7 @@ pub use change_source::{ChangeSource, ChangeSourceUse};
 pub use decision::{Decision, HandshakeMode, HandshakeRow};
 pub use extent::{Extent, ExtentSet};
 pub use identity::{InvalidName, PairId, PairName, SiteName};
-pub use lineage::{Generation, Lineage, LineageEntry};
+pub use lineage::{EPOCHS_KEPT, Generation, Lineage, LineageEntry};
 pub use peer::{InvalidPeerName, PeerName};
 pub use point::{Epoch, Point, Seq};
 pub use progress::{CyclePhase, Progress};

@@ -142,6 +142,7 @@ impl Oracle {
                 ));
             }
         }
+        self.is_rightly_held(before, after);
         if let Some(switch) = &after.switch {
             let epoch = Epoch(u64::try_from(switch.epoch).unwrap_or(0));
             if switch.kind == SwitchKind::Forced {
@@ -167,6 +168,29 @@ impl Oracle {
 }
 
 impl Oracle {
+    /// Nobody is asked to consent to the loss of writes that do not exist (D-10).
+    fn is_rightly_held(
+        &mut self,
+        before: Option<&ReplicationPairStatus>,
+        after: &ReplicationPairStatus,
+    ) {
+        let held = |status: &ReplicationPairStatus, name: &str| {
+            let site = status.sites.iter().find(|site| site.name == name);
+            site.is_some_and(|site| site.diverged)
+        };
+        for (at, name) in (0..).zip(SITES) {
+            let newly = held(after, name) && !before.is_some_and(|before| held(before, name));
+            if let (true, Some(ours), Some(theirs)) = (newly, &self.seen[at], &self.seen[1 - at])
+                && theirs.role == Role::Primary
+                && ours.follows(&theirs.lineage)
+            {
+                self.fail(format!(
+                    "{name} is held for consent, though it only follows"
+                ));
+            }
+        }
+    }
+
     /// A change of the role begins: somebody has asked for it, and its site can take it.
     fn begins(&mut self, spec: &ReplicationPairSpec, status: &ReplicationPairStatus, to: &str) {
         let order = spec.promotion.as_ref();

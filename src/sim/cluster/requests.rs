@@ -146,9 +146,11 @@ impl World {
     pub(crate) fn ship(&mut self, plan: &ShipPlan) -> Result<Performed, String> {
         let (changes, blocks) = self.best_list(plan);
         let breaks = self.faulty && self.random.random_range(0..4) == 0;
+        // A driver may split its list differently each time.
+        let part_blocks = self.random.random_range(1..24);
         let parts = blocks.map(|blocks| {
             let breaks_after = breaks.then(|| self.random.random_range(0..=blocks.len()));
-            parts_of(self.part_blocks, plan.cycle, &blocks, breaks_after)
+            parts_of(part_blocks, plan.cycle, changes, &blocks, breaks_after)
         });
         let request = Request::Ship(ShipRequest {
             cycle: plan.cycle,

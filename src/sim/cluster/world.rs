@@ -63,8 +63,6 @@ pub(crate) struct World {
     pub(crate) piece: u64,
     /// The handle of each site's volume, once it is known.
     pub(crate) volumes: [Option<String>; 2],
-    /// Blocks in a part of a list of changes: every operator makes the same parts of a list.
-    pub(crate) part_blocks: usize,
     /// The application's claim as its people apply it.
     pub(crate) manifest: PersistentVolumeClaim,
     /// What the story has said of the change of the role.
@@ -124,7 +122,6 @@ impl World {
             limits: tiny(&mut random),
             rules: mover_core::Rules::breaking(options.wrong.and_then(Wrong::rule)),
         };
-        let part_blocks = random.random_range(1..24);
         let piece = [1, 1, 4][random.random_range(0..3)];
         let mut server = Server {
             storage_classes: manifests.storage_classes,
@@ -161,7 +158,6 @@ impl World {
             wrong: options.wrong,
             faulty: true,
             piece,
-            part_blocks,
             volumes: [None, None],
             manifest: manifests.claim,
             recorded: None,

@@ -2,10 +2,6 @@
 
 use protocol::units::{Epoch, ImageState, Lineage, PairId, Point, Role, SiteName};
 
-/// How many epochs a lineage keeps on disk. A side whose last epoch is older than that finds no
-/// common ancestor and is held, which is the safe answer.
-pub(super) const LINEAGE_MAX: usize = 96;
-
 /// One site's state in its pair (semantics H, state per node).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Superblock {
@@ -39,9 +35,9 @@ pub struct Superblock {
 impl Superblock {
     /// The superblock within the limits of its slot.
     pub(super) fn trimmed(&self) -> Superblock {
-        let mut trimmed = self.clone();
-        let excess = trimmed.lineage.0.len().saturating_sub(LINEAGE_MAX);
-        trimmed.lineage.0.drain(..excess);
-        trimmed
+        Superblock {
+            lineage: self.lineage.clone().trimmed(),
+            ..self.clone()
+        }
     }
 }

@@ -122,29 +122,17 @@ fn requests() -> Vec<Request> {
             requested_primary: requested_primary.clone(),
             over_damage: false,
         }),
-        Request::Ship(ShipRequest {
-            cycle: cycle().cycle,
-            peer: "10.0.0.1:7400".into(),
-            peer_site: site("west"),
-            changes: ChangeList::Delta {
-                base: Point::new(2, 308),
-            },
-            changes_reason: "the driver lists changes".into(),
-            discard_consent: Some(epoch),
-            transfer: Transfer {
-                bytes_per_second: Some(1 << 30),
-                compression: Compression::Auto,
-                stall_timeout_ms: 60_000,
-            },
-        }),
+        Request::Ship(ship()),
         Request::Extents(ExtentBatch {
             cycle: cycle().cycle,
-            index: 1,
+            changes: ChangeList::Allocated,
+            from: 0,
             extents: vec![Extent::new(0, 4096), Extent::new(1 << 20, 1 << 16)],
             last: true,
         }),
         Request::ExtentsFailed {
             cycle: cycle().cycle,
+            changes: ChangeList::Allocated,
             reason: "the stream broke".into(),
         },
         Request::Receive(ReceiveRequest {
@@ -375,4 +363,22 @@ pub fn streams() -> Vec<Vec<u8>> {
         .into_iter()
         .map(|r| Message::Request(Box::new(r.into())));
     vec![stream(all()), stream(asked.collect())]
+}
+
+fn ship() -> ShipRequest {
+    ShipRequest {
+        cycle: cycle().cycle,
+        peer: "10.0.0.1:7400".into(),
+        peer_site: site("west"),
+        changes: ChangeList::Delta {
+            base: Point::new(2, 308),
+        },
+        changes_reason: "the driver lists changes".into(),
+        discard_consent: Some(Epoch(3)),
+        transfer: Transfer {
+            bytes_per_second: Some(1 << 30),
+            compression: Compression::Auto,
+            stall_timeout_ms: 60_000,
+        },
+    }
 }

@@ -1,6 +1,6 @@
 //! What a target ignores, gate by gate: each case differs from one that passes in one thing.
 
-use super::parts::{SIZE, begin, generation, standby};
+use super::parts::{SIZE, begin, generation, lineage, standby};
 use crate::pair::begin_check::admits;
 use crate::pair::message::Begin;
 use crate::pair::{Cause, Record};
@@ -92,6 +92,42 @@ fn writes_of_its_own_are_replaced_only_by_consent_for_this_epoch() {
     let never = standby(ImageState::None);
     let full = begin(CUT, HandshakeMode::Full, None);
     assert_eq!(refused(&never, SIZE, &full), None);
+}
+
+/// D-10: "damaged staging, a trimmed history, a torn image of a side that was once primary lead to a
+/// comparison, not to a demand for consent". What the source decides the target admits.
+#[test]
+fn an_image_that_is_torn_is_compared_whether_it_was_primary_once_or_not() {
+    for never_writable in [true, false] {
+        let redo = Record {
+            never_writable,
+            committed: Some(AT),
+            applied: Some(AT),
+            ..standby(ImageState::Redo(CUT))
+        };
+        let overwritten = Record {
+            applied: None,
+            ..redo.torn()
+        };
+        for torn in [redo.torn(), overwritten] {
+            assert!(torn.follows(&lineage()));
+            let compared = begin(CUT, HandshakeMode::Bitmap, None);
+            assert_eq!(refused(&torn, SIZE, &compared), None, "{torn:?}");
+            let diverged = Record {
+                diverged: true,
+                ..torn.clone()
+            };
+            let elsewhere = Record {
+                lineage: foreign(),
+                never_writable: false,
+                ..torn
+            };
+            for held in [diverged, elsewhere] {
+                assert!(!held.follows(&lineage()));
+                assert_eq!(refused(&held, SIZE, &compared), Some(Cause::Diverged));
+            }
+        }
+    }
 }
 
 #[test]

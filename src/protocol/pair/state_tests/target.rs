@@ -332,6 +332,35 @@ fn a_complete_set_that_turns_out_damaged_is_discarded() {
     assert_eq!(side.receiving(), Some(cut));
 }
 
+/// D-13: "a torn image never answers Applied, for no cut": the committed cut, shipped again, is received
+/// again. Once that is done, by comparing or in full, it can be committed.
+#[test]
+fn a_torn_image_receives_its_committed_cut_again() {
+    let (at, next) = (Point::new(2, 5), Point::new(2, 6));
+    let redo = Record {
+        applied: Some(at),
+        committed: Some(at),
+        ..standby(ImageState::Redo(next))
+    };
+    for mode in [HandshakeMode::Bitmap, HandshakeMode::Full] {
+        let (mut side, _) = Side::open(Some(redo.torn()));
+        side.order(Command::Receive(at)).unwrap();
+        let mut actions = Vec::new();
+        for word in [
+            Message::Hello(hello(at)),
+            Message::Begin(begin(at, mode, None)),
+        ] {
+            actions.extend(side.on(SIZE, Event::Target(target::Event::Peer(word))));
+        }
+        assert!(!actions.contains(&Action::Send(Message::Applied)));
+        assert_eq!(side.receiving(), Some(at), "{mode:?}");
+        let (mut side, _) = Side::open(Some(redo.torn()));
+        takes(&mut side, begin(at, mode, None));
+        side.order(Command::Commit(at)).unwrap();
+        assert_eq!(side.record().unwrap().head(), Some(at), "{mode:?}");
+    }
+}
+
 /// A cycle of a higher epoch that begins again in place raises the epoch in every record that it
 /// leaves behind: a lower one would let the old primary in again.
 #[test]
