@@ -59,6 +59,8 @@ Reason {
     PrimaryDamaged,
     /// A cut's device is shorter than the volume was.
     SourceShrunk,
+    /// What the driver made of the first cut is no image of the volume.
+    NotABlockImage,
     /// A state volume is full.
     StateVolumeFull,
     /// What a state volume holds can't be read: its side is held.

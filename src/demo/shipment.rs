@@ -8,8 +8,9 @@ use anyhow::{Context, Result, ensure};
 use crate::site::{RunningMover, Site};
 use protocol::units::{Epoch, Extent, ExtentSet, Point};
 use wire::control::{
-    Activity, ChangeList, Compression, CycleOutcome, CycleReport, EXTENTS_PER_BATCH_MAX,
-    ExtentBatch, MoverStatus, ReceiveRequest, Request, ShipRequest, Transfer,
+    Activity, BlockImage, ChangeList, Compression, CycleOutcome, CycleReport,
+    EXTENTS_PER_BATCH_MAX, ExtentBatch, MoverStatus, ReceiveRequest, Request, ShipRequest,
+    Transfer,
 };
 
 /// How long one cycle of the demo may take.
@@ -28,6 +29,8 @@ pub struct Shipment {
     pub breaks_after: Option<usize>,
     /// Consent to discard what the target has of its own.
     pub consent: Option<Epoch>,
+    /// What the device has to be where it is of a first cut.
+    pub image: Option<BlockImage>,
     /// Bytes a second.
     pub bytes_per_second: Option<u64>,
     /// When nothing has moved for this long, it fails.
@@ -44,6 +47,7 @@ impl Shipment {
             extents: Vec::new(),
             breaks_after: None,
             consent: None,
+            image: None,
             bytes_per_second: None,
             stall_timeout_ms: 30_000,
         }
@@ -76,6 +80,7 @@ impl Shipment {
             changes: self.changes,
             changes_reason: "the demo gives no list for this cut".into(),
             discard_consent: self.consent,
+            image: self.image,
             transfer: Transfer {
                 bytes_per_second: self.bytes_per_second,
                 compression: Compression::Auto,

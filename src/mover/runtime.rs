@@ -73,6 +73,7 @@ impl Mover {
             pair: setup.pair.clone(),
             device_bytes: setup.device.as_ref().map(|device| device.size()),
             read_only: setup.read_only,
+            file_system: setup.file_system,
             rules: Rules::default(),
         };
         let control = Control {

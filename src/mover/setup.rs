@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use protocol::units::{PairName, PeerName, SiteName};
 use storage::seam::{BlockFile, Clock, Directory, Disk, DiskError, SystemClock};
-use storage::volume::{DeviceError, open_source, open_target};
+use storage::volume::{DeviceError, has_file_system, open_source, open_target};
 use transport::{LinkError, TlsDir, TlsError};
 
 /// The least memory that a mover works in, in bytes; less is refused at the start.
@@ -53,6 +53,8 @@ pub struct Setup {
     pub device: Option<Arc<dyn BlockFile>>,
     /// Whether the volume is only ever read.
     pub read_only: bool,
+    /// Whether the volume begins with the signature of a file system.
+    pub file_system: bool,
     /// The most memory that open reads take together, in bytes.
     pub reader_bytes: usize,
     /// The clock.
@@ -140,6 +142,16 @@ impl Setup {
             pair: options.pair.clone(),
             tls,
             disk: Arc::new(disk),
+            file_system: match &device {
+                // What can't be read now is reported with its range when it is shipped.
+                Some(device) if options.read_only => {
+                    has_file_system(&**device).unwrap_or_else(|error| {
+                        tracing::warn!(%error, "the beginning of the volume can't be read");
+                        true
+                    })
+                }
+                _ => false,
+            },
             device,
             read_only: options.read_only,
             reader_bytes: usize::try_from(reader).unwrap_or(usize::MAX),

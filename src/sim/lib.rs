@@ -47,6 +47,8 @@ mod oracle;
 #[cfg(test)]
 mod pipeline_tests;
 mod resent;
+#[cfg(test)]
+mod room_tests;
 mod rules;
 mod run;
 mod seeds;

@@ -99,6 +99,8 @@ impl MoverHost {
             pair: setup.pair.clone(),
             device_bytes: size,
             read_only: setup.read_only,
+            // What the simulated application writes has no structure; its volumes pass for formatted.
+            file_system: true,
             rules: setup.settings.rules,
         };
         let kept = files.kept_reader(size.unwrap_or(0)).map(|(point, _)| point);

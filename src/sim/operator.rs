@@ -476,6 +476,7 @@ impl World {
             changes: kind,
             changes_reason: String::new(),
             discard_consent: self.operator.consent,
+            image: None,
             transfer: transfer(),
         };
         Given {

@@ -124,8 +124,19 @@ pub struct ShipRequest {
     pub changes_reason: String,
     /// Consent to overwrite a diverged target, valid for exactly this epoch.
     pub discard_consent: Option<Epoch>,
+    /// What the device of a first cut has to be; `None` where nothing is known of the volume.
+    pub image: Option<BlockImage>,
     /// How to send.
     pub transfer: Transfer,
+}
+
+/// What the image of a volume is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockImage {
+    /// The size of the volume in bytes; a device may be larger.
+    pub bytes: u64,
+    /// Whether the volume has a file system, by whose signature it is known.
+    pub file_system: bool,
 }
 
 /// Compare a range of the image of a committed cut with the target's, and repair what differs. The
@@ -288,6 +299,8 @@ pub enum RefusalKind {
     PrimaryDamaged,
     /// The cut's device is shorter than the volume was.
     SourceShrunk,
+    /// What was made of the first cut is no image of the volume.
+    NotABlockImage,
 }
 
 /// All that a mover knows about itself.
@@ -426,6 +439,7 @@ mod tests {
             },
             changes_reason: String::new(),
             discard_consent: None,
+            image: None,
             transfer: Transfer {
                 bytes_per_second: None,
                 compression: Compression::Auto,

@@ -123,6 +123,7 @@ async fn mover_on_a_hanging_device(
         disk: Arc::new(Directory::open(&site.meta()).unwrap()),
         device: Some(device.clone()),
         read_only: false,
+        file_system: false,
         reader_bytes: 8 << 20,
         clock: Arc::new(SystemClock::new()),
     };
@@ -157,6 +158,7 @@ async fn d_6_abort_and_status_are_answered_while_the_device_hangs() {
         changes: ChangeList::Nothing,
         changes_reason: String::new(),
         discard_consent: None,
+        image: None,
         transfer: Transfer {
             bytes_per_second: None,
             compression: Compression::Off,

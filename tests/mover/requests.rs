@@ -242,6 +242,7 @@ fn ship(shipment: &Shipment, peer: String) -> Request {
         changes: wire::control::ChangeList::Nothing,
         changes_reason: String::new(),
         discard_consent: None,
+        image: None,
         transfer: wire::control::Transfer {
             bytes_per_second: None,
             compression: wire::control::Compression::Off,
@@ -266,4 +267,40 @@ async fn a_cut_whose_device_is_cut_short_is_not_shipped() {
     assert!(why.contains("a volume never shrinks"), "{why}");
     file.set_len(size).unwrap();
     world.ship(&cut, Shipment::of(point)).await;
+}
+
+/// D-16: "the restored device has the volume's size and a file system's signature; otherwise
+/// `NotABlockImage` …, before anything is committed". Once something is, the driver is known.
+#[tokio::test]
+async fn a_first_cut_that_is_no_image_of_the_volume_is_not_shipped() {
+    let size = 16 * MIB;
+    let mut world = World::new(size).await;
+    world.write(0, size);
+    let point = world.point();
+    let (cut, _) = world.east.cut(point).unwrap();
+    let image = |bytes, file_system| Shipment {
+        image: Some(wire::control::BlockImage { bytes, file_system }),
+        ..Shipment::of(point)
+    };
+    for (shipment, says) in [
+        (
+            image(2 * size, false),
+            "16777216 bytes, but the volume 33554432",
+        ),
+        (image(size, true), "does not begin with a file system"),
+    ] {
+        let failed = ship_once(&world.east, &cut, &world.west, &shipment).await;
+        let why = format!("{:#}", failed.unwrap_err());
+        assert!(why.contains(says), "{why}");
+    }
+    let file = std::fs::OpenOptions::new().write(true).open(&cut).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"XFSB", 0).unwrap();
+    world.ship(&cut, image(size, true)).await;
+    let next = world.point();
+    let (cut, _) = world.east.cut(next).unwrap();
+    let later = Shipment {
+        cycle: next,
+        ..image(size, true)
+    };
+    world.ship(&cut, later).await;
 }

@@ -108,6 +108,7 @@ impl Core {
             changes: ChangeList::Nothing,
             changes_reason: String::new(),
             discard_consent: None,
+            image: None,
             transfer: order.transfer,
         };
         let before = self.side.shipping();
@@ -120,7 +121,10 @@ impl Core {
 
     fn ship(&mut self, order: ShipRequest, verify: Option<Extent>) -> Result<(), Refused> {
         self.needs_device(false)?;
-        let shrunk = verify.is_none().then(|| self.shrunk(order.cycle)).flatten();
+        let wrong_image = match verify {
+            None => self.shrunk(order.cycle).or_else(|| self.no_image(&order)),
+            Some(_) => None,
+        };
         let before = self.side.shipping();
         self.by_the_same_list(before, &order)?;
         let ship = Command::Ship(Ship {
@@ -147,7 +151,7 @@ impl Core {
             self.source.order = Some(order);
         }
         self.follow(actions);
-        if let Some(refused) = shrunk.filter(|_| before.is_none()) {
+        if let Some(refused) = wrong_image.filter(|_| before.is_none()) {
             self.fail(refused);
         }
         Ok(())
@@ -181,6 +185,28 @@ impl Core {
             format!(
                 "the device of cut {cycle} has {size} bytes, but the volume had {known}: a volume never \
                  shrinks, so this is not its image; check what the storage made of the snapshot"
+            ),
+        ))
+    }
+
+    /// Drivers whose snapshots are archives or directories make of a cut what only looks like a volume.
+    /// That is found before anything is committed; later cuts come from the same driver (D-16).
+    fn no_image(&self, order: &ShipRequest) -> Option<Refused> {
+        let committed = self.side.record().and_then(|record| record.committed);
+        let image = order.image.filter(|_| committed.is_none())?;
+        let size = self.size();
+        let wrong = if size < image.bytes {
+            format!("has {size} bytes, but the volume {}", image.bytes)
+        } else if image.file_system && !self.config.file_system {
+            "does not begin with a file system, but the claim has one".into()
+        } else {
+            return None;
+        };
+        Some(Refused::new(
+            Cause::NotABlockImage,
+            format!(
+                "the device made from the snapshot of cut {} {wrong}: a driver whose snapshots are archives                  or directories can't be replicated; a volume that nothing has used yet has no file system                  until its application starts",
+                order.cycle
             ),
         ))
     }

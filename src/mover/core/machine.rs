@@ -34,6 +34,8 @@ pub struct Config {
     pub device_bytes: Option<u64>,
     /// Whether the volume is only ever read.
     pub read_only: bool,
+    /// Whether the volume begins with the signature of a file system.
+    pub file_system: bool,
     /// Which rule is broken; none in the product.
     pub rules: Rules,
 }

@@ -26,6 +26,7 @@ fn opened(superblock: FoundSuperblock) -> (Core, Vec<Effect>) {
         pair: "shop/orders".parse().unwrap(),
         device_bytes: Some(SIZE),
         read_only: false,
+        file_system: false,
         rules: Rules::default(),
     };
     let found = Found {
@@ -148,6 +149,7 @@ fn a_shipment_goes_on_by_the_list_that_was_announced_first() {
             changes,
             changes_reason: String::new(),
             discard_consent: None,
+            image: None,
             transfer: Transfer {
                 bytes_per_second: None,
                 compression: Compression::Off,

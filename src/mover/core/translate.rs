@@ -39,6 +39,7 @@ pub fn kind_of(cause: Cause) -> RefusalKind {
         Cause::Internal => RefusalKind::Internal,
         Cause::PrimaryDamaged => RefusalKind::PrimaryDamaged,
         Cause::SourceShrunk => RefusalKind::SourceShrunk,
+        Cause::NotABlockImage => RefusalKind::NotABlockImage,
     }
 }
 
@@ -65,6 +66,7 @@ pub fn cause_of(kind: RefusalKind) -> Cause {
         RefusalKind::Internal => Cause::Internal,
         RefusalKind::PrimaryDamaged => Cause::PrimaryDamaged,
         RefusalKind::SourceShrunk => Cause::SourceShrunk,
+        RefusalKind::NotABlockImage => Cause::NotABlockImage,
     }
 }
 

@@ -30,6 +30,7 @@ pub async fn ship(round: &Round<'_>, plan: &ShipPlan) -> Result<(), Error> {
         changes: found.changes,
         changes_reason: found.reason,
         discard_consent: plan.consent,
+        image: plan.image,
         transfer: plan.transfer,
     };
     requests::give(round, &source, Request::Ship(order)).await?;

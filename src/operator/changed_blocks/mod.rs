@@ -24,6 +24,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trust;
 
 pub use client::{MetadataClient, ServiceAccount, SnapshotName};
 pub use error::{MetadataError, Trust};

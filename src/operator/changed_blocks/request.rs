@@ -1,18 +1,25 @@
 //! One question to a service, asked from any offset.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status};
+use tower::service_fn;
 
 use crate::changed_blocks::decode::Part;
 use crate::changed_blocks::discovery::Service;
 use crate::changed_blocks::error::List;
 use crate::changed_blocks::proto::snapshot_metadata_client::SnapshotMetadataClient;
 use crate::changed_blocks::proto::{GetMetadataAllocatedRequest, GetMetadataDeltaRequest};
-use crate::changed_blocks::{MetadataError, SnapshotName, Trust};
+use crate::changed_blocks::{MetadataError, SnapshotName, Trust, trust};
 
 /// The longest that connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,15 +62,23 @@ impl Question {
                 ),
             )
         };
-        let tls =
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.service.ca_pem));
-        Endpoint::from_shared(format!("https://{address}"))
+        let tls = trust::client_of(&self.service.ca_pem).map_err(|why| {
+            let because = format!("the caCert of the service of {driver} can't be used: {why}");
+            MetadataError::new(Trust::Later, because)
+        })?;
+        let connector = TlsConnector::from(Arc::new(tls));
+        // TLS is ours and not tonic's, whose verifier can't be chosen; so tonic connects as if there
+        // were none, and requests name the origin that they would have.
+        let origin = format!("https://{address}").parse().map_err(|_| {
+            let because = format!("{address}, where the service of {driver} is, is no address");
+            MetadataError::new(Trust::Later, because)
+        })?;
+        Endpoint::from_shared(format!("http://{address}"))
             .map_err(failed)?
+            .origin(origin)
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE)
-            .tls_config(tls)
-            .map_err(failed)?
-            .connect()
+            .connect_with_connector(service_fn(move |uri| secured(connector.clone(), uri)))
             .await
             .map_err(failed)
     }
@@ -116,6 +131,19 @@ impl Question {
             max_results: RANGES_PER_MESSAGE_MAX,
         }
     }
+}
+
+/// A connection to where `uri` names.
+async fn secured(
+    connector: TlsConnector,
+    uri: Uri,
+) -> Result<TokioIo<TlsStream<TcpStream>>, std::io::Error> {
+    let host = uri.host().unwrap_or_default();
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let server = ServerName::try_from(name.to_string()).map_err(std::io::Error::other)?;
+    let tcp = TcpStream::connect((name, uri.port_u16().unwrap_or(443))).await?;
+    tcp.set_nodelay(true)?;
+    Ok(TokioIo::new(connector.connect(server, tcp).await?))
 }
 
 pub(super) fn late(what: &str, timeout: Duration) -> Status {

@@ -134,8 +134,23 @@ fn pki(name: &str) -> Pki {
     }
 }
 
+/// A certificate that signs itself, for the server and as the authority, as many drivers have it.
+fn self_signed(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Pki {
+    let mut params = CertificateParams::new([name.to_string()]).unwrap();
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    Pki {
+        ca: certificate.pem(),
+        identity: Identity::from_pem(certificate.pem(), key.serialize_pem()),
+    }
+}
+
 async fn bench(list: List, attempts: Vec<Attempt>) -> Bench {
-    let pki = pki("127.0.0.1");
+    bench_of(pki("127.0.0.1"), list, attempts).await
+}
+
+async fn bench_of(pki: Pki, list: List, attempts: Vec<Attempt>) -> Bench {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let driver = Driver::default();
@@ -368,5 +383,37 @@ async fn only_the_named_authority_is_trusted() {
     assert!(error.because.contains("can't be reached"), "{error}");
     assert!(bench.offsets().is_empty());
     bench.question.service.ca_pem = String::new();
+    assert!(bench.open().await.is_err());
+}
+
+/// What the ecosystem's own clients take: the service's certificate is the `caCert`, marked as an authority
+/// or not. Neither another name, nor another time, nor another certificate of the same name is taken.
+#[tokio::test]
+async fn a_certificate_that_is_the_anchor_itself_is_trusted() {
+    let authority = |params: &mut CertificateParams| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    };
+    let old = |params: &mut CertificateParams| {
+        authority(params);
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    };
+    for pki in [
+        self_signed("127.0.0.1", |_| ()),
+        self_signed("127.0.0.1", authority),
+    ] {
+        let bench = bench_of(pki, List::Delta, vec![whole(&[&[(0, 10)]])]).await;
+        assert_eq!(bench.all().await.unwrap(), [Extent::new(0, 10)]);
+    }
+    for (pki, says) in [
+        (self_signed("192.0.2.7", authority), "name"),
+        (self_signed("127.0.0.1", old), "xpired"),
+    ] {
+        let bench = bench_of(pki, List::Delta, vec![whole(&[])]).await;
+        let error = bench.open().await.unwrap_err();
+        assert!(error.because.contains(says), "{error}");
+    }
+    let served = self_signed("127.0.0.1", authority);
+    let mut bench = bench_of(served, List::Delta, vec![whole(&[])]).await;
+    bench.question.service.ca_pem = self_signed("127.0.0.1", authority).ca;
     assert!(bench.open().await.is_err());
 }

@@ -3,10 +3,10 @@
 use crate::decide::DecisionBuilder;
 use crate::decide::consent::consent;
 use crate::observe::SnapshotFacts;
-use crate::observe::{Cut, SiteView};
+use crate::observe::{Claim, Cut, SiteView, VolumeMode};
 use crate::site::ShipPlan;
 use protocol::units::Point;
-use wire::control::MoverStatus;
+use wire::control::{BlockImage, MoverStatus};
 
 /// Everything that the shipment of `cut` takes.
 #[must_use]
@@ -35,9 +35,26 @@ pub fn plan(
             Ok(())
         },
         capacity: source.device_bytes.unwrap_or(0),
+        image: image(d.observed.app_claim(), cut),
         transfer: d.settings.transfer,
         consent: consent(d),
     }
+}
+
+/// What the device made from a cut has to be. The claim may have grown since the cut, and a driver may
+/// leave out the snapshot's size.
+fn image(app: Option<&Claim>, cut: &Cut) -> Option<BlockImage> {
+    let app = app?;
+    let restored = cut.facts.as_ref().and_then(|facts| facts.size_bytes);
+    let sizes = [Some(app.capacity_bytes), restored];
+    Some(BlockImage {
+        bytes: sizes
+            .into_iter()
+            .flatten()
+            .filter(|bytes| *bytes > 0)
+            .min()?,
+        file_system: app.mode == VolumeMode::Filesystem,
+    })
 }
 
 /// The newest cut that both sides hold completely, with a snapshot of it at the primary.

@@ -279,6 +279,7 @@ fn reason_of(kind: RefusalKind) -> Reason {
         RefusalKind::StateVolumeFull => Reason::StateVolumeFull,
         RefusalKind::TargetTooSmall => Reason::ReplicaTooSmall,
         RefusalKind::SourceShrunk => Reason::SourceShrunk,
+        RefusalKind::NotABlockImage => Reason::NotABlockImage,
         _ => Reason::CycleFailed,
     }
 }

@@ -4,7 +4,7 @@ use crate::observe::HookTarget;
 use crate::observe::SnapshotFacts;
 use crate::rebind::DesiredBinding;
 use protocol::units::{Epoch, Extent, Point, SiteName};
-use wire::control::{Request, Transfer};
+use wire::control::{BlockImage, Request, Transfer};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -192,6 +192,8 @@ pub struct ShipPlan {
     pub allocated: Result<(), String>,
     /// Size of the source's device in bytes.
     pub capacity: u64,
+    /// What the device has to be where it is of a first cut.
+    pub image: Option<BlockImage>,
     /// How to send.
     pub transfer: Transfer,
     /// Consent to overwrite a diverged target.

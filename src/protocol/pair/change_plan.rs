@@ -137,18 +137,29 @@ pub fn fall(means: &Means, why: &str) -> Plan {
 }
 
 fn whole(means: &Means) -> Plan {
-    let reason = why_not_delta(means);
-    match means.list {
-        List::Allocated => Plan {
-            candidates: Candidates::Allocated,
-            compare: Compare::Nothing,
-            change_source: use_of(ChangeSource::Allocated, reason),
-        },
-        List::Delta { .. } | List::Nothing => Plan {
-            candidates: Candidates::Everything,
-            compare: Compare::Nothing,
-            change_source: use_of(ChangeSource::FullRead, reason),
-        },
+    let no_image = "the standby has no image to build on";
+    let (candidates, source, reason) = match means.list {
+        List::Allocated => (
+            Candidates::Allocated,
+            ChangeSource::Allocated,
+            no_image.into(),
+        ),
+        // A list of what is allocated would have spared reading the rest: people see why there is none.
+        List::Delta { base } => (
+            Candidates::Everything,
+            ChangeSource::FullRead,
+            format!("{no_image}, and the list from cut {base} does not say what is allocated"),
+        ),
+        List::Nothing => (
+            Candidates::Everything,
+            ChangeSource::FullRead,
+            format!("{no_image}; {}", why_no_list(means)),
+        ),
+    };
+    Plan {
+        candidates,
+        compare: Compare::Nothing,
+        change_source: use_of(source, reason),
     }
 }
 
@@ -208,17 +219,21 @@ fn difference(means: &Means) -> Plan {
 /// Why the changes can't be taken from a list.
 fn why_not_delta(means: &Means) -> String {
     match (means.list, means.standby) {
-        _ if means.mode == HandshakeMode::Full => "the standby has no image to build on".into(),
         (List::Delta { base }, Some(standby)) => {
             format!("the list counts from cut {base}, but the standby is at {standby}")
         }
         (List::Delta { base }, None) => {
             format!("the list counts from cut {base}, but the standby is at no cut")
         }
-        (List::Allocated | List::Nothing, _) if !means.list_reason.is_empty() => {
-            means.list_reason.clone()
-        }
-        (List::Allocated | List::Nothing, _) => "no list of changes was given".into(),
+        (List::Allocated | List::Nothing, _) => why_no_list(means),
+    }
+}
+
+/// Why there is no list, or no better one.
+fn why_no_list(means: &Means) -> String {
+    match means.list_reason.as_str() {
+        "" => "no list of changes was given".into(),
+        reason => reason.into(),
     }
 }
 
@@ -273,17 +288,24 @@ mod tests {
         }
     }
 
+    /// The reason that hides behind "no image to build on": an operator whose driver's service can't be
+    /// reached learns of it at the first copy, not at the second cycle.
     #[test]
-    fn a_full_copy_is_explained_by_the_image_and_not_by_the_list() {
+    fn a_full_copy_is_explained_by_the_image_and_by_what_would_have_spared_reading() {
         let at = Point::new(1, 5);
-        for list in [List::Delta { base: at }, List::Nothing, List::Allocated] {
-            let plan = plan(&means(HandshakeMode::Full, list, Some(at)));
-            assert!(
-                plan.change_source.reason.contains("no image to build on"),
-                "{list:?}: {}",
-                plan.change_source.reason
-            );
+        for (list, also) in [
+            (List::Delta { base: at }, "does not say what is allocated"),
+            (List::Nothing, "the driver has no SnapshotMetadata"),
+            (List::Allocated, ""),
+        ] {
+            let full = means(HandshakeMode::Full, list, Some(at));
+            let reason = plan(&full).change_source.reason;
+            assert!(reason.contains("no image to build on"), "{reason}");
+            assert!(reason.contains(also), "{reason}");
         }
+        let listed = means(HandshakeMode::Full, List::Allocated, None);
+        let fallen = fall(&listed, "stream ended early").change_source.reason;
+        assert!(fallen.contains("stream ended early"), "{fallen}");
     }
 
     #[test]

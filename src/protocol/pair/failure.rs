@@ -40,6 +40,8 @@ pub enum Cause {
     PrimaryDamaged,
     /// The cut's device is shorter than the volume was (D-5).
     SourceShrunk,
+    /// What was made of the first cut is no image of the volume (D-16).
+    NotABlockImage,
     /// The operator stopped it.
     Aborted,
     /// A defect of ours.
@@ -118,6 +120,7 @@ mod tests {
             Cause::SuperblockUnreadable,
             Cause::PrimaryDamaged,
             Cause::SourceShrunk,
+            Cause::NotABlockImage,
             Cause::Internal,
         ] {
             assert!(!cause.is_retryable(), "{cause:?}");

@@ -159,6 +159,7 @@ impl World {
             changes,
             changes_reason: String::new(),
             discard_consent: plan.consent,
+            image: plan.image,
             transfer: plan.transfer,
         });
         let order = Order {

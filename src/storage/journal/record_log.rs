@@ -116,6 +116,11 @@ impl RecordLog {
         })
     }
 
+    /// From now on it is to hold at most `limit` bytes.
+    pub(super) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
     /// Appends a record. Nothing is durable before a flush.
     pub(super) fn append(
         &mut self,

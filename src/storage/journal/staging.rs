@@ -137,6 +137,11 @@ impl Staging {
         Ok(())
     }
 
+    /// From now on the log is to hold at most `limit` bytes.
+    pub fn set_limit(&mut self, limit: u64) {
+        self.log.set_limit(limit);
+    }
+
     /// The flush that would make everything appended so far durable.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {

@@ -34,8 +34,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 /// number it had.
 fn format(target: &str) -> u8 {
     match target {
-        "frames" | "message" => 3,
-        "control" | "digest_store" | "hello" | "superblock" => 2,
+        "frames" => 4,
+        "control" | "message" => 3,
+        "digest_store" | "hello" | "superblock" => 2,
         _ => 1,
     }
 }

@@ -375,6 +375,10 @@ fn ship() -> ShipRequest {
         },
         changes_reason: "the driver lists changes".into(),
         discard_consent: Some(Epoch(3)),
+        image: Some(BlockImage {
+            bytes: 1 << 30,
+            file_system: true,
+        }),
         transfer: Transfer {
             bytes_per_second: Some(1 << 30),
             compression: Compression::Auto,

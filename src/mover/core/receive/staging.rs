@@ -33,7 +33,6 @@ pub fn staging_for(
     read_back: &AtomicU64,
 ) -> Result<Sink, Refused> {
     let failed = |error: JournalError| translate::journal_failed(&error);
-    let free = disk.free_bytes().map_err(|error| failed(error.into()))?;
     let log_spec = DigestLogSpec {
         id: spec.id,
         size_bytes: spec.size_bytes,
@@ -61,14 +60,25 @@ pub fn staging_for(
     {
         // One that was sealed when its attempt ended was never reported as complete.
         staging.unseal().map_err(failed)?;
+        staging.set_limit(room_for(&**disk, staging.len_bytes())?);
         return Ok(Sink::Staging(staging, log.map(Box::new)));
     }
+    // What another cut has left is of no more use, and its room counts as free only once it is gone.
+    discard(Discard::Staged, None, &**disk)?;
     if counts {
         log = Some(DigestLog::create(disk.clone(), log_spec).map_err(failed)?);
     }
-    let limit = free.saturating_sub(STAGING_LEAVES_FREE);
+    let limit = room_for(&**disk, 0)?;
     let staging = Staging::create(disk.clone(), spec, limit).map_err(failed)?;
     Ok(Sink::Staging(Box::new(staging), log.map(Box::new)))
+}
+
+/// How large a log may become that has `len` bytes now.
+fn room_for(disk: &dyn Disk, len: u64) -> Result<u64, Refused> {
+    let free = disk
+        .free_bytes()
+        .map_err(|error| translate::journal_failed(&error.into()))?;
+    Ok((len + free).saturating_sub(STAGING_LEAVES_FREE))
 }
 
 /// Discards what is staged, and how far a copy in place has come where all is discarded.

@@ -188,7 +188,7 @@ fn changes_count_from_the_smaller_of_both_snapshots() {
 #[test]
 fn a_mover_that_could_not_read_its_superblock_is_started_again() {
     let mut world = pair(9);
-    let claim = names::state_claim(PAIR, SITES[WEST]);
+    let claim = names::state_claim(PAIR, SITES[EAST]);
     let handle = world.server.handle_of_claim(&claim).unwrap();
     let files = world.server.storage.files(&handle).unwrap().clone();
     files.fail(Fault {

@@ -8,7 +8,7 @@ use api::Reason;
 use api::v1alpha1::CyclePhase;
 use planner::decide::Action;
 use protocol::units::Point;
-use wire::control::Request;
+use wire::control::{BlockImage, Request};
 
 #[test]
 fn a_new_pair_comes_to_its_first_commit_and_then_rests_until_the_next_tick() {
@@ -44,6 +44,23 @@ fn the_second_cycle_asks_for_a_delta_from_the_first() {
         .map(|plan| plan.base.as_ref().ok().map(|base| base.0));
     let bases: Vec<_> = bases.collect();
     assert_eq!(bases, [None, Some(Point::new(1, 1))]);
+}
+
+/// D-16: a source is given what the device of the first cut has to be: as large as the volume, and with a
+/// file system where the claim has one.
+#[test]
+fn d_16_a_source_knows_what_the_image_of_a_claim_is() {
+    let mut world = World::at_rest(12, |_| {});
+    let claim = world.observed().sites[EAST].app_claim.clone().unwrap();
+    let image = BlockImage {
+        bytes: claim.capacity_bytes,
+        file_system: true,
+    };
+    let ships = world.ships();
+    assert_eq!(
+        ships.iter().map(|plan| plan.image).next(),
+        Some(Some(image))
+    );
 }
 
 /// C-9: an interval shorter than the cycle makes neither two cycles at once nor a queue.
