@@ -230,7 +230,11 @@ impl MoverHost {
             Effect::Reply(id, response) => {
                 self.replies.insert(id, response);
             }
-            Effect::Show(status) => self.status = *status,
+            Effect::Show(mut status) => {
+                status.version = self.status.version;
+                status.version += u64::from(*status != self.status);
+                self.status = *status;
+            }
             Effect::Exit(_) => self.exited = true,
         }
     }

@@ -29,10 +29,10 @@ mod setup;
 mod ship;
 mod sweep;
 pub mod switch;
-#[cfg(test)]
-pub(crate) mod tests;
 mod unchanged;
 pub mod verify;
+#[cfg(test)]
+mod verify_tests;
 
 pub use crate::site::{Action, Device, ProbePlan, ShipPlan, SnapshotRequest, VerifyPlan};
 pub use admission::Barred;

@@ -5,6 +5,8 @@ mod classes;
 mod hooks;
 mod model;
 pub mod read;
+#[cfg(test)]
+pub(crate) mod samples;
 mod snapshot_facts;
 mod timeline;
 

@@ -1,16 +1,10 @@
 //! Every kind of bad input has its reason, and a sentence that says what to do.
 
-use crate::decide::tests::world::{SPEC, World};
+use crate::observe::samples::at_rest as good;
 use crate::observe::{Observed, PodUse};
 use crate::validate::validate;
 use api::Reason;
 use api::v1alpha1::Mode;
-
-fn good() -> Observed {
-    let mut world = World::new(SPEC);
-    world.settle();
-    world.observed()
-}
 
 fn reason_of(break_it: impl FnOnce(&mut Observed)) -> Reason {
     let mut observed = good();

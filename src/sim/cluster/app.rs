@@ -11,6 +11,7 @@ use crate::cluster::world::{APP_CLAIM, APP_POD, World};
 use crate::image::{Image, Tag};
 use crate::oracle::blocks;
 use crate::volume::Volume as Device;
+use planner::observe::HookTarget;
 use protocol::units::{Epoch, Role};
 
 /// The application.
@@ -23,6 +24,8 @@ pub(crate) struct App {
     /// The epoch that it ran in last.
     epoch: Epoch,
     next_tag: Tag,
+    /// A hook holds it: it writes nothing.
+    held: bool,
     /// How often it was started.
     pub(crate) starts: u64,
 }
@@ -42,6 +45,7 @@ impl World {
             return Ok(());
         }
         self.app.running = None;
+        self.app.held = false;
         let Some(uid) = uid else {
             return Ok(());
         };
@@ -111,7 +115,8 @@ impl World {
 
     /// It writes if it runs: data, zeros and discards.
     pub(crate) fn app_writes(&mut self) -> bool {
-        let Some(device) = self.app_device().cloned() else {
+        let device = self.app_device().filter(|_| !self.app.held).cloned();
+        let Some(device) = device else {
             return false;
         };
         let all = blocks(device.size());
@@ -153,6 +158,32 @@ impl World {
         if let Some(acknowledged) = &mut self.app.acknowledged {
             acknowledged.grow(bytes);
         }
+    }
+
+    /// The pods that hooks run in: its own, where the pair has hooks.
+    pub(crate) fn hook_targets(&self) -> Vec<HookTarget> {
+        let pair = self.server.pair.as_ref();
+        let hooks = pair.map_or(0, |pair| pair.spec.quiesce.hooks.len());
+        let runs = self.app_runs();
+        let targets = (0..hooks).filter(|_| runs).map(|hook| HookTarget {
+            hook,
+            pod: APP_POD.into(),
+            container: "db".into(),
+        });
+        targets.collect()
+    }
+
+    /// Its hooks run, before a cut or after it.
+    pub(crate) fn hook(&mut self, targets: &[HookTarget], hold: bool) {
+        if self.app_runs() && targets.iter().any(|target| target.pod == APP_POD) {
+            self.app.held = hold;
+        }
+    }
+
+    #[cfg(test)]
+    /// Whether a hook holds it.
+    pub(crate) fn app_is_held(&self) -> bool {
+        self.app.held
     }
 
     /// Whether it runs.

@@ -246,7 +246,7 @@ impl World {
         [0, 1].iter().all(|at| self.superblock(*at).is_some())
     }
 
-    fn wipe_status(&mut self) {
+    pub(crate) fn wipe_status(&mut self) {
         let stamp = self.server.objects.stamp();
         if let Some(pair) = &mut self.server.pair {
             pair.status = None;

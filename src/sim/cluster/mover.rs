@@ -209,7 +209,7 @@ impl World {
             (host.can_receive(now), MoverTask::Receive),
             (host.can_answer(now), MoverTask::Answer),
             (
-                !host.parts.is_empty() && !self.is_cut_off(),
+                !host.parts.is_empty() && !self.is_cut_off(at),
                 MoverTask::Part,
             ),
         ];
@@ -254,7 +254,8 @@ impl World {
 
     fn dial(&mut self, at: usize) {
         let now = self.millis();
-        let there = self.movers[1 - at].is_some() && !self.is_cut_off();
+        let cut_off = [0, 1].iter().any(|at| self.is_cut_off(*at));
+        let there = self.movers[1 - at].is_some() && !cut_off;
         let since = self.movers[at]
             .as_ref()
             .and_then(|mover| mover.host.dialing);
@@ -273,8 +274,8 @@ impl World {
         self.with(at, |host, net| host.dialed(result, net, now));
     }
 
-    /// Whether nobody reaches anybody.
-    pub(crate) fn is_cut_off(&self) -> bool {
-        self.millis() < self.net.down_until
+    /// Whether nobody reaches the mover of a site.
+    pub(crate) fn is_cut_off(&self, at: usize) -> bool {
+        self.away[at] || self.millis() < self.net.down_until
     }
 }

@@ -44,14 +44,17 @@ impl World {
             let pod = pod.filter(|pod| !pod.ended && !pod.deleting && pod.ip.is_some());
             let mover = self.movers[at].as_ref();
             let mover = mover.filter(|mover| pod.is_some_and(|pod| pod.uid == mover.pod_uid));
-            view.mover = mover.and_then(|mover| mover.shown.clone());
+            let away = self.away[at];
+            view.mover = mover
+                .filter(|_| !away)
+                .and_then(|mover| mover.shown.clone());
         }
         observed
     }
 
     /// The operator's links hear what a mover reports.
     pub(crate) fn poll(&mut self, at: usize) {
-        if self.is_cut_off() {
+        if self.is_cut_off(at) {
             return;
         }
         if let Some(mover) = &mut self.movers[at] {

@@ -43,6 +43,10 @@ pub(crate) struct Oracle {
     pub(crate) commits: u64,
     /// Changes of the role that came to their end.
     pub(crate) moves: u64,
+    /// The site whose snapshot was the first of a cut.
+    origins: BTreeMap<Point, usize>,
+    /// Snapshots of a standby that hold something else than the cut: they must not count.
+    wrong: BTreeSet<(usize, Point)>,
     known: BTreeSet<String>,
     seen: [Option<Record>; 2],
     looked: [Option<Looked>; 2],
@@ -50,7 +54,8 @@ pub(crate) struct Oracle {
     rebinding_begun: bool,
     /// People have changed which site they call primary since that was acted on.
     pub(crate) primary_edited: bool,
-    in_common: bool,
+    /// There was a cut that both sides have.
+    pub(crate) in_common: bool,
 }
 
 impl Oracle {
@@ -207,6 +212,14 @@ impl Oracle {
 }
 
 impl World {
+    /// A site is put back to an older copy: what it was before counts no more.
+    #[cfg(test)]
+    pub(crate) fn forget_site(&mut self, at: usize) {
+        self.oracle.seen[at] = None;
+        self.oracle.looked[at] = None;
+        self.oracle.frozen[at] = None;
+    }
+
     /// The superblock of a site, as its storage has it.
     pub(crate) fn superblock(&self, at: usize) -> Option<Record> {
         let claim = names::state_claim(PAIR, SITES[at]);
@@ -310,6 +323,13 @@ impl World {
             });
             let mut others = self.server.snapshots.iter();
             let shared = others.any(|(n, s)| n != name && read::point(s) == Some(point));
+            let at = [0, 1].into_iter().find(|at| {
+                let site = &self.sites[*at];
+                read::is_part(snapshot, site, "cut")
+            });
+            let at = at.unwrap_or_default();
+            let origin = *self.oracle.origins.entry(point).or_insert(at);
+            self.oracle.wrong.remove(&(at, point));
             let first = self
                 .oracle
                 .cuts
@@ -317,6 +337,10 @@ impl World {
                 .or_insert_with(|| held.clone());
             // The standby's volume may be larger.
             if first.differs(held.bytes(), &BTreeSet::new()).is_none() {
+                continue;
+            }
+            if at != origin {
+                self.oracle.wrong.insert((at, point));
                 continue;
             }
             if counts || shared {
@@ -369,6 +393,14 @@ impl World {
                 before.role == Role::Standby && before.committed != Some(*point)
             })
         });
+        if let Some(point) = record.committed
+            && self.oracle.wrong.contains(&(at, point))
+            && self.storage_cuts(at).contains_key(&point)
+        {
+            return Err(format!(
+                "{point} is committed, and its snapshot is of something else"
+            ));
+        }
         if let Some(point) = rose
             && self.storage_cuts(at).get(&point).is_none_or(|cut| !cut)
         {

@@ -52,9 +52,15 @@ impl World {
             Action::Probe(plan) => Some(Report::Probed(plan.cycle, self.look(plan))),
             Action::Ship(plan) => return self.ship(plan),
             Action::Verify(plan) => return self.verify(plan),
-            Action::SelectPods => Some(Report::Selected(Vec::new())),
-            Action::Hold(_) => Some(Report::Held(HookReport::default(), self.server.now())),
-            Action::Release(_) => Some(Report::Released(HookReport::default(), self.server.now())),
+            Action::SelectPods => Some(Report::Selected(self.hook_targets())),
+            Action::Hold(targets) => {
+                self.hook(targets, true);
+                Some(Report::Held(HookReport::default(), self.server.now()))
+            }
+            Action::Release(targets) => {
+                self.hook(targets, false);
+                Some(Report::Released(HookReport::default(), self.server.now()))
+            }
             Action::Rebind(desired) => return self.rebind(desired),
             write => {
                 if let Action::Cut(request) = write {

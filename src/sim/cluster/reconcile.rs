@@ -28,7 +28,7 @@ const PAUSE_MAX: SignedDuration = SignedDuration::from_secs(120);
 /// A process of the operator: what it keeps in memory.
 #[derive(Default)]
 pub(crate) struct Operator {
-    timeline: Timeline,
+    pub(crate) timeline: Timeline,
     acting: Option<Acting>,
     failures: u32,
     /// When it looks again by itself.
@@ -115,7 +115,11 @@ impl World {
         if let Some(action) = acting.actions.front().filter(|_| !acting.failed) {
             let performed = match acting.asked.take() {
                 Some(asked) => self.hear(asked),
-                None => self.perform(&acting.pair, action),
+                None => {
+                    #[cfg(test)]
+                    self.begun.push(action.clone());
+                    self.perform(&acting.pair, action)
+                }
             };
             match performed {
                 Performed::More => {}

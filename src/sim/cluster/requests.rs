@@ -65,7 +65,7 @@ impl World {
         self.oracle.requested(pair, at, &order.given.request);
         let pod = self.server.pods.get(&names::mover(PAIR, site.as_str()));
         let up = pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none());
-        let reachable = !self.is_cut_off() && up;
+        let reachable = !self.is_cut_off(at) && up;
         let now = self.millis();
         let Some(mover) = self.movers[at].as_mut().filter(|_| reachable) else {
             return Err(format!("the mover at {site} can't be reached"));
@@ -89,7 +89,7 @@ impl World {
     /// Hears the answer to a request, or goes on waiting for it.
     pub(crate) fn hear(&mut self, asked: Asked) -> Performed {
         let now = self.server.now();
-        let (at, what, cut_off) = (asked.at, asked.what, self.is_cut_off());
+        let (at, what, cut_off) = (asked.at, asked.what, self.is_cut_off(asked.at));
         let mover = self.movers[at].as_mut();
         let mover = mover.filter(|mover| mover.pod_uid == asked.pod_uid && !cut_off);
         let Some(mover) = mover else {
@@ -174,7 +174,10 @@ impl World {
 
     /// A driver answers what it can, and sometimes nothing.
     fn best_list(&mut self, plan: &ShipPlan) -> (ChangeList, Option<Vec<u64>>) {
-        let answers = self.random.random_range(0..5);
+        let answers = match self.lists_given {
+            true => 4,
+            false => self.random.random_range(0..5),
+        };
         let Some(facts) = plan.facts.as_ref().filter(|_| answers > 0) else {
             return (ChangeList::Nothing, None);
         };

@@ -129,6 +129,27 @@ impl Storage {
         volume.device.get_or_init(|| volume.make_device()).as_ref()
     }
 
+    #[cfg(test)]
+    /// Puts an earlier copy of a file system in its place, or an empty one.
+    pub(crate) fn put_files_back(&mut self, handle: &str, copy: Option<&SimDisk>) {
+        if let Some(volume) = self.volumes.get_mut(handle) {
+            volume.files = OnceCell::new();
+            let files = copy.map(|copy| copy.clone_durable(volume.seed));
+            let files = files.unwrap_or_else(|| SimDisk::new(STATE_BYTES, volume.seed));
+            volume.files.get_or_init(|| files);
+        }
+    }
+
+    #[cfg(test)]
+    /// Puts an earlier copy of a device in its place.
+    pub(crate) fn put_device_back(&mut self, handle: &str, copy: &SimDisk) {
+        if let Some(volume) = self.volumes.get_mut(handle)
+            && let Some(Some(device)) = volume.device.get_mut()
+        {
+            device.restore(copy, volume.seed);
+        }
+    }
+
     /// A volume as a file system.
     pub(crate) fn files(&self, handle: &str) -> Option<&SimDisk> {
         let volume = self.volumes.get(handle)?;

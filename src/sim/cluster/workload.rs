@@ -22,6 +22,19 @@ pub(crate) struct Workload {
     pub(crate) scaled_by: Option<String>,
 }
 
+impl Workload {
+    /// One pod that uses a claim.
+    pub(crate) fn of(pod: &str, claim: &str) -> Workload {
+        Workload {
+            pod: pod.into(),
+            claim: claim.into(),
+            replicas: 1,
+            claims_go_when_scaled: false,
+            scaled_by: None,
+        }
+    }
+}
+
 impl Server {
     /// What its scale says.
     pub(crate) fn scale(&self) -> Option<Application> {

@@ -69,7 +69,15 @@ pub(crate) struct World {
     pub(crate) recorded: Option<String>,
     /// No time is skipped: somebody waits until nothing is under way.
     pub(crate) time_creeps: bool,
-    sites: [SiteName; 2],
+    /// Sites whose movers nobody reaches.
+    pub(crate) away: [bool; 2],
+    /// The drivers answer all that they are asked, instead of what chance has them answer.
+    pub(crate) lists_given: bool,
+    /// What the operators have begun to do, for tests to look at.
+    #[cfg(test)]
+    pub(crate) begun: Vec<planner::decide::Action>,
+    /// Their names.
+    pub(crate) sites: [SiteName; 2],
 }
 
 /// One thing that can happen next.
@@ -120,13 +128,7 @@ impl World {
             snapshot_classes: manifests.snapshot_classes,
             pair: Some(manifests.pair),
             rules: Rules::breaking(options.broken),
-            workload: Some(Workload {
-                pod: APP_POD.into(),
-                claim: APP_CLAIM.into(),
-                replicas: 1,
-                claims_go_when_scaled: false,
-                scaled_by: None,
-            }),
+            workload: Some(Workload::of(APP_POD, APP_CLAIM)),
             ..Server::default()
         };
         server.storage.seed = random.random();
@@ -160,6 +162,10 @@ impl World {
             manifest: manifests.claim,
             recorded: None,
             time_creeps: false,
+            away: [false; 2],
+            lists_given: false,
+            #[cfg(test)]
+            begun: Vec::new(),
             sites: [site(SITES[0])?, site(SITES[1])?],
         })
     }

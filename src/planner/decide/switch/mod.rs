@@ -20,11 +20,11 @@ mod epoch;
 mod lost_status;
 mod promote;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 pub use advance::{advance, note_last_cut};
 pub use binding::desired_binding;
 pub use demote::{clean_end, fence_returning_primary};
 pub use lost_status::resume_after_loss;
-#[cfg(test)]
-pub(crate) use promote::loss;
 pub use steps::{before_promotion, rebinding, unfinished};

@@ -322,7 +322,15 @@ fn parts(switch: &SwitchStatus) -> Option<(SiteName, Epoch, Generation)> {
 }
 
 fn promoted(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, point: Point) {
-    let known = [d.status.committed_point.clone(), d.status.last_cut.clone()];
+    // The new primary's report has taken the committed point out of the status before this: what it was
+    // is what was recorded.
+    let recorded = d.observed.pair.status.as_ref();
+    let recorded = recorded.and_then(|status| status.committed_point.clone());
+    let known = [
+        d.status.committed_point.clone(),
+        recorded,
+        d.status.last_cut.clone(),
+    ];
     let committed = known
         .into_iter()
         .flatten()
@@ -342,11 +350,11 @@ fn promoted(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, point: Point) {
 }
 
 /// What a forced promotion of `point` loses, as far as it can be known in mode Snapshot.
-#[must_use]
-pub fn loss(d: &DecisionBuilder<'_>, point: Point, committed: Option<&PointStatus>) -> String {
+fn loss(d: &DecisionBuilder<'_>, point: Point, committed: Option<&PointStatus>) -> String {
     // What was found to be equal to it later was not lost either.
-    let unchanged = d.status.unchanged_cut();
-    let equal = unchanged.filter(|_| d.committed() == Some(point));
+    let unchanged = d.status.unchanged.as_ref();
+    let equal = unchanged.filter(|unchanged| unchanged.since == point.to_string());
+    let equal = equal.map(|unchanged| &unchanged.point);
     let point = equal.map_or(point, PointStatus::point);
     let cut_at: Option<Timestamp> = equal
         .or(committed)

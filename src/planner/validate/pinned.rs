@@ -1,0 +1,93 @@
+//! Which volume is the pair's: the one that was recorded, whatever a claim is bound to now (K-1).
+
+use crate::mutations::Rule;
+use crate::observe::{Observed, SiteView, Volume};
+use crate::validate::Problem;
+use api::Reason;
+use protocol::units::Epoch;
+
+/// Whether the claim of a site is bound to another volume than the recorded one. While the status does
+/// not know it, the label that Ferry left on the volume counts.
+#[must_use]
+pub fn replaced(observed: &Observed, site: &SiteView) -> bool {
+    let recorded = recorded(observed, site);
+    let (Some((driver, handle)), Some(now)) = (recorded, volume(observed, site)) else {
+        return false;
+    };
+    let same = now.driver.as_ref() == Some(&driver) && now.handle.as_ref() == Some(&handle);
+    !same && !observed.rules().breaks(Rule::VolumeNotPinned)
+}
+
+fn recorded(observed: &Observed, site: &SiteView) -> Option<(String, String)> {
+    let status = observed.pair.status.as_ref();
+    let mut sites = status.into_iter().flat_map(|status| &status.sites);
+    let known = sites.find(|known| known.name == site.name.as_str());
+    let known = known.and_then(|known| Some((known.driver.clone()?, known.handle.clone()?)));
+    let labelled = || {
+        let volume = site.labelled_volume.as_ref()?;
+        Some((volume.driver.clone()?, volume.handle.clone()?))
+    };
+    known.or_else(labelled)
+}
+
+/// What is behind the claim that the site has in its role.
+fn volume<'a>(observed: &Observed, site: &'a SiteView) -> Option<&'a Volume> {
+    let primary = observed.primary_site()? == site.name;
+    let claim = match primary {
+        true => site.app_claim.as_ref(),
+        false => site.replica_claim.as_ref(),
+    };
+    claim?.volume.as_ref()
+}
+
+/// The epoch of a consent to discard what the primary's recorded volume holds.
+#[must_use]
+pub fn consent(observed: &Observed) -> Option<Epoch> {
+    let resolution = observed.pair.spec.resolution.as_ref()?;
+    let status = observed.pair.status.as_ref()?;
+    let valid = status.primary.as_ref() == Some(&resolution.discard_site)
+        && status.epoch == Some(resolution.epoch);
+    valid.then(|| Epoch(u64::try_from(resolution.epoch).unwrap_or(0)))
+}
+
+/// Whether the volume behind the application's claim becomes the pair's now: by a consent that was not
+/// used before.
+#[must_use]
+pub fn adopts(observed: &Observed) -> bool {
+    let status = observed.pair.status.as_ref();
+    let used = status.and_then(|status| status.adopted_epoch);
+    let primary = observed.primary_site();
+    let primary = primary.and_then(|primary| observed.site(&primary));
+    let fresh = consent(observed).is_some_and(|epoch| used != i64::try_from(epoch.0).ok());
+    fresh && primary.is_some_and(|primary| replaced(observed, primary))
+}
+
+/// What is wrong where a claim is bound to another volume.
+pub(super) fn check(observed: &Observed) -> Option<Problem> {
+    let site = observed.sites.iter().find(|site| replaced(observed, site))?;
+    if adopts(observed) {
+        return None;
+    }
+    let (driver, handle) = recorded(observed, site)?;
+    let now = volume(observed, site)?;
+    let primary = observed.primary_site()? == site.name;
+    let advice = match primary {
+        true => format!(
+            "to go on with the recorded one, move what has to be kept and delete claim {}: Ferry reserves the \
+             recorded volume for the next claim of that name; to go on with the new one instead, set \
+             spec.resolution to {{discardSite: {}, epoch: {}}}",
+            observed.pair.spec.claim_name,
+            site.name,
+            observed.pair.status.as_ref()?.epoch?,
+        ),
+        false => "delete the replica claim: Ferry makes it again for the recorded volume".into(),
+    };
+    Some(Problem::new(
+        Reason::VolumeReplaced,
+        format!(
+            "the claim at site {} is bound to PersistentVolume {}, and the pair's volume there is {handle} of \
+             driver {driver}: nothing is cut or shipped, and what the standby holds can be promoted; {advice}",
+            site.name, now.name,
+        ),
+    ))
+}

@@ -1,0 +1,13 @@
+//! Whole lives of a pair: cycles, changes of the role, and sides that come back. What must hold after
+//! every step (roles, images, claims, snapshots) the world checks by itself.
+
+mod comeback;
+mod cycles;
+mod epochs;
+mod hold;
+mod newer;
+mod pace;
+mod pause;
+mod promotions;
+mod unchanged;
+mod verify;
