@@ -11,5 +11,4 @@ mod kills;
 mod requests;
 mod salvage;
 mod verify;
-mod volumes;
 mod world;

@@ -152,9 +152,11 @@ async fn start_mover(round: &Round<'_>, site: &SiteName, device: &Device) -> Res
         round.observed.now,
     )
     .await?;
-    let volume = round.observed.replica_volume(site);
-    let pod = render::mover_pod(round.pair, site, device, volume.as_ref(), &ctx.movers);
-    objects::put(&ctx.client, &pod).await
+    objects::put(
+        &ctx.client,
+        &render::mover_pod(round.pair, site, device, &ctx.movers),
+    )
+    .await
 }
 
 async fn hooks(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error> {
