@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sim::{
-    CLUSTER_FAULTS, ClusterFault, ClusterFigures, ClusterOptions, DataFault, LATER, Lived, Wrong,
+    CLUSTER_FAULTS, ClusterFigures, ClusterOptions, DataFault, Focus, LATER, Lived, Wrong,
     first_failing, live_all, run_cluster, shrink,
 };
 
@@ -23,40 +23,61 @@ struct Args {
     /// A fault that the planner does not live through yet, by name.
     #[arg(long)]
     later: Option<String>,
+    /// What goes wrong: `everything`, only the `cluster`'s own, or mostly the `data`'s.
+    #[arg(long, default_value = "everything")]
+    focus: String,
     /// Shows for each wrong rule the first seed that notices it; with a text, for those in whose names it
     /// is.
     #[arg(long, num_args = 0..=1, default_missing_value = "")]
     wrong_rules: Option<String>,
 }
 
+impl Args {
+    /// How a seed is run.
+    ///
+    /// # Errors
+    /// What is not known.
+    fn options(&self) -> Result<ClusterOptions, String> {
+        let named = |name: &String| LATER.into_iter().find(|kind| format!("{kind:?}") == *name);
+        let later = match &self.later {
+            None => None,
+            Some(name) => Some(named(name).ok_or_else(|| format!("the faults are {LATER:?}"))?),
+        };
+        let focus = match self.focus.as_str() {
+            "everything" => Focus::Everything,
+            "cluster" => Focus::Cluster,
+            "data" => Focus::Data,
+            other => return Err(format!("there is no focus {other}")),
+        };
+        Ok(ClusterOptions {
+            later,
+            focus,
+            ..ClusterOptions::default()
+        })
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    let later = match &args.later {
-        None => None,
-        Some(name) => match LATER.iter().find(|later| format!("{later:?}") == *name) {
-            Some(later) => Some(*later),
-            None => {
-                eprintln!("there is no such fault; there are {LATER:?}");
-                return ExitCode::from(2);
-            }
-        },
+    let options = match args.options() {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
     };
     match args.seed {
-        Some(seed) => tell(seed, later),
+        Some(seed) => tell(seed, options),
         None => match &args.wrong_rules {
             Some(text) => wrong_rules(&args, text),
-            None => many(&args, later),
+            None => many(&args, &options),
         },
     }
 }
 
 /// The story of a seed; of one that fails, its smallest.
-fn tell(seed: u64, later: Option<ClusterFault>) -> ExitCode {
-    let options = ClusterOptions {
-        recorded: true,
-        later,
-        ..ClusterOptions::default()
-    };
+fn tell(seed: u64, mut options: ClusterOptions) -> ExitCode {
+    options.recorded = true;
     let whole = run_cluster(seed, &options);
     let run = match &whole.result {
         Ok(_) => whole,
@@ -99,14 +120,10 @@ fn kinds_left(options: &ClusterOptions) -> String {
 }
 
 /// The seeds that fail, by number, and what all the others have shown.
-fn many(args: &Args, later: Option<ClusterFault>) -> ExitCode {
+fn many(args: &Args, options: &ClusterOptions) -> ExitCode {
     let started = std::time::Instant::now();
-    let options = ClusterOptions {
-        later,
-        ..ClusterOptions::default()
-    };
     let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
-    let Lived { figures, failed } = live_all(seeds, |seed| run_cluster(seed, &options).result);
+    let Lived { figures, failed } = live_all(seeds, |seed| run_cluster(seed, options).result);
     for (seed, why) in failed.iter().take(20) {
         println!("seed {seed} FAILED: {why} (make sim SEED={seed} tells how)");
     }

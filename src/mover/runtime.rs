@@ -18,10 +18,10 @@ use crate::ship::extent_feed::ExtentFeed;
 use crate::status::StatusBoard;
 use mover_core::{Config, Core, Effect, Found, Input, Rules, Unusable};
 use protocol::pair::Refused;
-use storage::journal::{JournalError, SuperblockStore};
+use storage::journal::SuperblockStore;
 use transport::{Listener, Session};
 use wire::Asked;
-use wire::control::{Refusal, RefusalKind, Response};
+use wire::control::Response;
 
 /// Inputs that wait for the core. Beyond it whoever reports waits.
 const INPUTS_MAX: usize = 64;
@@ -66,7 +66,10 @@ impl Mover {
         let feed = ExtentFeed::default();
         let (store, superblock) = match SuperblockStore::open(setup.disk.clone()) {
             Ok((store, superblock)) => (Some(store), Ok(superblock)),
-            Err(error) => (None, Err(unusable(&error))),
+            Err(error) => {
+                tracing::error!(%error, "the superblock can't be used");
+                (None, Err(Unusable::of(&error)))
+            }
         };
         let config = Config {
             site: setup.site.clone(),
@@ -153,16 +156,5 @@ impl Mover {
             self.span = tracing::info_span!("request", %trace);
         }
         self.performer.arrived(arrival)
-    }
-}
-
-fn unusable(error: &JournalError) -> Unusable {
-    tracing::error!(%error, "the superblock can't be used");
-    Unusable {
-        refusal: Refusal {
-            kind: RefusalKind::SuperblockUnreadable,
-            message: format!("{error}; nothing is done here until the state volume is repaired"),
-        },
-        discardable: error.is_damage(),
     }
 }

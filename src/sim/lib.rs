@@ -53,8 +53,8 @@ mod superblock_faults;
 mod volume;
 
 pub use cluster::{
-    CLUSTER_FAULTS, ClusterFault, ClusterFigures, ClusterOptions, ClusterRun, DataFault, LATER,
-    run_cluster,
+    CLUSTER_FAULTS, ClusterFault, ClusterFigures, ClusterOptions, ClusterRun, DataFault, Focus,
+    LATER, run_cluster,
 };
 pub use disk::{SECTOR_BYTES, SimDisk};
 pub use fault::{Fault, Operation};

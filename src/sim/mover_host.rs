@@ -29,7 +29,7 @@ use protocol::units::{PairName, PeerName, Point, SiteName};
 use storage::journal::{JournalError, Superblock, SuperblockStore};
 use storage::seam::{BlockFile, Disk};
 use storage::volume::Applier;
-use wire::control::{MoverStatus, Refusal, RefusalKind, Request, Response};
+use wire::control::{MoverStatus, Request, Response};
 use wire::{DigestRequest, Message};
 
 /// What a process is given at its start.
@@ -90,7 +90,7 @@ impl MoverHost {
     pub(super) fn start(setup: Setup, now: u64, net: &mut Net) -> MoverHost {
         let (store, superblock) = match SuperblockStore::open(setup.disk.clone()) {
             Ok((store, superblock)) => (Some(store), Ok(superblock)),
-            Err(error) => (None, Err(unusable(&error))),
+            Err(error) => (None, Err(Unusable::of(&error))),
         };
         let files = StateFiles::open(setup.disk.clone(), setup.settings.rules);
         let size = setup.device.as_ref().map(|device| device.size());
@@ -475,15 +475,5 @@ impl MoverHost {
         if let Some(shipping) = self.shipping.as_mut().filter(|s| s.number == number) {
             tell(shipping);
         }
-    }
-}
-
-fn unusable(error: &JournalError) -> Unusable {
-    Unusable {
-        refusal: Refusal {
-            kind: RefusalKind::SuperblockUnreadable,
-            message: error.to_string(),
-        },
-        discardable: error.is_damage(),
     }
 }

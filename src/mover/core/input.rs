@@ -3,8 +3,8 @@
 use protocol::changes::CycleSum;
 use protocol::pair::Refused;
 use protocol::units::{Extent, PeerName, Point};
-use storage::journal::Superblock;
-use wire::control::{Refusal, Request};
+use storage::journal::{JournalError, Superblock};
+use wire::control::{Refusal, RefusalKind, Request};
 use wire::{Digests, Message};
 
 /// Tells one connection from another; the host counts them.
@@ -139,6 +139,28 @@ pub struct Unusable {
     pub refusal: Refusal,
     /// Whether consent may discard it: damage can be discarded, a newer format can't.
     pub discardable: bool,
+    /// Whether the disk failed, which may pass: another process may find what this one did not.
+    pub may_pass: bool,
+}
+
+impl Unusable {
+    /// Of a state volume that could not be opened for this reason.
+    #[must_use]
+    pub fn of(error: &JournalError) -> Unusable {
+        let may_pass = matches!(error, JournalError::Disk(_));
+        let what = match may_pass {
+            true => "the next mover tries again",
+            false => "nothing is done here until the state volume is repaired",
+        };
+        Unusable {
+            refusal: Refusal {
+                kind: RefusalKind::SuperblockUnreadable,
+                message: format!("{error}; {what}"),
+            },
+            discardable: error.is_damage(),
+            may_pass,
+        }
+    }
 }
 
 /// What is known of a superblock when a mover starts.

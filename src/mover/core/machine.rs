@@ -56,6 +56,8 @@ pub struct Core {
     pub(super) side: Side,
     pub(super) superblock: Option<Superblock>,
     pub(super) unusable: Option<Unusable>,
+    /// When it was opened, in milliseconds.
+    opened_ms: u64,
     /// The next superblock that is saved takes the place of a damaged one.
     pub(super) over_damage: bool,
     pub(super) kept: Option<Point>,
@@ -119,6 +121,10 @@ pub(super) struct TargetState {
     pub(super) discarding: Option<u64>,
 }
 
+/// A mover whose state volume failed when it was opened shows that for so long, and ends: the next one opens
+/// it again.
+const REOPEN_MS: u64 = 30_000;
+
 impl Core {
     /// A core that was started at this moment, and what it does first: what was interrupted is
     /// resumed, where there is a volume to resume it on.
@@ -137,6 +143,7 @@ impl Core {
             unusable,
             over_damage: false,
             kept: found.kept,
+            opened_ms: at.now_ms,
             at,
             last: None,
             track: None,
@@ -184,9 +191,18 @@ impl Core {
             Input::DigestsCommitted(number, kept) => self.digests_committed(number, kept),
             Input::Ship(number, event) => self.shipped(number, event),
             Input::Digested(link, result) => self.digested(link, result),
-            Input::Tick => self.watch_counters(),
+            Input::Tick => {
+                self.watch_counters();
+                self.leave_a_disk_that_failed();
+            }
         }
         self.hand_out()
+    }
+
+    /// A superblock that a failing disk did not give is asked for again, by the next process.
+    fn leave_a_disk_that_failed(&mut self) {
+        let may_pass = self.unusable.as_ref().is_some_and(|u| u.may_pass);
+        self.ending |= may_pass && self.at.now_ms >= self.opened_ms + REOPEN_MS;
     }
 
     /// The connection to the peer that is in use.

@@ -8,7 +8,8 @@ use protocol::changes::CycleId;
 use protocol::units::{
     Epoch, Generation, ImageState, PairId, PeerName, Point, Role, Seq, SiteName,
 };
-use storage::journal::Superblock;
+use storage::journal::{JournalError, Superblock};
+use storage::seam::DiskError;
 use wire::control::{
     ChangeList, Compression, InitRequest, ReceiveRequest, Request, Response, ShipRequest, Transfer,
 };
@@ -199,6 +200,28 @@ fn a_superblock_of_which_nobody_knows_whether_it_is_saved_ends_the_process() {
     let effects = core.take(at(0), Input::Persisted(*number, Err("EIO".into())));
     assert!(matches!(effects[..], [Effect::Exit(Err(_))]), "{effects:?}");
     assert!(ask(&mut core, 8, Request::Shutdown).is_empty());
+}
+
+/// H-8: a state volume that fails once is opened again by another process, after people can have seen why; one
+/// that is damaged waits for consent.
+#[test]
+fn a_mover_whose_state_volume_failed_shows_it_and_then_ends() {
+    let io = std::io::Error::from(std::io::ErrorKind::Other);
+    let failed = JournalError::from(DiskError::new("flush", "superblock", io));
+    let damaged = JournalError::Damaged {
+        file: "superblock",
+        reason: "its sum".into(),
+    };
+    for (error, ends) in [(failed, true), (damaged, false)] {
+        let (mut core, _) = opened(Err(Unusable::of(&error)));
+        assert!(core.take(at(29_999), Input::Tick).is_empty());
+        let effects = core.take(at(30_000), Input::Tick);
+        assert_eq!(
+            matches!(effects[..], [Effect::Exit(Ok(()))]),
+            ends,
+            "{effects:?}"
+        );
+    }
 }
 
 /// D-6: an abort is answered at once, though the work that it stops has not ended; the next work on

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 
 use crate::cluster::admission::Kind as Refused;
 use crate::cluster::reconcile::Operator;
-use crate::cluster::run::ClusterOptions;
+use crate::cluster::run::{ClusterOptions, Focus};
 use crate::cluster::scheduler::NODES;
 use crate::cluster::world::{APP_CLAIM, APP_POD, PAIR, SITES, World};
 use api::names;
@@ -119,6 +119,20 @@ pub const CLUSTER_FAULTS: [ClusterFault; 27] = [
     ClusterFault::Heal,
 ];
 
+/// Those that move roles and stop processes.
+const NEAR_THE_DATA: [ClusterFault; 10] = [
+    ClusterFault::MoverDies,
+    ClusterFault::NetworkDown,
+    ClusterFault::OperatorDies,
+    ClusterFault::SecondLeader,
+    ClusterFault::StatusWiped,
+    ClusterFault::Planned,
+    ClusterFault::Forced,
+    ClusterFault::Consent,
+    ClusterFault::Compared,
+    ClusterFault::Heal,
+];
+
 /// Those that the planner does not live through yet, each with the statement that it belongs to.
 pub const LATER: [ClusterFault; 3] = [
     ClusterFault::ClaimDeleted,
@@ -133,6 +147,9 @@ impl Faults {
             .into_iter()
             .filter(|_| random.random_range(0..5) < 3)
             .collect();
+        if options.focus == Focus::Data {
+            kinds.retain(|kind| NEAR_THE_DATA.contains(kind));
+        }
         kinds.extend([
             ClusterFault::Heal,
             ClusterFault::Planned,

@@ -41,6 +41,17 @@ pub struct ClusterRun {
     pub story: Vec<String>,
 }
 
+/// What goes wrong in a run: where less does, what a rule is about happens oftener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// Everything.
+    Everything,
+    /// The cluster's own, and nothing with the data.
+    Cluster,
+    /// The data's, and of the cluster's own what moves roles and stops processes.
+    Data,
+}
+
 /// How a seed is run.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
@@ -50,8 +61,8 @@ pub struct ClusterOptions {
     pub later: Option<ClusterFault>,
     /// The rule that is broken.
     pub wrong: Option<Wrong>,
-    /// Nothing goes wrong with the data: what a rule of the planner is about happens oftener.
-    pub calm: bool,
+    /// What goes wrong.
+    pub focus: Focus,
     /// Steps with faults.
     pub steps: u32,
     /// Faults of the cluster that do not happen.
@@ -66,7 +77,7 @@ impl Default for ClusterOptions {
             recorded: false,
             later: None,
             wrong: None,
-            calm: false,
+            focus: Focus::Everything,
             steps: STEPS,
             without: Vec::new(),
             without_data: Vec::new(),
@@ -80,7 +91,10 @@ impl ClusterOptions {
     pub fn breaking(wrong: Wrong) -> ClusterOptions {
         ClusterOptions {
             wrong: Some(wrong),
-            calm: matches!(wrong, Wrong::Planner(_)),
+            focus: match wrong {
+                Wrong::Planner(_) => Focus::Cluster,
+                _ => Focus::Data,
+            },
             ..ClusterOptions::default()
         }
     }

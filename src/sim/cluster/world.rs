@@ -14,7 +14,7 @@ use crate::cluster::oracle::Oracle;
 use crate::cluster::reconcile::Operator;
 use crate::cluster::resent::Resent;
 use crate::cluster::rot::Rot;
-use crate::cluster::run::ClusterOptions;
+use crate::cluster::run::{ClusterOptions, Focus};
 use crate::cluster::scheduler::NODES;
 use crate::cluster::server::{Server, is_going};
 use crate::cluster::workload::Workload;
@@ -131,9 +131,9 @@ impl World {
         let blocks = random.random_range(24..72);
         let odd = [0, 0, 512, 3584][random.random_range(0..4)];
         let bytes = blocks * BLOCK_BYTES - odd;
-        let data = match options.calm {
-            true => DataFaults::default(),
-            false => DataFaults::drawn(&mut random, &options.without_data),
+        let data = match options.focus {
+            Focus::Cluster => DataFaults::default(),
+            _ => DataFaults::drawn(&mut random, &options.without_data),
         };
         let manifests = Manifests::new(mode, interval, bytes).map_err(|error| error.to_string())?;
         let settings = Settings {

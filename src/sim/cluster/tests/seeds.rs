@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use mover_core::Rule as MoverRule;
 
-use crate::cluster::{ClusterFault, ClusterOptions, LATER, run_cluster};
+use crate::cluster::{ClusterFault, ClusterOptions, Focus, LATER, run_cluster};
 use crate::rules::Wrong;
 use crate::seeds::first_failing;
 use crate::shrink::shrink;
@@ -49,7 +49,7 @@ fn every_fault_that_is_for_later_shows() {
     for later in LATER {
         let options = ClusterOptions {
             later: Some(later),
-            calm: true,
+            focus: Focus::Cluster,
             ..ClusterOptions::default()
         };
         let shown = first_failing(SEEDS_FOR_LATER, |seed| run_cluster(seed, &options).result);
