@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{
     PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodSpec,
     PodStatus, Volume as PodVolume,
@@ -54,6 +54,8 @@ pub(crate) struct Server {
     pub(crate) seen_volumes: BTreeMap<String, PersistentVolume>,
     /// The pair.
     pub(crate) pair: Option<ReplicationPair>,
+    /// By how much the clocks of drivers' storage are off.
+    pub(crate) clocks_off: BTreeMap<String, SignedDuration>,
     /// Pods, by name.
     pub(crate) pods: BTreeMap<String, Pod>,
     /// Snapshots, by name.

@@ -129,7 +129,6 @@ impl Server {
 
     fn cut_snapshot(&mut self, snapshot: &VolumeSnapshot, content: &str) -> bool {
         let name = snapshot.name_any();
-        let now = self.now();
         let spec = self.contents.get(content).cloned().unwrap_or_default();
         let text = |path: &str| {
             spec.pointer(path)
@@ -160,6 +159,8 @@ impl Server {
             self.changed();
             return true;
         }
+        let off = self.clocks_off.get(text("/spec/driver")).copied();
+        let now = self.now() + off.unwrap_or_default();
         let volume = text("/spec/source/volumeHandle").to_string();
         let Some(handle) = self.storage.cut(&volume) else {
             return false;

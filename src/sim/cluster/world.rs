@@ -150,6 +150,11 @@ impl World {
             ..Server::default()
         };
         server.storage.seed = random.random();
+        for site in SITES {
+            let hours = [0, 0, 0, -24, 24, 24 * 365][random.random_range(0..6)];
+            let off = SignedDuration::from_hours(hours);
+            server.clocks_off.insert(format!("{site}.csi"), off);
+        }
         server.objects.now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);
         let stamp = server.objects.stamp();
         if let Some(pair) = &mut server.pair {

@@ -76,7 +76,7 @@ fn a_change_of_mind_half_way_ends_as_requested() {
             run.slow = slow;
             for _ in 0..turn {
                 match next(&run.view(), &run.desired).unwrap() {
-                    Next::Do(step) => run.carry_out(&step),
+                    Next::Do(step) => run.request(&step),
                     Next::Wait(wait) => grant(&mut run.server, &wait),
                     Next::Done => break,
                 }

@@ -72,7 +72,7 @@ impl Run {
                 Next::Wait(wait) => grant(&mut self.server, &wait),
                 Next::Do(step) => {
                     for _ in 0..if self.twice { 2 } else { 1 } {
-                        self.carry_out(&step);
+                        self.request(&step);
                     }
                     self.history.push(step);
                     if !self.slow {
@@ -85,7 +85,7 @@ impl Run {
         self.fail("it does not come to an end")
     }
 
-    pub(super) fn carry_out(&mut self, step: &Step) {
+    pub(super) fn request(&mut self, step: &Step) {
         if let Step::DeleteClaim { claim, .. } = step {
             let users = self.server.users_of(claim);
             assert!(users.is_empty(), "{claim} is deleted under {users:?}");
