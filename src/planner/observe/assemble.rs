@@ -150,7 +150,7 @@ pub fn assemble(
         .iter()
         .filter_map(|site| {
             let site_name: SiteName = site.name.parse().ok()?;
-            let mut view = site_view(name, &site_name, listed);
+            let mut view = site_view(name, &site_name, listed, surroundings.now);
             view.rules = surroundings.rules;
             view.known = surroundings.local_sites.contains(&site.name);
             view.storage_class = listed.classes.storage_class(site);
@@ -232,7 +232,7 @@ fn model_claim(claim: &PersistentVolumeClaim, listed: &Listed) -> Claim {
     read::claim(claim, volume)
 }
 
-fn site_view(name: &PairName, site: &SiteName, listed: &Listed) -> SiteView {
+fn site_view(name: &PairName, site: &SiteName, listed: &Listed, now: Timestamp) -> SiteView {
     let claim = |wanted: String| {
         listed
             .claims
@@ -252,6 +252,7 @@ fn site_view(name: &PairName, site: &SiteName, listed: &Listed) -> SiteView {
             read::cut(
                 snapshot,
                 content.and_then(|content| listed.contents.get(content)),
+                now,
             )
         })
         .collect();

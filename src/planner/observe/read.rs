@@ -1,5 +1,6 @@
 //! API objects, read into the model. Pure.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -89,16 +90,25 @@ pub fn source_claim(claim: &PersistentVolumeClaim) -> Option<SourceClaim> {
     })
 }
 
-/// A snapshot of a cut, with its content if there is one.
-pub fn cut(snapshot: &VolumeSnapshot, content: Option<&serde_json::Value>) -> Option<Cut> {
+/// A snapshot of a cut, with its content if there is one, as it is seen at `now`.
+///
+/// A storage's clock may be off (K-12): a cut was made after it was asked for, and before it is seen.
+pub fn cut(
+    snapshot: &VolumeSnapshot,
+    content: Option<&serde_json::Value>,
+    now: Timestamp,
+) -> Option<Cut> {
     let status = snapshot.status.clone().unwrap_or_default();
+    let asked = snapshot.metadata.creation_timestamp.as_ref();
+    let asked = asked.map_or(Timestamp::MIN, |time| time.0);
+    let by_our_clock = |made: Timestamp| made.max(asked).min(now);
     let annotations = content.and_then(|content| content.pointer("/metadata/annotations"));
     let annotation = |key: &str| annotations.and_then(|all| all.get(key)?.as_str());
     Some(Cut {
         name: snapshot.name_any(),
         version: snapshot.resource_version(),
         point: point(snapshot)?,
-        created: status.creation_time.map(|time| time.0),
+        created: status.creation_time.map(|time| by_our_clock(time.0)),
         ready: status.ready_to_use == Some(true),
         error: status
             .error
@@ -213,4 +223,37 @@ fn problem(pod: &Pod) -> Option<String> {
             .filter(|c| c.type_ == "PodScheduled" && c.status == "False")
             .find_map(|c| c.message.clone())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// K-12: by a storage's clock a cut may be of tomorrow, or of last year; neither stops a schedule or
+    /// doubles it.
+    #[test]
+    fn k_12_a_cut_is_neither_older_than_what_asked_for_it_nor_newer_than_now() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (asked, now) = (at("2026-11-30T10:00:00Z"), at("2026-11-30T10:05:00Z"));
+        let seen = [
+            ("2026-11-30T10:00:02Z", "2026-11-30T10:00:02Z"),
+            ("2026-12-01T10:00:02Z", "2026-11-30T10:05:00Z"),
+            ("2025-11-30T10:00:02Z", "2026-11-30T10:00:00Z"),
+        ];
+        for (made, wanted) in seen {
+            let snapshot: VolumeSnapshot = serde_json::from_value(json!({
+                "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+                "metadata": {
+                    "name": "s", "creationTimestamp": asked,
+                    "labels": {names::POINT_LABEL: "1.7"},
+                },
+                "spec": {"source": {}},
+                "status": {"creationTime": made},
+            }))
+            .unwrap();
+            assert_eq!(cut(&snapshot, None, now).unwrap().created, Some(at(wanted)));
+        }
+    }
 }

@@ -217,6 +217,7 @@ impl Server {
         let stamp = self.objects.stamp();
         snapshot.metadata.uid = Some(format!("uid-{stamp}"));
         snapshot.metadata.resource_version = Some(stamp);
+        snapshot.metadata.creation_timestamp = Some(Time(self.now()));
         self.snapshots.insert(name, snapshot);
         self.changed();
         Ok(())

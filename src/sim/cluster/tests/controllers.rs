@@ -305,7 +305,7 @@ mod snapshots {
 
     fn cut(server: &Server) -> planner::observe::Cut {
         let content = server.contents.get("content-s");
-        read::cut(&server.snapshots["s"], content).unwrap()
+        read::cut(&server.snapshots["s"], content, server.now()).unwrap()
     }
 
     /// Bound is not cut, cut is not ready: each comes later, and the operator's own reader sees it so.
