@@ -47,6 +47,8 @@ pub(crate) struct Oracle {
     origins: BTreeMap<Point, usize>,
     /// Snapshots of a standby that hold something else than the cut: they must not count.
     wrong: BTreeSet<(usize, Point)>,
+    /// Cuts of a volume that is neither site's.
+    foreign: BTreeSet<Point>,
     known: BTreeSet<String>,
     seen: [Option<Record>; 2],
     looked: [Option<Looked>; 2],
@@ -136,6 +138,11 @@ impl Oracle {
             let holds = known.map(|record| record.committed == Some(point));
             let holds: Vec<bool> = holds.collect();
             self.in_common |= holds.iter().all(|holds| *holds);
+            if self.foreign.contains(&point) {
+                self.fail(format!(
+                    "{point} is committed, and it is of a foreign volume"
+                ));
+            }
             if !holds.contains(&true) {
                 self.fail(format!(
                     "the status calls {point} committed, and no side does"
@@ -330,6 +337,11 @@ impl World {
             let at = at.unwrap_or_default();
             let origin = *self.oracle.origins.entry(point).or_insert(at);
             self.oracle.wrong.remove(&(at, point));
+            let of = content.and_then(|c| c.pointer("/spec/source/volumeHandle")?.as_str());
+            if of.is_some_and(|of| !self.volumes.contains(&Some(of.into()))) {
+                self.oracle.foreign.insert(point);
+                continue;
+            }
             let first = self
                 .oracle
                 .cuts
@@ -428,6 +440,9 @@ impl World {
             }
             ImageState::None | ImageState::Inconsistent => return Ok(()),
         };
+        if self.oracle.foreign.contains(&point) {
+            return Err(format!("it claims {point}, a cut of a foreign volume"));
+        }
         let Some(cut) = self.oracle.cuts.get(&point) else {
             return Err(format!("it claims {point}, which was never cut"));
         };

@@ -98,6 +98,7 @@ pub(crate) fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Re
             return Ok(());
         }
         world.consent_now();
+        world.look_after_claim();
         // A cycle in which nothing has changed is not committed.
         written = written || (!world.is_moving() && world.app_writes());
         if step == STEPS_TO_WITHDRAW && world.is_moving() {
