@@ -48,10 +48,13 @@ devices: ## Run the mover's tests on real devices and file systems; needs root
 crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more); needs root
 	FERRY_CRASH_POINTS=$(or $(POINTS),1000) cargo test --test mover -- crash_points:: --nocapture
 
-sim: ## Live a pair's life under faults, by seed (SEEDS=n CLUSTER_SEEDS=n FIRST_SEED=s; SEED=s or CLUSTER_SEED=s tells one)
-	@$(STATIC) -p sim --example sim --example sim-cluster
-	@$(if $(CLUSTER_SEED),true,$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),3000) --first-seed $(or $(FIRST_SEED),0)))
-	@$(if $(SEED),true,$(RELEASE)/examples/sim-cluster $(if $(CLUSTER_SEED),--seed $(CLUSTER_SEED),--seeds $(or $(CLUSTER_SEEDS),100) --first-seed $(or $(FIRST_SEED),0)))
+sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s; SEED=s tells one)
+	@$(STATIC) -p sim --example sim
+	@$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0))
+
+wrong-rules: ## Break every rule in turn, and see that the simulator notices (SEEDS=n; ONLY=text)
+	@$(STATIC) -p sim --example sim
+	@$(RELEASE)/examples/sim --seeds $(or $(SEEDS),1000) --wrong-rules $(ONLY)
 
 fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)
@@ -79,7 +82,7 @@ lint: ## Check format, lints, chart and scripts
 build: ## Build the static programs
 	$(STATIC) -p ferry -p kubectl-ferry --bins
 	$(STATIC) -p ferry --example e2e
-	$(STATIC) -p sim --example sim --example sim-cluster
+	$(STATIC) -p sim --example sim
 
 image: build ## Make the image archive target/image/ferry.tar, without docker
 	@! ldd $(RELEASE)/ferry 2>/dev/null | grep -q '=>' || { echo "$(RELEASE)/ferry is not static" >&2; exit 1; }
@@ -94,4 +97,4 @@ generate: ## Write the files that are made from the code: the CRDs and the chart
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo up down test unit devices crash-points sim fuzz stories bench bench-cluster lint build image generate help
+.PHONY: demo up down test unit devices crash-points sim wrong-rules fuzz stories bench bench-cluster lint build image generate help

@@ -3,9 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use sim::{Figures, Kind, Lived, Options, Wrong, first_failing, live_all, run, run_with, shrink};
+use sim::{
+    CLUSTER_FAULTS, ClusterFault, ClusterFigures, ClusterOptions, DataFault, LATER, Lived, Wrong,
+    first_failing, live_all, run_cluster, shrink,
+};
 
-/// Runs the simulator.
+/// Lives a pair's life by seed.
 #[derive(Parser)]
 struct Args {
     /// How many seeds.
@@ -14,66 +17,58 @@ struct Args {
     /// The first of them.
     #[arg(long, default_value_t = 0)]
     first_seed: u64,
-    /// Just this seed, with its story.
+    /// Just this seed, with its story; of one that fails, the smallest that still does.
     #[arg(long)]
     seed: Option<u64>,
-    /// Shows for each wrong rule the first seed that notices it.
+    /// A fault that the planner does not live through yet, by name.
     #[arg(long)]
-    wrong_rules: bool,
-    /// The wrong rule to live by, by name.
-    #[arg(long)]
-    wrong: Option<String>,
-    /// With the kinds of faults that the product does not survive yet.
-    #[arg(long)]
-    later: bool,
-}
-
-impl Args {
-    fn options(&self, seed: u64, wrong: Option<Wrong>) -> Options {
-        let mut options = Options::of(seed, wrong, false);
-        if self.later {
-            options.later.extend(Kind::LATER);
-        }
-        options
-    }
+    later: Option<String>,
+    /// Shows for each wrong rule the first seed that notices it; with a text, for those in whose names it
+    /// is.
+    #[arg(long, num_args = 0..=1, default_missing_value = "")]
+    wrong_rules: Option<String>,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let wrong = args.wrong.as_ref().and_then(|name| {
-        Wrong::ALL
-            .into_iter()
-            .find(|wrong| format!("{wrong:?}") == *name)
-    });
-    if args.wrong.is_some() && wrong.is_none() {
-        eprintln!("there is no such wrong rule; there are {:?}", Wrong::ALL);
-        return ExitCode::from(2);
-    }
+    let later = match &args.later {
+        None => None,
+        Some(name) => match LATER.iter().find(|later| format!("{later:?}") == *name) {
+            Some(later) => Some(*later),
+            None => {
+                eprintln!("there is no such fault; there are {LATER:?}");
+                return ExitCode::from(2);
+            }
+        },
+    };
     match args.seed {
-        Some(seed) => tell(args.options(seed, wrong)),
-        None if args.wrong_rules => wrong_rules(&args),
-        None => many(&args, wrong),
+        Some(seed) => tell(seed, later),
+        None => match &args.wrong_rules {
+            Some(text) => wrong_rules(&args, text),
+            None => many(&args, later),
+        },
     }
 }
 
 /// The story of a seed; of one that fails, its smallest.
-fn tell(mut options: Options) -> ExitCode {
-    options.recorded = true;
-    let (seed, whole) = (options.seed, run_with(&options));
+fn tell(seed: u64, later: Option<ClusterFault>) -> ExitCode {
+    let options = ClusterOptions {
+        recorded: true,
+        later,
+        ..ClusterOptions::default()
+    };
+    let whole = run_cluster(seed, &options);
     let run = match &whole.result {
         Ok(_) => whole,
         Err(why) => {
             println!("seed {seed} FAILED: {why}");
-            let smallest = shrink(&options);
-            let kinds = Kind::ALL
-                .iter()
-                .filter(|kind| !smallest.without.contains(kind));
+            let smallest = shrink(seed, &options);
             println!(
-                "the smallest story that still fails: {} steps with {:?}",
+                "the smallest story that still fails: {} steps with {}",
                 smallest.steps,
-                kinds.collect::<Vec<_>>()
+                kinds_left(&smallest)
             );
-            run_with(&smallest)
+            run_cluster(seed, &smallest)
         }
     };
     for line in run.story {
@@ -91,44 +86,68 @@ fn tell(mut options: Options) -> ExitCode {
     }
 }
 
-/// The first seed that fails, by number, and what all the others have shown.
-fn many(args: &Args, wrong: Option<Wrong>) -> ExitCode {
+/// The kinds of faults that a run is left with.
+fn kinds_left(options: &ClusterOptions) -> String {
+    let data = DataFault::ALL.into_iter();
+    let data = data.filter(|kind| !options.without_data.contains(kind));
+    let cluster = CLUSTER_FAULTS.into_iter();
+    let cluster = cluster.filter(|kind| !options.without.contains(kind));
+    let names = data
+        .map(|kind| format!("{kind:?}"))
+        .chain(cluster.map(|kind| format!("{kind:?}")));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// The seeds that fail, by number, and what all the others have shown.
+fn many(args: &Args, later: Option<ClusterFault>) -> ExitCode {
     let started = std::time::Instant::now();
+    let options = ClusterOptions {
+        later,
+        ..ClusterOptions::default()
+    };
     let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
-    let Lived { figures, failed } =
-        live_all(seeds, |seed| run_with(&args.options(seed, wrong)).result);
+    let Lived { figures, failed } = live_all(seeds, |seed| run_cluster(seed, &options).result);
     for (seed, why) in failed.iter().take(20) {
         println!("seed {seed} FAILED: {why} (make sim SEED={seed} tells how)");
     }
-    let figures = figures.into_iter().fold(Figures::default(), add);
+    let figures = figures.into_iter().fold(ClusterFigures::default(), add);
     let seconds = started.elapsed().as_secs_f64();
-    let passed = args.seeds - failed.len() as u64;
     println!("{figures:?} in {seconds:.1} s");
+    let passed = args.seeds - failed.len() as u64;
     println!("sim: {passed} passed, {} failed", failed.len());
     ExitCode::from(u8::from(!failed.is_empty()))
 }
 
-fn add(mut all: Figures, figures: Figures) -> Figures {
+fn add(mut all: ClusterFigures, figures: ClusterFigures) -> ClusterFigures {
     all.commits += figures.commits;
-    all.attempts += figures.attempts;
     all.moves += figures.moves;
+    all.starts += figures.starts;
     all.verified += figures.verified;
     all.bytes += figures.bytes;
     all
 }
 
-fn wrong_rules(args: &Args) -> ExitCode {
-    let mut missed = 0;
-    for wrong in Wrong::ALL {
-        let seeds = args.first_seed..args.first_seed.saturating_add(args.seeds);
-        let caught = first_failing(seeds, |seed| run(seed, Some(wrong), false).result);
-        match caught {
+fn wrong_rules(args: &Args, text: &str) -> ExitCode {
+    let wanted: Vec<Wrong> = Wrong::all()
+        .filter(|wrong| format!("{wrong:?}").contains(text))
+        .collect();
+    let first = args.first_seed;
+    // One rule is a seed here: they are shared out over the processors.
+    let Lived { figures, .. } = live_all(0..wanted.len() as u64, |number| {
+        let wrong = wanted[usize::try_from(number).unwrap_or(0)];
+        let options = ClusterOptions::breaking(wrong);
+        let seeds = first..first.saturating_add(args.seeds);
+        let caught = first_failing(seeds, |seed| run_cluster(seed, &options).result);
+        match &caught {
             Some((seed, why)) => println!("{wrong:?}: seed {seed}: {why}"),
-            None => {
-                println!("{wrong:?}: NOT NOTICED");
-                missed += 1;
-            }
+            None => println!("{wrong:?}: NOT NOTICED"),
         }
-    }
+        Ok(caught.is_none())
+    });
+    let missed = figures.into_iter().filter(|missed| *missed).count();
+    println!(
+        "wrong rules: {} passed, {missed} failed",
+        wanted.len() - missed
+    );
     ExitCode::from(u8::from(missed > 0))
 }

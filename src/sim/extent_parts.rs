@@ -2,7 +2,7 @@
 
 use protocol::changes::BLOCK_BYTES;
 use protocol::units::{Extent, Point};
-use wire::control::{ChangeList, Compression, ExtentBatch, Request, Transfer};
+use wire::control::{ChangeList, ExtentBatch, Request};
 
 /// The requests that carry a list of these blocks, so many a part; it breaks before one of them, or not.
 pub(super) fn parts_of(
@@ -54,13 +54,4 @@ fn extents_of(blocks: &[u64]) -> Vec<Extent> {
         }
     }
     extents
-}
-
-/// How everything is sent.
-pub(super) fn transfer() -> Transfer {
-    Transfer {
-        bytes_per_second: None,
-        compression: Compression::Off,
-        stall_timeout_ms: 20_000,
-    }
 }

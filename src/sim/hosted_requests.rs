@@ -12,23 +12,6 @@ use wire::control::{Refusal, RefusalKind, Request, Response};
 pub(super) type SharedList = Arc<Mutex<Option<ExtentList>>>;
 
 impl MoverHost {
-    /// Asks for something. Where the answer waits for a disk that is slow there is none yet.
-    pub(super) fn request(
-        &mut self,
-        request: Request,
-        net: &mut Net,
-        now: u64,
-    ) -> Option<Response> {
-        match &request {
-            Request::Extents(_) | Request::ExtentsFailed { .. } => {
-                return self.part(&request);
-            }
-            _ => {}
-        }
-        let id = self.ask(request, net, now);
-        self.answer_to(id)
-    }
-
     /// Asks for something; the number under which the answer comes.
     pub(super) fn ask(&mut self, request: Request, net: &mut Net, now: u64) -> u64 {
         self.requests += 1;

@@ -35,11 +35,6 @@ fn index(bytes: u64) -> usize {
 }
 
 impl Image {
-    /// Zeros.
-    pub(super) fn zeros(size: u64) -> Image {
-        Image(Arc::new(vec![0; index(size)]))
-    }
-
     /// What a volume holds.
     pub(super) fn of(bytes: &[u8]) -> Image {
         Image(Arc::new(bytes.to_vec()))
@@ -70,23 +65,6 @@ impl Image {
         fill(tag, &mut bytes[from..to]);
     }
 
-    /// Takes over `other`; what is past its end stays what it was.
-    pub(super) fn take_over(&mut self, other: &Image) {
-        self.grow(other.0.len() as u64);
-        Arc::make_mut(&mut self.0)[..other.0.len()].copy_from_slice(&other.0);
-    }
-
-    /// Takes over what `bytes` hold in these blocks.
-    pub(super) fn take_blocks(&mut self, bytes: &[u8], taken: &BTreeSet<u64>) {
-        let own = Arc::make_mut(&mut self.0);
-        let end = own.len().min(bytes.len());
-        for block in taken {
-            let from = index(block * BLOCK_BYTES).min(end);
-            let to = (from + BLOCK).min(end);
-            own[from..to].copy_from_slice(&bytes[from..to]);
-        }
-    }
-
     /// The first block where `bytes` hold something else, besides those that are `rotten`. What is
     /// past the image is no part of it.
     pub(super) fn differs(&self, bytes: &[u8], rotten: &BTreeSet<u64>) -> Option<u64> {
@@ -111,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_block_that_was_cut_off_goes_on_with_zeros_once_the_volume_grows() {
-        let mut image = Image::zeros(2 * BLOCK_BYTES - 512);
+        let mut image = Image::of(&vec![0; 2 * BLOCK - 512]);
         image.write(1, 7);
         let mut bytes = vec![0; 2 * BLOCK];
         fill(7, &mut bytes[BLOCK..]);

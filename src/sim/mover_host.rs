@@ -224,12 +224,17 @@ impl MoverHost {
             Effect::Reply(id, response) => {
                 self.replies.insert(id, response);
             }
-            Effect::Show(mut status) => {
-                status.version = self.status.version;
-                status.version += u64::from(*status != self.status);
-                self.status = *status;
-            }
+            Effect::Show(status) => self.show(*status),
             Effect::Exit(_) => self.exited = true,
+        }
+    }
+
+    /// What has changed gets the next version.
+    fn show(&mut self, mut status: MoverStatus) {
+        status.version = self.status.version;
+        if status != self.status {
+            status.version += 1;
+            self.status = status;
         }
     }
 

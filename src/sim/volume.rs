@@ -1,4 +1,4 @@
-//! A site's storage: a volume, its snapshots, and what its driver knows of changes between them.
+//! A volume, its snapshots, and what its driver knows of changes between them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use crate::SimDisk;
 use crate::fuse::{Fuse, FusedFile};
 use crate::image::{BLOCK, Tag, fill};
 use protocol::changes::{BLOCK_BYTES, blocks_of};
-use protocol::units::{Extent, Point};
+use protocol::units::Extent;
 use storage::seam::{BlockFile, Disk, DiskError};
 
 const FILE: &str = "volume";
@@ -18,8 +18,6 @@ pub(super) struct Volume {
     /// The device under it.
     pub(super) disk: SimDisk,
     tracker: Arc<Mutex<Tracker>>,
-    /// The snapshots, by cut.
-    pub(super) snapshots: BTreeMap<Point, Snapshot>,
 }
 
 /// Which write changed each block last.
@@ -68,7 +66,6 @@ impl Volume {
         Ok(Volume {
             disk,
             tracker: Arc::default(),
-            snapshots: BTreeMap::new(),
         })
     }
 
@@ -111,20 +108,6 @@ impl Volume {
         }))
     }
 
-    /// Opens a snapshot for a process, or half of it.
-    pub(super) fn open_cut(&self, point: Point, short: bool) -> Option<Arc<dyn BlockFile>> {
-        let snapshot = self.snapshots.get(&point)?;
-        let blocks = snapshot.bytes.chunks(BLOCK).count();
-        let bytes = match short {
-            true => Arc::new(snapshot.bytes[..blocks / 2 * BLOCK].to_vec()),
-            false => snapshot.bytes.clone(),
-        };
-        Some(Arc::new(ReadOnly {
-            bytes,
-            disk: self.disk.clone(),
-        }))
-    }
-
     /// The application writes blocks.
     pub(super) fn write(&self, writes: &[(u64, Tag)]) {
         let Some(file) = self.open(Fuse::default()) else {
@@ -159,44 +142,12 @@ impl Volume {
         let _: bool = self.disk.flip(FILE, byte, bit);
     }
 
-    /// Turns a bit of a snapshot round, if it has such a byte.
-    pub(super) fn flip_cut(&mut self, point: Point, byte: u64) {
-        if let Some(snapshot) = self.snapshots.get_mut(&point)
-            && let Some(byte) = Arc::make_mut(&mut snapshot.bytes).get_mut(index(byte))
-        {
-            *byte ^= 1;
-        }
-    }
-
-    /// Takes a snapshot.
-    pub(super) fn cut(&mut self, point: Point) {
-        let snapshot = self.snapshot();
-        self.snapshots.insert(point, snapshot);
-    }
-
     /// What it holds now.
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot {
             bytes: Arc::new(self.bytes()),
             tracked: lock(&self.tracker).clone(),
         }
-    }
-
-    /// The blocks that were written between two snapshots: see [`Snapshot::changed_since`].
-    pub(super) fn delta(
-        &self,
-        base: Point,
-        cut: Point,
-        common: u64,
-        piece: u64,
-    ) -> Option<Vec<u64>> {
-        let (base, cut) = (self.snapshots.get(&base)?, self.snapshots.get(&cut)?);
-        Some(cut.changed_since(base, common, piece))
-    }
-
-    /// The blocks of a snapshot that may hold data.
-    pub(super) fn allocated(&self, cut: Point) -> Option<Vec<u64>> {
-        Some(self.snapshots.get(&cut)?.allocated())
     }
 
     /// A copy of the volume as it is on the storage; snapshots are not part of it.

@@ -63,6 +63,32 @@ pub enum Rule {
     ShortSourceShipped,
 }
 
+impl Rule {
+    /// All of them.
+    pub const ALL: [Rule; 20] = [
+        Rule::AppliesUnsealed,
+        Rule::StagingStays,
+        Rule::ConsentForAnyEpoch,
+        Rule::PromotesUncommitted,
+        Rule::ZerosSkipped,
+        Rule::ResumesTooFar,
+        Rule::PersistsLast,
+        Rule::LowerEpochAdmitted,
+        Rule::DigestsOfAnotherCut,
+        Rule::ForkNotUnited,
+        Rule::RedoNotFinished,
+        Rule::AppliesAtOnce,
+        Rule::BeginsFromScratch,
+        Rule::DemotedAsClean,
+        Rule::VerifiedByKeptDigests,
+        Rule::ForgetsAfterError,
+        Rule::BatchesUnsplit,
+        Rule::DigestsUnproved,
+        Rule::PrimaryAlwaysRight,
+        Rule::ShortSourceShipped,
+    ];
+}
+
 /// Which rule is broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {

@@ -9,7 +9,7 @@ use rand::Rng;
 use crate::cluster::server::phase;
 use crate::cluster::world::{APP_CLAIM, APP_POD, World};
 use crate::image::{Image, Tag};
-use crate::oracle::blocks;
+use crate::on_disk::blocks;
 use crate::volume::Volume as Device;
 use planner::observe::HookTarget;
 use protocol::units::{Epoch, Role};
@@ -38,6 +38,13 @@ impl App {
     pub(crate) fn forget(&mut self) {
         self.acknowledged = None;
         self.running = None;
+    }
+}
+
+impl App {
+    /// The side that it ran at was put back: it goes on from there.
+    pub(crate) fn went_back(&mut self) {
+        self.acknowledged = None;
     }
 }
 
@@ -100,7 +107,7 @@ impl World {
         if Some(record.epoch) != newest {
             return Err("the application starts at a side whose epoch is over".into());
         }
-        let (since, none) = (self.app.epoch, BTreeSet::new());
+        let (since, rotten) = (self.app.epoch, self.oracle.promoted_rot.clone());
         if let Some(acknowledged) = self.app.acknowledged.clone() {
             let mut forced = self.oracle.forced.iter();
             let forced = forced.any(|epoch| *epoch > since && *epoch <= record.epoch);
@@ -110,13 +117,13 @@ impl World {
                 let (point, promoted) = cuts
                     .find(|(point, _)| point.seq.0 == head)
                     .ok_or("a side was promoted from a point that was never cut")?;
-                if promoted.differs(&found, &none).is_some() {
+                if promoted.differs(&found, &rotten).is_some() {
                     return Err(format!(
                         "the application does not find what was cut at {point}"
                     ));
                 }
             }
-            let lost = acknowledged.differs(&found, &none);
+            let lost = acknowledged.differs(&found, &rotten);
             if let Some(block) = lost.filter(|_| !forced) {
                 return Err(format!(
                     "block {block} that was acknowledged in epoch {since} is not what the application \

@@ -6,11 +6,12 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::SimDisk;
+use crate::cluster::backups::Backup;
+use crate::cluster::data_kinds::DataFault;
 use crate::cluster::requests::Given;
 use crate::cluster::storage::STATE_BYTES;
 use crate::cluster::world::{APP_CLAIM, PAIR, SITES, World};
 use crate::fault::Fault;
-use crate::fault_kinds::Kind;
 use crate::fuse::Death;
 use crate::link::Mishap;
 use crate::volume::Volume as Device;
@@ -25,47 +26,71 @@ const EFFECTS_MAX: u64 = 60;
 /// Requests that are remembered, to be made again.
 const GIVEN_MAX: usize = 24;
 
-/// Those that are mixed in.
-const DATA: [Kind; 14] = [
-    Kind::Kill,
-    Kind::Power,
-    Kind::DiskError,
-    Kind::VolumeError,
-    Kind::Full,
-    Kind::VolumeFull,
-    Kind::WireFlip,
-    Kind::Twice,
-    Kind::Overtake,
-    Kind::JournalFlip,
-    Kind::Repeat,
-    Kind::Grow,
-    Kind::Hang,
-    Kind::SlowOpen,
+/// Faults by which kept digests may be lost.
+const LOSING_DIGESTS: [DataFault; 4] = [
+    DataFault::JournalFlip,
+    DataFault::LostStateWrite,
+    DataFault::MisplacedStateWrite,
+    DataFault::Backup,
 ];
 
 /// Which faults of the data a run has, how often, and what of them lasts.
 #[derive(Default)]
 pub(crate) struct DataFaults {
-    kinds: Vec<Kind>,
+    kinds: Vec<DataFault>,
+    /// Those that do not happen although they are drawn.
+    without: Vec<DataFault>,
     one_in: u32,
     /// Something on a site's state volume was damaged.
     pub(crate) damaged: [bool; 2],
+    /// A site's state volume was nearly full.
+    pub(crate) full: [bool; 2],
+    /// Copies of the sides.
+    pub(crate) backups: [Option<Backup>; 2],
     /// Requests that were made, to be made again.
     given: VecDeque<(usize, Given)>,
 }
 
 impl DataFaults {
     /// Those of a run.
-    pub(crate) fn drawn(random: &mut StdRng) -> DataFaults {
-        let kinds = DATA.into_iter().filter(|_| random.random_range(0..5) < 2);
-        let mut kinds: Vec<Kind> = kinds.collect();
-        kinds.push(Kind::Kill);
+    pub(crate) fn drawn(random: &mut StdRng, without: &[DataFault]) -> DataFaults {
+        // A few kinds that meet often show something else than many that meet seldom.
+        let in_five = random.random_range(1..5);
+        let mut kinds: Vec<DataFault> = DataFault::ALL
+            .into_iter()
+            .filter(|_| random.random_range(0..5) < in_five)
+            .collect();
+        // Without the digests of its cut nobody can tell whether the primary is what is damaged: a run has
+        // that fault, or those by which the digests may be lost.
+        let rots = random.random_range(0..2) == 0;
+        if kinds.contains(&DataFault::PrimaryRot) {
+            kinds.retain(|kind| match kind {
+                DataFault::PrimaryRot => rots,
+                kind => !rots || !LOSING_DIGESTS.contains(kind),
+            });
+        }
+        // A side that is put back knows an earlier size.
+        if kinds.contains(&DataFault::Backup) {
+            kinds.retain(|kind| *kind != DataFault::ShortCut);
+        }
+        kinds.push(DataFault::Kill);
         DataFaults {
             kinds,
-            one_in: [30, 60, 120][random.random_range(0..3)],
-            damaged: [false; 2],
-            given: VecDeque::new(),
+            without: without.to_vec(),
+            one_in: [15, 30, 60][random.random_range(0..3)],
+            ..DataFaults::default()
         }
+    }
+
+    /// Whether a write to a state volume may be lost in this run without an error.
+    fn misleads(&self) -> bool {
+        let harm = [DataFault::LostStateWrite, DataFault::MisplacedStateWrite];
+        self.kinds.iter().any(|kind| harm.contains(kind))
+    }
+
+    /// Requests to a side that is put back have died with it.
+    pub(crate) fn forget(&mut self, at: usize) {
+        self.given.retain(|(to, _)| *to != at);
     }
 
     /// Remembers a request.
@@ -88,27 +113,40 @@ impl World {
         }
         let kind = self.data.kinds[self.random.random_range(0..self.data.kinds.len())];
         let at = self.random.random_range(0..2);
+        if self.data.without.contains(&kind) {
+            return;
+        }
         let now = self.millis();
         self.story.tell(now, at, || format!("fault: {kind:?}"));
         match kind {
-            Kind::Kill => self.arm(at, Death::Kill),
-            Kind::Power => self.arm(at, Death::Power),
-            Kind::DiskError | Kind::VolumeError => self.disk_error(at, kind),
-            Kind::Full => self.fill_up(at),
-            Kind::VolumeFull => {
+            DataFault::Kill => self.arm(at, Death::Kill),
+            DataFault::Power => self.arm(at, Death::Power),
+            DataFault::DiskError | DataFault::VolumeError => self.disk_error(at, kind),
+            DataFault::Full => self.fill_up(at),
+            DataFault::VolumeFull => {
                 let after = self.random.random_range(0..20);
                 if let Some(device) = self.writable_device(at) {
                     device.disk.fail(Fault::full(after));
                 }
             }
-            Kind::WireFlip => self.net.next_frame = Mishap::Flip,
-            Kind::Twice => self.net.next_frame = Mishap::Twice,
-            Kind::Overtake => self.net.next_frame = Mishap::Overtake,
-            Kind::JournalFlip => self.journal_flip(at),
-            Kind::Repeat => self.repeat(),
-            Kind::Grow => self.app_grows(),
-            Kind::Hang | Kind::SlowOpen => self.slow_down(at, kind),
-            _ => {}
+            DataFault::WireFlip => self.net.next_frame = Mishap::Flip,
+            DataFault::Twice => self.net.next_frame = Mishap::Twice,
+            DataFault::Overtake => self.net.next_frame = Mishap::Overtake,
+            DataFault::JournalFlip => self.journal_flip(at),
+            DataFault::Repeat => self.repeat(),
+            DataFault::Grow => self.app_grows(),
+            DataFault::Hang | DataFault::SlowOpen => self.slow_down(at, kind),
+            DataFault::LostStateWrite => self.mislead(at, None),
+            DataFault::MisplacedStateWrite => self.mislead(at, Some(BLOCK_BYTES)),
+            DataFault::Rot => self.rot_standby(at),
+            DataFault::PrimaryRot => {
+                self.rot.cut_rots = true;
+                self.want_comparison();
+            }
+            DataFault::ShortCut => {
+                self.server.storage.short_clone = self.status().committed_point.is_some();
+            }
+            DataFault::Backup => self.backup(at),
         }
     }
 
@@ -120,7 +158,7 @@ impl World {
     }
 
     /// The files of a site's state volume.
-    fn state_files(&self, at: usize) -> Option<&SimDisk> {
+    pub(crate) fn state_files(&self, at: usize) -> Option<&SimDisk> {
         let claim = names::state_claim(PAIR, SITES[at]);
         let handle = self.server.handle_of_claim(&claim)?;
         self.server.storage.files(&handle)
@@ -142,15 +180,15 @@ impl World {
         self.server.storage.device(mover.device.as_ref()?)
     }
 
-    fn disk_error(&mut self, at: usize, kind: Kind) {
+    fn disk_error(&mut self, at: usize, kind: DataFault) {
         let last = match kind {
-            Kind::DiskError => 4,
+            DataFault::DiskError => 4,
             _ if self.writable_device(at).is_none() => 1,
             _ => 3,
         };
         let fault = Fault::drawn(&mut self.random, last);
         let disk = match kind {
-            Kind::DiskError => self.state_files(at),
+            DataFault::DiskError => self.state_files(at),
             _ => {
                 let device = self.writable_device(at).or_else(|| self.read_device(at));
                 device.map(|device| &device.disk)
@@ -165,6 +203,7 @@ impl World {
     fn fill_up(&mut self, at: usize) {
         let room = [0, 4 << 20][self.random.random_range(0..2)];
         let room = room + self.random.random_range(0..64 * 1024);
+        self.data.full[at] = true;
         if let Some(files) = self.state_files(at) {
             files.set_capacity(STATE_BYTES);
             let free = files.free_bytes().unwrap_or(0);
@@ -186,7 +225,8 @@ impl World {
         let bytes = files.durable(name).unwrap_or_default();
         let (first, second) = bytes.split_at(bytes.len() / 2);
         let len = match name.as_str() {
-            "superblock" if first != second => return,
+            // Nor is one hit where a write to the other may have been lost.
+            "superblock" if first != second || self.data.misleads() => return,
             "superblock" => first.len(),
             _ => bytes.len(),
         };
@@ -194,6 +234,10 @@ impl World {
             let byte = self.random.random_range(0..len) as u64;
             let bit = self.random.random_range(0..8);
             self.data.damaged[at] |= files.flip(name, byte, bit);
+            // Of the superblock there is a second copy.
+            if name != "superblock" {
+                self.staged_may_be_lost();
+            }
             let now = self.millis();
             self.story
                 .tell(now, at, || format!("a bit of {name} flips"));
@@ -213,6 +257,9 @@ impl World {
             index = oldest;
         }
         let (at, given) = self.data.given[index].clone();
+        if matches!(given.request, Request::Verify(_)) {
+            self.resent.begins_again(at);
+        }
         let now = self.millis();
         self.story.tell(now, at, || "a request comes again".into());
         if let Some(mover) = &mut self.movers[at] {
@@ -220,6 +267,27 @@ impl World {
             let answer = mover.host.answer_to(id);
             if !given.parts.is_empty() && matches!(answer, Some(Response::Accepted)) {
                 mover.host.parts = given.parts.into();
+            }
+        }
+    }
+
+    /// A write to a state volume is lost, or lands further on.
+    fn mislead(&mut self, at: usize, shift: Option<u64>) {
+        let after = self.random.random_range(0..20);
+        if let Some(files) = self.state_files(at) {
+            files.mislead(after, shift);
+        }
+    }
+
+    /// Notes which state volumes are damaged since the last step by a write that went astray.
+    pub(crate) fn note_astray(&mut self) {
+        if !self.data.misleads() {
+            return;
+        }
+        for at in 0..2 {
+            if self.state_files(at).is_some_and(SimDisk::has_misled) {
+                self.data.damaged[at] = true;
+                self.staged_may_be_lost();
             }
         }
     }
@@ -236,11 +304,11 @@ impl World {
     }
 
     /// A mover's devices do not answer, or take long to be opened.
-    fn slow_down(&mut self, at: usize, kind: Kind) {
+    fn slow_down(&mut self, at: usize, kind: DataFault) {
         let until = self.millis() + self.random.random_range(1_000..180_000);
         if let Some(mover) = &mut self.movers[at] {
             match kind {
-                Kind::Hang => mover.host.slow_until(until, 0),
+                DataFault::Hang => mover.host.slow_until(until, 0),
                 _ => mover.host.slow_until(0, until),
             }
         }

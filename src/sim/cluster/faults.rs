@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 
 use crate::cluster::admission::Kind as Refused;
 use crate::cluster::reconcile::Operator;
+use crate::cluster::run::ClusterOptions;
 use crate::cluster::scheduler::NODES;
 use crate::cluster::world::{APP_CLAIM, APP_POD, PAIR, SITES, World};
 use api::names;
@@ -17,6 +18,8 @@ use api::names;
 /// Which faults a run has, and how often.
 pub(crate) struct Faults {
     kinds: Vec<ClusterFault>,
+    /// Those that do not happen although they are drawn.
+    without: Vec<ClusterFault>,
     one_in: u32,
 }
 
@@ -69,6 +72,8 @@ pub enum ClusterFault {
     Reapplied,
     /// A GitOps tool creates the application's claim again while a re-binding has it gone.
     ClaimReapplied,
+    /// People ask for a comparison of the sides.
+    Compared,
     /// A snapshot is ready, and then it is not.
     ReadyFlaps,
     /// Everything works again.
@@ -86,10 +91,11 @@ pub enum ClusterFault {
 }
 
 /// All that are mixed in.
-const ALL: [ClusterFault; 29] = [
+pub const CLUSTER_FAULTS: [ClusterFault; 30] = [
     ClusterFault::ClaimsGoWhenScaled,
     ClusterFault::ClaimDeleted,
     ClusterFault::ReplicaDeleted,
+    ClusterFault::Compared,
     ClusterFault::ScaledUpMeanwhile,
     ClusterFault::MoverDies,
     ClusterFault::NetworkDown,
@@ -123,20 +129,20 @@ pub const LATER: [ClusterFault; 1] = [ClusterFault::StatusWipedMeanwhile];
 
 impl Faults {
     /// Those of a run, and one of those that are for later if it is asked for.
-    pub(crate) fn drawn(random: &mut StdRng, also: Option<ClusterFault>) -> Faults {
-        let mut kinds: Vec<ClusterFault> = ALL
+    pub(crate) fn drawn(random: &mut StdRng, options: &ClusterOptions) -> Faults {
+        let mut kinds: Vec<ClusterFault> = CLUSTER_FAULTS
             .into_iter()
             .filter(|_| random.random_range(0..5) < 3)
             .collect();
         kinds.extend([
             ClusterFault::Heal,
-            ClusterFault::Heal,
             ClusterFault::Planned,
             ClusterFault::Consent,
         ]);
-        kinds.extend(also);
+        kinds.extend(options.later);
         Faults {
             kinds,
+            without: options.without.clone(),
             one_in: [12, 25, 50][random.random_range(0..3)],
         }
     }
@@ -149,6 +155,9 @@ impl World {
             return;
         }
         let kind = self.faults.kinds[self.random.random_range(0..self.faults.kinds.len())];
+        if self.faults.without.contains(&kind) {
+            return;
+        }
         let now = self.millis();
         self.story.tell(now, 2, || format!("fault: {kind:?}"));
         self.happen(kind);
@@ -198,6 +207,7 @@ impl World {
                 let patient = self.random.random();
                 self.reapply_claim(patient);
             }
+            ClusterFault::Compared => self.want_comparison(),
             ClusterFault::Heal => self.heal(),
             ClusterFault::ScaledUpMeanwhile => self.server.scale_up("argocd-controller"),
             ClusterFault::ClaimDeleted | ClusterFault::ReplicaDeleted if !self.has_begun() => {}

@@ -17,14 +17,16 @@
 //! | What does the operator ask them for? | `requests` |
 //! | What does the operator see and do? | `observe`, `perform`, `rebinding`, `reconcile` |
 //! | What does the application find? | `app` |
-//! | What must hold? | `oracle`; at the end `rest` |
-//! | What goes wrong, and what do people do? | `faults`, `data_faults`, `people` |
+//! | What must hold? | `oracle`, `recorded`, `resent`; at the end `rest` |
+//! | What goes wrong, and what do people do? | `faults`, `data_faults`, `data_kinds`, `rot`, `backups`, `people` |
 //! | What has been applied before? | `manifests` |
 //! | What happens next? | `world`, `run` |
 
 mod admission;
 mod app;
+mod backups;
 mod data_faults;
+mod data_kinds;
 mod faults;
 mod manifests;
 mod mover;
@@ -35,8 +37,11 @@ mod perform;
 mod provisioner;
 mod rebinding;
 mod reconcile;
+mod recorded;
 mod requests;
+mod resent;
 mod rest;
+mod rot;
 mod run;
 mod scheduler;
 pub(crate) mod server;
@@ -48,5 +53,6 @@ mod volumes;
 mod workload;
 mod world;
 
-pub use faults::{ClusterFault, LATER};
+pub use data_kinds::DataFault;
+pub use faults::{CLUSTER_FAULTS, ClusterFault, LATER};
 pub use run::{ClusterFigures, ClusterOptions, ClusterRun, run_cluster};

@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use planner::observe::read;
 use protocol::pair::{Cause, Refused};
-use protocol::units::PairName;
+use protocol::units::{PairName, Point};
 use wire::control::MoverStatus;
 
 /// A peer that can't be reached is dialed for this long, in milliseconds.
@@ -31,6 +31,8 @@ pub(crate) struct Mover {
     pub(crate) state: String,
     /// The handle of its device.
     pub(crate) device: Option<String>,
+    /// What had been committed when it started.
+    pub(crate) began_at: Option<Point>,
     /// The process.
     pub(crate) host: MoverHost,
     /// The report that the operator has seen last.
@@ -94,6 +96,9 @@ impl World {
             return;
         };
         let device = handle(claims("volume"));
+        if let (Some(claim), Some(device)) = (claims("volume"), &device) {
+            self.rot_clone(at, &claim, device);
+        }
         let writable = claims("volume") == Some(names::replica_claim(PAIR, SITES[at]));
         let storage = &self.server.storage;
         let fuse = Fuse::default();
@@ -128,10 +133,12 @@ impl World {
         };
         self.story
             .tell(now, at, || format!("a mover starts with {what}"));
+        let began_at = self.superblock(at).and_then(|record| record.committed);
         self.movers[at] = Some(Mover {
             pod_uid: pod.uid().unwrap_or_default(),
             state,
             device,
+            began_at,
             host: MoverHost::start(setup, now, &mut self.net),
             shown: None,
         });

@@ -8,16 +8,13 @@ use kube::ResourceExt as _;
 use crate::cluster::server::handle_of;
 use crate::cluster::world::{APP_CLAIM, PAIR, SITES, World};
 use crate::image::Image;
-use crate::oracle::{read_superblock, redone};
-use api::v1alpha1::{ReplicationPairStatus, SwitchKind, SwitchStep};
-use api::{ReplicationPair, ReplicationPairSpec, names};
-use planner::decide::SnapshotRequest;
-use planner::decide::switch::unfinished;
+use crate::on_disk::{read_superblock, redone, staged};
+use api::names;
 use planner::observe::read;
 use planner::rebind::object::VolumeExt as _;
 use protocol::pair::Record;
-use protocol::units::{Epoch, ImageState, Point, Role};
-use wire::control::Request;
+use protocol::units::{Epoch, Generation, ImageState, Point, Role};
+use wire::control::Activity;
 
 /// What a site's storage was like when it was looked at last: while it is like that, the same holds.
 #[derive(PartialEq, Eq)]
@@ -43,178 +40,42 @@ pub(crate) struct Oracle {
     pub(crate) commits: u64,
     /// Changes of the role that came to their end.
     pub(crate) moves: u64,
+    /// Which side was asked to lead which epoch, and as what.
+    pub(crate) ordered: BTreeSet<(Epoch, usize, Generation)>,
     /// The site whose snapshot was the first of a cut.
     origins: BTreeMap<Point, usize>,
     /// Snapshots of a standby that hold something else than the cut: they must not count.
     wrong: BTreeSet<(usize, Point)>,
     /// Cuts of a volume that is neither site's.
-    foreign: BTreeSet<Point>,
+    pub(crate) foreign: BTreeSet<Point>,
     known: BTreeSet<String>,
-    seen: [Option<Record>; 2],
+    pub(crate) seen: [Option<Record>; 2],
     looked: [Option<Looked>; 2],
     frozen: [Option<Vec<u8>>; 2],
-    rebinding_begun: bool,
+    pub(crate) rebinding_begun: bool,
     /// People have changed which site they call primary since that was acted on.
     pub(crate) primary_edited: bool,
-    /// There was a cut that both sides have.
     pub(crate) in_common: bool,
+    /// Blocks of each side that may differ from what was cut, because something has rotted.
+    pub(crate) rotten: [BTreeSet<u64>; 2],
+    /// Those that had rotted at the side that was promoted last.
+    pub(crate) promoted_rot: BTreeSet<u64>,
+    /// Ranges that were compared.
+    pub(crate) verified: u64,
 }
 
 impl Oracle {
-    fn fail(&mut self, why: String) {
+    /// A side has gone back in time as a whole: its snapshots may be of what it does not hold any more.
+    pub(crate) fn went_back(&mut self, at: usize, rotten: &BTreeSet<u64>) {
+        self.seen[at] = None;
+        self.looked[at] = None;
+        self.frozen[at] = None;
+        self.rotten[at].extend(rotten);
+        self.in_common = false;
+    }
+
+    pub(crate) fn fail(&mut self, why: String) {
         self.broken.get_or_insert(why);
-    }
-
-    /// A cut is asked for: its number is recorded first.
-    pub(crate) fn cut_requested(
-        &mut self,
-        pair: Option<&ReplicationPair>,
-        request: &SnapshotRequest,
-    ) {
-        let status = pair.and_then(|pair| pair.status.as_ref());
-        let cycle = status.and_then(|status| status.cycle.as_ref());
-        let recorded = cycle.is_some_and(|cycle| cycle.point.point() == request.point);
-        let superseded = cycle.is_none_or(|cycle| cycle.point.point() > request.point);
-        if !recorded && !superseded {
-            self.fail(format!("{} is cut and not recorded", request.point));
-        }
-    }
-
-    /// A mover is asked for something: whatever it draws on is recorded first.
-    pub(crate) fn requested(
-        &mut self,
-        pair: Option<&ReplicationPair>,
-        at: usize,
-        request: &Request,
-    ) {
-        let status = pair
-            .and_then(|pair| pair.status.clone())
-            .unwrap_or_default();
-        match request {
-            Request::Promote(order) => {
-                let generation = order.generation.0.to_string();
-                let switch = status.switch.as_ref();
-                let recorded = switch.is_some_and(|switch| {
-                    switch.generation == generation && switch.to == SITES[at]
-                });
-                // An operator that was overtaken may ask for what was recorded before.
-                let over = status.epoch.is_some_and(|epoch| {
-                    u64::try_from(epoch).is_ok_and(|epoch| epoch >= order.epoch.0)
-                });
-                if !recorded && !over && status.pair_id.is_some() {
-                    self.fail(format!(
-                        "epoch {} is given out and not recorded",
-                        order.epoch
-                    ));
-                }
-            }
-            Request::Init(init) => {
-                let recorded = status.pair_id == Some(init.pair_id.0.to_string());
-                if !recorded && status.pair_id.is_some() {
-                    self.fail("an identity is given out and not recorded".into());
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The status was written.
-    pub(crate) fn recorded(
-        &mut self,
-        spec: &ReplicationPairSpec,
-        before: Option<&ReplicationPairStatus>,
-        after: &ReplicationPairStatus,
-    ) {
-        let point = |status: &ReplicationPairStatus| {
-            status.committed_point.as_ref().map(|point| point.point())
-        };
-        let last = |status: &ReplicationPairStatus| {
-            status.last_cycle.as_ref().map(|cycle| cycle.point.clone())
-        };
-        self.commits += u64::from(last(after).is_some() && before.and_then(last) != last(after));
-        let before_point = before.and_then(point);
-        if let Some(point) = point(after).filter(|point| before_point != Some(*point)) {
-            let known = self.seen.iter().flatten();
-            let holds = known.map(|record| record.committed == Some(point));
-            let holds: Vec<bool> = holds.collect();
-            self.in_common |= holds.iter().all(|holds| *holds);
-            if self.foreign.contains(&point) {
-                self.fail(format!(
-                    "{point} is committed, and it is of a foreign volume"
-                ));
-            }
-            if !holds.contains(&true) {
-                self.fail(format!(
-                    "the status calls {point} committed, and no side does"
-                ));
-            }
-        }
-        self.is_rightly_held(before, after);
-        if let Some(switch) = &after.switch {
-            let epoch = Epoch(u64::try_from(switch.epoch).unwrap_or(0));
-            if switch.kind == SwitchKind::Forced {
-                self.forced.insert(epoch);
-            }
-            self.rebinding_begun |= switch.step == SwitchStep::Release;
-            let done = |status: &ReplicationPairStatus| {
-                let switch = status.switch.as_ref();
-                switch.is_some_and(|switch| switch.step == SwitchStep::Done)
-            };
-            let ended = done(after) && !before.is_some_and(done);
-            self.moves += u64::from(ended);
-            self.primary_edited &= !ended || Some(&spec.primary) != after.primary.as_ref();
-            let known = before.and_then(|before| before.switch.as_ref());
-            let begun = known.is_none_or(|known| {
-                known.epoch != switch.epoch || unfinished(known) != unfinished(switch)
-            });
-            if begun && switch.step == SwitchStep::StopApplication {
-                self.begins(spec, after, &switch.to);
-            }
-        }
-    }
-}
-
-impl Oracle {
-    /// Nobody is asked to consent to the loss of writes that do not exist (D-10).
-    fn is_rightly_held(
-        &mut self,
-        before: Option<&ReplicationPairStatus>,
-        after: &ReplicationPairStatus,
-    ) {
-        let held = |status: &ReplicationPairStatus, name: &str| {
-            let site = status.sites.iter().find(|site| site.name == name);
-            site.is_some_and(|site| site.diverged)
-        };
-        for (at, name) in (0..).zip(SITES) {
-            let newly = held(after, name) && !before.is_some_and(|before| held(before, name));
-            if let (true, Some(ours), Some(theirs)) = (newly, &self.seen[at], &self.seen[1 - at])
-                && theirs.role == Role::Primary
-                && ours.follows(&theirs.lineage)
-            {
-                self.fail(format!(
-                    "{name} is held for consent, though it only follows"
-                ));
-            }
-        }
-    }
-
-    /// A change of the role begins: somebody has asked for it, and its site can take it.
-    fn begins(&mut self, spec: &ReplicationPairSpec, status: &ReplicationPairStatus, to: &str) {
-        let order = spec.promotion.as_ref();
-        let ordered =
-            order.is_some_and(|order| order.site == to && Some(order.epoch) == status.epoch);
-        let desired = spec.primary == to && self.primary_edited;
-        if !ordered && !desired {
-            self.fail(format!(
-                "the role is to move to {to}, and nobody has asked for it"
-            ));
-        }
-        let at = usize::from(to == SITES[1]);
-        if self.seen[at].as_ref().is_some_and(|record| record.diverged) {
-            self.fail(format!(
-                "the role is to move to {to}, which has writes of its own"
-            ));
-        }
     }
 }
 
@@ -240,6 +101,8 @@ impl World {
     /// What does not, as a sentence.
     pub(crate) fn check(&mut self) -> Result<(), String> {
         self.learn_volumes();
+        self.note_astray();
+        self.note_verified();
         self.note_cuts()?;
         for (at, name) in (0..).zip(SITES) {
             let now = self.looks_now(at);
@@ -249,6 +112,7 @@ impl World {
             self.oracle.looked[at] = now;
             let record = self.superblock(at);
             self.check_site(at, record.as_ref())
+                .and_then(|()| self.staging_goes(at, record.as_ref()))
                 .map_err(|why| format!("{name}: {why}"))?;
             self.oracle.seen[at] = record;
         }
@@ -259,6 +123,7 @@ impl World {
             }
         }
         self.volumes_are_safe()?;
+        self.follow_shipments()?;
         self.follow_app()
     }
 
@@ -330,11 +195,8 @@ impl World {
             });
             let mut others = self.server.snapshots.iter();
             let shared = others.any(|(n, s)| n != name && read::point(s) == Some(point));
-            let at = [0, 1].into_iter().find(|at| {
-                let site = &self.sites[*at];
-                read::is_part(snapshot, site, "cut")
-            });
-            let at = at.unwrap_or_default();
+            let part = |at: &usize| read::is_part(snapshot, &self.sites[*at], "cut");
+            let at = [0, 1].into_iter().find(part).unwrap_or_default();
             let origin = *self.oracle.origins.entry(point).or_insert(at);
             self.oracle.wrong.remove(&(at, point));
             let of = content.and_then(|c| c.pointer("/spec/source/volumeHandle")?.as_str());
@@ -342,13 +204,14 @@ impl World {
                 self.oracle.foreign.insert(point);
                 continue;
             }
+            let rotten = self.oracle.rotten[at].clone();
             let first = self
                 .oracle
                 .cuts
                 .entry(point)
                 .or_insert_with(|| held.clone());
             // The standby's volume may be larger.
-            if first.differs(held.bytes(), &BTreeSet::new()).is_none() {
+            if first.differs(held.bytes(), &rotten).is_none() {
                 continue;
             }
             if at != origin {
@@ -396,7 +259,16 @@ impl World {
         } else if !self.app_mounts().contains(&volume) {
             self.oracle.frozen[at] = Some(bytes.clone());
         }
-        if record.role == Role::Primary || record.diverged {
+        let was_standby = before
+            .as_ref()
+            .is_some_and(|before| before.role == Role::Standby);
+        if record.role == Role::Primary && was_standby {
+            self.rot_is_promoted(at);
+        }
+        if record.role == Role::Primary {
+            return self.leads_by_order(at, record);
+        }
+        if record.diverged {
             return Ok(());
         }
         self.is_promotable(at, record.image, bytes)?;
@@ -423,6 +295,39 @@ impl World {
         Ok(())
     }
 
+    /// Where a mover has nothing to do any more, nothing is staged of what it has committed.
+    fn staging_goes(&self, at: usize, record: Option<&Record>) -> Result<(), String> {
+        let rests = self.movers[at].as_ref().is_some_and(|mover| {
+            let idle = mover.host.status().activity == Activity::Idle;
+            let committed = record.and_then(|record| record.committed);
+            let own = mover.began_at != committed;
+            own && idle && !mover.host.has_work() && !mover.host.can_save()
+        });
+        let committed = record.and_then(|record| record.committed);
+        let Some(point) = committed.filter(|_| rests) else {
+            return Ok(());
+        };
+        match self.state_files(at).and_then(staged) {
+            Some(staged) if staged == point && !self.data.damaged[at] => {
+                Err(format!("{point} is committed and still staged"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Nobody leads an epoch that nobody has asked it to.
+    fn leads_by_order(&self, at: usize, record: &Record) -> Result<(), String> {
+        let generation = record.lineage.last().map(|entry| entry.generation);
+        let ordered = |drawn| self.oracle.ordered.contains(&(record.epoch, at, drawn));
+        match generation.is_some_and(ordered) {
+            true => Ok(()),
+            false => Err(format!(
+                "it is primary of epoch {} without a request",
+                record.epoch
+            )),
+        }
+    }
+
     /// What a promotion now would begin with is what was cut.
     fn is_promotable(&self, at: usize, image: ImageState, bytes: Vec<u8>) -> Result<(), String> {
         let (point, bytes) = match image {
@@ -446,7 +351,7 @@ impl World {
         let Some(cut) = self.oracle.cuts.get(&point) else {
             return Err(format!("it claims {point}, which was never cut"));
         };
-        match cut.differs(&bytes, &BTreeSet::new()) {
+        match cut.differs(&bytes, &self.oracle.rotten[at]) {
             None => Ok(()),
             Some(block) => Err(format!("block {block} is not what was cut at {point}")),
         }

@@ -64,6 +64,23 @@ impl World {
         });
     }
 
+    /// Somebody wants the sides compared.
+    pub(crate) fn want_comparison(&mut self) {
+        let trigger = self.millis().to_string();
+        self.edit(|spec| spec.verify_trigger = Some(trigger));
+    }
+
+    /// Whether the comparison that was asked for last has ended.
+    pub(crate) fn is_compared(&self) -> bool {
+        let wanted = self
+            .server
+            .pair
+            .as_ref()
+            .and_then(|pair| pair.spec.verify_trigger.clone());
+        let verification = self.status().verification.unwrap_or_default();
+        verification.running.is_none() && verification.trigger == wanted
+    }
+
     /// Somebody thinks better of it.
     pub(crate) fn withdraw(&mut self) {
         let status = self.status();

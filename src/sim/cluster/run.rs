@@ -1,16 +1,19 @@
 //! A run: the cluster that a seed makes, for a while with faults, then without.
 
+use crate::cluster::data_kinds::DataFault;
 use crate::cluster::faults::ClusterFault;
 use crate::cluster::world::World;
 use crate::rules::Wrong;
 use crate::story::Story;
-use planner::mutations::Rule;
 
 /// Steps with faults.
 const STEPS: u32 = 1_500;
 
 /// Steps within which both sides are the same once everything is healed.
 const STEPS_TO_END: u32 = 12_000;
+
+/// The interval of the cycles once everything is healed and the sides are compared.
+const INTERVAL_AT_THE_END: &str = "5m";
 
 /// After so many of them somebody withdraws a request that does not come to its end.
 const STEPS_TO_WITHDRAW: u32 = 3_000;
@@ -24,6 +27,10 @@ pub struct ClusterFigures {
     pub moves: u64,
     /// How often the application was started.
     pub starts: u64,
+    /// Ranges that were verified.
+    pub verified: u64,
+    /// Bytes between the movers.
+    pub bytes: u64,
 }
 
 /// How a run went.
@@ -35,23 +42,53 @@ pub struct ClusterRun {
 }
 
 /// How a seed is run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ClusterOptions {
     /// Whether the story is recorded.
     pub recorded: bool,
     /// One more kind of faults, which the planner does not live through yet.
     pub later: Option<ClusterFault>,
-    /// The rule of the planner that is broken.
-    pub broken: Option<Rule>,
-    /// The rule of the mover, or of what is below it, that is broken.
+    /// The rule that is broken.
     pub wrong: Option<Wrong>,
     /// Nothing goes wrong with the data: what a rule of the planner is about happens oftener.
     pub calm: bool,
+    /// Steps with faults.
+    pub steps: u32,
+    /// Faults of the cluster that do not happen.
+    pub without: Vec<ClusterFault>,
+    /// Faults of the data that do not happen.
+    pub without_data: Vec<DataFault>,
 }
 
-/// Runs a seed on a simulated cluster.
+impl Default for ClusterOptions {
+    fn default() -> ClusterOptions {
+        ClusterOptions {
+            recorded: false,
+            later: None,
+            wrong: None,
+            calm: false,
+            steps: STEPS,
+            without: Vec::new(),
+            without_data: Vec::new(),
+        }
+    }
+}
+
+impl ClusterOptions {
+    /// Those of a life with a broken rule, in which what the rule is about happens often.
+    #[must_use]
+    pub fn breaking(wrong: Wrong) -> ClusterOptions {
+        ClusterOptions {
+            wrong: Some(wrong),
+            calm: matches!(wrong, Wrong::Planner(_)),
+            ..ClusterOptions::default()
+        }
+    }
+}
+
+/// Runs a seed.
 #[must_use]
-pub fn run_cluster(seed: u64, options: ClusterOptions) -> ClusterRun {
+pub fn run_cluster(seed: u64, options: &ClusterOptions) -> ClusterRun {
     let mut world = match World::new(seed, options, Story::new(options.recorded)) {
         Ok(world) => world,
         Err(error) => {
@@ -61,22 +98,28 @@ pub fn run_cluster(seed: u64, options: ClusterOptions) -> ClusterRun {
             };
         }
     };
-    let result = live(&mut world);
+    let result = live(&mut world, options.steps);
     ClusterRun {
         result: result.map(|()| ClusterFigures {
             commits: world.oracle.commits,
             moves: world.oracle.moves,
             starts: world.app.starts,
+            verified: world.oracle.verified,
+            bytes: world.net.bytes,
         }),
         story: world.story.lines(),
     }
 }
 
-fn live(world: &mut World) -> Result<(), String> {
-    for _ in 0..STEPS {
+fn live(world: &mut World, steps: u32) -> Result<(), String> {
+    for _ in 0..steps {
         world.step(true)?;
     }
     world.heal();
+    world.rot.cut_rots = false;
+    world.server.storage.short_clone = false;
+    // A comparison goes on between two cycles: there has to be time between them.
+    world.edit(|spec| spec.snapshot.interval = INTERVAL_AT_THE_END.into());
     let now = world.millis();
     world.story.tell(now, 2, || "everything is healed".into());
     // What is left over goes with the second cycle.
@@ -84,12 +127,23 @@ fn live(world: &mut World) -> Result<(), String> {
         let from = world.oracle.commits;
         live_until(world, |world| world.oracle.commits > from)?;
     }
+    // What has rotted is found by a comparison, and by nothing else.
+    world.want_comparison();
+    rest_until(world, false, World::is_compared)?;
     world.check_end()
 }
 
-/// Without faults, until `done` and nothing is under way.
+/// Without faults, until `done` and nothing is under way; the application writes once meanwhile.
 pub(crate) fn live_until(world: &mut World, done: impl Fn(&World) -> bool) -> Result<(), String> {
-    let mut written = false;
+    rest_until(world, true, done)
+}
+
+fn rest_until(
+    world: &mut World,
+    writes: bool,
+    done: impl Fn(&World) -> bool,
+) -> Result<(), String> {
+    let mut written = !writes;
     for step in 0..STEPS_TO_END {
         // While something is awaited the clock does not skip over the moment at which nothing is under way.
         world.time_creeps = done(world);

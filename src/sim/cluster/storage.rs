@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::SimDisk;
 use crate::volume::{Snapshot, Volume as Device};
+use protocol::changes::BLOCK_BYTES;
 
 /// Room on a state volume while it is not made to be full, in bytes: less than was asked for, so that it
 /// can be filled.
@@ -47,6 +48,8 @@ pub(crate) struct Storage {
     pub(crate) destroyed: BTreeSet<String>,
     /// What the faults of the disks follow from.
     pub(crate) seed: u64,
+    /// The next volume that is made from a snapshot is too short.
+    pub(crate) short_clone: bool,
     made: u64,
 }
 
@@ -69,9 +72,13 @@ impl Storage {
     pub(crate) fn insert(&mut self, handle: &str, driver: &str, bytes: u64, from: Option<&str>) {
         self.made += 1;
         let from = from.and_then(|from| self.snapshots.get(from));
+        let short = from.is_some() && std::mem::take(&mut self.short_clone);
         let volume = Volume {
             driver: driver.into(),
-            bytes,
+            bytes: match short {
+                true => bytes / BLOCK_BYTES / 3 * BLOCK_BYTES,
+                false => bytes,
+            },
             from: from.map(|from| from.content.clone()),
             seed: self.seed.wrapping_add(self.made),
             device: OnceCell::new(),
@@ -105,6 +112,23 @@ impl Storage {
             if let Some(Some(device)) = volume.device.get() {
                 device.grow(volume.bytes);
             }
+        }
+    }
+
+    /// Puts earlier copies of a state volume and of a volume back in their places.
+    pub(crate) fn put_back(
+        &mut self,
+        state: &str,
+        volume: &str,
+        (files, device): (&SimDisk, &SimDisk),
+        seed: u64,
+    ) {
+        if let Some(state) = self.volumes.get_mut(state) {
+            state.files = OnceCell::from(files.clone_durable(seed));
+        }
+        let volume = self.volumes.get_mut(volume);
+        if let Some(Some(known)) = volume.and_then(|volume| volume.device.get_mut()) {
+            known.restore(device, seed);
         }
     }
 
@@ -163,7 +187,9 @@ impl Volume {
         let Some(cut) = &self.from else {
             return Device::new(self.bytes, self.seed).ok();
         };
-        let device = Device::holding(&cut.bytes, self.seed).ok()?;
+        let len =
+            usize::try_from(self.bytes).map_or(cut.bytes.len(), |len| len.min(cut.bytes.len()));
+        let device = Device::holding(&cut.bytes[..len], self.seed).ok()?;
         device.grow(self.bytes);
         Some(device)
     }

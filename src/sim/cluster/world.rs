@@ -12,6 +12,8 @@ use crate::cluster::manifests::Manifests;
 use crate::cluster::mover::{Mover, MoverTask};
 use crate::cluster::oracle::Oracle;
 use crate::cluster::reconcile::Operator;
+use crate::cluster::resent::Resent;
+use crate::cluster::rot::Rot;
 use crate::cluster::run::ClusterOptions;
 use crate::cluster::scheduler::NODES;
 use crate::cluster::server::{Server, is_going};
@@ -19,12 +21,11 @@ use crate::cluster::workload::Workload;
 use crate::link::Net;
 use crate::rules::Wrong;
 use crate::story::Story;
-use crate::world::tiny;
 use mover_core::Settings;
 use planner::mutations::Rules;
 use planner::observe::Classes;
 use planner::rebind::object::VolumeExt as _;
-use protocol::changes::BLOCK_BYTES;
+use protocol::changes::{BLOCK_BYTES, Limits};
 use protocol::units::SiteName;
 
 /// The pair's name.
@@ -50,6 +51,8 @@ pub(crate) struct World {
     pub(crate) oracle: Oracle,
     pub(crate) faults: Faults,
     pub(crate) data: DataFaults,
+    pub(crate) resent: Resent,
+    pub(crate) rot: Rot,
     pub(crate) story: Story,
     /// The connections between the movers.
     pub(crate) net: Net,
@@ -80,6 +83,21 @@ pub(crate) struct World {
     pub(crate) sites: [SiteName; 2],
 }
 
+/// Limits so small that every split happens within a few blocks.
+fn tiny(random: &mut StdRng) -> Limits {
+    let blocks = random.random_range(2..6);
+    Limits {
+        batch_bytes: blocks * BLOCK_BYTES as usize,
+        batch_regions: random.random_range(2..8),
+        join_bytes: random.random_range(1..3) * BLOCK_BYTES as usize,
+        job_reads: random.random_range(1..4),
+        job_zero_bytes: random.random_range(8..24) * BLOCK_BYTES,
+        request_blocks: [4, 16][random.random_range(0..2)],
+        window_bytes: (blocks as u64 + random.random_range(1..6)) * BLOCK_BYTES,
+        windows_in_flight: 2,
+    }
+}
+
 /// One thing that can happen next.
 #[derive(Clone, Copy, Debug)]
 enum Task {
@@ -105,29 +123,29 @@ impl World {
     ///
     /// # Errors
     /// When its objects can't be made, which is a defect of ours.
-    pub(crate) fn new(seed: u64, options: ClusterOptions, story: Story) -> Result<World, String> {
+    pub(crate) fn new(seed: u64, options: &ClusterOptions, story: Story) -> Result<World, String> {
         let mut random = StdRng::seed_from_u64(seed);
         let mode = ["Immediate", "WaitForFirstConsumer"][random.random_range(0..2)];
         let interval = ["10s", "30s", "5m"][random.random_range(0..3)];
-        let faults = Faults::drawn(&mut random, options.later);
+        let faults = Faults::drawn(&mut random, options);
         let blocks = random.random_range(24..72);
         let odd = [0, 0, 512, 3584][random.random_range(0..4)];
         let bytes = blocks * BLOCK_BYTES - odd;
         let data = match options.calm {
             true => DataFaults::default(),
-            false => DataFaults::drawn(&mut random),
+            false => DataFaults::drawn(&mut random, &options.without_data),
         };
         let manifests = Manifests::new(mode, interval, bytes).map_err(|error| error.to_string())?;
         let settings = Settings {
             limits: tiny(&mut random),
-            rules: mover_core::Rules::breaking(options.wrong.and_then(Wrong::rule)),
+            rules: mover_core::Rules::breaking(options.wrong.and_then(Wrong::of_mover)),
         };
         let piece = [1, 1, 4][random.random_range(0..3)];
         let mut server = Server {
             storage_classes: manifests.storage_classes,
             snapshot_classes: manifests.snapshot_classes,
             pair: Some(manifests.pair),
-            rules: Rules::breaking(options.broken),
+            rules: Rules::breaking(options.wrong.and_then(Wrong::of_planner)),
             workload: Some(Workload::of(APP_POD, APP_CLAIM)),
             ..Server::default()
         };
@@ -152,6 +170,8 @@ impl World {
             oracle: Oracle::default(),
             faults,
             data,
+            resent: Resent::default(),
+            rot: Rot::default(),
             story,
             net: Net::default(),
             settings,

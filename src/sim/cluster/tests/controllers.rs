@@ -389,7 +389,10 @@ mod snapshots {
         server.settle_volumes();
         let copy = server.handle_of_claim("copy").unwrap();
         let held = server.storage.device(&copy).unwrap().bytes();
-        let (mut written, cut) = (Image::zeros(VOLUME_BYTES), held.as_slice());
+        let (mut written, cut) = (
+            Image::of(&vec![0; usize::try_from(VOLUME_BYTES).unwrap()]),
+            held.as_slice(),
+        );
         written.write(3, 7);
         assert_eq!(written.differs(cut, &BTreeSet::new()), None);
         let volume = &server.objects.volumes[server.objects.claims["copy"].volume_name()];

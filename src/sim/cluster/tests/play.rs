@@ -34,7 +34,7 @@ impl World {
     /// A pair that was just applied, with cycles only when they are asked for, and drivers that answer.
     pub(super) fn applied(seed: u64, change: impl FnOnce(&mut ReplicationPairSpec)) -> World {
         let story = Story::new(false);
-        let mut world = World::new(seed, ClusterOptions::default(), story).unwrap();
+        let mut world = World::new(seed, &ClusterOptions::default(), story).unwrap();
         world.lists_given = true;
         world.edit(|spec| {
             spec.snapshot.interval = "1h".into();

@@ -29,7 +29,7 @@ const STEPS: [SwitchStep; 7] = [
 /// A pair that has its first copy and is at rest.
 fn pair(seed: u64) -> World {
     let story = Story::new(false);
-    let mut world = World::new(seed, ClusterOptions::default(), story).unwrap();
+    let mut world = World::new(seed, &ClusterOptions::default(), story).unwrap();
     until(&mut world, "the first copy", |world| {
         world.status().committed_point.is_some() && world.app_runs()
     });

@@ -1,16 +1,18 @@
-//! The planner on the cluster, by seed.
+//! Lives by seed.
 
 use std::ops::Range;
 
-use planner::mutations::Rule;
+use mover_core::Rule as MoverRule;
 
 use crate::cluster::{ClusterFault, ClusterOptions, LATER, run_cluster};
+use crate::rules::Wrong;
 use crate::seeds::first_failing;
+use crate::shrink::shrink;
 
 /// Seeds of every test run; many more are `make sim`.
 const SEEDS: Range<u64> = 0..12;
 
-/// A broken rule shows within so many seeds.
+/// A rule that is broken shows within so many seeds; `make wrong-rules` shows all of them.
 const SEEDS_FOR_RULES: u64 = 400;
 
 /// A fault that the planner does not live through yet shows within these seeds.
@@ -24,8 +26,8 @@ fn a_seed_is_always_the_same_run() {
     };
     for seed in [3, 17] {
         assert_eq!(
-            run_cluster(seed, options).story,
-            run_cluster(seed, options).story
+            run_cluster(seed, &options).story,
+            run_cluster(seed, &options).story
         );
     }
 }
@@ -35,7 +37,7 @@ fn a_seed_is_always_the_same_run() {
 #[test]
 fn every_seed_keeps_its_promises() {
     for seed in SEEDS {
-        let result = run_cluster(seed, ClusterOptions::default()).result;
+        let result = run_cluster(seed, &ClusterOptions::default()).result;
         assert!(result.is_ok(), "make sim CLUSTER_SEED={seed}: {result:?}");
     }
 }
@@ -50,21 +52,22 @@ fn every_fault_that_is_for_later_shows() {
             calm: true,
             ..ClusterOptions::default()
         };
-        let shown = first_failing(SEEDS_FOR_LATER, |seed| run_cluster(seed, options).result);
+        let shown = first_failing(SEEDS_FOR_LATER, |seed| run_cluster(seed, &options).result);
         assert!(shown.is_some(), "{later:?} is lived through");
     }
     assert_ne!(LATER[0], ClusterFault::Heal);
 }
 
+/// A failing seed is made smaller, and what is left fails still.
 #[test]
-fn every_broken_rule_shows() {
-    for rule in Rule::ALL {
-        let options = ClusterOptions {
-            broken: Some(rule),
-            calm: true,
-            ..ClusterOptions::default()
-        };
-        let shown = first_failing(0..SEEDS_FOR_RULES, |seed| run_cluster(seed, options).result);
-        assert!(shown.is_some(), "{rule:?} was not noticed");
-    }
+fn a_failing_seed_is_shrunk() {
+    let failing = ClusterOptions::breaking(Wrong::Mover(MoverRule::ZerosSkipped));
+    let (seed, _) = first_failing(0..SEEDS_FOR_RULES, |seed| {
+        run_cluster(seed, &failing).result
+    })
+    .expect("zeros that are skipped show");
+    let smallest = shrink(seed, &failing);
+    assert!(run_cluster(seed, &smallest).result.is_err());
+    assert!(smallest.steps < failing.steps, "{smallest:?}");
+    assert!(!smallest.without.is_empty(), "{smallest:?}");
 }
