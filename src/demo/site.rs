@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::certificates::Authority;
 use crate::driver::Driver;
 use protocol::units::{
-    Epoch, Extent, Generation, PairId, PairName, PeerName, Point, Role, Seq, SiteName,
+    Epoch, Extent, Generation, PairId, PairName, PeerName, Point, Role, Seq, SiteName, VolumeId,
 };
 use transport::TlsDir;
 use wire::control::{InitRequest, Request};
@@ -27,6 +27,8 @@ pub struct Site {
     pub home: PathBuf,
     /// What has been written to its volume since the last cut.
     pub written: Vec<Extent>,
+    /// Which volume its storage says that it has, if it says so.
+    pub volume_id: Option<VolumeId>,
     program: PathBuf,
     operator_tls: PathBuf,
 }
@@ -76,6 +78,7 @@ impl Site {
             pair: pair.clone(),
             home,
             written: Vec::new(),
+            volume_id: None,
             program: program.into(),
             operator_tls,
         })
@@ -181,6 +184,9 @@ impl Site {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
+        if let Some(volume) = &self.volume_id {
+            command.arg(format!("--volume={volume}"));
+        }
         if read_only {
             command.arg("--read-only");
         }

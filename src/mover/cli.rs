@@ -7,7 +7,7 @@ use tracing::Instrument as _;
 
 use crate::runtime::Mover;
 use crate::setup::{Options, Setup, SetupError};
-use protocol::units::{PairName, SiteName};
+use protocol::units::{PairName, SiteName, VolumeId};
 
 /// Reads and writes one volume's data for the operator.
 ///
@@ -30,6 +30,9 @@ pub struct Args {
     /// Never write to the volume.
     #[arg(long)]
     read_only: bool,
+    /// Which volume that is, as DRIVER/HANDLE: an image is used only on the volume that it was put on.
+    #[arg(long, value_name = "DRIVER/HANDLE")]
+    volume: Option<VolumeId>,
     /// A directory with ca.crt, tls.crt and tls.key (PEM).
     #[arg(long, value_name = "DIRECTORY")]
     tls: PathBuf,
@@ -52,6 +55,7 @@ pub fn run(args: Args) -> Result<(), SetupError> {
         meta: args.meta,
         device: args.device,
         read_only: args.read_only,
+        volume: args.volume,
         tls: args.tls,
         memory: args.memory.as_u64(),
     };

@@ -10,6 +10,7 @@
 //! | How is it performed? | [`runtime`], `performer` |
 //! | Who may connect, and as what? | `listener` |
 //! | What may the operator ask, and how does it see the result? | [`control`], [`status`] |
+//! | Does a volume still hold what was committed? | `probe` |
 //! | Who saves the superblock? | `superblock_writer` |
 //! | How do frames get to the peer and back? | [`link`] |
 //! | Which threads find changes and send them? | [`ship`] |
@@ -20,6 +21,7 @@ pub mod control;
 pub mod link;
 mod listener;
 mod performer;
+mod probe;
 pub mod receive;
 pub mod runtime;
 pub mod setup;

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::link::{BatchSink, PeerLink};
+use crate::probe::probe;
 use crate::receive::digests;
 use crate::receive::thread;
 use crate::receive::thread::{Item, Receiving};
@@ -104,6 +105,18 @@ impl Performer {
     pub fn kept(&self) -> Option<Point> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.kept_reader(self.setup.size()).map(|(point, _)| point)
+    }
+
+    /// Compares some blocks of a standby's volume with the digests that are kept of its committed point;
+    /// what does not match.
+    #[must_use]
+    pub fn probe(&self, committed: Point) -> Option<String> {
+        let device = self
+            .setup
+            .device
+            .clone()
+            .filter(|_| !self.setup.read_only)?;
+        probe(self.setup.disk.clone(), device, committed)
     }
 
     /// What can be seen now; `link` is the one that the core is on.

@@ -16,6 +16,7 @@ use crate::performer::Performer;
 use crate::setup::{Setup, SetupError};
 use crate::ship::extent_feed::ExtentFeed;
 use crate::status::StatusBoard;
+use mover_core::translate::record_of;
 use mover_core::{Config, Core, Effect, Found, Input, Rules, Unusable};
 use protocol::pair::Refused;
 use storage::journal::{JournalError, SuperblockStore};
@@ -74,6 +75,7 @@ impl Mover {
             device_bytes: setup.device.as_ref().map(|device| device.size()),
             read_only: setup.read_only,
             file_system: setup.file_system,
+            volume: setup.volume.clone(),
             rules: Rules::default(),
         };
         let control = Control {
@@ -85,7 +87,10 @@ impl Mover {
         let pair = setup.pair.clone();
         let serving = serve(listener, pair, control, to_runtime.clone());
         let mut performer = Performer::new(setup, store, board, feed, to_core, to_runtime)?;
+        let standby = superblock.as_ref().ok().and_then(Option::as_ref);
+        let head = standby.and_then(|standby| record_of(standby).head());
         let found = Found {
+            doubt: head.and_then(|head| performer.probe(head)),
             superblock,
             kept: performer.kept(),
         };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use protocol::units::{PairName, PeerName, SiteName};
+use protocol::units::{PairName, PeerName, SiteName, VolumeId};
 use storage::seam::{BlockFile, Clock, Directory, Disk, DiskError, SystemClock};
 use storage::volume::{DeviceError, has_file_system, open_source, open_target};
 use transport::{LinkError, TlsDir, TlsError};
@@ -32,6 +32,8 @@ pub struct Options {
     pub device: Option<PathBuf>,
     /// Whether the device is only ever read.
     pub read_only: bool,
+    /// Which volume the device is.
+    pub volume: Option<VolumeId>,
     /// The directory with its certificates.
     pub tls: PathBuf,
     /// The memory budget in bytes.
@@ -53,6 +55,8 @@ pub struct Setup {
     pub device: Option<Arc<dyn BlockFile>>,
     /// Whether the volume is only ever read.
     pub read_only: bool,
+    /// Which volume it is, where its storage has said so.
+    pub volume: Option<VolumeId>,
     /// Whether the volume begins with the signature of a file system.
     pub file_system: bool,
     /// The most memory that open reads take together, in bytes.
@@ -154,6 +158,7 @@ impl Setup {
             },
             device,
             read_only: options.read_only,
+            volume: options.volume.clone(),
             reader_bytes: usize::try_from(reader).unwrap_or(usize::MAX),
             clock: Arc::new(SystemClock::new()),
         })

@@ -25,7 +25,7 @@ use mover_core::{
     Unusable, Work, blank_status,
 };
 use protocol::pair::Refused;
-use protocol::units::{PairName, PeerName, Point, SiteName};
+use protocol::units::{PairName, PeerName, Point, SiteName, VolumeId};
 use storage::journal::{JournalError, Superblock, SuperblockStore};
 use storage::seam::{BlockFile, Disk};
 use storage::volume::Applier;
@@ -41,6 +41,7 @@ pub(super) struct Setup {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) device: Option<Arc<dyn BlockFile>>,
     pub(super) read_only: bool,
+    pub(super) volume: Option<VolumeId>,
     pub(super) fuse: Fuse,
     pub(super) wrong: Option<Wrong>,
     pub(super) settings: Settings,
@@ -101,10 +102,15 @@ impl MoverHost {
             read_only: setup.read_only,
             // What the simulated application writes has no structure; its volumes pass for formatted.
             file_system: true,
+            volume: setup.volume.clone(),
             rules: setup.settings.rules,
         };
         let kept = files.kept_reader(size.unwrap_or(0)).map(|(point, _)| point);
-        let found = Found { superblock, kept };
+        let found = Found {
+            superblock,
+            kept,
+            doubt: None,
+        };
         let at = Moment {
             now_ms: now,
             ..Moment::default()

@@ -24,6 +24,7 @@ fn superblock(epoch: u64) -> Superblock {
         applied: None,
         image: ImageState::None,
         size_bytes: 1 << 30,
+        volume: None,
         never_writable: true,
         diverged: false,
         requested_primary: "west".parse().unwrap(),
@@ -159,17 +160,29 @@ fn the_longest_superblock_fits_and_forgets_only_the_oldest() {
         long.lineage = long.lineage.promoted(at, Epoch(epoch), generation);
     }
     long.site = "e".repeat(63).parse().unwrap();
-    store.save(&long).unwrap();
-    let found = open(&disk).unwrap().1.unwrap();
-    assert_eq!(found.lineage.last(), long.lineage.last());
-    assert!(found.lineage.0.len() >= 90);
+    for (handle, kept) in [(500, true), (5000, false)] {
+        long.volume = format!("ebs.csi/{}", "v".repeat(handle)).parse().ok();
+        store.save(&long).unwrap();
+        let found = open(&disk).unwrap().1.unwrap();
+        assert_eq!(found.lineage.last(), long.lineage.last());
+        assert!(found.lineage.0.len() >= 90);
+        assert_eq!(found.volume, long.volume.clone().filter(|_| kept));
+    }
 }
 
-/// What an old version has saved is read, stays as it is until something is saved, and is of the newest
-/// format then. Its bytes are kept in the corpus.
+/// What old versions have saved is read, stays as it is until something is saved, and is of the newest
+/// format then. Their bytes are kept in the corpus.
 #[test]
-fn a_superblock_of_format_1_is_read_and_saved_in_format_2() {
-    let bytes = include_bytes!("../../fuzz/corpus/superblock/valid-v1-00");
+fn a_superblock_of_an_old_format_is_read_and_saved_in_the_newest() {
+    for bytes in [
+        &include_bytes!("../../fuzz/corpus/superblock/valid-v1-00")[..],
+        &include_bytes!("../../fuzz/corpus/superblock/valid-v2-00")[..],
+    ] {
+        is_upgraded(bytes);
+    }
+}
+
+fn is_upgraded(bytes: &[u8]) {
     let disk = SimDisk::new(1 << 20, 1);
     let file = disk.create("superblock").unwrap();
     file.write_at(0, bytes).unwrap();
@@ -189,6 +202,7 @@ fn a_superblock_of_format_1_is_read_and_saved_in_format_2() {
         applied: Some(Point::new(2, 309)),
         image: ImageState::Consistent(Point::new(2, 309)),
         size_bytes: 1 << 30,
+        volume: None,
         never_writable: true,
         diverged: false,
         requested_primary: "east".parse().unwrap(),
@@ -197,7 +211,7 @@ fn a_superblock_of_format_1_is_read_and_saved_in_format_2() {
     assert_eq!(disk.durable("superblock").unwrap(), bytes);
     store.save(&upgraded).unwrap();
     let saved = disk.durable("superblock").unwrap();
-    assert_eq!([saved[8], saved[4096 + 8]], [2, 2]);
+    assert_eq!([saved[8], saved[4096 + 8]], [3, 3]);
     assert_eq!(open(&disk).unwrap().1, Some(upgraded));
 }
 
@@ -211,7 +225,7 @@ fn a_superblock_of_a_newer_format_is_refused_and_left_alone() {
         let file = disk.open("superblock").unwrap().unwrap();
         let mut bytes = vec![0; 4096];
         file.read_at(slot * 4096, &mut bytes).unwrap();
-        bytes[8] = 3;
+        bytes[8] = 4;
         bytes[12..16].fill(0);
         let crc = crc32c::crc32c(&bytes);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -221,7 +235,7 @@ fn a_superblock_of_a_newer_format_is_refused_and_left_alone() {
         let error = open(&disk).err().unwrap().to_string();
         assert_eq!(
             error,
-            "superblock has format 3, but this version reads up to 2: upgrade this site"
+            "superblock has format 4, but this version reads up to 3: upgrade this site"
         );
         assert!(SuperblockStore::over_damage(Arc::new(disk.clone())).is_err());
         assert_eq!(disk.durable("superblock"), before);

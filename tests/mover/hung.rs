@@ -124,6 +124,7 @@ async fn mover_on_a_hanging_device(
         device: Some(device.clone()),
         read_only: false,
         file_system: false,
+        volume: None,
         reader_bytes: 8 << 20,
         clock: Arc::new(SystemClock::new()),
     };

@@ -11,4 +11,5 @@ mod kills;
 mod requests;
 mod salvage;
 mod verify;
+mod volumes;
 mod world;

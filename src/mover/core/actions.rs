@@ -9,8 +9,8 @@ use protocol::pair::change_plan::{Candidates, Plan};
 use protocol::pair::handshake::Superblock as PeerSuperblock;
 use protocol::pair::message::{Begin, Message as Word, goes_in_place};
 use protocol::pair::{Action, Outcome, Record};
-use protocol::units::{CyclePhase, Decision, ImageState, PeerName};
-use storage::journal::StagingSpec;
+use protocol::units::{CyclePhase, Decision, ImageState, PeerName, VolumeId};
+use storage::journal::{StagingSpec, Superblock};
 use wire::control::CycleOutcome;
 use wire::{CycleBegin, CycleEnd, Message, TransferForm};
 
@@ -67,7 +67,10 @@ impl Core {
 
     fn persist(&mut self, record: &Record) {
         let old = self.superblock.as_ref();
-        let superblock = translate::superblock_of(old, &self.config.site, record, self.size());
+        let superblock = Superblock {
+            volume: self.volume(old),
+            ..translate::superblock_of(old, &self.config.site, record, self.size())
+        };
         self.superblock = Some(superblock.clone());
         let number = self.next_number();
         let over_damage = std::mem::take(&mut self.over_damage);
@@ -76,6 +79,13 @@ impl Core {
             superblock: Box::new(superblock),
             over_damage,
         });
+    }
+
+    /// The volume that the image is on: what is written to is known, else what was known stays.
+    fn volume(&self, old: Option<&Superblock>) -> Option<VolumeId> {
+        let own = self.config.volume.clone();
+        own.filter(|_| !self.config.read_only)
+            .or_else(|| old?.volume.clone())
     }
 
     fn send(&mut self, word: Word) {

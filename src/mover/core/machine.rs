@@ -19,7 +19,7 @@ use protocol::changes::{CycleId, CycleSum};
 use protocol::pair::message::Hello;
 use protocol::pair::side::Event;
 use protocol::pair::{Action, Refused, Side};
-use protocol::units::{Decision, Extent, ImageState, PairName, Point, SiteName};
+use protocol::units::{Decision, Extent, ImageState, PairName, Point, SiteName, VolumeId};
 use storage::journal::Superblock;
 use wire::control::{CycleOutcome, MoverStatus, Response, ShipRequest};
 
@@ -36,6 +36,8 @@ pub struct Config {
     pub read_only: bool,
     /// Whether the volume begins with the signature of a file system.
     pub file_system: bool,
+    /// Which volume it is, where its storage has said so.
+    pub volume: Option<VolumeId>,
     /// Which rule is broken; none in the product.
     pub rules: Rules,
 }
@@ -47,6 +49,8 @@ pub struct Found {
     pub superblock: FoundSuperblock,
     /// The cut that the kept digests are of, where there are any that can be used.
     pub kept: Option<Point>,
+    /// Why the volume can't hold what the superblock says, where that was seen.
+    pub doubt: Option<String>,
 }
 
 /// The mover's core.
@@ -128,8 +132,13 @@ impl Core {
             Ok(superblock) => (superblock, None),
             Err(unusable) => (None, Some(unusable)),
         };
-        let record = superblock.as_ref().map(translate::record_of);
-        let (side, first) = Side::open(record.map(|r| config.rules.mutate_record(r)));
+        let (side, first, superblock) = match superblock {
+            None => (Side::default(), Vec::new(), None),
+            Some(superblock) => {
+                let (side, first, superblock) = opened_side(&config, superblock, found.doubt);
+                (side, first, Some(superblock))
+            }
+        };
         let shown = blank_status(config.site.clone());
         let mut core = Core {
             side,
@@ -155,6 +164,8 @@ impl Core {
             exited: false,
             config,
         };
+        // What is made durable first must not make this side pass for a blank one meanwhile.
+        core.show();
         if core.config.device_bytes.is_some() && !core.config.read_only {
             core.follow(first);
         }
@@ -295,5 +306,44 @@ impl Core {
             effects.push(effect);
         }
         effects
+    }
+}
+
+/// The side that a superblock describes, and that superblock. A standby counts on its volume only where
+/// that can be the one whose image it recorded, as it was left (D-3).
+fn opened_side(
+    config: &Config,
+    superblock: Superblock,
+    doubt: Option<String>,
+) -> (Side, Vec<Action>, Superblock) {
+    let record = config
+        .rules
+        .mutate_record(translate::record_of(&superblock));
+    let doubt = doubt.or_else(|| another_volume(config, &superblock));
+    let Some(why) = doubt.filter(|_| record.counts_on_volume()) else {
+        let (side, first) = Side::open(Some(record));
+        return (side, first, superblock);
+    };
+    tracing::warn!(why, "the image is compared completely before it is used");
+    let (side, first) = Side::distrusting(&record);
+    // From now on it is about this one.
+    let superblock = Superblock {
+        size_bytes: config.device_bytes.unwrap_or(superblock.size_bytes),
+        ..superblock
+    };
+    (side, first, superblock)
+}
+
+/// Why the volume is not the one that the superblock is about. Where its storage does not say which it
+/// is, its size does; a volume never shrinks.
+fn another_volume(config: &Config, superblock: &Superblock) -> Option<String> {
+    let size = config.device_bytes.filter(|_| !config.read_only)?;
+    match (&superblock.volume, &config.volume) {
+        (Some(was), Some(now)) if was == now => None,
+        (Some(was), Some(now)) => Some(format!("the volume is {now}, but the image was on {was}")),
+        _ => (size < superblock.size_bytes).then(|| {
+            let was = superblock.size_bytes;
+            format!("the volume has {size} bytes, but the one with the image had {was}")
+        }),
     }
 }

@@ -12,12 +12,24 @@ use crate::receive::apply::write_staged;
 use crate::receive::open_sink::Sink;
 use crate::receive::staging::discard;
 use crate::translate::journal_failed;
+use protocol::changes::BLOCK_BYTES;
 use protocol::pair::Refused;
 use protocol::pair::change_plan::Compare;
-use protocol::units::Point;
+use protocol::units::{Extent, Point};
 use storage::journal::{DigestLog, DigestReader, DigestStore, JournalError, Proof, Staging};
-use storage::seam::Disk;
-use storage::volume::Applier;
+use storage::seam::{BlockFile, Disk, DiskError};
+use storage::volume::{Applier, digest_blocks};
+
+/// A volume could not be compared with the digests that are kept of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The digests can't be read.
+    #[error(transparent)]
+    Digests(#[from] JournalError),
+    /// The volume can't be read.
+    #[error(transparent)]
+    Volume(#[from] DiskError),
+}
 
 /// The files. Work has them to itself, because only one piece is under way at a time.
 pub struct StateFiles {
@@ -85,6 +97,50 @@ impl StateFiles {
             }
         }
         Ok(self.kept_reader(size))
+    }
+
+    /// Compares these blocks of a volume with the digests that are kept of `committed`; what does not
+    /// match (D-3). Digests that are damaged themselves say nothing. Nothing is changed.
+    ///
+    /// # Errors
+    /// When a disk fails.
+    pub fn probe(
+        &self,
+        device: &dyn BlockFile,
+        committed: Point,
+        blocks: &mut dyn Iterator<Item = u64>,
+    ) -> Result<Option<String>, ProbeError> {
+        let Some((_, kept)) = (self.kept_reader(device.size())).filter(|(p, _)| *p == committed)
+        else {
+            return Ok(None);
+        };
+        for block in blocks {
+            let mut known = [None];
+            kept.read(block, &mut known)?;
+            let offset = block * BLOCK_BYTES;
+            let len = BLOCK_BYTES.min(device.size().saturating_sub(offset));
+            let ([Some(known)], true) = (known, len > 0) else {
+                continue;
+            };
+            if digest_blocks(device, Extent::new(offset, len))? == [known] {
+                continue;
+            }
+            let digests = self.digests.as_ref();
+            let proof = digests.map(|digests| digests.prove(&mut |_| ()));
+            return Ok(match proof.transpose()? {
+                Some(Proof::Broken(why)) => {
+                    tracing::warn!(
+                        why,
+                        "the volume is not compared: the kept digests are damaged"
+                    );
+                    None
+                }
+                _ => Some(format!(
+                    "block {block} of the volume is not what was committed at {committed}"
+                )),
+            });
+        }
+        Ok(None)
     }
 
     /// Forgets what an earlier piece of work has left open; it stays on disk.

@@ -27,11 +27,13 @@ fn opened(superblock: FoundSuperblock) -> (Core, Vec<Effect>) {
         device_bytes: Some(SIZE),
         read_only: false,
         file_system: false,
+        volume: None,
         rules: Rules::default(),
     };
     let found = Found {
         superblock,
         kept: None,
+        doubt: None,
     };
     Core::open(config, found, Moment::default())
 }

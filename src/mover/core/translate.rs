@@ -224,6 +224,7 @@ pub fn superblock_of(
         image: record.image,
         // A volume never shrinks; a device that is shorter is not its.
         size_bytes: size.max(old.map_or(0, |old| old.size_bytes)),
+        volume: old.and_then(|old| old.volume.clone()),
         never_writable: record.never_writable,
         diverged: record.diverged,
         requested_primary: record.requested_primary.clone(),

@@ -152,11 +152,9 @@ async fn start_mover(round: &Round<'_>, site: &SiteName, device: &Device) -> Res
         round.observed.now,
     )
     .await?;
-    objects::put(
-        &ctx.client,
-        &render::mover_pod(round.pair, site, device, &ctx.movers),
-    )
-    .await
+    let volume = round.observed.replica_volume(site);
+    let pod = render::mover_pod(round.pair, site, device, volume.as_ref(), &ctx.movers);
+    objects::put(&ctx.client, &pod).await
 }
 
 async fn hooks(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error> {

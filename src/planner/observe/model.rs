@@ -14,7 +14,7 @@ use crate::observe::Timeline;
 use crate::rebind::VolumeKey;
 use api::ReplicationPair;
 use api::v1alpha1::{PointStatus, SiteRole, SiteStatus};
-use protocol::units::{Epoch, Point, Role, SiteName};
+use protocol::units::{Epoch, Point, Role, SiteName, VolumeId};
 use wire::control::MoverStatus;
 
 /// All that one reconcile knows.
@@ -213,6 +213,17 @@ pub struct Volume {
     pub handle: Option<String>,
 }
 
+impl Volume {
+    /// Which volume it is, where that is known.
+    #[must_use]
+    pub fn id(&self) -> Option<VolumeId> {
+        Some(VolumeId {
+            driver: self.driver.clone()?,
+            handle: self.handle.clone()?,
+        })
+    }
+}
+
 /// A pod that uses a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodUse {
@@ -322,6 +333,17 @@ impl Observed {
     #[must_use]
     pub fn site(&self, name: &SiteName) -> Option<&SiteView> {
         self.sites.iter().find(|site| &site.name == name)
+    }
+
+    /// The volume that a site's replica claim is bound to.
+    #[must_use]
+    pub fn replica_volume(&self, name: &SiteName) -> Option<VolumeId> {
+        self.site(name)?
+            .replica_claim
+            .as_ref()?
+            .volume
+            .as_ref()?
+            .id()
     }
 
     /// The other site than `name`.

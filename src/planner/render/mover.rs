@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use crate::decide::Device;
 use crate::render::{MoverTemplate, PairRef, Part};
 use api::names;
-use protocol::units::SiteName;
+use protocol::units::{SiteName, VolumeId};
 
 /// The port of a mover's one listener.
 pub const MOVER_PORT: i32 = 7400;
@@ -61,6 +61,7 @@ pub fn mover_pod(
     pair: &PairRef,
     site: &SiteName,
     device: &Device,
+    volume: Option<&VolumeId>,
     settings: &MoverSettings,
 ) -> Pod {
     let name = names::mover(&pair.name, site.as_str());
@@ -89,7 +90,11 @@ pub fn mover_pod(
                 }),
                 ..PodSecurityContext::default()
             }),
-            containers: vec![container(pair, site, device, settings)],
+            containers: vec![container(
+                args(pair, site, device, volume, settings),
+                device,
+                settings,
+            )],
             volumes: Some(volumes(pair, site, device, &name)),
             tolerations: Some(vec![not_ready(), unreachable()]),
             ..PodSpec::default()
@@ -99,12 +104,7 @@ pub fn mover_pod(
     settings.template.on(pod)
 }
 
-fn container(
-    pair: &PairRef,
-    site: &SiteName,
-    device: &Device,
-    settings: &MoverSettings,
-) -> Container {
+fn container(args: Vec<String>, device: &Device, settings: &MoverSettings) -> Container {
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
         name: name.into(),
         mount_path: path.into(),
@@ -115,7 +115,7 @@ fn container(
         name: "mover".into(),
         image: Some(settings.image.clone()),
         image_pull_policy: Some(settings.image_pull_policy.clone()),
-        args: Some(args(pair, site, device, settings)),
+        args: Some(args),
         env: Some(vec![
             env("FERRY_LOG_FORMAT", "json"),
             env("FERRY_LOG", &settings.log),
@@ -151,7 +151,13 @@ fn container(
     }
 }
 
-fn args(pair: &PairRef, site: &SiteName, device: &Device, settings: &MoverSettings) -> Vec<String> {
+fn args(
+    pair: &PairRef,
+    site: &SiteName,
+    device: &Device,
+    volume: Option<&VolumeId>,
+    settings: &MoverSettings,
+) -> Vec<String> {
     let mut args: Vec<String> = vec!["mover".into()];
     let mut flag = |name: &str, value: String| args.extend([format!("--{name}"), value]);
     flag("site", site.to_string());
@@ -162,6 +168,9 @@ fn args(pair: &PairRef, site: &SiteName, device: &Device, settings: &MoverSettin
     flag("memory", format!("{}Mi", settings.memory_bytes >> 20));
     if device.claim().is_some() {
         flag("device", DEVICE_PATH.into());
+    }
+    if let (Device::Replica(_), Some(volume)) = (device, volume) {
+        args.push(format!("--volume={volume}"));
     }
     if matches!(device, Device::Cut(_)) {
         args.push("--read-only".into());
@@ -263,7 +272,9 @@ pub(super) mod tests {
             log: "info".into(),
             template,
         };
-        mover_pod(&pair, &"west".parse().unwrap(), device, &settings)
+        let volume = "ebs.csi/vol-1".parse().unwrap();
+        let site = "west".parse().unwrap();
+        mover_pod(&pair, &site, device, Some(&volume), &settings)
     }
 
     #[test]
@@ -290,6 +301,10 @@ pub(super) mod tests {
         assert!(args(Device::Cut("c".into())).contains(&"--read-only".to_string()));
         assert!(!args(Device::Replica("c".into())).contains(&"--read-only".to_string()));
         assert!(!args(Device::None).contains(&"--device".to_string()));
+        // D-3: a standby's mover knows which volume it is on.
+        let volume = "--volume=ebs.csi/vol-1".to_string();
+        assert!(args(Device::Replica("c".into())).contains(&volume));
+        assert!(!args(Device::Cut("c".into())).contains(&volume));
         assert!(
             pod(&Device::None).spec.unwrap().containers[0]
                 .volume_devices

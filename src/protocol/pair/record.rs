@@ -107,6 +107,13 @@ impl Record {
         }
     }
 
+    /// Whether this is a standby that counts on what its volume holds.
+    #[must_use]
+    pub fn counts_on_volume(&self) -> bool {
+        let image = matches!(self.image, ImageState::Consistent(_) | ImageState::Redo(_));
+        self.role == Role::Standby && !self.diverged && image
+    }
+
     /// Whether nothing of worth can be on the volume: it was never writable here, and nothing has
     /// been copied whole.
     #[must_use]

@@ -67,6 +67,22 @@ impl Side {
         (side, actions)
     }
 
+    /// The side of a standby whose volume does not hold what this record says: somebody else has written
+    /// to it, it is another one, or an older state of it was put back (D-3). The image is at no point
+    /// until it was compared completely, and what is staged counts from an image that is gone.
+    #[must_use]
+    pub fn distrusting(record: &Record) -> (Side, Vec<Action>) {
+        let side = Side {
+            record: Some(record.torn()),
+            ..Side::default()
+        };
+        let actions = vec![
+            Action::Persist(Box::new(record.torn())),
+            Action::DropStaging { report: false },
+        ];
+        (side, actions)
+    }
+
     /// What is known for good; `None` before the first order.
     #[must_use]
     pub fn record(&self) -> Option<&Record> {

@@ -108,6 +108,39 @@ impl TryFrom<String> for PairName {
     }
 }
 
+/// A volume as its storage knows it. Written as `DRIVER/HANDLE`: no driver's name has a slash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeId {
+    /// The CSI driver.
+    pub driver: String,
+    /// The volume's handle at the driver.
+    pub handle: String,
+}
+
+impl fmt::Display for VolumeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.driver, self.handle)
+    }
+}
+
+impl FromStr for VolumeId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<VolumeId, InvalidName> {
+        match text.split_once('/') {
+            Some((driver, handle)) if !driver.is_empty() && !handle.is_empty() => Ok(VolumeId {
+                driver: driver.into(),
+                handle: handle.into(),
+            }),
+            _ => Err(InvalidName {
+                given: text.into(),
+                what: "volume",
+                rule: "give DRIVER/HANDLE",
+            }),
+        }
+    }
+}
+
 impl FromStr for SiteName {
     type Err = InvalidName;
 

@@ -13,7 +13,7 @@ mod state;
 pub use change_source::{ChangeSource, ChangeSourceUse};
 pub use decision::{Decision, HandshakeMode, HandshakeRow};
 pub use extent::{Extent, ExtentSet};
-pub use identity::{InvalidName, PairId, PairName, SiteName};
+pub use identity::{InvalidName, PairId, PairName, SiteName, VolumeId};
 pub use lineage::{EPOCHS_KEPT, Generation, Lineage, LineageEntry};
 pub use peer::{InvalidPeerName, PeerName};
 pub use point::{Epoch, Point, Seq};

@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use planner::observe::read;
 use protocol::pair::{Cause, Refused};
-use protocol::units::{PairName, Point};
+use protocol::units::{PairName, Point, VolumeId};
 use wire::control::MoverStatus;
 
 /// A peer that can't be reached is dialed for this long, in milliseconds.
@@ -120,6 +120,10 @@ impl World {
             }),
             device: opened,
             read_only: !writable,
+            volume: device.as_ref().map(|handle| VolumeId {
+                driver: format!("{}.csi", SITES[at]),
+                handle: handle.clone(),
+            }),
             fuse,
             wrong: self.wrong,
             settings: self.settings,

@@ -110,7 +110,14 @@ fn write_object(server: &mut Server, pair: &PairRef, action: &Action) -> Result<
         Action::Grow { claim, bytes } => server.grow_claim(&claim, bytes),
         Action::Cut(request) => server.put_snapshot(render::snapshot(pair, &request)),
         Action::StartMover { site, device } => {
-            server.put_pod(render::mover_pod(pair, &site, &device, &mover_settings()))
+            // Which volume it is on the simulated mover sees for itself.
+            server.put_pod(render::mover_pod(
+                pair,
+                &site,
+                &device,
+                None,
+                &mover_settings(),
+            ))
         }
         other => {
             change_object(server, other);

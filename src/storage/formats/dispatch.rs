@@ -6,12 +6,12 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::formats::{v1, v2};
+use crate::formats::{v1, v2, v3};
 use crate::journal::{DigestState, InPlaceMark, JournalError, Superblock};
 use protocol::changes::{CycleSum, Region};
 
 /// The newest format of the file `superblock`.
-pub(crate) const SUPERBLOCK: u16 = 2;
+pub(crate) const SUPERBLOCK: u16 = 3;
 /// The newest format of the file `staging`.
 pub(crate) const STAGING: u16 = 1;
 /// The newest format of the file `digests.next`.
@@ -22,13 +22,14 @@ pub(crate) const DIGEST_STATE: u16 = 2;
 pub(crate) const IN_PLACE: u16 = 1;
 
 pub(crate) fn encode_superblock(live: &Superblock) -> Result<Vec<u8>, JournalError> {
-    bytes(&v2::Superblock::from(live))
+    bytes(&v3::Superblock::from(live))
 }
 
 pub(crate) fn decode_superblock(found: u16, content: &[u8]) -> Option<Superblock> {
     match found {
         1 => value::<v1::Superblock>(content)?.try_into().ok(),
         2 => value::<v2::Superblock>(content)?.try_into().ok(),
+        3 => value::<v3::Superblock>(content)?.try_into().ok(),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! | file | formats read | written | content |
 //! |---|---|---|---|
-//! | `superblock` | 1, 2 | 2 | [`v1::Superblock`], [`v2::Superblock`] |
+//! | `superblock` | 1, 2, 3 | 3 | [`v1::Superblock`], [`v2::Superblock`], [`v3::Superblock`] |
 //! | `staging` | 1 | 1 | [`v1::LogHeader`], [`v1::StagedBatch`], [`v1::Sum`] |
 //! | `digests.next` | 1 | 1 | [`v1::LogHeader`], [`v1::DigestBatch`], [`v1::Sum`] |
 //! | `digests.state` | 1, 2 | 2 | [`v1::DigestState`], [`v2::DigestState`] |
@@ -22,6 +22,7 @@ mod parts;
 mod tests;
 mod v1;
 mod v2;
+mod v3;
 
 pub(crate) use dispatch::{
     DIGEST_LOG, DIGEST_STATE, IN_PLACE, STAGING, SUPERBLOCK, decode_digest_batch,

@@ -13,6 +13,13 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits = (0..hex.len()).step_by(2).map(|at| &hex[at..at + 2]);
+    digits
+        .map(|digits| u8::from_str_radix(digits, 16).unwrap())
+        .collect()
+}
+
 fn id() -> CycleId {
     CycleId {
         cycle: Point::new(2, 309),
@@ -42,6 +49,7 @@ fn superblock(role: Role, image: ImageState) -> Superblock {
         applied: None,
         image,
         size_bytes: 4096,
+        volume: None,
         never_writable: true,
         diverged: false,
         requested_primary: "east".parse().unwrap(),
@@ -49,7 +57,7 @@ fn superblock(role: Role, image: ImageState) -> Superblock {
 }
 
 #[test]
-fn superblock_2() {
+fn superblock_3_and_2() {
     let point = Point::new(2, 7);
     for (role, image, bytes) in [
         (Role::Primary, ImageState::None, ["00", "00"]),
@@ -64,16 +72,26 @@ fn superblock_2() {
         let live = superblock(role, image);
         let content = encode_superblock(&live).unwrap();
         let [role, image] = bytes;
-        let expected = format!(
+        let before = format!(
             "10{:032x}0477657374{role}020101\
-             10{:032x}ac0201020700{image}80200100\
-             0465617374",
+             10{:032x}ac0201020700{image}8020",
             0x22, 0x11
         );
-        assert_eq!(hex(&content), expected.replace(' ', ""));
-        assert_eq!(decode_superblock(2, &content), Some(live));
-        assert_eq!(decode_superblock(3, &content), None);
+        let expected = |volume: &str| format!("{before}{volume}01000465617374").replace(' ', "");
+        assert_eq!(hex(&content), expected("00"));
+        assert_eq!(decode_superblock(3, &content), Some(live.clone()));
+        assert_eq!(decode_superblock(4, &content), None);
         assert_eq!(decode_superblock(0, &content), None);
+        let tied = Superblock {
+            volume: Some("ebs.csi/v-1".parse().unwrap()),
+            ..live.clone()
+        };
+        let content = encode_superblock(&tied).unwrap();
+        assert_eq!(hex(&content), expected("01076562732e63736903762d31"));
+        assert_eq!(decode_superblock(3, &content), Some(tied));
+        // What format 2 wrote is read; it did not say which volume it is.
+        let second = bytes_of(&expected(""));
+        assert_eq!(decode_superblock(2, &second), Some(live));
     }
 }
 

@@ -146,6 +146,7 @@ impl TryFrom<Superblock> for Live {
             applied: stored.applied.map(units::Point::from),
             image: stored.image.into(),
             size_bytes: stored.size_bytes,
+            volume: None,
             never_writable: stored.never_writable,
             diverged: stored.diverged,
             requested_primary: stored.requested_primary.parse()?,

@@ -1,4 +1,4 @@
-//! Format 2 of the superblock and of the state of the digests.
+//! Format 2 of the superblock, which is only read, and of the state of the digests.
 //!
 //! `superblock`: what format 1 holds, without what nothing was ever decided on.
 //!
@@ -43,25 +43,6 @@ pub(super) struct Superblock {
     requested_primary: String,
 }
 
-impl From<&Live> for Superblock {
-    fn from(live: &Live) -> Superblock {
-        Superblock {
-            pair_id: live.pair_id.0,
-            site: live.site.to_string(),
-            role: live.role.into(),
-            epoch: live.epoch.0,
-            lineage: (&live.lineage).into(),
-            committed: live.committed.map(Point::from),
-            applied: live.applied.map(Point::from),
-            image: live.image.into(),
-            size_bytes: live.size_bytes,
-            never_writable: live.never_writable,
-            diverged: live.diverged,
-            requested_primary: live.requested_primary.to_string(),
-        }
-    }
-}
-
 impl TryFrom<Superblock> for Live {
     type Error = InvalidName;
 
@@ -76,6 +57,7 @@ impl TryFrom<Superblock> for Live {
             applied: stored.applied.map(units::Point::from),
             image: stored.image.into(),
             size_bytes: stored.size_bytes,
+            volume: None,
             never_writable: stored.never_writable,
             diverged: stored.diverged,
             requested_primary: stored.requested_primary.parse()?,

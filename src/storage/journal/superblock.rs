@@ -1,6 +1,10 @@
 //! What a site knows about its own image: the truth that lives with the data.
 
-use protocol::units::{Epoch, ImageState, Lineage, PairId, Point, Role, SiteName};
+use protocol::units::{Epoch, ImageState, Lineage, PairId, Point, Role, SiteName, VolumeId};
+
+/// The longest name of a volume, driver and handle together, that is kept, in bytes. CSI allows handles of
+/// 128; a volume whose name is longer can't be distinguished from another.
+const VOLUME_BYTES_MAX: usize = 512;
 
 /// One site's state in its pair (semantics H, state per node).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct Superblock {
     pub image: ImageState,
     /// Size of the volume in bytes when the image was last written; 0 before.
     pub size_bytes: u64,
+    /// The volume whose image this is about, where its storage has said which it is (D-3).
+    pub volume: Option<VolumeId>,
     /// Whether this site was never writable in this pair, so that it holds nothing of its own.
     pub never_writable: bool,
     /// Whether the volume may hold writes that nobody else has.
@@ -37,6 +43,10 @@ impl Superblock {
     pub(super) fn trimmed(&self) -> Superblock {
         Superblock {
             lineage: self.lineage.clone().trimmed(),
+            volume: self
+                .volume
+                .clone()
+                .filter(|volume| volume.driver.len() + volume.handle.len() <= VOLUME_BYTES_MAX),
             ..self.clone()
         }
     }

@@ -13,7 +13,7 @@
 //! | 12..16 | CRC-32C of the slot with these four bytes zero |
 //! | 16..24 | generation, u64 |
 //! | 24..28 | length of the content, u32 |
-//! | 28.. | content, by its format (`formats/v1.rs`, `formats/v2.rs`) |
+//! | 28.. | content, by its format (`formats/v1.rs` to `formats/v3.rs`) |
 //!
 //! A slot of an older format is read as it is and stays so until the next save, which writes both slots
 //! in the newest.

@@ -48,6 +48,7 @@ pub fn superblocks() -> Vec<Vec<u8>> {
         applied: Some(Point::new(2, 309)),
         image: ImageState::Consistent(Point::new(2, 309)),
         size_bytes: 1 << 30,
+        volume: None,
         never_writable: true,
         diverged: false,
         requested_primary: "east".parse().unwrap(),

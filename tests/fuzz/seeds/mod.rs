@@ -35,8 +35,8 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 fn format(target: &str) -> u8 {
     match target {
         "frames" => 4,
-        "control" | "message" => 3,
-        "digest_store" | "hello" | "superblock" => 2,
+        "control" | "message" | "superblock" => 3,
+        "digest_store" | "hello" => 2,
         _ => 1,
     }
 }
