@@ -29,6 +29,8 @@ pub struct Site {
     pub written: Vec<Extent>,
     /// Which volume its storage says that it has, if it says so.
     pub volume_id: Option<VolumeId>,
+    /// The committed point at which somebody else has used it.
+    pub doubted: Option<Point>,
     program: PathBuf,
     operator_tls: PathBuf,
 }
@@ -79,6 +81,7 @@ impl Site {
             home,
             written: Vec::new(),
             volume_id: None,
+            doubted: None,
             program: program.into(),
             operator_tls,
         })
@@ -186,6 +189,9 @@ impl Site {
             .stderr(log);
         if let Some(volume) = &self.volume_id {
             command.arg(format!("--volume={volume}"));
+        }
+        if let Some(point) = &self.doubted {
+            command.arg(format!("--doubted={point}"));
         }
         if read_only {
             command.arg("--read-only");

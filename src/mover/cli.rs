@@ -33,6 +33,10 @@ pub struct Args {
     /// Which volume that is, as DRIVER/HANDLE: an image is used only on the volume that it was put on.
     #[arg(long, value_name = "DRIVER/HANDLE")]
     volume: Option<VolumeId>,
+    /// The committed point at which somebody else was seen to use the volume, as EPOCH.NUMBER: an image
+    /// that is committed at it is compared completely before it is used.
+    #[arg(long, value_name = "POINT")]
+    doubted: Option<String>,
     /// A directory with ca.crt, tls.crt and tls.key (PEM).
     #[arg(long, value_name = "DIRECTORY")]
     tls: PathBuf,
@@ -56,6 +60,7 @@ pub fn run(args: Args) -> Result<(), SetupError> {
         device: args.device,
         read_only: args.read_only,
         volume: args.volume,
+        doubted: args.doubted,
         tls: args.tls,
         memory: args.memory.as_u64(),
     };

@@ -18,7 +18,7 @@ use crate::ship::extent_feed::ExtentFeed;
 use crate::status::StatusBoard;
 use mover_core::translate::record_of;
 use mover_core::{Config, Core, Effect, Found, Input, Rules, Unusable};
-use protocol::pair::Refused;
+use protocol::pair::{Record, Refused};
 use storage::journal::{JournalError, SuperblockStore};
 use transport::{Listener, Session};
 use wire::Asked;
@@ -84,13 +84,19 @@ impl Mover {
             status,
             feed: feed.clone(),
         };
-        let pair = setup.pair.clone();
+        let (pair, doubted) = (setup.pair.clone(), setup.doubted.clone());
         let serving = serve(listener, pair, control, to_runtime.clone());
         let mut performer = Performer::new(setup, store, board, feed, to_core, to_runtime)?;
-        let standby = superblock.as_ref().ok().and_then(Option::as_ref);
-        let head = standby.and_then(|standby| record_of(standby).head());
+        let record = superblock.as_ref().ok().and_then(Option::as_ref);
+        let record = record.map(record_of);
+        let used = record.as_ref().and_then(|record| {
+            let committed = record.committed.map(|point| point.to_string());
+            let doubted = doubted.filter(|doubted| committed.as_ref() == Some(doubted))?;
+            Some(format!("somebody else used the copy of {doubted}"))
+        });
+        let head = record.as_ref().and_then(Record::head);
         let found = Found {
-            doubt: head.and_then(|head| performer.probe(head)),
+            doubt: used.or_else(|| performer.probe(head?)),
             superblock,
             kept: performer.kept(),
         };

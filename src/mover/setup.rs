@@ -34,6 +34,8 @@ pub struct Options {
     pub read_only: bool,
     /// Which volume the device is.
     pub volume: Option<VolumeId>,
+    /// The committed point at which somebody else has used it.
+    pub doubted: Option<String>,
     /// The directory with its certificates.
     pub tls: PathBuf,
     /// The memory budget in bytes.
@@ -57,6 +59,8 @@ pub struct Setup {
     pub read_only: bool,
     /// Which volume it is, where its storage has said so.
     pub volume: Option<VolumeId>,
+    /// The committed point at which somebody else has used it.
+    pub doubted: Option<String>,
     /// Whether the volume begins with the signature of a file system.
     pub file_system: bool,
     /// The most memory that open reads take together, in bytes.
@@ -159,6 +163,7 @@ impl Setup {
             device,
             read_only: options.read_only,
             volume: options.volume.clone(),
+            doubted: options.doubted.clone(),
             reader_bytes: usize::try_from(reader).unwrap_or(usize::MAX),
             clock: Arc::new(SystemClock::new()),
         })

@@ -125,6 +125,7 @@ async fn mover_on_a_hanging_device(
         read_only: false,
         file_system: false,
         volume: None,
+        doubted: None,
         reader_bytes: 8 << 20,
         clock: Arc::new(SystemClock::new()),
     };

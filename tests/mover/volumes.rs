@@ -91,3 +91,18 @@ async fn damaged_digests_do_not_cast_doubt_on_a_good_volume() {
     assert_eq!(consistent(&superblock(&world.west).await), Some(third));
     assert!(first < third);
 }
+
+/// "A foreign writer seen on it": what it has written no sample need find.
+#[tokio::test]
+async fn a_copy_that_somebody_else_has_used_is_compared_once() {
+    let mut world = World::new(SIZE).await;
+    let (_, second) = two_commits(&mut world).await;
+    let volume = std::fs::OpenOptions::new()
+        .write(true)
+        .open(world.west.volume())
+        .unwrap();
+    volume.write_all_at(&[0x5a; 512], 9 * MIB).unwrap();
+    world.west.doubted = Some(second);
+    is_compared(&mut world, second).await;
+    assert_equal(&world.east.volume(), &world.west.volume());
+}

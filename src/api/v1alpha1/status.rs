@@ -142,8 +142,7 @@ impl PointStatus {
     }
 }
 
-/// A cut that was abandoned because nothing had changed since the committed point: the standby holds
-/// all that the primary had written when it was made.
+/// A cut that was abandoned: the standby held all that the primary had written when it was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnchangedStatus {
@@ -425,6 +424,9 @@ pub struct SiteStatus {
     /// Whether the site may hold writes that nobody else has.
     #[serde(default)]
     pub diverged: bool,
+    /// The committed point whose copy a foreign pod was seen to use: it counts once it was compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubted: Option<String>,
     /// What its superblock said when a mover read it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superblock: Option<SuperblockStatus>,

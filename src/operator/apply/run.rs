@@ -152,8 +152,8 @@ async fn start_mover(round: &Round<'_>, site: &SiteName, device: &Device) -> Res
         round.observed.now,
     )
     .await?;
-    let volume = round.observed.replica_volume(site);
-    let pod = render::mover_pod(round.pair, site, device, volume.as_ref(), &ctx.movers);
+    let replica = round.observed.replica(site);
+    let pod = render::mover_pod(round.pair, site, device, &replica, &ctx.movers);
     objects::put(&ctx.client, &pod).await
 }
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::{DecisionBuilder, switch};
 use crate::mutations::Rule;
-use crate::observe::{SiteView, SuperblockSeen};
+use crate::observe::{PodUse, SiteView, SuperblockSeen};
 use crate::rebind::VolumeKey;
 use crate::site::{ClaimDesired, ReplicaDesired, VolumesDesired};
 use crate::validate::{Settings, pinned};
@@ -158,13 +158,34 @@ pub fn remember(d: &mut DecisionBuilder<'_>) {
 }
 
 fn report_sites(d: &mut DecisionBuilder<'_>) {
-    let reports = d
+    let reports: Vec<SiteStatus> = d
         .observed
         .sites
         .iter()
         .map(|site| report(d, site))
         .collect();
+    for (view, now) in d.observed.sites.iter().zip(&reports) {
+        let before = d.status.sites.iter().find(|site| site.name == now.name);
+        let known = before.and_then(|before| before.doubted.as_ref());
+        if let (Some(pod), true) = (&view.pod, now.doubted.is_some() && known.is_none()) {
+            // It was started before, and takes the copy for what it was.
+            d.at(&view.name).replace_mover = Some(pod.uid.clone());
+        }
+    }
     d.status.sites = reports;
+}
+
+/// The committed point of a copy that somebody else was seen to use, until a newer one is committed: the
+/// mover compares such a copy completely before it counts again (D-3). A salvage only reads.
+fn doubted(site: &SiteView, before: &SiteStatus) -> Option<String> {
+    let committed = before.superblock.as_ref()?.committed.as_ref()?;
+    let salvages = |user: &PodUse| {
+        let part = user.labels.get(names::PART_LABEL).map(String::as_str);
+        part == Some(names::SALVAGE_PART)
+    };
+    let used = site.replica_users.iter().any(|user| !salvages(user));
+    let known = before.doubted.as_ref() == Some(&committed.label);
+    (used || known).then(|| committed.label.clone())
 }
 
 fn report(d: &DecisionBuilder<'_>, site: &SiteView) -> SiteStatus {
@@ -206,6 +227,55 @@ fn report(d: &DecisionBuilder<'_>, site: &SiteView) -> SiteStatus {
             .map(|c| c.name.clone())
             .collect(),
         diverged: before.is_some_and(|b| b.diverged),
+        doubted: before
+            .filter(|_| !primary)
+            .and_then(|before| doubted(site, before)),
         superblock: before.and_then(|b| b.superblock.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::samples::at_rest;
+    use protocol::units::Point;
+
+    /// D-3: a foreign pod that is seen on a copy is remembered until a newer point is committed there.
+    #[test]
+    fn a_copy_that_somebody_else_uses_is_doubted_until_the_next_commit() {
+        let mut site = at_rest().sites[1].clone();
+        let at = |seq| SiteStatus {
+            superblock: Some(SuperblockStatus {
+                role: SiteRole::Standby,
+                epoch: 1,
+                committed: Some(PointStatus::new(Point::new(1, seq), None)),
+            }),
+            ..SiteStatus::default()
+        };
+        assert_eq!(doubted(&site, &at(7)), None);
+        let user = |part: &str| PodUse {
+            name: "stray".into(),
+            container: "sh".into(),
+            running: true,
+            scheduled: true,
+            labels: [(names::PART_LABEL.to_string(), part.to_string())].into(),
+        };
+        site.replica_users = vec![user(names::SALVAGE_PART)];
+        assert_eq!(doubted(&site, &at(7)), None, "it only reads");
+        site.replica_users.push(user("job"));
+        assert_eq!(
+            doubted(&site, &SiteStatus::default()),
+            None,
+            "there is no copy"
+        );
+        let seen = doubted(&site, &at(7));
+        assert_eq!(seen.as_deref(), Some("1.7"));
+        site.replica_users.clear();
+        let before = |seq| SiteStatus {
+            doubted: seen.clone(),
+            ..at(seq)
+        };
+        assert_eq!(doubted(&site, &before(7)), seen);
+        assert_eq!(doubted(&site, &before(8)), None);
     }
 }

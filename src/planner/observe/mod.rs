@@ -17,7 +17,7 @@ pub use assemble::{
 pub use classes::Classes;
 pub use hooks::{HookOutcome, HookReport, HookTarget, InvalidHookTarget};
 pub use model::{
-    Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, SiteView, SnapshotClasses,
+    Application, Claim, Cut, Fresh, MoverPod, Observed, PodUse, Replica, SiteView, SnapshotClasses,
     SourceClaim, StorageClassView, SuperblockSeen, Volume, VolumeMode, VolumeObject,
 };
 pub use snapshot_facts::{IncompleteSnapshot, SnapshotFacts};

@@ -224,6 +224,15 @@ impl Volume {
     }
 }
 
+/// What is known of a standby's copy before its mover starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replica {
+    /// Which volume it is on.
+    pub volume: Option<VolumeId>,
+    /// The committed point at which it does not count any more, where somebody else has used it.
+    pub doubted: Option<String>,
+}
+
 /// A pod that uses a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodUse {
@@ -335,15 +344,18 @@ impl Observed {
         self.sites.iter().find(|site| &site.name == name)
     }
 
-    /// The volume that a site's replica claim is bound to.
+    /// The copy that a site's mover is to write to.
     #[must_use]
-    pub fn replica_volume(&self, name: &SiteName) -> Option<VolumeId> {
-        self.site(name)?
-            .replica_claim
-            .as_ref()?
-            .volume
-            .as_ref()?
-            .id()
+    pub fn replica(&self, name: &SiteName) -> Replica {
+        let claim = self.site(name).and_then(|site| site.replica_claim.as_ref());
+        let status = self.pair.status.as_ref();
+        let mut known = status.iter().flat_map(|status| &status.sites);
+        Replica {
+            volume: claim.and_then(|claim| claim.volume.as_ref()?.id()),
+            doubted: known
+                .find(|site| site.name == name.as_str())
+                .and_then(|site| site.doubted.clone()),
+        }
     }
 
     /// The other site than `name`.

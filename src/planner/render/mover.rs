@@ -15,9 +15,10 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::decide::Device;
+use crate::observe::Replica;
 use crate::render::{MoverTemplate, PairRef, Part};
 use api::names;
-use protocol::units::{SiteName, VolumeId};
+use protocol::units::SiteName;
 
 /// The port of a mover's one listener.
 pub const MOVER_PORT: i32 = 7400;
@@ -61,7 +62,7 @@ pub fn mover_pod(
     pair: &PairRef,
     site: &SiteName,
     device: &Device,
-    volume: Option<&VolumeId>,
+    replica: &Replica,
     settings: &MoverSettings,
 ) -> Pod {
     let name = names::mover(&pair.name, site.as_str());
@@ -91,7 +92,7 @@ pub fn mover_pod(
                 ..PodSecurityContext::default()
             }),
             containers: vec![container(
-                args(pair, site, device, volume, settings),
+                args(pair, site, device, replica, settings),
                 device,
                 settings,
             )],
@@ -155,7 +156,7 @@ fn args(
     pair: &PairRef,
     site: &SiteName,
     device: &Device,
-    volume: Option<&VolumeId>,
+    replica: &Replica,
     settings: &MoverSettings,
 ) -> Vec<String> {
     let mut args: Vec<String> = vec!["mover".into()];
@@ -169,8 +170,11 @@ fn args(
     if device.claim().is_some() {
         flag("device", DEVICE_PATH.into());
     }
-    if let (Device::Replica(_), Some(volume)) = (device, volume) {
-        args.push(format!("--volume={volume}"));
+    if matches!(device, Device::Replica(_)) {
+        let volume = replica.volume.iter();
+        args.extend(volume.map(|volume| format!("--volume={volume}")));
+        let doubted = replica.doubted.iter();
+        args.extend(doubted.map(|point| format!("--doubted={point}")));
     }
     if matches!(device, Device::Cut(_)) {
         args.push("--read-only".into());
@@ -272,9 +276,12 @@ pub(super) mod tests {
             log: "info".into(),
             template,
         };
-        let volume = "ebs.csi/vol-1".parse().unwrap();
+        let replica = Replica {
+            volume: "ebs.csi/vol-1".parse().ok(),
+            doubted: Some("1.7".into()),
+        };
         let site = "west".parse().unwrap();
-        mover_pod(&pair, &site, device, Some(&volume), &settings)
+        mover_pod(&pair, &site, device, &replica, &settings)
     }
 
     #[test]
@@ -301,10 +308,12 @@ pub(super) mod tests {
         assert!(args(Device::Cut("c".into())).contains(&"--read-only".to_string()));
         assert!(!args(Device::Replica("c".into())).contains(&"--read-only".to_string()));
         assert!(!args(Device::None).contains(&"--device".to_string()));
-        // D-3: a standby's mover knows which volume it is on.
-        let volume = "--volume=ebs.csi/vol-1".to_string();
-        assert!(args(Device::Replica("c".into())).contains(&volume));
-        assert!(!args(Device::Cut("c".into())).contains(&volume));
+        // D-3: a standby's mover knows which volume it is on, and who has used it.
+        for own in ["--volume=ebs.csi/vol-1", "--doubted=1.7"] {
+            let own = own.to_string();
+            assert!(args(Device::Replica("c".into())).contains(&own));
+            assert!(!args(Device::Cut("c".into())).contains(&own));
+        }
         assert!(
             pod(&Device::None).spec.unwrap().containers[0]
                 .volume_devices

@@ -10,7 +10,7 @@ use crate::cluster::world::{PAIR, World};
 use api::snapshots::ALLOW_MODE_CHANGE;
 use api::{ReplicationPair, names};
 use planner::decide::{Action, Report};
-use planner::observe::HookReport;
+use planner::observe::{HookReport, Replica};
 use planner::rebind::{DesiredBinding, Next};
 use planner::render;
 use planner::render::{MoverSettings, PairRef};
@@ -115,7 +115,7 @@ fn write_object(server: &mut Server, pair: &PairRef, action: &Action) -> Result<
                 pair,
                 &site,
                 &device,
-                None,
+                &Replica::default(),
                 &mover_settings(),
             ))
         }
