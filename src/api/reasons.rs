@@ -13,6 +13,8 @@ Reason {
     ClaimNotFound,
     /// The claim is not bound to a volume yet.
     ClaimNotBound,
+    /// A claim is bound to another volume than the pair's.
+    VolumeReplaced,
     /// No snapshot class is named and none fits, or the named one does not exist.
     SnapshotClassNotFound,
     /// The claim's driver takes no snapshots.

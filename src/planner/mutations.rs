@@ -40,11 +40,15 @@ pub enum Rule {
     ReplicasForgotten,
     /// The application's claim stays bound after the last cut.
     ClaimNotParked,
+    /// The volume behind a claim is taken for the pair's, whichever it is.
+    VolumeNotPinned,
+    /// A volume whose claim was deleted is not reserved for the next claim of that name.
+    VolumeNotReserved,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 17] = [
+    pub const ALL: [Rule; 19] = [
         Rule::ApplicationNotStopped,
         Rule::LastCutSkipped,
         Rule::VolumesNotRetained,
@@ -62,6 +66,8 @@ impl Rule {
         Rule::ManifestMovesTheRole,
         Rule::ReplicasForgotten,
         Rule::ClaimNotParked,
+        Rule::VolumeNotPinned,
+        Rule::VolumeNotReserved,
     ];
 }
 

@@ -57,6 +57,7 @@ fn desired(pair: &ReplicationPair, roles: &Roles) -> Option<DesiredBinding> {
         primary: Some(volume(&roles.standby)?),
         standby: Some(volume(&roles.primary)?),
         closed: None,
+        only_reserve: false,
     })
 }
 

@@ -5,7 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::evidence::staying;
 use crate::decide::{DecisionBuilder, Next, hold, unchanged};
-use crate::observe::Cut;
+use crate::mutations::Rule;
+use crate::observe::{Cut, SiteView};
 use crate::site::{CutDesired, HookStep, MoverDesired};
 use api::Reason;
 use api::v1alpha1::{CyclePhase, PointStatus, QuiesceState};
@@ -81,11 +82,32 @@ pub fn cut(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     if !cut.ready {
         return pending(d, point, cut);
     }
+    if let Some(problem) = foreign(d, primary, cut) {
+        return problem;
+    }
     d.timeline.cut.get_or_insert(d.observed.now);
     if let Some(cycle) = d.status.cycle.as_mut() {
         cycle.cut_done_at = Some(Time(d.observed.now));
     }
     Next::Go(CyclePhase::Starting)
+}
+
+/// A cut of another volume than the pair's: the claim was made again before it was taken (K-1).
+fn foreign(d: &DecisionBuilder<'_>, primary: &SiteView, cut: &Cut) -> Option<Next> {
+    let handle = cut.facts.as_ref()?.volume_handle.as_ref()?;
+    let mut sites = d.status.sites.iter();
+    let known = sites.find(|site| site.name == primary.name.as_str())?;
+    let foreign = known.handle.as_ref().is_some_and(|known| known != handle)
+        && !d.observed.rules().breaks(Rule::VolumeNotPinned);
+    foreign.then(|| {
+        Next::Failed(
+            Reason::VolumeReplaced,
+            format!(
+                "VolumeSnapshot {} is of volume {handle}, which is not the pair's",
+                cut.name
+            ),
+        )
+    })
 }
 
 /// The target's mover is started while the cut is made: its pod takes as long. Where it may turn out

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use crate::decide::{
     DecisionBuilder, Next, admission, attempt, commit, cut, idle, schedule, ship, switch, verify,
 };
+use api::Reason;
 use api::v1alpha1::{CyclePhase, CycleStatus, PointStatus};
 use protocol::units::Point;
 
@@ -17,6 +18,15 @@ pub fn run(d: &mut DecisionBuilder<'_>) {
     if d.cycle().is_some_and(|c| c.point.point().epoch != epoch) {
         // Its primary was put back to an older copy of itself, and the pair to an older epoch: nobody
         // is left who can ship it.
+        d.status.cycle = None;
+    }
+    // What is cut now would be of another volume than the pair's (K-1).
+    let problem = d.validated.problem();
+    let replaced = problem.is_some_and(|problem| problem.reason == Reason::VolumeReplaced);
+    if replaced
+        && d.cycle()
+            .is_some_and(|cycle| cycle.phase.is_before_shipping())
+    {
         d.status.cycle = None;
     }
     if d.cycle().is_none() {

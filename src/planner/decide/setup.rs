@@ -1,9 +1,13 @@
 //! What every pair has: a state claim at each site, and the standby's volume.
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::decide::{DecisionBuilder, switch};
+use crate::mutations::Rule;
 use crate::observe::{PodUse, SiteView, SuperblockSeen};
-use crate::site::{ReplicaDesired, VolumesDesired};
-use crate::validate::Settings;
+use crate::rebind::VolumeKey;
+use crate::site::{ClaimDesired, ReplicaDesired, VolumesDesired};
+use crate::validate::{Settings, pinned};
 use api::names;
 use api::v1alpha1::{PointStatus, SiteRole, SiteStatus, SuperblockStatus};
 use protocol::units::Role;
@@ -13,6 +17,9 @@ const STATE_BYTES_MIN: u64 = 512 << 20;
 /// A state claim is this part of its volume when the spec does not say: one tenth.
 const STATE_PART: u64 = 10;
 
+/// A claim that is still gone is looked after again after this.
+const RESTORE_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(10);
+
 /// Asks for what is missing, and reports what each site has.
 pub fn ensure(d: &mut DecisionBuilder<'_>) {
     let moving = d.status.switch.as_ref().is_some_and(switch::rebinding);
@@ -20,8 +27,69 @@ pub fn ensure(d: &mut DecisionBuilder<'_>) {
         claims(d, settings);
     }
     if !moving {
+        adopt(d);
         report_sites(d);
         retain(d);
+        restore(d);
+    }
+}
+
+/// Consent to another volume behind the application's claim counts once (K-1).
+fn adopt(d: &mut DecisionBuilder<'_>) {
+    if pinned::adopts(d.observed) {
+        d.status.adopted_epoch = d.status.epoch;
+    } else if pinned::consent(d.observed).is_none() {
+        d.status.adopted_epoch = None;
+    }
+}
+
+/// A claim that somebody has deleted: the application's volume is reserved for it, so that whoever
+/// creates it again gets what it was bound to, never an empty volume; the standby's is made again, for
+/// the same volume (K-1).
+fn restore(d: &mut DecisionBuilder<'_>) {
+    if d.observed.rules().breaks(Rule::VolumeNotReserved) {
+        return;
+    }
+    let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
+        return;
+    };
+    let gone = primary.app_claim.is_none() || standby.replica_claim.is_none();
+    if !gone {
+        d.timeline.restored = None;
+        return;
+    }
+    let idle = d
+        .status
+        .switch
+        .as_ref()
+        .is_none_or(|s| !switch::unfinished(s));
+    let key = |site: &SiteView| {
+        let known = d
+            .status
+            .sites
+            .iter()
+            .find(|s| s.name == site.name.as_str())?;
+        Some(VolumeKey {
+            driver: known.driver.clone()?,
+            handle: known.handle.clone()?,
+        })
+    };
+    let (one, other) = (key(primary), key(standby));
+    if other.is_some()
+        && standby.replica_claim.is_none()
+        && let Some(volumes) = &mut d.at(&standby.name).volumes
+    {
+        volumes.replica = None;
+    }
+    if let (true, Some(one), Some(other)) = (idle, one, other) {
+        let now = d.observed.now;
+        let lately = |at: Timestamp| now.duration_since(at) < RESTORE_AGAIN_AFTER;
+        if d.timeline.restored.is_some_and(lately) {
+            return;
+        }
+        d.timeline.restored = Some(now);
+        d.at(&primary.name).claim = Some(ClaimDesired::Reserved(one));
+        d.at(&standby.name).claim = Some(ClaimDesired::Replica(other));
     }
 }
 
@@ -31,7 +99,8 @@ fn retain(d: &mut DecisionBuilder<'_>) {
     let problem = d.validated.problem();
     if problem.is_none_or(|problem| !problem.bars_forced_promotion()) {
         for site in &d.observed.sites {
-            d.at(&site.name).retain = true;
+            // A foreign volume is not the pair's to keep and to label.
+            d.at(&site.name).retain = !pinned::replaced(d.observed, site);
         }
     }
 }
@@ -128,6 +197,14 @@ fn report(d: &DecisionBuilder<'_>, site: &SiteView) -> SiteStatus {
         site.replica_claim.as_ref()
     };
     let volume = claim.and_then(|claim| claim.volume.as_ref());
+    // Another volume than the pair's is not what its data is in (K-1).
+    let replaced = pinned::replaced(d.observed, site);
+    let own = !replaced || primary && pinned::adopts(d.observed);
+    // A status that was wiped learns it by the labels, where the site has been the pair's before: what an
+    // earlier pair of the name has left is nobody's to take over.
+    let known = site.superblock().is_some();
+    let labelled = site.labelled_volume.as_ref().filter(|_| known);
+    let volume = volume.filter(|_| own).or(labelled);
     // A claim that is gone for a moment does not make its volume unknown.
     let kept = |new: Option<String>, old: fn(&SiteStatus) -> &Option<String>| {
         new.or_else(|| before.and_then(|b| old(b).clone()))

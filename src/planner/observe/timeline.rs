@@ -42,6 +42,8 @@ pub struct Timeline {
     pub phase: Option<(CyclePhase, Timestamp)>,
     /// This very process is about to run the `pre` hooks.
     pub about_to_hold: bool,
+    /// A claim that was deleted was restored, as far as that goes, at this time.
+    pub restored: Option<Timestamp>,
     /// The slice of a verification that was ordered.
     pub verify: Option<VerifyMark>,
 }
@@ -70,6 +72,7 @@ impl Timeline {
             point: Some(point),
             switch_step: self.switch_step.clone(),
             switch_progress: self.switch_progress.clone(),
+            restored: self.restored,
             ..Timeline::default()
         }
     }

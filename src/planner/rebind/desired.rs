@@ -44,6 +44,9 @@ pub struct DesiredBinding {
     pub standby: Option<SiteVolume>,
     /// A site whose volume is for no claim, while the application's claim is parked.
     pub closed: Option<SiteVolume>,
+    /// The application's claim is gone, and its people are to create it again: nothing is done to it,
+    /// but its volume is reserved for it.
+    pub only_reserve: bool,
 }
 
 impl DesiredBinding {

@@ -14,16 +14,6 @@ pub enum RebindError {
         /// The handle.
         handle: String,
     },
-    /// The application's claim is gone and nothing was kept of it.
-    #[error(
-        "claim {claim} does not exist and nothing was kept of it; create it again with volumeName {volume}"
-    )]
-    ClaimMissing {
-        /// The claim.
-        claim: String,
-        /// The PersistentVolume that it should be bound to.
-        volume: String,
-    },
     /// The application's claim is bound to a volume that is neither site's.
     #[error(
         "claim {claim} is bound to PersistentVolume {volume}, which is neither site's volume; move \

@@ -48,6 +48,9 @@ pub enum Next {
 /// When a person has to act first; the message says how.
 pub fn next(view: &RebindView, desired: &DesiredBinding) -> Result<Next, RebindError> {
     let planner = Planner { view, desired };
+    if desired.only_reserve {
+        return planner.reserve_only();
+    }
     let stages: [fn(&Planner<'_>) -> Stage; 10] = [
         |p| p.forget_early(),
         |p| p.check(),
@@ -78,6 +81,23 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
+    /// The application's claim is gone: whoever creates it again gets the volume that it had. The
+    /// standby's claim is Ferry's own, and is made again.
+    fn reserve_only(&self) -> Result<Next, RebindError> {
+        let stages = [
+            Self::check,
+            Self::retain,
+            Self::prepare,
+            Self::standby_claim,
+        ];
+        for stage in stages {
+            if let Some(next) = stage(self)? {
+                return Ok(next);
+            }
+        }
+        Ok(Next::Done)
+    }
+
     /// Nothing is there that only people can judge.
     fn check(&self) -> Stage {
         for site in self.desired.sites() {
@@ -368,11 +388,16 @@ impl<'a> Planner<'a> {
         ) {
             (Some(claim), _) => Ok(self.record_of(claim)),
             (None, Some(record)) => Ok(record.clone()),
-            (None, None) => Err(RebindError::ClaimMissing {
-                claim: self.desired.app_claim.clone(),
-                volume: self.like(&site.volume)?.name_any(),
-            }),
+            (None, None) => Ok(self.record_by_volume(self.like(&site.volume)?)),
         }
+    }
+
+    /// A claim that was deleted before anything was kept of it (K-7): what its volume says of it.
+    fn record_by_volume(&self, like: &PersistentVolume) -> ClaimRecord {
+        let claim = &self.desired.app_claim;
+        let mut volumes = self.view.volumes.values();
+        let had = volumes.find(|volume| volume.is_for(&self.desired.pair, claim));
+        ClaimRecord::by_volume(&self.desired.pair, claim, had.unwrap_or(like))
     }
 
     pub(super) fn record_of(&self, claim: &PersistentVolumeClaim) -> ClaimRecord {

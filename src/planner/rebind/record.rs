@@ -1,10 +1,13 @@
 //! What is kept of the application's claim while it is deleted and made again.
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{
+    PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 use crate::rebind::object::foreign_finalizers;
+use protocol::units::PairName;
 
 /// What is kept of the application's claim, in a ConfigMap that the pair owns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +47,32 @@ impl ClaimRecord {
         }
     }
 
+    /// A claim of which nothing is known but the volume that it was bound to: its size, class, mode and
+    /// file system, without its labels and annotations.
+    #[must_use]
+    pub fn by_volume(pair: &PairName, claim: &str, volume: &PersistentVolume) -> ClaimRecord {
+        let spec = volume.spec.clone().unwrap_or_default();
+        let claim = PersistentVolumeClaim {
+            metadata: ObjectMeta {
+                name: Some(claim.into()),
+                namespace: Some(pair.namespace().into()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(PersistentVolumeClaimSpec {
+                access_modes: spec.access_modes,
+                resources: Some(VolumeResourceRequirements {
+                    requests: spec.capacity,
+                    ..VolumeResourceRequirements::default()
+                }),
+                storage_class_name: spec.storage_class_name,
+                volume_mode: spec.volume_mode,
+                ..PersistentVolumeClaimSpec::default()
+            }),
+            status: None,
+        };
+        ClaimRecord::of(&claim, Some(volume))
+    }
+
     /// The claim, bound to `volume`.
     #[must_use]
     pub fn bound_to(&self, volume: &str) -> PersistentVolumeClaim {
@@ -63,6 +92,11 @@ fn fit_to_create(claim: &PersistentVolumeClaim) -> PersistentVolumeClaim {
         annotations
     });
     let finalizers = foreign_finalizers(claim);
+    // A StatefulSet makes its pod the owner of a claim that is to go with it (K-21): the next claim is not.
+    let owners = meta.owner_references.clone().map(|mut owners| {
+        owners.retain(|owner| owner.kind != "Pod");
+        owners
+    });
     let mut spec = claim.spec.clone();
     if let Some(spec) = &mut spec {
         spec.volume_name = None;
@@ -73,7 +107,7 @@ fn fit_to_create(claim: &PersistentVolumeClaim) -> PersistentVolumeClaim {
             namespace: meta.namespace.clone(),
             labels: meta.labels.clone(),
             annotations: annotations.filter(|annotations| !annotations.is_empty()),
-            owner_references: meta.owner_references.clone(),
+            owner_references: owners.filter(|owners| !owners.is_empty()),
             finalizers: (!finalizers.is_empty()).then_some(finalizers),
             ..ObjectMeta::default()
         },
@@ -119,6 +153,7 @@ mod tests {
                 "managedFields": [{"manager": "kubectl"}],
                 "ownerReferences": [
                     {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "s"},
+                    {"apiVersion": "v1", "kind": "Pod", "name": "db-0", "uid": "p"},
                 ],
             },
             "spec": {
@@ -160,6 +195,7 @@ mod tests {
             "kubectl.kubernetes.io/last-applied-configuration": "{}",
         });
         meta["finalizers"] = json!(["example.com/audit"]);
+        meta["ownerReferences"].as_array_mut().unwrap().pop();
         expected["spec"]["volumeName"] = json!("pv-2");
         expected.as_object_mut().unwrap().remove("status");
         assert_eq!(again, expected);

@@ -128,7 +128,7 @@ fn claim(
 ) -> Option<ClaimDesired> {
     let claim = desired.claim.clone()?;
     let primary = seen.is_some_and(|seen| seen.role == Role::Primary);
-    if matches!(claim, ClaimDesired::App(_)) && !primary {
+    if matches!(claim, ClaimDesired::App(_) | ClaimDesired::Reserved(_)) && !primary {
         barred.push(format!(
             "the application's claim is not bound to the volume of site {}: its superblock does not say \
              that it is primary",
@@ -145,7 +145,11 @@ fn assert_invariants(view: &SiteView, decision: &SiteDecision) {
     let seen = view.superblock();
     let primary = seen.is_some_and(|seen| seen.role == Role::Primary);
     assert!(
-        primary || !matches!(decision.claim, Some(ClaimDesired::App(_))),
+        primary
+            || !matches!(
+                decision.claim,
+                Some(ClaimDesired::App(_) | ClaimDesired::Reserved(_))
+            ),
         "the application's claim would be bound where the superblock does not say primary"
     );
     let committed = seen.and_then(|seen| seen.committed);

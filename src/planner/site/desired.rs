@@ -155,6 +155,8 @@ pub enum ClaimDesired {
     App(VolumeKey),
     /// The claim by which Ferry holds the volume: at the standby.
     Replica(VolumeKey),
+    /// The claim that the application mounts, which is gone: the volume is reserved for it.
+    Reserved(VolumeKey),
     /// None: the application's claim is parked, so that no pod can start on the volume.
     Parked(VolumeKey),
 }

@@ -56,13 +56,16 @@ pub fn rebinding(
         primary: find(app_volume),
         standby: Some(find(replica_volume)?),
         closed: find(closed_volume),
+        only_reserve: sites
+            .iter()
+            .any(|(_, decision)| matches!(decision.claim, Some(ClaimDesired::Reserved(_)))),
     })
     .filter(|desired| desired.primary.is_some() != desired.closed.is_some())
 }
 
 fn app_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
     match claim {
-        ClaimDesired::App(volume) => Some(volume),
+        ClaimDesired::App(volume) | ClaimDesired::Reserved(volume) => Some(volume),
         ClaimDesired::Replica(_) | ClaimDesired::Parked(_) => None,
     }
 }
@@ -70,13 +73,13 @@ fn app_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
 fn replica_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
     match claim {
         ClaimDesired::Replica(volume) => Some(volume),
-        ClaimDesired::App(_) | ClaimDesired::Parked(_) => None,
+        ClaimDesired::App(_) | ClaimDesired::Reserved(_) | ClaimDesired::Parked(_) => None,
     }
 }
 
 fn closed_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
     match claim {
         ClaimDesired::Parked(volume) => Some(volume),
-        ClaimDesired::App(_) | ClaimDesired::Replica(_) => None,
+        ClaimDesired::App(_) | ClaimDesired::Reserved(_) | ClaimDesired::Replica(_) => None,
     }
 }

@@ -54,10 +54,20 @@ pub(crate) fn permitted(view: &SiteView, mover: MoverDesired) -> MoverDesired {
     let primary = view
         .superblock()
         .is_some_and(|seen| seen.role == Role::Primary);
+    // A claim that somebody has deleted goes once nobody uses it, and is made again then (K-1).
+    let going = view.replica_claim.as_ref().is_some_and(|c| c.deleting);
     match mover {
         MoverDesired::Writer if primary => MoverDesired::Probe,
+        MoverDesired::Writer if going => MoverDesired::Off,
         mover => mover,
     }
+}
+
+/// Whether a mover's device is still there. A pod that waits for one that is gone never starts.
+fn is_there(view: &SiteView, claim: &str) -> bool {
+    let replica = view.replica_claim.as_ref();
+    replica.is_some_and(|own| own.name == claim && !own.deleting)
+        || view.source_claims.iter().any(|own| own.name == claim)
 }
 
 fn needed(view: &SiteView, mover: MoverDesired) -> Needed {
@@ -66,6 +76,7 @@ fn needed(view: &SiteView, mover: MoverDesired) -> Needed {
         MoverDesired::Off | MoverDesired::Leave => Needed::NoMover,
         MoverDesired::Probe => {
             let claim = running.and_then(|pod| pod.device_claim.clone());
+            let claim = claim.filter(|claim| is_there(view, claim));
             Needed::Mover(claim.map_or(Device::None, Device::Cut))
         }
         MoverDesired::Writer => match &view.replica_claim {

@@ -2,7 +2,7 @@
 
 use crate::observe::{Observed, SiteView};
 use crate::validate::settings::numbers;
-use crate::validate::snapshot_class;
+use crate::validate::{pinned, snapshot_class};
 use api::Reason;
 use api::names;
 use api::names::PAIR_NAME_MAX;
@@ -48,6 +48,7 @@ pub(super) fn first_problem(observed: &Observed) -> Option<Problem> {
         .or_else(|| numbers(&observed.pair.spec))
         .or_else(|| rival(observed))
         .or_else(|| claim(observed))
+        .or_else(|| pinned::check(observed))
         .or_else(|| storage_classes(observed))
         .or_else(|| snapshot_class::check(observed))
         .or_else(|| replica(observed))

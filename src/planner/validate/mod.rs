@@ -6,6 +6,7 @@
 mod bandwidth;
 mod checks;
 mod outcome;
+pub mod pinned;
 mod settings;
 mod snapshot_class;
 

@@ -64,7 +64,10 @@ pub fn adopts(observed: &Observed) -> bool {
 
 /// What is wrong where a claim is bound to another volume.
 pub(super) fn check(observed: &Observed) -> Option<Problem> {
-    let site = observed.sites.iter().find(|site| replaced(observed, site))?;
+    let site = observed
+        .sites
+        .iter()
+        .find(|site| replaced(observed, site))?;
     if adopts(observed) {
         return None;
     }

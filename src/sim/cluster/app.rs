@@ -24,10 +24,21 @@ pub(crate) struct App {
     /// The epoch that it ran in last.
     epoch: Epoch,
     next_tag: Tag,
+    /// Its people have made its claim again while no volume was reserved for it.
+    pub(crate) may_be_elsewhere: bool,
     /// A hook holds it: it writes nothing.
     held: bool,
     /// How often it was started.
     pub(crate) starts: u64,
+}
+
+#[cfg(test)]
+impl App {
+    /// What it has written is gone with its people's consent.
+    pub(crate) fn forget(&mut self) {
+        self.acknowledged = None;
+        self.running = None;
+    }
 }
 
 impl App {
@@ -74,7 +85,13 @@ impl World {
             .volumes
             .iter()
             .position(|known| known.as_deref() == Some(handle));
-        let at = at.ok_or("the application starts on a volume that is neither site's")?;
+        let Some(at) = at else {
+            // Kubernetes has started it on what its people have made: nobody could keep it from that.
+            return match self.app.may_be_elsewhere {
+                true => Ok(()),
+                false => Err("the application starts on a volume that is neither site's".into()),
+            };
+        };
         let now = self.millis();
         self.story.tell(now, at, || "the application starts".into());
         self.app.starts += 1;
@@ -146,7 +163,9 @@ impl World {
             writes.push((block, tag));
         }
         device.write(&writes);
-        if let Some(acknowledged) = &mut self.app.acknowledged {
+        let elsewhere = self.app_is_elsewhere();
+        let acknowledged = self.app.acknowledged.as_mut();
+        if let Some(acknowledged) = acknowledged.filter(|_| !elsewhere) {
             for (block, tag) in writes {
                 acknowledged.write(block, tag);
             }
@@ -160,9 +179,17 @@ impl World {
         self.server.storage.device(handle)
     }
 
+    /// Whether its claim is bound to a volume that is neither site's.
+    pub(crate) fn app_is_elsewhere(&self) -> bool {
+        let handle = self.server.handle_of_claim(APP_CLAIM);
+        handle.is_some_and(|handle| !self.volumes.contains(&Some(handle)))
+    }
+
     /// Its volume has become larger.
     pub(crate) fn app_has_grown(&mut self, bytes: u64) {
-        if let Some(acknowledged) = &mut self.app.acknowledged {
+        let elsewhere = self.app_is_elsewhere();
+        let acknowledged = self.app.acknowledged.as_mut();
+        if let Some(acknowledged) = acknowledged.filter(|_| !elsewhere) {
             acknowledged.grow(bytes);
         }
     }

@@ -82,6 +82,8 @@ pub enum ClusterFault {
     ScaledUpMeanwhile,
     /// K-1, K-2: somebody deletes the application's claim.
     ClaimDeleted,
+    /// K-1: somebody deletes the standby's claim.
+    ReplicaDeleted,
     /// K-13: the status is wiped during a change of the role.
     StatusWipedMeanwhile,
     /// K-21: the workload's claims go when it is scaled away.
@@ -89,7 +91,10 @@ pub enum ClusterFault {
 }
 
 /// All that are mixed in.
-pub const CLUSTER_FAULTS: [ClusterFault; 27] = [
+pub const CLUSTER_FAULTS: [ClusterFault; 30] = [
+    ClusterFault::ClaimsGoWhenScaled,
+    ClusterFault::ClaimDeleted,
+    ClusterFault::ReplicaDeleted,
     ClusterFault::Compared,
     ClusterFault::ScaledUpMeanwhile,
     ClusterFault::MoverDies,
@@ -134,11 +139,7 @@ const NEAR_THE_DATA: [ClusterFault; 10] = [
 ];
 
 /// Those that the planner does not live through yet, each with the statement that it belongs to.
-pub const LATER: [ClusterFault; 3] = [
-    ClusterFault::ClaimDeleted,
-    ClusterFault::StatusWipedMeanwhile,
-    ClusterFault::ClaimsGoWhenScaled,
-];
+pub const LATER: [ClusterFault; 1] = [ClusterFault::StatusWipedMeanwhile];
 
 impl Faults {
     /// Those of a run, and one of those that are for later if it is asked for.
@@ -219,11 +220,19 @@ impl World {
                 spec.primary = SITES[0].into();
                 spec.promotion = None;
             }),
-            ClusterFault::ClaimReapplied => self.reapply_claim(),
+            ClusterFault::ClaimReapplied => {
+                let patient = self.random.random();
+                self.reapply_claim(patient);
+            }
             ClusterFault::Compared => self.want_comparison(),
             ClusterFault::Heal => self.heal(),
             ClusterFault::ScaledUpMeanwhile => self.server.scale_up("argocd-controller"),
+            ClusterFault::ClaimDeleted | ClusterFault::ReplicaDeleted if !self.has_begun() => {}
             ClusterFault::ClaimDeleted => self.server.objects.delete_claim(APP_CLAIM),
+            ClusterFault::ReplicaDeleted => {
+                let claim = names::replica_claim(PAIR, SITES[at]);
+                self.server.objects.delete_claim(&claim);
+            }
             _ => self.break_something(kind, at),
         }
     }
@@ -278,21 +287,6 @@ impl World {
         if let Some(pair) = &mut self.server.pair {
             pair.status = None;
             pair.metadata.resource_version = Some(stamp);
-        }
-    }
-
-    /// The tool's own manifest of the claim, where it is gone. A claim whose place no volume holds is
-    /// K-1's subject.
-    fn reapply_claim(&mut self) {
-        let reserved = self.server.objects.volumes.values().any(|volume| {
-            use planner::rebind::object::VolumeExt as _;
-            let own = volume.claim_ref().and_then(|claim| claim.name.as_deref());
-            own == Some(APP_CLAIM) && volume.is_reserved() && !volume.is_going()
-        });
-        let gone = !self.server.objects.claims.contains_key(APP_CLAIM);
-        if gone && reserved && !self.server.health.cache_lags {
-            let claim = self.manifest.clone();
-            drop(self.server.put_claim(&claim));
         }
     }
 

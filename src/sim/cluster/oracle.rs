@@ -46,6 +46,8 @@ pub(crate) struct Oracle {
     origins: BTreeMap<Point, usize>,
     /// Snapshots of a standby that hold something else than the cut: they must not count.
     wrong: BTreeSet<(usize, Point)>,
+    /// Cuts of a volume that is neither site's.
+    pub(crate) foreign: BTreeSet<Point>,
     known: BTreeSet<String>,
     pub(crate) seen: [Option<Record>; 2],
     looked: [Option<Looked>; 2],
@@ -193,13 +195,15 @@ impl World {
             });
             let mut others = self.server.snapshots.iter();
             let shared = others.any(|(n, s)| n != name && read::point(s) == Some(point));
-            let at = [0, 1].into_iter().find(|at| {
-                let site = &self.sites[*at];
-                read::is_part(snapshot, site, "cut")
-            });
-            let at = at.unwrap_or_default();
+            let part = |at: &usize| read::is_part(snapshot, &self.sites[*at], "cut");
+            let at = [0, 1].into_iter().find(part).unwrap_or_default();
             let origin = *self.oracle.origins.entry(point).or_insert(at);
             self.oracle.wrong.remove(&(at, point));
+            let of = content.and_then(|c| c.pointer("/spec/source/volumeHandle")?.as_str());
+            if of.is_some_and(|of| !self.volumes.contains(&Some(of.into()))) {
+                self.oracle.foreign.insert(point);
+                continue;
+            }
             let rotten = self.oracle.rotten[at].clone();
             let first = self
                 .oracle
@@ -341,6 +345,9 @@ impl World {
             }
             ImageState::None | ImageState::Inconsistent => return Ok(()),
         };
+        if self.oracle.foreign.contains(&point) {
+            return Err(format!("it claims {point}, a cut of a foreign volume"));
+        }
         let Some(cut) = self.oracle.cuts.get(&point) else {
             return Err(format!("it claims {point}, which was never cut"));
         };

@@ -2,10 +2,11 @@
 
 use rand::Rng;
 
-use crate::cluster::world::{SITES, World};
-use api::ReplicationPairSpec;
+use crate::cluster::world::{APP_CLAIM, APP_POD, PAIR, SITES, World};
 use api::v1alpha1::{Promotion, PromotionKind, ReplicationPairStatus, Resolution};
+use api::{Reason, ReplicationPairSpec, names};
 use planner::decide::switch;
+use planner::rebind::object::{ClaimExt as _, VolumeExt as _};
 
 impl World {
     /// What the operator reports.
@@ -106,5 +107,54 @@ impl World {
         if known != Some(&resolution) {
             self.edit(|spec| spec.resolution = resolution);
         }
+    }
+
+    /// The people's own manifest of the application's claim, where that is gone; the patient wait until
+    /// its volume is reserved for it.
+    pub(crate) fn reapply_claim(&mut self, patient: bool) {
+        let mut volumes = self.server.objects.volumes.values();
+        let reserved = volumes.any(|volume| {
+            let own = volume.claim_ref().and_then(|claim| claim.name.as_deref());
+            own == Some(APP_CLAIM) && volume.is_reserved() && !volume.is_going()
+        });
+        let gone = !self.server.objects.claims.contains_key(APP_CLAIM);
+        if gone && (reserved || !patient) && !self.server.health.cache_lags {
+            self.app.may_be_elsewhere |= !reserved;
+            let claim = self.manifest.clone();
+            drop(self.server.put_claim(&claim));
+        }
+    }
+
+    /// What a claim of the pair is bound to in place of the pair's volume goes.
+    fn delete_foreign(&mut self) {
+        if self.app_is_elsewhere() {
+            self.server.delete_pod(APP_POD, None);
+            self.server.objects.delete_claim(APP_CLAIM);
+        }
+        for site in SITES {
+            let claim = names::replica_claim(PAIR, site);
+            let handle = self.server.handle_of_claim(&claim);
+            if handle.is_some_and(|handle| !self.volumes.contains(&Some(handle))) {
+                self.server.objects.delete_claim(&claim);
+            }
+        }
+    }
+
+    /// Whoever deleted the application's claim creates it again; one that got another volume they delete
+    /// once more.
+    pub(crate) fn look_after_claim(&mut self) {
+        let conditions = self.status().conditions;
+        let replaced = Reason::VolumeReplaced.as_str();
+        if self.is_moving() || conditions.iter().any(|c| c.reason == replaced) {
+            self.delete_foreign();
+        }
+        let claim = self.server.objects.claims.get(APP_CLAIM);
+        if claim.is_some_and(|claim| claim.is_going()) {
+            self.server.delete_pod(APP_POD, None);
+        }
+        if self.is_moving() {
+            return;
+        }
+        self.reapply_claim(true);
     }
 }

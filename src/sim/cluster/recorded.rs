@@ -89,6 +89,11 @@ impl Oracle {
             let holds = known.map(|record| record.committed == Some(point));
             let holds: Vec<bool> = holds.collect();
             self.in_common |= holds.iter().all(|holds| *holds);
+            if self.foreign.contains(&point) {
+                self.fail(format!(
+                    "{point} is committed, and it is of a foreign volume"
+                ));
+            }
             if !holds.contains(&true) {
                 self.fail(format!(
                     "the status calls {point} committed, and no side does"

@@ -166,6 +166,7 @@ fn rest_until(
             return Ok(());
         }
         world.consent_now();
+        world.look_after_claim();
         // A cycle in which nothing has changed is not committed.
         written = written || (!world.is_moving() && world.app_writes());
         if step == STEPS_TO_WITHDRAW && world.is_moving() {

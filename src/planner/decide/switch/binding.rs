@@ -91,6 +91,7 @@ pub fn desired_binding(
         primary: Some(volume_of(status, primary)?),
         standby: Some(volume_of(status, &standby.name)?),
         closed: None,
+        only_reserve: false,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Whole lives of a pair: cycles, changes of the role, and sides that come back. What must hold after
 //! every step (roles, images, claims, snapshots) the world checks by itself.
 
+mod claims;
 mod comeback;
 mod cycles;
 mod epochs;

@@ -37,6 +37,7 @@ pub(super) fn desired(primary: &str, standby: &str, epoch: u64) -> DesiredBindin
         primary: Some(site(primary)),
         standby: Some(site(standby)),
         closed: None,
+        only_reserve: false,
     }
 }
 
