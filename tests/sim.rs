@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sim::{
     CLUSTER_FAULTS, ClusterFigures, ClusterOptions, DataFault, Focus, LATER, Lived, Wrong,
-    first_failing, live_all, run_cluster, shrink,
+    first_failing, live_all, run_cluster, shows, shrink,
 };
 
 /// Lives a pair's life by seed.
@@ -26,6 +26,9 @@ struct Args {
     /// What goes wrong: `everything`, only the `cluster`'s own, or mostly the `data`'s.
     #[arg(long, default_value = "everything")]
     focus: String,
+    /// The first copy is there before anything goes wrong.
+    #[arg(long)]
+    settled: bool,
     /// Shows for each wrong rule the first seed that notices it; with a text, for those in whose names it
     /// is.
     #[arg(long, num_args = 0..=1, default_missing_value = "")]
@@ -52,6 +55,7 @@ impl Args {
         Ok(ClusterOptions {
             later,
             focus,
+            settled: self.settled,
             ..ClusterOptions::default()
         })
     }
@@ -152,9 +156,8 @@ fn wrong_rules(args: &Args, text: &str) -> ExitCode {
     // One rule is a seed here: they are shared out over the processors.
     let Lived { figures, .. } = live_all(0..wanted.len() as u64, |number| {
         let wrong = wanted[usize::try_from(number).unwrap_or(0)];
-        let options = ClusterOptions::breaking(wrong);
         let seeds = first..first.saturating_add(args.seeds);
-        let caught = first_failing(seeds, |seed| run_cluster(seed, &options).result);
+        let caught = first_failing(seeds, |seed| shows(seed, wrong));
         match &caught {
             Some((seed, why)) => println!("{wrong:?}: seed {seed}: {why}"),
             None => println!("{wrong:?}: NOT NOTICED"),

@@ -54,7 +54,7 @@ mod volume;
 
 pub use cluster::{
     CLUSTER_FAULTS, ClusterFault, ClusterFigures, ClusterOptions, ClusterRun, DataFault, Focus,
-    LATER, run_cluster,
+    LATER, run_cluster, shows,
 };
 pub use disk::{SECTOR_BYTES, SimDisk};
 pub use fault::{Fault, Operation};

@@ -12,7 +12,8 @@ use crate::image::{Image, Tag};
 use crate::on_disk::blocks;
 use crate::volume::Volume as Device;
 use planner::observe::HookTarget;
-use protocol::units::{Epoch, Role};
+use protocol::pair::Record;
+use protocol::units::{Epoch, Point, Role, Seq};
 
 /// The application.
 #[derive(Default)]
@@ -39,6 +40,21 @@ impl App {
         self.acknowledged = None;
         self.running = None;
     }
+}
+
+/// The point that the newest epoch began with.
+fn promoted_from(record: &Record) -> Option<Point> {
+    let last = record.lineage.last()?;
+    let seq = Seq(last.start.0.checked_sub(1)?);
+    let mut before = (1..last.epoch.0).rev();
+    let epoch = before.find(|epoch| {
+        let entry = record.lineage.entry(Epoch(*epoch));
+        entry.is_some_and(|entry| entry.start <= seq)
+    })?;
+    Some(Point {
+        epoch: Epoch(epoch),
+        seq,
+    })
 }
 
 impl App {
@@ -112,11 +128,10 @@ impl World {
             let mut forced = self.oracle.forced.iter();
             let forced = forced.any(|epoch| *epoch > since && *epoch <= record.epoch);
             if since < record.epoch && since > Epoch(0) {
-                let head = record.lineage.last().map_or(0, |entry| entry.start.0 - 1);
-                let mut cuts = self.oracle.cuts.iter();
-                let (point, promoted) = cuts
-                    .find(|(point, _)| point.seq.0 == head)
-                    .ok_or("a side was promoted from a point that was never cut")?;
+                let point = promoted_from(record).ok_or("a side was promoted from no point")?;
+                let promoted = self.oracle.cuts.get(&point);
+                let promoted =
+                    promoted.ok_or("a side was promoted from a point that was never cut")?;
                 if promoted.differs(&found, &rotten).is_some() {
                     return Err(format!(
                         "the application does not find what was cut at {point}"

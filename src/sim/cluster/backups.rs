@@ -51,12 +51,15 @@ impl World {
 
     /// Whether there is a way on: a side that leads, or one that can be promoted. Where the newest
     /// epoch is known only to a side without a complete image, both sides were lost, and no rule repairs it.
-    /// Nobody puts a volume back under an application that runs.
+    /// Nobody puts a volume back under an application that runs, nor a standby's in the place of one whose
+    /// claim the application has.
     fn can_go_on_after(&self, at: usize, backup: &Backup) -> bool {
         let mounted = self.volumes[at]
             .as_ref()
             .is_none_or(|volume| self.app_mounts().contains(volume));
-        let Some(other) = self.superblock(1 - at).filter(|_| !mounted) else {
+        let role = self.superblock(at).map(|record| record.role);
+        let lost = role == Some(Role::Primary) && backup.record.role == Role::Standby;
+        let Some(other) = self.superblock(1 - at).filter(|_| !mounted && !lost) else {
             return false;
         };
         let newest = backup.record.epoch.max(other.epoch);

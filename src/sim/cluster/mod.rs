@@ -55,4 +55,4 @@ mod world;
 
 pub use data_kinds::DataFault;
 pub use faults::{CLUSTER_FAULTS, ClusterFault, LATER};
-pub use run::{ClusterFigures, ClusterOptions, ClusterRun, Focus, run_cluster};
+pub use run::{ClusterFigures, ClusterOptions, ClusterRun, Focus, run_cluster, shows};

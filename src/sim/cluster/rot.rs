@@ -44,6 +44,9 @@ impl World {
         let byte = self.random.random_range(0..device.size());
         device.flip(byte, self.random.random_range(0..8));
         self.oracle.rotten[at].insert(byte / BLOCK_BYTES);
+        let now = self.millis();
+        let line = || format!("block {} has rotted", byte / BLOCK_BYTES);
+        self.story.tell(now, at, line);
     }
 
     /// Bits of the primary's committed cut turn round before a mover opens the clone of it.

@@ -9,6 +9,9 @@ use crate::story::Story;
 /// Steps with faults.
 const STEPS: u32 = 1_500;
 
+/// Steps with faults of a life in which a wrong rule is to show.
+const STEPS_FOR_RULES: u32 = 2_500;
+
 /// Steps within which both sides are the same once everything is healed.
 const STEPS_TO_END: u32 = 12_000;
 
@@ -65,6 +68,8 @@ pub struct ClusterOptions {
     pub focus: Focus,
     /// Steps with faults.
     pub steps: u32,
+    /// The first copy is there before anything goes wrong.
+    pub settled: bool,
     /// Faults of the cluster that do not happen.
     pub without: Vec<ClusterFault>,
     /// Faults of the data that do not happen.
@@ -79,6 +84,7 @@ impl Default for ClusterOptions {
             wrong: None,
             focus: Focus::Everything,
             steps: STEPS,
+            settled: false,
             without: Vec::new(),
             without_data: Vec::new(),
         }
@@ -91,12 +97,30 @@ impl ClusterOptions {
     pub fn breaking(wrong: Wrong) -> ClusterOptions {
         ClusterOptions {
             wrong: Some(wrong),
+            steps: STEPS_FOR_RULES,
+            settled: true,
             focus: match wrong {
                 Wrong::Planner(_) => Focus::Cluster,
                 _ => Focus::Data,
             },
             ..ClusterOptions::default()
         }
+    }
+}
+
+/// Whether a wrong rule shows with a seed, and how: a life that fails without it, too, shows nothing.
+///
+/// # Errors
+/// What did not hold.
+pub fn shows(seed: u64, wrong: Wrong) -> Result<(), String> {
+    let options = ClusterOptions::breaking(wrong);
+    let kept = ClusterOptions {
+        wrong: None,
+        ..options.clone()
+    };
+    match run_cluster(seed, &options).result {
+        Err(why) if run_cluster(seed, &kept).result.is_ok() => Err(why),
+        _ => Ok(()),
     }
 }
 
@@ -112,7 +136,7 @@ pub fn run_cluster(seed: u64, options: &ClusterOptions) -> ClusterRun {
             };
         }
     };
-    let result = live(&mut world, options.steps);
+    let result = live(&mut world, options.steps, options.settled);
     ClusterRun {
         result: result.map(|()| ClusterFigures {
             commits: world.oracle.commits,
@@ -125,7 +149,10 @@ pub fn run_cluster(seed: u64, options: &ClusterOptions) -> ClusterRun {
     }
 }
 
-fn live(world: &mut World, steps: u32) -> Result<(), String> {
+fn live(world: &mut World, steps: u32, settled: bool) -> Result<(), String> {
+    if settled {
+        live_until(world, |world| world.oracle.commits > 0)?;
+    }
     for _ in 0..steps {
         world.step(true)?;
     }

@@ -1,5 +1,7 @@
 //! The cluster, who acts on it, and what happens next.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use rand::rngs::StdRng;
@@ -98,6 +100,16 @@ fn tiny(random: &mut StdRng) -> Limits {
     }
 }
 
+/// By how much the clocks of the drivers' storage are off.
+fn clocks_off(random: &mut StdRng) -> BTreeMap<String, SignedDuration> {
+    let hours = [0, 0, 0, -24, 24, 24 * 365];
+    let mut off = || SignedDuration::from_hours(hours[random.random_range(0..hours.len())]);
+    SITES
+        .iter()
+        .map(|site| (format!("{site}.csi"), off()))
+        .collect()
+}
+
 /// One thing that can happen next.
 #[derive(Clone, Copy, Debug)]
 enum Task {
@@ -150,11 +162,7 @@ impl World {
             ..Server::default()
         };
         server.storage.seed = random.random();
-        for site in SITES {
-            let hours = [0, 0, 0, -24, 24, 24 * 365][random.random_range(0..6)];
-            let off = SignedDuration::from_hours(hours);
-            server.clocks_off.insert(format!("{site}.csi"), off);
-        }
+        server.clocks_off = clocks_off(&mut random);
         server.objects.now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24);
         let stamp = server.objects.stamp();
         if let Some(pair) = &mut server.pair {
