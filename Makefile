@@ -50,11 +50,11 @@ crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more
 
 sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s; SEED=s tells one)
 	@$(STATIC) -p sim --example sim
-	@$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0))
+	@$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),3000) --first-seed $(or $(FIRST_SEED),0))
 
 wrong-rules: ## Break every rule in turn, and see that the simulator notices (SEEDS=n; ONLY=text)
 	@$(STATIC) -p sim --example sim
-	@$(RELEASE)/examples/sim --seeds $(or $(SEEDS),1000) --wrong-rules $(ONLY)
+	@$(RELEASE)/examples/sim --seeds $(or $(SEEDS),400) --wrong-rules $(ONLY)
 
 fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)

@@ -58,6 +58,6 @@ pub use cluster::{
 };
 pub use disk::{SECTOR_BYTES, SimDisk};
 pub use fault::{Fault, Operation};
-pub use rules::Wrong;
+pub use rules::{NOT_NOTICED, Wrong};
 pub use seeds::{Lived, first_failing, live_all};
 pub use shrink::shrink;

@@ -301,6 +301,8 @@ pub enum RefusalKind {
     SourceShrunk,
     /// What was made of the first cut is no image of the volume.
     NotABlockImage,
+    /// The state volume failed, which may pass.
+    StateVolumeFailed,
 }
 
 /// All that a mover knows about itself.

@@ -154,7 +154,10 @@ impl Unusable {
         };
         Unusable {
             refusal: Refusal {
-                kind: RefusalKind::SuperblockUnreadable,
+                kind: match may_pass {
+                    true => RefusalKind::StateVolumeFailed,
+                    false => RefusalKind::SuperblockUnreadable,
+                },
                 message: format!("{error}; {what}"),
             },
             discardable: error.is_damage(),

@@ -40,6 +40,7 @@ pub fn kind_of(cause: Cause) -> RefusalKind {
         Cause::PrimaryDamaged => RefusalKind::PrimaryDamaged,
         Cause::SourceShrunk => RefusalKind::SourceShrunk,
         Cause::NotABlockImage => RefusalKind::NotABlockImage,
+        Cause::StateVolumeFailed => RefusalKind::StateVolumeFailed,
     }
 }
 
@@ -67,6 +68,7 @@ pub fn cause_of(kind: RefusalKind) -> Cause {
         RefusalKind::PrimaryDamaged => Cause::PrimaryDamaged,
         RefusalKind::SourceShrunk => Cause::SourceShrunk,
         RefusalKind::NotABlockImage => Cause::NotABlockImage,
+        RefusalKind::StateVolumeFailed => Cause::StateVolumeFailed,
     }
 }
 

@@ -67,7 +67,7 @@ pub fn decide(observed: &Observed, validated: &Validated) -> Decision {
     let binding = rebinding(observed, &pair, &sites);
     actions.extend(binding.map(|desired| Action::Rebind(Box::new(desired))));
     // Whatever else is refused, the application is released first.
-    actions.sort_by_key(|action| !matches!(action, Action::Release(_)));
+    actions.sort_by_key(turn);
     assemble(observed, pair, actions)
 }
 
@@ -88,6 +88,19 @@ fn rebinding(
 }
 
 /// The status with what is waited for, since when.
+/// When an action's turn is. Nothing of one decision waits for what it creates, so what the API server may
+/// refuse, for a quota or a policy, comes last and keeps nothing else from being done (K-9).
+fn turn(action: &Action) -> u8 {
+    match action {
+        Action::Release(_) => 0,
+        Action::MakeStateClaim { .. }
+        | Action::MakeReplicaClaim { .. }
+        | Action::MakeSourceClaim { .. } => 2,
+        Action::StartMover { .. } => 3,
+        _ => 1,
+    }
+}
+
 fn assemble(observed: &Observed, pair: PairDecision, actions: Vec<Action>) -> Decision {
     let mut status = pair.ledger;
     let before = status.waiting.take();

@@ -8,7 +8,7 @@ use crate::decide::consent::consent;
 use crate::observe::SiteView;
 use api::Reason;
 use protocol::units::{Epoch, Generation, PairId, Role, Seq};
-use wire::control::{InitRequest, MoverStatus, Refusal, Request};
+use wire::control::{InitRequest, MoverStatus, Refusal, RefusalKind, Request};
 
 /// A pod that waits for its volumes or a free slot is no trouble before this.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
@@ -33,11 +33,12 @@ pub fn ready<'a>(d: &mut DecisionBuilder<'a>, site: &SiteView) -> Option<&'a Mov
     Some(mover)
 }
 
-/// A side whose superblock can't be read may hold anything: it is held like one that has diverged,
-/// and given a new superblock only by consent (H-8).
+/// A side whose superblock is damaged may hold anything: it is held like one that has diverged, and given
+/// a new superblock only by consent (H-8). Where the disk failed, the next mover may read it.
 fn unreadable(d: &mut DecisionBuilder<'_>, site: &SiteView, error: &Refusal) {
     let name = site.name.as_str();
-    if d.standby().is_some_and(|standby| standby.name == site.name) {
+    let damaged = error.kind != RefusalKind::StateVolumeFailed;
+    if damaged && d.standby().is_some_and(|standby| standby.name == site.name) {
         if let Some(status) = d.status.sites.iter_mut().find(|s| s.name == name) {
             status.diverged = true;
         }

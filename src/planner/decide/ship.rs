@@ -280,6 +280,7 @@ fn reason_of(kind: RefusalKind) -> Reason {
         RefusalKind::TargetTooSmall => Reason::ReplicaTooSmall,
         RefusalKind::SourceShrunk => Reason::SourceShrunk,
         RefusalKind::NotABlockImage => Reason::NotABlockImage,
+        RefusalKind::StateVolumeFailed => Reason::StateVolumeUnreadable,
         _ => Reason::CycleFailed,
     }
 }

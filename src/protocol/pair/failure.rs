@@ -42,6 +42,8 @@ pub enum Cause {
     SourceShrunk,
     /// What was made of the first cut is no image of the volume (D-16).
     NotABlockImage,
+    /// The state volume failed when it was opened, which may pass.
+    StateVolumeFailed,
     /// The operator stopped it.
     Aborted,
     /// A defect of ours.
@@ -121,6 +123,7 @@ mod tests {
             Cause::PrimaryDamaged,
             Cause::SourceShrunk,
             Cause::NotABlockImage,
+            Cause::StateVolumeFailed,
             Cause::Internal,
         ] {
             assert!(!cause.is_retryable(), "{cause:?}");

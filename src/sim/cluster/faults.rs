@@ -124,6 +124,13 @@ pub const CLUSTER_FAULTS: [ClusterFault; 30] = [
     ClusterFault::Heal,
 ];
 
+/// Those by which a claim goes.
+const LOSING_CLAIMS: [ClusterFault; 3] = [
+    ClusterFault::ClaimDeleted,
+    ClusterFault::ReplicaDeleted,
+    ClusterFault::ClaimsGoWhenScaled,
+];
+
 /// Those that move roles and stop processes.
 const NEAR_THE_DATA: [ClusterFault; 10] = [
     ClusterFault::MoverDies,
@@ -148,6 +155,10 @@ impl Faults {
             .into_iter()
             .filter(|_| random.random_range(0..5) < 3)
             .collect();
+        // What a claim was bound to is known from the status alone (K-13): a run wipes it, or deletes claims.
+        if kinds.contains(&ClusterFault::StatusWiped) {
+            kinds.retain(|kind| !LOSING_CLAIMS.contains(kind));
+        }
         if options.focus == Focus::Data {
             kinds.retain(|kind| NEAR_THE_DATA.contains(kind));
         }

@@ -13,7 +13,7 @@ const STEPS: u32 = 1_500;
 const STEPS_FOR_RULES: u32 = 2_500;
 
 /// Steps within which both sides are the same once everything is healed.
-const STEPS_TO_END: u32 = 12_000;
+const STEPS_TO_END: u32 = 20_000;
 
 /// The interval of the cycles once everything is healed and the sides are compared.
 const INTERVAL_AT_THE_END: &str = "5m";

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use crate::formats::{SUPERBLOCK, decode_superblock, encode_superblock};
 use crate::journal::{JournalError, Superblock};
-use crate::seam::{BlockFile, Disk};
+use crate::seam::{BlockFile, Disk, DiskError};
 
 const FILE: &str = "superblock";
 const SLOT_BYTES: usize = 4096;
@@ -39,6 +39,8 @@ pub struct SuperblockStore {
 
 enum Slot {
     Unusable(String),
+    /// The disk did not give it, which may pass.
+    Unread(DiskError),
     Newer(u16),
     Valid(u64, Box<Superblock>),
 }
@@ -66,8 +68,9 @@ impl SuperblockStore {
         file.flush()?;
         file.drop_cache()?;
         let slots = [read_slot(&*file, 0), read_slot(&*file, 1)];
-        let (generation, newest) = pick(&slots)?;
-        let superblock = newest.clone();
+        let Some((generation, superblock)) = pick(&slots)? else {
+            return Err(nothing_in(slots));
+        };
         store.generation = generation;
         for (number, slot) in slots.iter().enumerate() {
             if !matches!(slot, Slot::Valid(g, s) if *g == generation && **s == superblock) {
@@ -112,7 +115,10 @@ impl SuperblockStore {
             return Ok(None);
         };
         let slots = [read_slot(&*file, 0), read_slot(&*file, 1)];
-        Ok(Some(pick(&slots)?.1.clone()))
+        match pick(&slots)? {
+            Some((_, superblock)) => Ok(Some(superblock)),
+            None => Err(nothing_in(slots)),
+        }
     }
 
     /// Saves the superblock; durable on return.
@@ -150,9 +156,9 @@ impl SuperblockStore {
     }
 }
 
-fn pick(slots: &[Slot; 2]) -> Result<(u64, &Superblock), JournalError> {
+/// The newest of both copies, if one of them can be used.
+fn pick(slots: &[Slot; 2]) -> Result<Option<(u64, Superblock)>, JournalError> {
     let mut newest: Option<(u64, &Superblock)> = None;
-    let mut reasons = Vec::new();
     for slot in slots {
         match slot {
             // Also when the other slot is ours: a newer version has been here and knows better.
@@ -168,15 +174,25 @@ fn pick(slots: &[Slot; 2]) -> Result<(u64, &Superblock), JournalError> {
                     newest = Some((*generation, superblock));
                 }
             }
-            Slot::Unusable(reason) => reasons.push(reason.as_str()),
+            Slot::Unusable(_) | Slot::Unread(_) => {}
         }
     }
-    newest.ok_or_else(|| {
-        JournalError::damaged(
-            FILE,
-            format!("neither copy can be read ({})", reasons.join("; ")),
-        )
-    })
+    Ok(newest.map(|(generation, superblock)| (generation, superblock.clone())))
+}
+
+/// Why neither copy can be used. One that the disk did not give may be the very one that is missed: that is
+/// no damage that may be discarded.
+fn nothing_in(slots: [Slot; 2]) -> JournalError {
+    let mut reasons = Vec::new();
+    for slot in slots {
+        match slot {
+            Slot::Unread(error) => return error.into(),
+            Slot::Unusable(reason) => reasons.push(reason),
+            Slot::Newer(_) | Slot::Valid(..) => {}
+        }
+    }
+    let reasons = reasons.join("; ");
+    JournalError::damaged(FILE, format!("neither copy can be read ({reasons})"))
 }
 
 fn encode_slot(generation: u64, superblock: &Superblock) -> Result<Vec<u8>, JournalError> {
@@ -200,11 +216,14 @@ fn encode_slot(generation: u64, superblock: &Superblock) -> Result<Vec<u8>, Jour
 }
 
 fn read_slot(file: &dyn BlockFile, number: usize) -> Slot {
+    if file.size() < ((number + 1) * SLOT_BYTES) as u64 {
+        return Slot::Unusable("it is cut short".into());
+    }
     let mut slot = vec![0; SLOT_BYTES];
     // A slot that can't be read is like one that does not match: the other one may still do.
     match file.read_at((number * SLOT_BYTES) as u64, &mut slot) {
         Ok(()) => decode_slot(slot),
-        Err(e) => Slot::Unusable(e.to_string()),
+        Err(error) => Slot::Unread(error),
     }
 }
 
