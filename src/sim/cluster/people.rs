@@ -81,6 +81,15 @@ impl World {
         verification.running.is_none() && verification.trigger == wanted
     }
 
+    /// Whether the pair says that the damage is at its primary.
+    pub(crate) fn finds_its_cut_rotten(&self) -> bool {
+        let damaged = api::Reason::PrimaryDamaged.as_str();
+        let conditions = self.status().conditions;
+        conditions
+            .iter()
+            .any(|condition| condition.reason == damaged)
+    }
+
     /// Somebody thinks better of it.
     pub(crate) fn withdraw(&mut self) {
         let status = self.status();

@@ -157,7 +157,6 @@ fn live(world: &mut World, steps: u32, settled: bool) -> Result<(), String> {
         world.step(true)?;
     }
     world.heal();
-    world.rot.cut_rots = false;
     world.server.storage.short_clone = false;
     // A comparison goes on between two cycles: there has to be time between them.
     world.edit(|spec| spec.snapshot.interval = INTERVAL_AT_THE_END.into());
@@ -170,7 +169,15 @@ fn live(world: &mut World, steps: u32, settled: bool) -> Result<(), String> {
     }
     // What has rotted is found by a comparison, and by nothing else.
     world.want_comparison();
-    rest_until(world, false, World::is_compared)?;
+    rest_until(world, false, |world| {
+        world.is_compared() || world.finds_its_cut_rotten()
+    })?;
+    if !world.is_compared() {
+        // The primary's cut is what has rotted: the next one is made of the volume, which has not.
+        let from = world.oracle.commits;
+        live_until(world, |world| world.oracle.commits > from)?;
+        rest_until(world, false, World::is_compared)?;
+    }
     world.check_end()
 }
 
