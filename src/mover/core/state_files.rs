@@ -40,6 +40,9 @@ pub struct StateFiles {
     rules: Rules,
 }
 
+/// A volume of which more than one in so many sampled blocks differ is not the one that was committed.
+const DOUBTFUL_ONE_IN: usize = 16;
+
 impl StateFiles {
     /// Opens the kept digests; without any that can be used the next cycle reads more.
     #[must_use]
@@ -100,7 +103,10 @@ impl StateFiles {
     }
 
     /// Compares these blocks of a volume with the digests that are kept of `committed`; what does not
-    /// match (D-3). Digests that are damaged themselves say nothing. Nothing is changed.
+    /// match (D-3). A block here and there is damage, for a verification to repair: the image stays
+    /// promotable, for this may be the day on which it is all there is. More than one in
+    /// [`DOUBTFUL_ONE_IN`] is another volume. Digests that are damaged themselves say nothing. Nothing is
+    /// changed.
     ///
     /// # Errors
     /// When a disk fails.
@@ -114,6 +120,7 @@ impl StateFiles {
         else {
             return Ok(None);
         };
+        let (mut compared, mut differing) = (0, Vec::new());
         for block in blocks {
             let mut known = [None];
             kept.read(block, &mut known)?;
@@ -122,24 +129,32 @@ impl StateFiles {
             let ([Some(known)], true) = (known, len > 0) else {
                 continue;
             };
-            if digest_blocks(device, Extent::new(offset, len))? == [known] {
-                continue;
+            compared += 1;
+            if digest_blocks(device, Extent::new(offset, len))? != [known] {
+                differing.push(block);
             }
-            let digests = self.digests.as_ref();
-            let proof = digests.map(|digests| digests.prove(&mut |_| ()));
-            return Ok(match proof.transpose()? {
-                Some(Proof::Broken(why)) => {
-                    tracing::warn!(
-                        why,
-                        "the volume is not compared: the kept digests are damaged"
-                    );
-                    None
-                }
-                _ => Some(format!(
-                    "block {block} of the volume is not what was committed at {committed}"
-                )),
-            });
         }
+        let Some(first) = differing.first() else {
+            return Ok(None);
+        };
+        let digests = self.digests.as_ref();
+        let proof = digests.map(|digests| digests.prove(&mut |_| ()));
+        if let Some(Proof::Broken(why)) = proof.transpose()? {
+            tracing::warn!(
+                why,
+                "the volume is not compared: the kept digests are damaged"
+            );
+            return Ok(None);
+        }
+        let found = format!(
+            "{} of {compared} blocks of the volume, the first of them block {first}, are not what was \
+             committed at {committed}",
+            differing.len()
+        );
+        if differing.len() * DOUBTFUL_ONE_IN > compared {
+            return Ok(Some(found));
+        }
+        tracing::warn!(found, "the volume is damaged: a verification repairs it");
         Ok(None)
     }
 
