@@ -53,8 +53,14 @@ fn restore(d: &mut DecisionBuilder<'_>) {
     let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
         return;
     };
+    // A namespace that is deleted takes all claims along: then nothing is kept for a claim that will never
+    // come, and the storage is not left behind. Nobody deletes the state claims but with it.
+    let goes = |site: &SiteView| {
+        let state = site.state_claim.as_ref();
+        state.is_none_or(|claim| claim.deleting)
+    };
     let gone = primary.app_claim.is_none() || standby.replica_claim.is_none();
-    if !gone {
+    if !gone || goes(primary) || goes(standby) {
         d.timeline.restored = None;
         return;
     }
