@@ -50,7 +50,7 @@ crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more
 
 sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s; SEED=s tells one)
 	@$(STATIC) -p sim --example sim
-	@$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),3000) --first-seed $(or $(FIRST_SEED),0))
+	@$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000) --first-seed $(or $(FIRST_SEED),0))
 
 wrong-rules: ## Break every rule in turn, and see that the simulator notices (SEEDS=n; ONLY=text)
 	@$(STATIC) -p sim --example sim
