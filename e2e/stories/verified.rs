@@ -41,17 +41,12 @@ async fn run(scene: &Scene) -> Result<()> {
     ensure!(differing(&pair).await? == 0, "a sound copy differs: {said}");
     scene.say("a sound copy: nothing differs");
     damage(scene, &pair).await?;
-    let said = pair.ferry_ok("verify", &["--wait"]).await?;
-    let expected = i64::try_from(DAMAGED.len())? * 4096;
-    ensure!(
-        differing(&pair).await? == expected,
-        "{expected} bytes were damaged: {said}"
-    );
-    scene.say(&format!("damaged and repaired: {}", said.trim()));
-    let said = pair.ferry_ok("verify", &["--wait"]).await?;
-    ensure!(differing(&pair).await? == 0, "it was not repaired: {said}");
+    // Whoever else has used a copy leads to a comparison of all of it, by the next cycle (D-3).
     let cycle = pair.sync().await?;
     content::same_at(&pair, &cycle.point).await?;
+    scene.say("damaged behind Ferry's back, and compared and repaired by the next cycle");
+    let said = pair.ferry_ok("verify", &["--wait"]).await?;
+    ensure!(differing(&pair).await? == 0, "it was not repaired: {said}");
     leftovers::only_what_the_pair_owns(&pair).await
 }
 
