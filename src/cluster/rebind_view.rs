@@ -10,8 +10,10 @@ use crate::{Error, failed};
 use api::names;
 use planner::observe::read;
 use planner::rebind::object::ClaimExt;
+use planner::rebind::object::VolumeExt as _;
 use planner::rebind::record::{RECORD_KEY, record_name};
-use planner::rebind::{ClaimRecord, DesiredBinding, RebindError, RebindView, VolumeKey};
+use planner::rebind::{ClaimRecord, DesiredBinding, RebindError, RebindView};
+use protocol::units::VolumeId;
 
 /// How many objects are read at a time where all of a kind have to be read.
 const PAGE: u32 = 500;
@@ -75,19 +77,21 @@ async fn volumes(
         volumes.extend(found.map(|volume| (volume.name_any(), volume)));
     }
     // A volume without a claim and without our label: somebody made its object by hand.
-    let known = |key: &VolumeKey| {
+    let known = |key: &VolumeId| {
         volumes
             .values()
-            .any(|v| VolumeKey::of(v).as_ref() == Some(key))
+            .any(|v| v.volume_id().as_ref() == Some(key))
     };
-    let unknown: Vec<&VolumeKey> = desired
+    let unknown: Vec<&VolumeId> = desired
         .sites()
         .map(|site| &site.volume)
         .filter(|key| !known(key))
         .collect();
     if !unknown.is_empty() {
         let is_wanted = |volume: &PersistentVolume| {
-            VolumeKey::of(volume).is_some_and(|key| unknown.contains(&&key))
+            volume
+                .volume_id()
+                .is_some_and(|key| unknown.contains(&&key))
         };
         let found = list(&api, ListParams::default(), is_wanted).await?;
         volumes.extend(found);

@@ -10,7 +10,7 @@ use super::spec_patch::Roles;
 use api::ReplicationPair;
 use api::v1alpha1::PromotionKind;
 use planner::rebind;
-use planner::rebind::{DesiredBinding, Plan, SiteVolume, VolumeKey};
+use planner::rebind::{DesiredBinding, Plan, SiteVolume};
 use protocol::units::{Epoch, PairName};
 
 /// What the operator would do, as text.
@@ -44,10 +44,7 @@ fn desired(pair: &ReplicationPair, roles: &Roles) -> Option<DesiredBinding> {
             .find(|s| s.name == site)?;
         Some(SiteVolume {
             site: site.parse().ok()?,
-            volume: VolumeKey {
-                driver: status.driver.clone()?,
-                handle: status.handle.clone()?,
-            },
+            volume: status.volume_id()?,
         })
     };
     Some(DesiredBinding {

@@ -35,6 +35,12 @@ async fn is_compared(world: &mut World, second: Point) {
     assert_eq!(consistent(&report), Some(third));
 }
 
+/// The standby's volume, for somebody else to write to.
+fn west_volume(world: &World) -> std::fs::File {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).open(world.west.volume()).unwrap()
+}
+
 /// What the runbook had people do by hand: the volume alone goes back to an older cut.
 #[tokio::test]
 async fn a_volume_that_was_put_back_alone_is_compared() {
@@ -52,10 +58,7 @@ async fn a_volume_of_another_handle_is_compared_and_then_the_one_that_counts() {
     assert_eq!(consistent(&superblock(&world.west).await), Some(second));
     world.west.volume_id = Some("ebs.csi/vol-2".parse().unwrap());
     // One block differs: no sample would find it.
-    let volume = std::fs::OpenOptions::new()
-        .write(true)
-        .open(world.west.volume())
-        .unwrap();
+    let volume = west_volume(&world);
     volume.write_all_at(&[0x5a; 512], 9 * MIB).unwrap();
     is_compared(&mut world, second).await;
     assert_equal(&world.east.volume(), &world.west.volume());
@@ -66,10 +69,7 @@ async fn a_volume_of_another_handle_is_compared_and_then_the_one_that_counts() {
 async fn a_volume_that_has_become_shorter_is_not_used() {
     let mut world = World::new(SIZE).await;
     let (_, second) = two_commits(&mut world).await;
-    let volume = std::fs::OpenOptions::new()
-        .write(true)
-        .open(world.west.volume())
-        .unwrap();
+    let volume = west_volume(&world);
     volume.set_len(SIZE / 2).unwrap();
     assert_eq!(
         superblock(&world.west).await.image,
@@ -97,10 +97,7 @@ async fn damaged_digests_do_not_cast_doubt_on_a_good_volume() {
 async fn a_copy_that_somebody_else_has_used_is_compared_once() {
     let mut world = World::new(SIZE).await;
     let (_, second) = two_commits(&mut world).await;
-    let volume = std::fs::OpenOptions::new()
-        .write(true)
-        .open(world.west.volume())
-        .unwrap();
+    let volume = west_volume(&world);
     volume.write_all_at(&[0x5a; 512], 9 * MIB).unwrap();
     world.west.doubted = Some(second);
     is_compared(&mut world, second).await;

@@ -9,7 +9,7 @@ use crate::Reason;
 use crate::v1alpha1::{
     CyclePhase, Promotion, QuiesceState, SiteRole, SwitchKind, SwitchStep, VerificationStatus,
 };
-use protocol::units::Point;
+use protocol::units::{Point, VolumeId};
 
 /// How the pair is doing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -430,6 +430,17 @@ pub struct SiteStatus {
     /// What its superblock said when a mover read it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superblock: Option<SuperblockStatus>,
+}
+
+impl SiteStatus {
+    /// The site's volume, where it is recorded.
+    #[must_use]
+    pub fn volume_id(&self) -> Option<VolumeId> {
+        Some(VolumeId {
+            driver: self.driver.clone()?,
+            handle: self.handle.clone()?,
+        })
+    }
 }
 
 /// A site's superblock, as it was read last: the truth about the site's role.

@@ -205,7 +205,9 @@ impl Core {
         Some(Refused::new(
             Cause::NotABlockImage,
             format!(
-                "the device made from the snapshot of cut {} {wrong}: a driver whose snapshots are archives                  or directories can't be replicated; a volume that nothing has used yet has no file system                  until its application starts",
+                "the device made from the snapshot of cut {} {wrong}: a driver whose snapshots are archives \
+                 or directories can't be replicated; a volume that nothing has used yet has no file system \
+                 until its application starts",
                 order.cycle
             ),
         ))

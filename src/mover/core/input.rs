@@ -139,30 +139,32 @@ pub struct Unusable {
     pub refusal: Refusal,
     /// Whether consent may discard it: damage can be discarded, a newer format can't.
     pub discardable: bool,
-    /// Whether the disk failed, which may pass: another process may find what this one did not.
-    pub may_pass: bool,
 }
 
 impl Unusable {
     /// Of a state volume that could not be opened for this reason.
     #[must_use]
     pub fn of(error: &JournalError) -> Unusable {
-        let may_pass = matches!(error, JournalError::Disk(_));
-        let what = match may_pass {
-            true => "the next mover tries again",
-            false => "nothing is done here until the state volume is repaired",
+        let (kind, what) = match error {
+            JournalError::Disk(_) => (RefusalKind::StateVolumeFailed, "the next mover tries again"),
+            _ => (
+                RefusalKind::SuperblockUnreadable,
+                "nothing is done here until the state volume is repaired",
+            ),
         };
         Unusable {
             refusal: Refusal {
-                kind: match may_pass {
-                    true => RefusalKind::StateVolumeFailed,
-                    false => RefusalKind::SuperblockUnreadable,
-                },
+                kind,
                 message: format!("{error}; {what}"),
             },
             discardable: error.is_damage(),
-            may_pass,
         }
+    }
+
+    /// Whether the disk failed, which may pass: another process may find what this one did not.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.refusal.kind == RefusalKind::StateVolumeFailed
     }
 }
 

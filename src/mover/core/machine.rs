@@ -212,7 +212,7 @@ impl Core {
 
     /// A superblock that a failing disk did not give is asked for again, by the next process.
     fn leave_a_disk_that_failed(&mut self) {
-        let may_pass = self.unusable.as_ref().is_some_and(|u| u.may_pass);
+        let may_pass = self.unusable.as_ref().is_some_and(Unusable::may_pass);
         self.ending |= may_pass && self.at.now_ms >= self.opened_ms + REOPEN_MS;
     }
 

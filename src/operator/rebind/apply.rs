@@ -10,9 +10,9 @@ use serde_json::json;
 
 use api::names;
 use cluster::{Error, failed};
-use planner::rebind::object::BOUND_BY_CONTROLLER;
+use planner::rebind::object::{BOUND_BY_CONTROLLER, VolumeExt as _};
 use planner::rebind::record::{RECORD_KEY, record_name};
-use planner::rebind::{ClaimRecord, DesiredBinding, RebindError, Step, VolumeKey, new_volume};
+use planner::rebind::{ClaimRecord, DesiredBinding, RebindError, Step, new_volume};
 use protocol::units::{PairName, SiteName};
 
 /// Carries out one step. Repeating it is harmless. A conflict (the object has changed since it was
@@ -140,7 +140,7 @@ async fn create_volume(
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let found = volumes.get_opt(&name).await;
             let found = found.map_err(failed(|| format!("read PersistentVolume {name}")))?;
-            match found.filter(|found| VolumeKey::of(found) != VolumeKey::of(volume)) {
+            match found.filter(|found| found.volume_id() != volume.volume_id()) {
                 None => Ok(()),
                 Some(_) => Err(RebindError::NameTaken {
                     object: format!("PersistentVolume {name}"),

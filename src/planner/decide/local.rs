@@ -87,7 +87,6 @@ fn rebinding(
     site::rebinding(name, epoch, &observed.pair.spec.claim_name, sites)
 }
 
-/// The status with what is waited for, since when.
 /// When an action's turn is. Nothing of one decision waits for what it creates, so what the API server may
 /// refuse, for a quota or a policy, comes last and keeps nothing else from being done (K-9).
 fn turn(action: &Action) -> u8 {
@@ -101,6 +100,7 @@ fn turn(action: &Action) -> u8 {
     }
 }
 
+/// The status with what is waited for, since when.
 fn assemble(observed: &Observed, pair: PairDecision, actions: Vec<Action>) -> Decision {
     let mut status = pair.ledger;
     let before = status.waiting.take();

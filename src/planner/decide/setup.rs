@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 use crate::decide::{DecisionBuilder, switch};
 use crate::mutations::Rule;
 use crate::observe::{PodUse, SiteView, SuperblockSeen};
-use crate::rebind::VolumeKey;
 use crate::site::{ClaimDesired, ReplicaDesired, VolumesDesired};
 use crate::validate::{Settings, pinned};
 use api::names;
@@ -69,18 +68,11 @@ fn restore(d: &mut DecisionBuilder<'_>) {
         .switch
         .as_ref()
         .is_none_or(|s| !switch::unfinished(s));
-    let key = |site: &SiteView| {
-        let known = d
-            .status
-            .sites
-            .iter()
-            .find(|s| s.name == site.name.as_str())?;
-        Some(VolumeKey {
-            driver: known.driver.clone()?,
-            handle: known.handle.clone()?,
-        })
+    let recorded = |site: &SiteView| {
+        let mut sites = d.status.sites.iter();
+        sites.find(|s| s.name == site.name.as_str())?.volume_id()
     };
-    let (one, other) = (key(primary), key(standby));
+    let (one, other) = (recorded(primary), recorded(standby));
     if other.is_some()
         && standby.replica_claim.is_none()
         && let Some(volumes) = &mut d.at(&standby.name).volumes

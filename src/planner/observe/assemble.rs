@@ -13,12 +13,12 @@ use crate::observe::{
     Application, Claim, Classes, Fresh, Observed, PodUse, SiteView, SuperblockSeen, Timeline,
     VolumeObject, read,
 };
+use crate::rebind::labels;
 use crate::rebind::object::VolumeExt as _;
-use crate::rebind::{VolumeKey, labels};
 use api::snapshots::VolumeSnapshot;
-use api::v1alpha1::SwitchKind;
+use api::v1alpha1::{SiteStatus, SwitchKind};
 use api::{ReplicationPair, names};
-use protocol::units::{PairName, SiteName};
+use protocol::units::{PairName, SiteName, VolumeId};
 
 /// Everything of one pair that was listed.
 #[derive(Clone, Debug, Default)]
@@ -188,7 +188,7 @@ fn volumes(view: &mut SiteView, pair: &ReplicationPair, name: &PairName, listed:
     let labels = labels(name, &view.name);
     let all = listed.volumes.values().chain(&listed.labelled);
     let mut objects = BTreeMap::new();
-    for volume in all.filter(|volume| VolumeKey::of(volume).as_ref() == Some(&key)) {
+    for volume in all.filter(|volume| volume.volume_id().as_ref() == Some(&key)) {
         let has = |(key, value): (&String, &String)| volume.labels().get(key) == Some(value);
         objects.insert(
             volume.name_any(),
@@ -211,20 +211,17 @@ fn volumes(view: &mut SiteView, pair: &ReplicationPair, name: &PairName, listed:
 }
 
 /// The site's volume: what was recorded, else what its claim is bound to.
-fn own_volume(view: &SiteView, pair: &ReplicationPair) -> Option<VolumeKey> {
+fn own_volume(view: &SiteView, pair: &ReplicationPair) -> Option<VolumeId> {
     let status = pair.status.as_ref();
     let known = status.and_then(|s| s.sites.iter().find(|s| s.name == view.name.as_str()));
-    let recorded = known.and_then(|known| known.driver.clone().zip(known.handle.clone()));
+    let recorded = known.and_then(SiteStatus::volume_id);
     let primary = status.and_then(|status| status.primary.as_deref());
     let claim = if primary.unwrap_or(&pair.spec.primary) == view.name.as_str() {
         view.app_claim.as_ref()
     } else {
         view.replica_claim.as_ref()
     };
-    let bound = claim.and_then(|claim| claim.volume.as_ref());
-    let bound = bound.and_then(|volume| volume.driver.clone().zip(volume.handle.clone()));
-    let (driver, handle) = recorded.or(bound)?;
-    Some(VolumeKey { driver, handle })
+    recorded.or_else(|| claim?.volume.as_ref()?.id())
 }
 
 fn model_claim(claim: &PersistentVolumeClaim, listed: &Listed) -> Claim {

@@ -11,7 +11,6 @@ use uuid::Uuid;
 use crate::mutations::Rules;
 use crate::observe::SnapshotFacts;
 use crate::observe::Timeline;
-use crate::rebind::VolumeKey;
 use api::ReplicationPair;
 use api::v1alpha1::{PointStatus, SiteRole, SiteStatus};
 use protocol::units::{Epoch, Point, Role, SiteName, VolumeId};
@@ -187,7 +186,7 @@ pub struct VolumeObject {
     /// Its name.
     pub name: String,
     /// The driver and the handle.
-    pub volume: VolumeKey,
+    pub volume: VolumeId,
     /// Its reclaim policy.
     pub policy: String,
     /// Whether it has this pair's labels and this site's.

@@ -1,20 +1,9 @@
 //! Which claim should be bound to which volume.
 
-use k8s_openapi::api::core::v1::PersistentVolume;
 use serde::{Deserialize, Serialize};
 
 use api::names;
-use protocol::units::{Epoch, PairName, SiteName};
-
-/// A volume of the storage system, whatever PersistentVolume objects stand for it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VolumeKey {
-    /// The CSI driver's name.
-    pub driver: String,
-    /// The driver's handle.
-    pub handle: String,
-}
+use protocol::units::{Epoch, PairName, SiteName, VolumeId};
 
 /// A site's volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +12,7 @@ pub struct SiteVolume {
     /// The site.
     pub site: SiteName,
     /// Its volume.
-    pub volume: VolumeKey,
+    pub volume: VolumeId,
 }
 
 /// Which claim of this cluster should be bound to which volume when all is done.
@@ -66,17 +55,5 @@ impl DesiredBinding {
     #[must_use]
     pub fn replica_claim(&self, site: &SiteName) -> String {
         names::replica_claim(self.pair.name(), site.as_str())
-    }
-}
-
-impl VolumeKey {
-    /// The volume that a PersistentVolume stands for; `None` when it is not of a CSI driver.
-    #[must_use]
-    pub fn of(volume: &PersistentVolume) -> Option<VolumeKey> {
-        let csi = volume.spec.as_ref()?.csi.as_ref()?;
-        Some(VolumeKey {
-            driver: csi.driver.clone(),
-            handle: csi.volume_handle.clone(),
-        })
     }
 }

@@ -20,7 +20,7 @@ mod step;
 mod view;
 mod wait;
 
-pub use desired::{DesiredBinding, SiteVolume, VolumeKey};
+pub use desired::{DesiredBinding, SiteVolume};
 pub use error::RebindError;
 pub use new_volume::{is_parked_name, labels};
 pub use next::{Next, next};

@@ -9,9 +9,9 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::rebind::object::{BOUND_BY_CONTROLLER, ClaimExt as _};
-use crate::rebind::{ClaimRecord, DesiredBinding, RebindView, SiteVolume, VolumeKey};
+use crate::rebind::{ClaimRecord, DesiredBinding, RebindView, SiteVolume};
 use api::names;
-use protocol::units::{PairName, SiteName};
+use protocol::units::{PairName, SiteName, VolumeId};
 
 /// Digits of a hash in the names of objects.
 const HASH_DIGITS: usize = 10;
@@ -134,7 +134,7 @@ fn another(
 }
 
 /// The same name after a crash, and another one where an object of that name is in the way.
-fn free_name(view: &RebindView, desired: &DesiredBinding, key: &VolumeKey, block: bool) -> String {
+fn free_name(view: &RebindView, desired: &DesiredBinding, key: &VolumeId, block: bool) -> String {
     let hash = short_hash(&key.driver, &key.handle);
     let mode = if block { "block" } else { "fs" };
     unused(view, format!("ferry-{hash}-{}-{mode}", desired.epoch))

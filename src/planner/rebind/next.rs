@@ -27,8 +27,7 @@ use crate::rebind::object::{
 };
 use crate::rebind::seat::Seat;
 use crate::rebind::{
-    ClaimRecord, DesiredBinding, RebindError, RebindView, SiteVolume, Step, VolumeKey, Wait,
-    new_volume,
+    ClaimRecord, DesiredBinding, RebindError, RebindView, SiteVolume, Step, Wait, new_volume,
 };
 
 /// What to do now.
@@ -113,7 +112,7 @@ impl<'a> Planner<'a> {
             let Some(volume) = self.view.volumes.get(claim.volume_name()) else {
                 continue;
             };
-            let key = VolumeKey::of(volume);
+            let key = volume.volume_id();
             if !self
                 .desired
                 .sites()
@@ -376,7 +375,7 @@ impl<'a> Planner<'a> {
         }
         let volume = self.view.volumes.get(claim.volume_name());
         !volume.is_some_and(|volume| {
-            VolumeKey::of(volume).as_ref() == Some(&site.volume) && volume.is_block() == block
+            volume.volume_id().as_ref() == Some(&site.volume) && volume.is_block() == block
         })
     }
 

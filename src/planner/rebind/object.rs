@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt as _;
 
-use protocol::units::PairName;
+use protocol::units::{PairName, VolumeId};
 
 /// The finalizer by which external-provisioner keeps a PersistentVolume until its storage is
 /// deleted, or kept on purpose.
@@ -28,6 +28,8 @@ const RETAIN: &str = "Retain";
 
 /// Shorthands for a PersistentVolume.
 pub trait VolumeExt {
+    /// Which volume it stands for; `None` when that is not of a CSI driver.
+    fn volume_id(&self) -> Option<VolumeId>;
     /// The reclaim policy; empty when there is none.
     fn policy(&self) -> &str;
     /// Whether the policy keeps the storage.
@@ -47,6 +49,14 @@ pub trait VolumeExt {
 }
 
 impl VolumeExt for PersistentVolume {
+    fn volume_id(&self) -> Option<VolumeId> {
+        let csi = self.spec.as_ref()?.csi.as_ref()?;
+        Some(VolumeId {
+            driver: csi.driver.clone(),
+            handle: csi.volume_handle.clone(),
+        })
+    }
+
     fn policy(&self) -> &str {
         let spec = self.spec.as_ref();
         spec.and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref())

@@ -11,10 +11,10 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{Resource, ResourceExt as _};
 
-use crate::rebind::object::{BOUND_BY_CONTROLLER, CLAIM_PROTECTION, VOLUME_PROTECTION};
-use crate::rebind::{
-    ClaimRecord, DesiredBinding, RebindError, RebindView, Step, VolumeKey, new_volume,
+use crate::rebind::object::{
+    BOUND_BY_CONTROLLER, CLAIM_PROTECTION, VOLUME_PROTECTION, VolumeExt as _,
 };
+use crate::rebind::{ClaimRecord, DesiredBinding, RebindError, RebindView, Step, new_volume};
 use api::names;
 use protocol::units::{PairName, SiteName};
 
@@ -156,7 +156,7 @@ impl Objects {
     pub fn create_volume(&mut self, volume: &PersistentVolume) -> Result<(), RebindError> {
         let name = volume.name_any();
         if let Some(found) = self.volumes.get(&name) {
-            return if VolumeKey::of(found) == VolumeKey::of(volume) {
+            return if found.volume_id() == volume.volume_id() {
                 Ok(())
             } else {
                 Err(RebindError::NameTaken {

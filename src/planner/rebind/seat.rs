@@ -5,7 +5,8 @@ use kube::ResourceExt as _;
 
 use crate::rebind::next::Planner;
 use crate::rebind::object::{ClaimExt as _, VolumeExt as _};
-use crate::rebind::{ClaimRecord, RebindError, SiteVolume, VolumeKey};
+use crate::rebind::{ClaimRecord, RebindError, SiteVolume};
+use protocol::units::VolumeId;
 
 /// A volume's object for a claim, as far as there is one.
 pub(super) enum Seat<'a> {
@@ -39,7 +40,7 @@ impl<'a> Planner<'a> {
     /// The object of `key` for `claim`: the best there is.
     pub(super) fn seat(
         &self,
-        key: &VolumeKey,
+        key: &VolumeId,
         claim: &str,
         block: bool,
     ) -> Result<Seat<'a>, RebindError> {
@@ -74,7 +75,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The object to copy from: one that is not being deleted, if possible.
-    pub(super) fn like(&self, key: &VolumeKey) -> Result<&'a PersistentVolume, RebindError> {
+    pub(super) fn like(&self, key: &VolumeId) -> Result<&'a PersistentVolume, RebindError> {
         self.view
             .volumes_of(key)
             .min_by_key(|volume| volume.is_going())

@@ -4,8 +4,8 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
+use crate::rebind::ClaimRecord;
 use crate::rebind::object::{ClaimExt as _, VolumeExt as _};
-use crate::rebind::{ClaimRecord, VolumeKey};
 use protocol::units::SiteName;
 
 /// One write to the API. Each is idempotent, and conditional on what was observed.
@@ -136,7 +136,9 @@ fn create_volume(f: &mut fmt::Formatter<'_>, volume: &PersistentVolume) -> fmt::
         } else {
             "Filesystem"
         },
-        VolumeKey::of(volume).map_or_else(String::new, |key| key.handle),
+        volume
+            .volume_id()
+            .map_or_else(String::new, |key| key.handle),
         claim.unwrap_or_default(),
     )
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
 use crate::mutations::Rules;
-use crate::rebind::{ClaimRecord, VolumeKey};
+use crate::rebind::ClaimRecord;
+use crate::rebind::object::VolumeExt as _;
+use protocol::units::VolumeId;
 
 /// What is there now: the two volumes' objects, the claims, and who uses them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,10 +26,10 @@ pub struct RebindView {
 
 impl RebindView {
     /// The PersistentVolumes that stand for `key`.
-    pub fn volumes_of(&self, key: &VolumeKey) -> impl Iterator<Item = &PersistentVolume> {
+    pub fn volumes_of(&self, key: &VolumeId) -> impl Iterator<Item = &PersistentVolume> {
         self.volumes
             .values()
-            .filter(move |volume| VolumeKey::of(volume).as_ref() == Some(key))
+            .filter(move |volume| volume.volume_id().as_ref() == Some(key))
     }
 
     /// The pods that use `claim`.

@@ -4,11 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use protocol::units::{Epoch, Point, Role, SiteName};
+use protocol::units::{Epoch, Point, Role, SiteName, VolumeId};
 use wire::control::Request;
 
 use crate::observe::HookTarget;
-use crate::rebind::VolumeKey;
 use crate::site::{ProbePlan, ShipPlan, VerifyPlan};
 
 /// What a site is to become.
@@ -152,13 +151,13 @@ pub enum ApplicationDesired {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimDesired {
     /// The claim that the application mounts: at the primary.
-    App(VolumeKey),
+    App(VolumeId),
     /// The claim by which Ferry holds the volume: at the standby.
-    Replica(VolumeKey),
+    Replica(VolumeId),
     /// The claim that the application mounts, which is gone: the volume is reserved for it.
-    Reserved(VolumeKey),
+    Reserved(VolumeId),
     /// None: the application's claim is parked, so that no pod can start on the volume.
-    Parked(VolumeKey),
+    Parked(VolumeId),
 }
 
 impl SiteDesired {

@@ -1,9 +1,9 @@
 //! A site of this cluster. A site of another cluster will be one behind the link to its operator.
 
-use protocol::units::{Epoch, PairName};
+use protocol::units::{Epoch, PairName, VolumeId};
 
 use crate::observe::SiteView;
-use crate::rebind::{DesiredBinding, SiteVolume, VolumeKey};
+use crate::rebind::{DesiredBinding, SiteVolume};
 use crate::site::{ClaimDesired, Refused, SiteDecision, SiteDesired, decide};
 
 /// A site, wherever it is: it shows itself and gets what it is to become.
@@ -41,7 +41,7 @@ pub fn rebinding(
     app_claim: &str,
     sites: &[(SiteDesired, SiteDecision)],
 ) -> Option<DesiredBinding> {
-    let find = |volume: fn(&ClaimDesired) -> Option<&VolumeKey>| {
+    let find = |volume: fn(&ClaimDesired) -> Option<&VolumeId>| {
         sites.iter().find_map(|(desired, decision)| {
             Some(SiteVolume {
                 site: desired.site.clone(),
@@ -63,21 +63,21 @@ pub fn rebinding(
     .filter(|desired| desired.primary.is_some() != desired.closed.is_some())
 }
 
-fn app_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
+fn app_volume(claim: &ClaimDesired) -> Option<&VolumeId> {
     match claim {
         ClaimDesired::App(volume) | ClaimDesired::Reserved(volume) => Some(volume),
         ClaimDesired::Replica(_) | ClaimDesired::Parked(_) => None,
     }
 }
 
-fn replica_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
+fn replica_volume(claim: &ClaimDesired) -> Option<&VolumeId> {
     match claim {
         ClaimDesired::Replica(volume) => Some(volume),
         ClaimDesired::App(_) | ClaimDesired::Reserved(_) | ClaimDesired::Parked(_) => None,
     }
 }
 
-fn closed_volume(claim: &ClaimDesired) -> Option<&VolumeKey> {
+fn closed_volume(claim: &ClaimDesired) -> Option<&VolumeId> {
     match claim {
         ClaimDesired::Parked(volume) => Some(volume),
         ClaimDesired::App(_) | ClaimDesired::Reserved(_) | ClaimDesired::Replica(_) => None,

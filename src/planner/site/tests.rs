@@ -3,13 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use protocol::units::{Epoch, Point, Role};
+use protocol::units::{Epoch, Point, Role, VolumeId};
 
 use super::*;
 use crate::observe::{
     Application, Claim, Cut, MoverPod, SiteView, SourceClaim, SuperblockSeen, Volume, VolumeMode,
 };
-use crate::rebind::VolumeKey;
 
 const OLD: Point = Point::new(1, 1);
 const NEW: Point = Point::new(1, 2);
@@ -62,8 +61,8 @@ fn pod(claim: Option<&str>) -> MoverPod {
     }
 }
 
-fn key() -> VolumeKey {
-    VolumeKey {
+fn key() -> VolumeId {
+    VolumeId {
         driver: "d".into(),
         handle: "here".into(),
     }

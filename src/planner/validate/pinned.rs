@@ -4,30 +4,26 @@ use crate::mutations::Rule;
 use crate::observe::{Observed, SiteView, Volume};
 use crate::validate::Problem;
 use api::Reason;
-use protocol::units::Epoch;
+use api::v1alpha1::SiteStatus;
+use protocol::units::{Epoch, VolumeId};
 
 /// Whether the claim of a site is bound to another volume than the recorded one. While the status does
 /// not know it, the label that Ferry left on the volume counts.
 #[must_use]
 pub fn replaced(observed: &Observed, site: &SiteView) -> bool {
-    let recorded = recorded(observed, site);
-    let (Some((driver, handle)), Some(now)) = (recorded, volume(observed, site)) else {
+    let (Some(recorded), Some(now)) = (recorded(observed, site), volume(observed, site)) else {
         return false;
     };
-    let same = now.driver.as_ref() == Some(&driver) && now.handle.as_ref() == Some(&handle);
-    !same && !observed.rules().breaks(Rule::VolumeNotPinned)
+    now.id() != Some(recorded) && !observed.rules().breaks(Rule::VolumeNotPinned)
 }
 
-fn recorded(observed: &Observed, site: &SiteView) -> Option<(String, String)> {
+fn recorded(observed: &Observed, site: &SiteView) -> Option<VolumeId> {
     let status = observed.pair.status.as_ref();
     let mut sites = status.into_iter().flat_map(|status| &status.sites);
     let known = sites.find(|known| known.name == site.name.as_str());
-    let known = known.and_then(|known| Some((known.driver.clone()?, known.handle.clone()?)));
-    let labelled = || {
-        let volume = site.labelled_volume.as_ref()?;
-        Some((volume.driver.clone()?, volume.handle.clone()?))
-    };
-    known.or_else(labelled)
+    known
+        .and_then(SiteStatus::volume_id)
+        .or_else(|| site.labelled_volume.as_ref()?.id())
 }
 
 /// What is behind the claim that the site has in its role.
@@ -71,7 +67,7 @@ pub(super) fn check(observed: &Observed) -> Option<Problem> {
     if adopts(observed) {
         return None;
     }
-    let (driver, handle) = recorded(observed, site)?;
+    let VolumeId { driver, handle } = recorded(observed, site)?;
     let now = volume(observed, site)?;
     let primary = observed.primary_site()? == site.name;
     let advice = match primary {

@@ -108,8 +108,10 @@ impl TryFrom<String> for PairName {
     }
 }
 
-/// A volume as its storage knows it. Written as `DRIVER/HANDLE`: no driver's name has a slash.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A volume as its storage knows it, whatever PersistentVolume objects stand for it. Written as
+/// `DRIVER/HANDLE`: no driver's name has a slash.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct VolumeId {
     /// The CSI driver.
     pub driver: String,

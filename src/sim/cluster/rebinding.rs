@@ -8,7 +8,8 @@ use kube::ResourceExt as _;
 use crate::cluster::server::Server;
 use api::names;
 use planner::rebind::object::ClaimExt as _;
-use planner::rebind::{DesiredBinding, Next, RebindError, RebindView, Step, VolumeKey, next};
+use planner::rebind::object::VolumeExt as _;
+use planner::rebind::{DesiredBinding, Next, RebindError, RebindView, Step, next};
 
 impl Server {
     /// The claims, the volumes that have the pair's labels or that the claims name, any object of a
@@ -34,9 +35,9 @@ impl Server {
             .collect();
         for site in desired.sites() {
             let key = Some(&site.volume);
-            if !volumes.values().any(|v| VolumeKey::of(v).as_ref() == key) {
+            if !volumes.values().any(|v| v.volume_id().as_ref() == key) {
                 let all = self.objects.volumes.values();
-                let found = all.filter(|v| VolumeKey::of(v).as_ref() == key);
+                let found = all.filter(|v| v.volume_id().as_ref() == key);
                 volumes.extend(found.map(|volume| (volume.name_any(), volume.clone())));
             }
         }

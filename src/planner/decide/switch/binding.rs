@@ -4,11 +4,11 @@ use crate::decide::DecisionBuilder;
 use crate::decide::switch::application::{start_application, stop_application};
 use crate::decide::switch::closed;
 use crate::decide::switch::steps::RECHECK_AFTER;
-use crate::rebind::{DesiredBinding, SiteVolume, VolumeKey};
+use crate::rebind::{DesiredBinding, SiteVolume};
 use crate::site::ClaimDesired;
 use api::v1alpha1::{ReplicationPairStatus, SwitchStatus};
 use api::{Reason, ReplicationPair};
-use protocol::units::{Epoch, PairName, SiteName};
+use protocol::units::{Epoch, PairName, SiteName, VolumeId};
 
 /// The claims follow the roles.
 pub fn rebind(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
@@ -42,7 +42,7 @@ pub fn unpark(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
 fn bind(
     d: &mut DecisionBuilder<'_>,
     switch: &SwitchStatus,
-    app: fn(VolumeKey) -> ClaimDesired,
+    app: fn(VolumeId) -> ClaimDesired,
     site: &str,
     other: &str,
 ) {
@@ -99,9 +99,6 @@ fn volume_of(status: &ReplicationPairStatus, site: &str) -> Option<SiteVolume> {
     let known = status.sites.iter().find(|s| s.name == site)?;
     Some(SiteVolume {
         site: site.parse::<SiteName>().ok()?,
-        volume: VolumeKey {
-            driver: known.driver.clone()?,
-            handle: known.handle.clone()?,
-        },
+        volume: known.volume_id()?,
     })
 }

@@ -68,6 +68,26 @@ impl World {
         );
     }
 
+    /// Goes on while whoever reaches its peer loses it at once, until a cycle is abandoned.
+    pub(super) fn lose_the_peer_until_a_cycle_fails(&mut self) {
+        for _ in 0..STEPS_MAX {
+            if self.status().last_failure.is_some() {
+                return;
+            }
+            let now = self.millis();
+            self.net.cut(now);
+            self.step(false).unwrap();
+        }
+    }
+
+    /// The application writes, and that is committed.
+    pub(super) fn commit_something(&mut self) {
+        let before = self.committed();
+        self.app_writes();
+        self.ask_for_cycle();
+        self.until("a commit", |world| world.committed() > before);
+    }
+
     /// Goes on for some steps, in which no time is skipped.
     pub(super) fn steps(&mut self, count: u32) {
         let before = std::mem::replace(&mut self.time_creeps, true);

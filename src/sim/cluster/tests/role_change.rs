@@ -16,7 +16,7 @@ use crate::story::Story;
 const STEPS_MAX: u32 = 6_000;
 
 /// The steps of a planned change, in order, up to where the new primary's claim is bound.
-const STEPS: [SwitchStep; 7] = [
+pub(super) const STEPS: [SwitchStep; 7] = [
     SwitchStep::StopApplication,
     SwitchStep::LastCut,
     SwitchStep::Park,

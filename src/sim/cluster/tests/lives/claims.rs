@@ -41,10 +41,7 @@ fn k_1_a_claim_that_is_created_again_gets_the_volume_that_it_had() {
     world.reapply_claim(true);
     world.until("the application", World::app_runs);
     assert_eq!(world.app_is_at(), Some(EAST));
-    let before = world.committed();
-    world.app_writes();
-    world.ask_for_cycle();
-    world.until("a commit", |world| world.committed() > before);
+    world.commit_something();
 }
 
 /// K-1: nothing of another volume is cut or shipped, and what the standby holds stays promotable.
@@ -110,10 +107,7 @@ fn k_1_a_standbys_claim_that_is_deleted_is_made_again_for_its_volume() {
     });
     let makes = |action: &Action| matches!(action, Action::MakeReplicaClaim { .. });
     assert!(!world.begun[before..].iter().any(makes));
-    let committed = world.committed();
-    world.app_writes();
-    world.ask_for_cycle();
-    world.until("a commit", |world| world.committed() > committed);
+    world.commit_something();
 }
 
 /// K-7: a forced promotion needs neither the claim nor anything that was kept of it.

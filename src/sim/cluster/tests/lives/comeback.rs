@@ -261,14 +261,7 @@ fn sys_4_a_number_is_used_once_though_the_status_is_wiped_after_its_cycle_was_ab
     let mut world = pair(12);
     world.app_writes();
     world.ask_for_cycle();
-    for _ in 0..6_000 {
-        if world.status().last_failure.is_some() {
-            break;
-        }
-        let now = world.millis();
-        world.net.cut(now);
-        world.step(false).unwrap();
-    }
+    world.lose_the_peer_until_a_cycle_fails();
     world.steps(40);
     assert_eq!(world.committed(), Some(Point::new(1, 1)));
     let used: BTreeSet<Point> = world.cuts_asked(EAST).into_iter().collect();

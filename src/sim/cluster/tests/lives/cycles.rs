@@ -135,14 +135,7 @@ fn attempts_have_an_end_and_the_next_tick_makes_another_cut() {
     world.app_writes();
     world.ask_for_cycle();
     // Whoever reaches its peer loses it at once.
-    for _ in 0..6_000 {
-        if world.status().last_failure.is_some() {
-            break;
-        }
-        let now = world.millis();
-        world.net.cut(now);
-        world.step(false).unwrap();
-    }
+    world.lose_the_peer_until_a_cycle_fails();
     assert!(world.status().last_failure.is_some(), "tried for ever");
     world.until("the next commit", |world| {
         world.committed() == Some(Point::new(1, 3))

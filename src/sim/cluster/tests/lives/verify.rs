@@ -114,10 +114,7 @@ fn a_slice_that_fails_is_reported_and_tried_again_and_cycles_go_on() {
     let tried = slices(&world).len();
     world.steps(60);
     assert_eq!(slices(&world).len(), tried, "tried again at once");
-    let point = world.committed();
-    world.app_writes();
-    world.ask_for_cycle();
-    world.until("a commit", |world| world.committed() > point);
+    world.commit_something();
     until_done(&mut world, "now");
     world.rests();
     assert!(!world.says(&Reason::VerifyFailed));

@@ -8,7 +8,7 @@ use super::world::{claim, key, run_pod};
 use crate::cluster::server::Server;
 use api::names;
 use planner::rebind::object::{BIND_COMPLETED, ClaimExt as _, VolumeExt as _};
-use planner::rebind::{DesiredBinding, Next, RebindView, Step, VolumeKey, Wait, next};
+use planner::rebind::{DesiredBinding, Next, RebindView, Step, Wait, next};
 
 pub(super) const STEPS_MAX: usize = 80;
 
@@ -138,7 +138,7 @@ impl Run {
             Event::DeleteSpare => {
                 let view = self.view();
                 let spare = view.volumes.values().find(|volume| {
-                    let key = VolumeKey::of(volume).unwrap();
+                    let key = volume.volume_id().unwrap();
                     view.volumes_of(&key).filter(|v| !v.is_going()).count() > 1
                 });
                 if let Some(volume) = spare {
@@ -197,7 +197,7 @@ impl Run {
                 "{} is bound one way",
                 claim.name_any()
             );
-            let fresh = taken.insert(VolumeKey::of(volume));
+            let fresh = taken.insert(volume.volume_id());
             assert!(
                 fresh,
                 "two claims are bound to one volume\n{}",
@@ -223,7 +223,7 @@ impl Run {
             let claim = &view.claims[claim];
             let volume = &view.volumes[claim.volume_name()];
             assert!(claim.is_bound() && volume.is_bound_to(claim));
-            assert_eq!(VolumeKey::of(volume).as_ref(), Some(&site.volume));
+            assert_eq!(volume.volume_id().as_ref(), Some(&site.volume));
             let spec = volume.spec.as_ref().unwrap();
             assert_eq!(spec.volume_mode.as_deref(), Some(mode));
             assert_eq!(

@@ -8,15 +8,15 @@ use serde_json::json;
 
 use crate::cluster::server::{Server, pod_using};
 use api::names;
-use planner::rebind::{DesiredBinding, Objects, RebindView, SiteVolume, VolumeKey};
-use protocol::units::{Epoch, PairName};
+use planner::rebind::{DesiredBinding, Objects, RebindView, SiteVolume};
+use protocol::units::{Epoch, PairName, VolumeId};
 
 pub(super) fn pair() -> PairName {
     "shop/orders".parse().unwrap()
 }
 
-pub(super) fn key(site: &str) -> VolumeKey {
-    VolumeKey {
+pub(super) fn key(site: &str) -> VolumeId {
+    VolumeId {
         driver: format!("{site}.example"),
         handle: format!("vol-{site}"),
     }
