@@ -50,11 +50,11 @@ crash-points: ## Replicate every state of a busy ext4 and xfs (POINTS=n for more
 
 sim: ## Live a pair's life under faults, by seed (SEEDS=n FIRST_SEED=s; SEED=s tells one)
 	@$(STATIC) -p sim --example sim
-	@$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000) --first-seed $(or $(FIRST_SEED),0))
+	@$(RELEASE)/examples/sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),5000) --first-seed $(or $(FIRST_SEED),0))
 
 wrong-rules: ## Break every rule in turn, and see that the simulator notices (SEEDS=n; ONLY=text)
 	@$(STATIC) -p sim --example sim
-	@$(RELEASE)/examples/sim --seeds $(or $(SEEDS),400) --wrong-rules $(ONLY)
+	@$(RELEASE)/examples/sim --seeds $(or $(SEEDS),800) --wrong-rules $(ONLY)
 
 fuzz: ## Look for inputs that break a decoder, guided by coverage (TARGET=frames SECONDS=600)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)
@@ -90,9 +90,8 @@ image: build ## Make the image archive target/image/ferry.tar, without docker
 	$(LAB) image --name $(IMAGE) --file '$(RELEASE)/ferry=>/ferry' --entrypoint /ferry --user 65532:65532 --out $(ARCHIVE)
 
 generate: ## Write the files that are made from the code: the CRDs and the chart's copy
-	cargo run --quiet --bin ferry -- crd > crds/.new
-	mv crds/.new crds/ferry.dev_replicationpairs.yaml
-	cp crds/ferry.dev_replicationpairs.yaml charts/ferry/files/crds/
+	cargo run --quiet --bin ferry -- crd --to crds
+	cp crds/ferry.dev_*.yaml charts/ferry/files/crds/
 
 help: ## Show this
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use protocol::changes::{BLOCK_BYTES, BatchData, CycleId, hash_blocks};
+use protocol::changes::{BLOCK_BYTES, BatchData, CycleId, Region, RegionKind, hash_blocks};
 use protocol::units::{ChangeSource, Extent, Point};
 use storage::journal::{Staging, StagingSpec};
 use storage::seam::{Access, BlockFile, Directory, OsFile, SystemClock};
@@ -35,6 +35,7 @@ fn main() -> Result<()> {
     }
     unchanged(&image, size)?;
     scattered(&image, size)?;
+    apply_scattered(dir, size)?;
     stage_and_apply(dir, &image, size)?;
     through(dir, &image, size)
 }
@@ -79,6 +80,52 @@ fn drain(reader: &Reader, mut each: impl FnMut(ReadBatch) -> Result<()>) -> Resu
         each(batch)?;
     }
     Ok(())
+}
+
+/// One block of 4 KiB in a hundred, at random, to an image of data: past the cache as a mover writes, and
+/// through it, where the kernel sorts and joins.
+fn apply_scattered(dir: &Path, size: u64) -> Result<()> {
+    let image = dir.join("scattered.img");
+    make_image(&image, size >> 20)?;
+    let blocks: Vec<u64> = (0..size / BLOCK_BYTES)
+        .filter(|block| block.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 57 == 0)
+        .collect();
+    for (what, direct) in [
+        ("past", true),
+        ("through", false),
+        ("past", true),
+        ("through", false),
+    ] {
+        let device = Arc::new(OsFile::open(&image, Access::Write, direct)?);
+        device.drop_cache()?;
+        let started = Instant::now();
+        let applier = Applier::start(device, 2);
+        for part in blocks.chunks(256) {
+            applier.push(blocks_of_data(part))?;
+        }
+        applier.flush()?;
+        let bytes = blocks.len() as u64 * BLOCK_BYTES;
+        report(
+            &format!("apply 1 % of random blocks {what} the cache"),
+            bytes,
+            started,
+        );
+    }
+    Ok(())
+}
+
+fn blocks_of_data(blocks: &[u64]) -> BatchData {
+    let data = vec![7; blocks.len() * usize::try_from(BLOCK_BYTES).unwrap_or(0)];
+    let crc = crc32c::crc32c(&data[..4096]);
+    let region = |block: &u64| Region {
+        extent: Extent::new(block * BLOCK_BYTES, BLOCK_BYTES),
+        kind: RegionKind::Data { crc },
+    };
+    BatchData {
+        through: blocks.last().map_or(0, |last| (last + 1) * BLOCK_BYTES),
+        regions: blocks.iter().map(region).collect(),
+        data: data.into(),
+    }
 }
 
 fn read(image: &Path, size: u64, threads: usize) -> Result<()> {

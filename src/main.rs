@@ -21,7 +21,11 @@ enum Verb {
     /// Show a pair's whole life on two local files: no cluster, no root.
     Demo(demo::Args),
     /// Print the custom resource definitions as YAML.
-    Crd,
+    Crd {
+        /// Write a file for each into this directory instead.
+        #[arg(long, value_name = "DIRECTORY")]
+        to: Option<std::path::PathBuf>,
+    },
     /// Reconcile replication pairs: take snapshots, run movers, move roles.
     Operator(Box<operator::cli::Args>),
     /// Check that an operator answers and is ready; `helm test` runs this.
@@ -45,7 +49,14 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
         }
         Verb::Salvage(args) => salvage::run(&args)?,
         Verb::Demo(args) => return demo::run(&args),
-        Verb::Crd => print!("{}", api::crd::replication_pair_yaml()?),
+        Verb::Crd { to: None } => print!("{}", api::crd::all_yaml()?),
+        Verb::Crd {
+            to: Some(directory),
+        } => {
+            for (file, crd) in api::crd::all() {
+                std::fs::write(directory.join(file), api::yaml::to_string(&crd)?)?;
+            }
+        }
         Verb::Operator(args) => {
             telemetry::init()?;
             operator::cli::run(*args)?;

@@ -8,7 +8,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use api::conditions;
-use serde_json::json;
 
 use super::teller::{self, Teller, bytes, seconds};
 use crate::harness::app::Rows;
@@ -97,12 +96,7 @@ impl<'a> Life<'a> {
 
     async fn baseline(&mut self) -> Result<Pair<'a>> {
         self.teller.step("The pair is applied: the first copy");
-        let application =
-            json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-        let options = PairOptions {
-            more: application,
-            ..PairOptions::orders()
-        };
+        let options = PairOptions::orders().with_application("Deployment", "shop");
         let pair = Pair::apply(self.scene, &options).await?;
         let cycle = pair.baseline().await?;
         self.teller.tell(teller::cycle(&cycle));

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use api::v1alpha1::FinishedCycle;
-use serde_json::json;
 
 use super::goals;
 use super::teller::{bytes, seconds};
@@ -192,16 +191,8 @@ async fn switches(scene: &Scene) -> Result<(f64, f64)> {
     scene.claim("data", "fast", "256Mi", false).await?;
     let app = App::open(scene, "data", "0").await?;
     app.add(3000, 4096).await?;
-    let more =
-        json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-    let pair = Pair::apply(
-        scene,
-        &PairOptions {
-            more,
-            ..PairOptions::orders()
-        },
-    )
-    .await?;
+    let options = PairOptions::orders().with_application("Deployment", "shop");
+    let pair = Pair::apply(scene, &options).await?;
     pair.baseline().await?;
     let planned = one_switch(&pair, &app, &["--to", "west", "--yes"]).await?;
     pair.primary_is("west").await?;

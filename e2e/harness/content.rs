@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Api;
-use kube::api::{DeleteParams, LogParams, Patch, PatchParams};
+use kube::api::{LogParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::install::FERRY_IMAGE;
@@ -62,15 +62,7 @@ pub async fn of_snapshot(scene: &Scene, snapshot: &str) -> Result<Digest> {
     let name = format!("check-{snapshot}");
     let restore = restored(scene, snapshot, &name).await?;
     let digest = of_claim(scene, &restore).await;
-    let claims: Api<PersistentVolumeClaim> = scene.api();
-    claims.delete(&restore, &DeleteParams::default()).await.ok();
-    until(format!("claim {restore} to go away"), secs(60), || async {
-        Ok(Probe::<()>::when(
-            claims.get_opt(&restore).await?.is_none(),
-            "still there",
-        ))
-    })
-    .await?;
+    scene.delete_claim(&restore).await?;
     digest.with_context(|| format!("content of snapshot {snapshot}"))
 }
 

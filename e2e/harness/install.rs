@@ -51,6 +51,22 @@ pub async fn install(lab: &Lab) -> Result<()> {
     ready(lab).await
 }
 
+/// Uninstalls the chart; the CRDs stay, and with them the pairs.
+///
+/// # Errors
+/// When helm refuses.
+pub async fn uninstall(lab: &Lab) -> Result<()> {
+    lab.helm(&[
+        "uninstall",
+        RELEASE,
+        "--namespace",
+        OPERATOR_NAMESPACE,
+        "--wait",
+    ])
+    .await?;
+    Ok(())
+}
+
 /// Waits until the operator's deployment has a ready pod.
 ///
 /// # Errors

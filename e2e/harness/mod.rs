@@ -8,6 +8,7 @@ pub mod exec;
 pub mod faults;
 pub mod install;
 pub mod lab;
+pub mod ledger;
 pub mod leftovers;
 pub mod memory;
 pub mod operator;

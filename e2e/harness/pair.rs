@@ -4,11 +4,14 @@ use api::Reason;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use api::v1alpha1::{FinishedCycle, ReplicationPair, ReplicationPairStatus, UnchangedStatus};
-use api::{conditions, names};
+use api::v1alpha1::{
+    FinishedCycle, PairReference, PromotionKind, PromotionSpec, ReplicationPair,
+    ReplicationPairStatus, UnchangedStatus,
+};
+use api::{Promotion, conditions, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::lab::Output;
@@ -54,6 +57,14 @@ impl PairOptions {
             interval: "1h".into(),
             more: json!({}),
         }
+    }
+
+    /// With the workload that Ferry stops and starts for a planned change.
+    #[must_use]
+    pub fn with_application(mut self, kind: &str, name: &str) -> PairOptions {
+        let application = json!({"apiVersion": "apps/v1", "kind": kind, "name": name});
+        merge(&mut self.more, &json!({"application": application}));
+        self
     }
 
     /// The manifest that is applied.
@@ -135,6 +146,53 @@ impl<'a> Pair<'a> {
             .patch(&self.name, &PatchParams::default(), &patch)
             .await?;
         Ok(())
+    }
+
+    /// Asks for the role to be moved in an epoch, without asking anybody for consent.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn promote(&self, site: &str, epoch: i64, kind: PromotionKind) -> Result<Promotion> {
+        let spec = PromotionSpec {
+            pair_ref: PairReference {
+                name: self.name.clone(),
+            },
+            site: site.into(),
+            epoch,
+            kind,
+            accept_loss_of: None,
+            cancel: false,
+        };
+        let mut promotion = Promotion::new("", spec);
+        promotion.metadata.name = None;
+        promotion.metadata.generate_name = Some(format!("{}-", self.name));
+        let api: Api<Promotion> = self.scene.api();
+        let params = PostParams {
+            field_manager: Some(MANAGER.into()),
+            ..PostParams::default()
+        };
+        Ok(api.create(&params, &promotion).await?)
+    }
+
+    /// Waits until a promotion has ended for this reason.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ended(&self, promotion: &Promotion, reason: Reason) -> Result<()> {
+        let api: Api<Promotion> = self.scene.api();
+        let name = promotion.name_any();
+        until(
+            format!("Promotion {name} to end: {reason}"),
+            secs(30),
+            || async {
+                let status = api.get(&name).await?.status.unwrap_or_default();
+                let known = conditions::get(&status.conditions, conditions::SUCCEEDED);
+                let ended = conditions::is_over(&status.conditions)
+                    && known.is_some_and(|condition| condition.reason == reason);
+                Ok(Probe::<()>::when(ended, format!("{known:?}")))
+            },
+        )
+        .await
     }
 
     /// Waits until a look at the status is satisfied.

@@ -227,6 +227,20 @@ impl Scene {
         Ok(())
     }
 
+    /// Deletes a claim and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it is still there after a minute.
+    pub async fn delete_claim(&self, name: &str) -> Result<()> {
+        let claims: Api<PersistentVolumeClaim> = self.api();
+        claims.delete(name, &DeleteParams::default()).await.ok();
+        until(format!("claim {name} to go away"), secs(60), || async {
+            let gone = claims.get_opt(name).await?.is_none();
+            Ok(Probe::<()>::when(gone, "still there"))
+        })
+        .await
+    }
+
     /// Makes a storage class like `like`, with more parameters: the driver's fault switches.
     ///
     /// # Errors

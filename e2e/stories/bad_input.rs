@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use api::v1alpha1::PromotionKind;
 use api::{Reason, names};
 use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -269,19 +270,27 @@ async fn refused_by_the_schema(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-/// Somebody has made the replica claim before, on a class that can't grow, and too small.
+/// Somebody has made the replica claim before: it is not the pair's (K-3), until the spec names it; and it is
+/// on a class that can't grow, and too small.
 async fn replica_too_small(scene: &Scene) -> Result<()> {
     let west = fixed_class(scene).await?;
     scene.claim("big", "fast", "96Mi", false).await?;
     scene
         .claim(&names::replica_claim("small", "west"), &west, "32Mi", true)
         .await?;
-    let options = PairOptions {
+    let mut options = PairOptions {
         name: "small".into(),
         claim: "big".into(),
-        west,
+        west: west.clone(),
         ..PairOptions::orders()
     };
+    let pair = Pair::apply(scene, &options).await?;
+    reported(&pair, Reason::ActionRefused).await?;
+    let replica = names::replica_claim("small", "west");
+    options.more = json!({"sites": [
+        {"name": "east", "storageClassName": options.east},
+        {"name": "west", "storageClassName": west, "replicaClaimName": replica},
+    ]});
     let pair = Pair::apply(scene, &options).await?;
     reported(&pair, Reason::ReplicaTooSmall).await?;
     delete(&pair).await
@@ -314,9 +323,8 @@ async fn never_committed(scene: &Scene) -> Result<()> {
     let epoch = pair
         .until("the pair's epoch", secs(60), |s| s.epoch)
         .await?;
-    pair.patch_spec(json!({"promotion": {"site": "west", "epoch": epoch, "kind": "Forced"}}))
-        .await?;
-    reported(&pair, Reason::NoCommittedPoint).await?;
+    let refused = pair.promote("west", epoch, PromotionKind::Forced).await?;
+    pair.ended(&refused, Reason::NoCommittedPoint).await?;
     let primary = pair.status().await?.primary;
     ensure!(
         primary.as_deref() == Some("east"),
@@ -348,13 +356,12 @@ async fn in_use_at_both(scene: &Scene, pair: &Pair<'_>) -> Result<()> {
 async fn older_epoch(pair: &Pair<'_>) -> Result<()> {
     let status = pair.status().await?;
     let other = status.epoch.unwrap_or(1) + 7;
-    pair.patch_spec(json!({"promotion": {"site": "west", "epoch": other, "kind": "Forced"}}))
-        .await?;
-    reported(pair, Reason::ConsentForOtherEpoch).await?;
+    let void = pair.promote("west", other, PromotionKind::Forced).await?;
+    pair.ended(&void, Reason::ConsentForOtherEpoch).await?;
     let after = pair.status().await?;
     ensure!(
         after.primary == status.primary && after.epoch == status.epoch,
-        "the void order was obeyed"
+        "the void request was followed"
     );
-    pair.patch_spec(json!({"promotion": null})).await
+    Ok(())
 }

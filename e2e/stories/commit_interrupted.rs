@@ -29,16 +29,12 @@ async fn run(scene: &Scene) -> Result<()> {
     scene.claim("data", "fast", "128Mi", false).await?;
     let app = App::open(scene, "data", "0").await?;
     app.add(200, 4096).await?;
-    let more = json!({"transfer": {"bandwidth": "3Mi", "compression": "none"},
-        "application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-    let pair = Pair::apply(
-        scene,
-        &PairOptions {
-            more,
-            ..PairOptions::orders()
-        },
-    )
-    .await?;
+    let options = PairOptions {
+        more: json!({"transfer": {"bandwidth": "3Mi", "compression": "none"}}),
+        ..PairOptions::orders()
+    };
+    let options = options.with_application("Deployment", "shop");
+    let pair = Pair::apply(scene, &options).await?;
     pair.baseline().await?;
     app.add(20, 4096).await?;
     let first = pair.sync().await?;

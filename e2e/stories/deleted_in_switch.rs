@@ -6,6 +6,7 @@
 //! every row is there, and the application runs.
 
 use anyhow::{Result, ensure};
+use api::v1alpha1::PromotionKind;
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
@@ -35,18 +36,12 @@ async fn run(scene: &Scene) -> Result<()> {
     let app = App::open(scene, "data", "0").await?;
     app.add(300, 4096).await?;
     let rows = app.rows().await?;
-    let more =
-        json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-    let options = PairOptions {
-        more,
-        ..PairOptions::orders()
-    };
+    let options = PairOptions::orders().with_application("Deployment", "shop");
     let pair = Pair::apply(scene, &options).await?;
     pair.baseline().await?;
     let epoch = pair.status().await?.epoch.unwrap_or(0);
     held(scene, true).await?;
-    pair.patch_spec(json!({"promotion": {"site": "west", "epoch": epoch, "kind": "Planned"}}))
-        .await?;
+    pair.promote("west", epoch, PromotionKind::Planned).await?;
     let claims: Api<PersistentVolumeClaim> = scene.api();
     until("the claim to be exchanged", SWITCH_LIMIT, || async {
         let going = claims.get("data").await?.metadata.deletion_timestamp;

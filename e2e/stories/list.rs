@@ -3,9 +3,10 @@
 use futures::future::BoxFuture;
 
 use super::{
-    bad_input, block_mode, change_sources, claim_grown, commit_interrupted, deleted_in_switch,
-    installed, io_error, life, mover_killed, namespace_deleted, operator_killed, quiesce, salvage,
-    snapshot_fails, staging_small, stale_manifest, status_wiped, verified,
+    bad_input, block_mode, change_refused, change_sources, claim_grown, claim_recreated,
+    commit_interrupted, deleted_in_switch, installed, io_error, larger_copy, life, mover_killed,
+    namespace_deleted, operator_killed, quiesce, salvage, scaled_up, site_lost, snapshot_fails,
+    staging_small, stale_manifest, stateful_set, status_wiped, uninstalled, verified,
 };
 use crate::harness::Scene;
 
@@ -26,6 +27,8 @@ pub struct Story {
 pub fn all() -> Vec<Story> {
     vec![
         life::story(),
+        scaled_up::story(),
+        change_refused::story(),
         block_mode::story(),
         change_sources::story(),
         salvage::story(),
@@ -41,9 +44,14 @@ pub fn all() -> Vec<Story> {
         quiesce::story(),
         status_wiped::story(),
         verified::story(),
+        claim_recreated::story(),
+        larger_copy::story(),
+        site_lost::story(),
+        stateful_set::story(),
         installed::story(),
         deleted_in_switch::story(),
         operator_killed::planned(),
         operator_killed::forced(),
+        uninstalled::story(),
     ]
 }

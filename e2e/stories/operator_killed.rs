@@ -5,12 +5,11 @@
 //! in a forced one. Each ends with the claim bound to the right volume, the rows that have to be
 //! there, and a standby that follows. SYS-4.
 
-use api::v1alpha1::{SwitchKind, SwitchStep};
+use api::v1alpha1::{PromotionKind, SwitchStep};
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
-use serde_json::json;
 
 use super::Story;
 use crate::harness::pair::SWITCH_LIMIT;
@@ -23,7 +22,7 @@ pub fn planned() -> Story {
         name: "operator_killed_planned",
         proves: &["SYS-4"],
         alone: true,
-        run: |scene| run(scene, SwitchKind::Planned).boxed(),
+        run: |scene| run(scene, PromotionKind::Planned).boxed(),
     }
 }
 
@@ -34,32 +33,23 @@ pub fn forced() -> Story {
         name: "operator_killed_forced",
         proves: &["SYS-4"],
         alone: true,
-        run: |scene| run(scene, SwitchKind::Forced).boxed(),
+        run: |scene| run(scene, PromotionKind::Forced).boxed(),
     }
 }
 
-async fn run(scene: &Scene, kind: SwitchKind) -> Result<()> {
+async fn run(scene: &Scene, kind: PromotionKind) -> Result<()> {
     scene.claim("data", "fast", "64Mi", false).await?;
     let app = App::open(scene, "data", "0").await?;
     app.add(300, 4096).await?;
-    let more =
-        json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-    let pair = Pair::apply(
-        scene,
-        &PairOptions {
-            more,
-            ..PairOptions::orders()
-        },
-    )
-    .await?;
+    let options = PairOptions::orders().with_application("Deployment", "shop");
+    let pair = Pair::apply(scene, &options).await?;
     pair.baseline().await?;
     let safe = app.rows().await?;
     pair.sync().await?;
     app.add(50, 4096).await?;
     let all = app.rows().await?;
     let epoch = pair.status().await?.epoch.context("no epoch")?;
-    pair.patch_spec(json!({"promotion": {"site": "west", "epoch": epoch, "kind": kind}}))
-        .await?;
+    pair.promote("west", epoch, kind).await?;
     let steps = kill_at_each_step(scene, &pair).await?;
     scene.say(&format!(
         "killed at {} steps: {}",
@@ -77,7 +67,7 @@ async fn run(scene: &Scene, kind: SwitchKind) -> Result<()> {
     pair.primary_is("west").await?;
     app.check().await?;
     let now = app.rows().await?;
-    let wanted = if kind == SwitchKind::Planned {
+    let wanted = if kind == PromotionKind::Planned {
         &all
     } else {
         &safe
@@ -92,7 +82,7 @@ async fn run(scene: &Scene, kind: SwitchKind) -> Result<()> {
         "the epoch is {:?} after one switch",
         after.epoch
     );
-    if kind == SwitchKind::Forced {
+    if kind == PromotionKind::Forced {
         pair.ferry_ok("resync", &["--discard", "east", "--yes"])
             .await?;
         pair.follows().await?;

@@ -6,9 +6,9 @@
 //! epoch is refused, and so is one for a site without a committed point.
 
 use anyhow::{Result, ensure};
+use api::v1alpha1::PromotionKind;
 use api::{Reason, conditions};
 use futures::FutureExt;
-use serde_json::json;
 
 use super::Story;
 use crate::harness::pair::is_true;
@@ -30,17 +30,11 @@ async fn run(scene: &Scene) -> Result<()> {
     let app = App::open(scene, "data", "0").await?;
     app.add(100, 4096).await?;
     let rows = app.rows().await?;
-    let application =
-        json!({"application": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}});
-    let options = PairOptions {
-        more: application,
-        ..PairOptions::orders()
-    };
+    let options = PairOptions::orders().with_application("Deployment", "shop");
     let pair = Pair::apply(scene, &options).await?;
     pair.baseline().await?;
     let epoch = pair.status().await?.epoch.unwrap_or(0);
-    pair.patch_spec(json!({"promotion": {"site": "west", "epoch": epoch, "kind": "Planned"}}))
-        .await?;
+    pair.promote("west", epoch, PromotionKind::Planned).await?;
     pair.primary_is("west").await?;
     Pair::apply(scene, &options).await?;
     let condition = pair
@@ -56,9 +50,8 @@ async fn run(scene: &Scene) -> Result<()> {
     );
     pair.sync().await?;
     // Written for the epoch before: void.
-    pair.patch_spec(json!({"promotion": {"site": "east", "epoch": epoch, "kind": "Forced"}}))
-        .await?;
-    pair.reason(Reason::ConsentForOtherEpoch).await?;
+    let void = pair.promote("east", epoch, PromotionKind::Forced).await?;
+    pair.ended(&void, Reason::ConsentForOtherEpoch).await?;
     let status = pair.status().await?;
     ensure!(
         status.primary.as_deref() == Some("west"),

@@ -12,4 +12,6 @@ pub mod v1alpha1;
 pub mod yaml;
 
 pub use reasons::Reason;
-pub use v1alpha1::{ReplicationPair, ReplicationPairSpec, ReplicationPairStatus};
+pub use v1alpha1::{
+    Promotion, ReplicationPair, ReplicationPairSpec, ReplicationPairStatus, Resync,
+};

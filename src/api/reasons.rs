@@ -15,6 +15,8 @@ Reason {
     ClaimNotBound,
     /// A claim is bound to another volume than the pair's.
     VolumeReplaced,
+    /// The application's volume is the one of the site that the spec does not call primary.
+    SitesSwapped,
     /// No snapshot class is named and none fits, or the named one does not exist.
     SnapshotClassNotFound,
     /// The claim's driver takes no snapshots.
@@ -41,8 +43,26 @@ Reason {
     QuantityInvalid,
     /// The site to promote has no committed point: an empty volume is never promoted.
     NoCommittedPoint,
-    /// The order or consent is for another epoch than the current one.
+    /// The request or consent is for another epoch than the current one.
     ConsentForOtherEpoch,
+    /// This is the request that counts.
+    Following,
+    /// A newer request counts instead of this one.
+    Superseded,
+    /// A forced move is under way, which a planned one can't replace.
+    ForcedUnderWay,
+    /// The site to promote is primary already.
+    AlreadyPrimary,
+    /// More would be lost than the request accepts.
+    LossTooLarge,
+    /// Whoever asked has taken the request back.
+    CancelledByRequest,
+    /// The site holds nothing that the primary lacks.
+    NothingToDiscard,
+    /// What only one site held was discarded by consent, and it follows.
+    Discarded,
+    /// Another volume became the primary's by consent.
+    VolumeAdopted,
     /// A side holds writes that nobody else has; consent is needed to discard them.
     Diverged,
     /// Both sides are as they should be.
@@ -53,6 +73,12 @@ Reason {
     SnapshotFailed,
     /// A mover's pod does not start.
     MoverNotStarting,
+    /// A mover runs and does not answer, or does not end.
+    MoverNotAnswering,
+    /// The API server, or a rule that only a person can judge, refuses what has to be done.
+    ActionRefused,
+    /// What has to be done fails, because somebody can't be reached.
+    ActionFailed,
     /// The cycle failed; see the message.
     CycleFailed,
     /// The change set does not fit into the standby's staging.
@@ -75,6 +101,8 @@ Reason {
     RoleChangeCancelled,
     /// The workload deletes its claims when it is scaled down.
     ClaimsGoWhenScaled,
+    /// A storage gives its snapshots times that can't be.
+    StorageClockOff,
     /// No move of the role is under way.
     NoSwitch,
     /// The committed point is older than twice the interval.

@@ -2,7 +2,7 @@
 
 use kube::core::cel::{validate_cel, validate_cel_update};
 
-use crate::ReplicationPair;
+use crate::{Promotion, ReplicationPair, Resync};
 
 const PAIR: &str = "
 apiVersion: ferry.dev/v1alpha1
@@ -70,4 +70,52 @@ fn what_can_never_change_is_refused_and_what_can_is_taken() {
     for (from, to) in [("primary: east", "primary: west"), ("10Mi", "20Mi")] {
         assert_eq!(said(&with(from, to), Some(&old)), "", "{to}");
     }
+}
+
+const PROMOTION: &str = "
+apiVersion: ferry.dev/v1alpha1
+kind: Promotion
+metadata: {name: orders-1, namespace: shop}
+spec: {pairRef: {name: orders}, site: west, epoch: 3, kind: Forced, acceptLossOf: 5m, cancel: false}
+";
+
+/// The promotion with one text replaced by another.
+fn promotion(from: &str, to: &str) -> Promotion {
+    assert!(PROMOTION.contains(from), "{from} is not in the example");
+    serde_yaml::from_str(&PROMOTION.replace(from, to)).unwrap()
+}
+
+#[test]
+fn a_promotion_never_changes_but_to_be_cancelled() {
+    let made = promotion("west", "west");
+    assert!(validate_cel(&made).is_ok());
+    for (from, to) in [
+        ("name: orders}", "name: invoices}"),
+        ("west", "east"),
+        ("epoch: 3", "epoch: 4"),
+        ("kind: Forced, acceptLossOf: 5m", "kind: Planned"),
+        ("acceptLossOf: 5m", "acceptLossOf: 6m"),
+        ("acceptLossOf: 5m, ", ""),
+    ] {
+        let changed = validate_cel_update(&promotion(from, to), &made);
+        assert!(changed.is_err(), "{to:?} was taken");
+    }
+    let cancelled = promotion("cancel: false", "cancel: true");
+    assert!(validate_cel_update(&cancelled, &made).is_ok());
+    let said = validate_cel_update(&made, &cancelled).unwrap_err();
+    assert!(said.to_string().contains("stays so"), "{said}");
+    let planned = validate_cel(&promotion("kind: Forced", "kind: Planned"));
+    assert!(planned.is_err(), "a planned move loses nothing");
+}
+
+#[test]
+fn a_resync_never_changes() {
+    let resync = |site: &str| -> Resync {
+        let spec = format!("{{pairRef: {{name: orders}}, discardSite: {site}, epoch: 3}}");
+        let head = "apiVersion: ferry.dev/v1alpha1\nkind: Resync\nmetadata: {name: r}\nspec: ";
+        serde_yaml::from_str(&format!("{head}{spec}")).unwrap()
+    };
+    assert!(validate_cel(&resync("east")).is_ok());
+    assert!(validate_cel_update(&resync("east"), &resync("east")).is_ok());
+    assert!(validate_cel_update(&resync("west"), &resync("east")).is_err());
 }

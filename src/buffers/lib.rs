@@ -9,10 +9,6 @@ use memmap2::{Advice, MmapMut};
 /// every logical block size in use (512 and 4096).
 pub const DIRECT_ALIGN: usize = 4096;
 
-/// Writes shorter than this, in bytes, go through the page cache, which sorts and joins them; longer
-/// ones past it.
-pub const DIRECT_WRITE_BYTES_MIN: usize = 64 * 1024;
-
 /// A huge page, in bytes: that much memory in one piece, where the kernel has it.
 pub const HUGE_PAGE: usize = 2 << 20;
 

@@ -19,6 +19,18 @@ pub enum Error {
     },
 }
 
+/// Whether somebody else wrote the object since it was read.
+#[must_use]
+pub fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}
+
+/// Whether there is no such object, or no such kind.
+#[must_use]
+pub fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
 /// What the API server refused, as an [`Error::Api`].
 pub fn failed(action: impl FnOnce() -> String) -> impl FnOnce(kube::Error) -> Error {
     move |source| Error::Api {

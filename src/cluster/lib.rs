@@ -3,5 +3,5 @@
 mod error;
 mod rebind_view;
 
-pub use error::{Error, failed};
+pub use error::{Error, failed, is_conflict, is_not_found};
 pub use rebind_view::rebind_view;

@@ -152,7 +152,7 @@ async fn record(client: &Client, desired: &DesiredBinding) -> Result<Option<Clai
     let Some(map) = found.map_err(failed(|| format!("read ConfigMap {name}")))? else {
         return Ok(None);
     };
-    if map.labels().get(names::PAIR_LABEL).map(String::as_str) != Some(desired.pair.name()) {
+    if map.labels().get(names::PAIR_UID_LABEL) != Some(&desired.uid) {
         return Err(RebindError::NameTaken {
             object: format!("ConfigMap {name}"),
         }

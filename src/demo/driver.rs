@@ -71,16 +71,16 @@ impl Driver {
         }
     }
 
-    /// Orders something that has to be taken.
+    /// Asks something that has to be taken.
     ///
     /// # Errors
     /// When it is refused, or the connection breaks.
-    pub async fn order(&mut self, request: Request) -> Result<()> {
+    pub async fn tell(&mut self, request: Request) -> Result<()> {
         let what = format!("{request:?}");
         match self.ask(request).await? {
             Response::Accepted => Ok(()),
             Response::Refused(refusal) => bail!("{:?}: {} ({what})", refusal.kind, refusal.message),
-            Response::Status(_) => bail!("an order was answered with a status"),
+            Response::Status(_) => bail!("a request was answered with a status"),
         }
     }
 

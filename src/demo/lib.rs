@@ -7,7 +7,7 @@
 //! | question | file |
 //! |---|---|
 //! | What happens, in which order? | [`story`] |
-//! | How is a mover started, asked and ordered? | [`driver`] |
+//! | How is a mover started and asked? | [`driver`] |
 //! | What does a site consist of? | [`site`] |
 //! | Where do the certificates come from? | [`certificates`] |
 //! | What is printed? | [`report`] |

@@ -1,4 +1,4 @@
-//! Shipping one cut from one site to the other: the operator's orders, in order.
+//! Shipping one cut from one site to the other: the operator's requests, in order.
 
 use std::path::Path;
 use std::time::Duration;
@@ -63,16 +63,16 @@ impl Shipment {
         }
     }
 
-    /// Orders both movers to begin, and feeds the list.
+    /// Asks both movers to begin, and feeds the list.
     ///
     /// # Errors
-    /// When an order is refused.
+    /// When a request is refused.
     pub async fn begin(&self, source: &mut RunningMover, target: &mut RunningMover) -> Result<()> {
         let receive = ReceiveRequest {
             cycle: self.cycle,
             peer_site: source.site.clone(),
         };
-        target.driver.order(Request::Receive(receive)).await?;
+        target.driver.tell(Request::Receive(receive)).await?;
         let ship = ShipRequest {
             cycle: self.cycle,
             peer: target.address.clone(),
@@ -87,7 +87,7 @@ impl Shipment {
                 stall_timeout_ms: self.stall_timeout_ms,
             },
         };
-        source.driver.order(Request::Ship(ship)).await?;
+        source.driver.tell(Request::Ship(ship)).await?;
         self.feed(source).await
     }
 
@@ -106,7 +106,7 @@ impl Shipment {
             if self.breaks_after == Some(index) {
                 return source
                     .driver
-                    .order(Request::ExtentsFailed {
+                    .tell(Request::ExtentsFailed {
                         cycle,
                         changes,
                         reason: "the demo breaks the list off".into(),
@@ -169,8 +169,8 @@ impl Shipment {
             other => anyhow::bail!("cut {} did not arrive: {other:?}", self.cycle),
         };
         let commit = Request::Commit { cycle: self.cycle };
-        target.driver.order(commit.clone()).await?;
-        source.driver.order(commit).await?;
+        target.driver.tell(commit.clone()).await?;
+        source.driver.tell(commit).await?;
         let committed = target
             .driver
             .status()

@@ -90,7 +90,7 @@ impl Site {
     /// Writes its first superblock; `primary` is the site that the pair begins at.
     ///
     /// # Errors
-    /// When the mover does not take the order.
+    /// When the mover does not take the request.
     pub async fn init(
         &self,
         role: Role,
@@ -99,7 +99,7 @@ impl Site {
         primary: &SiteName,
     ) -> Result<()> {
         let mut mover = self.start(&self.volume(), false).await?;
-        let order = InitRequest {
+        let request = InitRequest {
             pair_id,
             role,
             epoch: Epoch::FIRST,
@@ -109,7 +109,7 @@ impl Site {
             requested_primary: primary.clone(),
             over_damage: false,
         };
-        mover.driver.order(Request::Init(order)).await?;
+        mover.driver.tell(Request::Init(request)).await?;
         mover.stop().await
     }
 
@@ -220,12 +220,12 @@ impl Site {
 }
 
 impl RunningMover {
-    /// Orders it to shut down, and waits for its end.
+    /// Asks it to shut down, and waits for its end.
     ///
     /// # Errors
     /// When it does not end well.
     pub async fn stop(mut self) -> Result<()> {
-        self.driver.order(Request::Shutdown).await?;
+        self.driver.tell(Request::Shutdown).await?;
         let ended = self.child.wait()?;
         anyhow::ensure!(
             ended.success(),

@@ -337,13 +337,13 @@ impl Story {
         let epoch = Epoch(self.epoch + 1);
         let site = self.site(east);
         let mut mover = site.start(&site.volume(), false).await?;
-        let order = PromoteRequest {
+        let request = PromoteRequest {
             epoch,
             generation: Generation(Uuid::new_v4()),
             peer_head,
             requested_primary: site.name.clone(),
         };
-        mover.driver.order(Request::Promote(order)).await?;
+        mover.driver.tell(Request::Promote(request)).await?;
         let status = mover
             .driver
             .wait_for(crate::shipment::CYCLE_WAIT, |status| {
@@ -366,13 +366,13 @@ impl Story {
     ) -> Result<SuperblockReport> {
         let site = self.site(east);
         let mut mover = site.start(&site.volume(), false).await?;
-        let order = DemoteRequest {
+        let request = DemoteRequest {
             epoch: promoted.epoch,
             lineage: promoted.lineage.clone(),
             clean_at,
             requested_primary: promoted.requested_primary.clone(),
         };
-        mover.driver.order(Request::Demote(order)).await?;
+        mover.driver.tell(Request::Demote(request)).await?;
         let status = mover.driver.status().await?;
         mover.stop().await?;
         status.superblock.context("the superblock is gone")

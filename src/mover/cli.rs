@@ -11,7 +11,7 @@ use protocol::units::{PairName, SiteName, VolumeId};
 
 /// Reads and writes one volume's data for the operator.
 ///
-/// Exit codes: 0 after an order to shut down, SIGTERM or SIGINT, 2 when something was wrong from the start (options,
+/// Exit codes: 0 after a request to shut down, SIGTERM or SIGINT, 2 when something was wrong from the start (options,
 /// certificates, device, address), 3 when the superblock could not be saved, 1 for anything else.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -48,7 +48,7 @@ pub struct Args {
     memory: ByteSize,
 }
 
-/// Runs a mover until it is ordered to shut down.
+/// Runs a mover until it is asked to shut down.
 ///
 /// # Errors
 /// When it can't be started, or can't go on without risking what is on disk.

@@ -13,6 +13,7 @@
 //! | Does a volume still hold what was committed? | `probe` |
 //! | Who saves the superblock? | `superblock_writer` |
 //! | How do frames get to the peer and back? | [`link`] |
+//! | What waits for what on the way out? | `outgoing` |
 //! | Which threads find changes and send them? | [`ship`] |
 //! | Which threads receive them? | [`receive`] |
 
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod control;
 pub mod link;
 mod listener;
+mod outgoing;
 mod performer;
 mod probe;
 pub mod receive;

@@ -1,22 +1,22 @@
 //! A connection to the peer mover: frames in, frames out, each direction in a task of its own.
 //!
 //! Two queues lead out. Messages of the protocol go first; batches wait for the bandwidth and for the
-//! network. So a refusal or an acknowledgement is never behind a megabyte of data.
+//! network, and what comes between them is in [`crate::outgoing`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::outgoing::Outgoing;
 use crate::receive::thread::Item;
 use crate::ship::throttle::Throttle;
 use mover_core::Input;
 use protocol::units::PeerName;
-use transport::{FrameReader, FrameWriter};
+use transport::{FrameReader, FrameWriter, ReceivedCount};
 use transport::{Link as _, Session};
-use wire::{Encoded, Message, decode, encode};
+use wire::{Encoded, Message, decode};
 
 /// Messages of the protocol that wait to be sent. The protocol never has more than a few under way:
 /// beyond it the peer does not read, and the link ends.
@@ -25,16 +25,27 @@ const MESSAGES_MAX: usize = 256;
 /// Batches that wait to be sent, each up to about 1 MiB. Beyond it the reader of the device waits.
 const BATCHES_MAX: usize = 4;
 
-/// How long a link that is hung up may take to deliver its last messages. Beyond it they are lost.
-const LINGER: Duration = Duration::from_secs(2);
-
 /// Counts what crosses a link, in bytes before encryption.
 #[derive(Debug, Default)]
 pub struct LinkCount {
+    /// Bytes sent.
+    pub sent: Arc<AtomicU64>,
+    /// Bytes received.
+    pub received: ReceivedCount,
+}
+
+impl LinkCount {
+    /// Bytes received of messages with much data.
+    #[must_use]
+    pub fn data_received(&self) -> u64 {
+        self.received.data.load(Ordering::Relaxed)
+    }
+
     /// Bytes in both directions.
-    pub bytes: AtomicU64,
-    /// Frames in both directions.
-    pub frames: AtomicU64,
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed) + self.received.all.load(Ordering::Relaxed)
+    }
 }
 
 /// Where received batches go: straight to the thread that stages them.
@@ -48,7 +59,7 @@ pub struct PeerLink {
     /// Who is at the other end.
     pub peer: PeerName,
     /// What has crossed it.
-    pub count: Arc<LinkCount>,
+    pub count: LinkCount,
     messages: mpsc::Sender<Message>,
     batches: mpsc::Sender<Encoded>,
     reader: JoinHandle<()>,
@@ -64,18 +75,16 @@ impl PeerLink {
         sink: BatchSink,
     ) -> PeerLink {
         let peer = session.peer().clone();
-        let count = Arc::new(LinkCount::default());
+        let count = LinkCount::default();
+        let buffer = session.send_buffer().ok();
         let (read_half, write_half) = tokio::io::split(session);
         let (messages, messages_queue) = mpsc::channel(MESSAGES_MAX);
         let (batches, batches_queue) = mpsc::channel(BATCHES_MAX);
-        tokio::spawn(write_all(
-            FrameWriter::new(write_half),
-            messages_queue,
-            batches_queue,
-            throttle,
-            count.clone(),
-        ));
-        let reading = read_all(id, FrameReader::new(read_half), inputs, sink, count.clone());
+        let writer = FrameWriter::new(write_half);
+        let outgoing = Outgoing::new(writer, throttle, count.sent.clone(), buffer);
+        tokio::spawn(outgoing.run(messages_queue, batches_queue));
+        let reader = FrameReader::counting(read_half, count.received.clone());
+        let reading = read_all(id, reader, inputs, sink);
         PeerLink {
             id,
             peer,
@@ -116,61 +125,18 @@ impl Drop for PeerLink {
     }
 }
 
-async fn write_all<W: tokio::io::AsyncWrite + Unpin>(
-    mut writer: FrameWriter<W>,
-    mut messages: mpsc::Receiver<Message>,
-    mut batches: mpsc::Receiver<Encoded>,
-    throttle: Arc<Throttle>,
-    count: Arc<LinkCount>,
-) {
-    loop {
-        let frame = tokio::select! {
-            biased;
-            message = messages.recv() => match message {
-                Some(message) => match encode(message) {
-                    Ok(frame) => frame,
-                    Err(error) => {
-                        tracing::error!(%error, "failed to encode a message");
-                        break;
-                    }
-                },
-                None => break,
-            },
-            batch = batches.recv(), if !batches.is_closed() || !batches.is_empty() => match batch {
-                Some(batch) => batch,
-                None => continue,
-            },
-        };
-        throttle.take(frame.wire_bytes()).await;
-        if let Err(error) = writer.send(&frame).await {
-            tracing::debug!(%error, "the link's sending side ended");
-            return;
-        }
-        count.bytes.fetch_add(frame.wire_bytes(), Ordering::Relaxed);
-        count.frames.fetch_add(1, Ordering::Relaxed);
-    }
-    drop(tokio::time::timeout(LINGER, writer.finish()).await);
-}
-
 async fn read_all<R: tokio::io::AsyncRead + Unpin>(
     id: u64,
     mut reader: FrameReader<R>,
     inputs: mpsc::Sender<Input>,
     sink: BatchSink,
-    count: Arc<LinkCount>,
 ) {
-    let mut seen = 0;
     let why = loop {
         let message = match reader.next().await {
             Ok(Some(frame)) => decode(frame),
             Ok(None) => break "the peer closed it".to_string(),
             Err(error) => break error.to_string(),
         };
-        count
-            .bytes
-            .fetch_add(reader.wire_bytes() - seen, Ordering::Relaxed);
-        count.frames.fetch_add(1, Ordering::Relaxed);
-        seen = reader.wire_bytes();
         match message {
             Ok(Message::Hello(hello)) => {
                 reader.after_hello();

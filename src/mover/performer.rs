@@ -29,7 +29,7 @@ use mover_core::state_files::StateFiles;
 use mover_core::{Counters, Effect, Input, Moment, ReceiveEvent, Rules, ShipEvent, ShipWork, Work};
 use protocol::changes::CycleSum;
 use protocol::pair::{Cause, Refused};
-use protocol::units::{PeerName, Point};
+use protocol::units::{Extent, PeerName, Point};
 use storage::journal::SuperblockStore;
 use storage::volume::Applier;
 use transport::{Link as _, Session, TlsDir, dial};
@@ -128,7 +128,8 @@ impl Performer {
         Moment {
             now_ms: self.setup.clock.monotonic_ms(),
             counters: Counters {
-                wire: link.map_or(0, |link| link.count.bytes.load(Ordering::Relaxed)),
+                wire: link.map_or(0, |link| link.count.bytes()),
+                data_received: link.map_or(0, |link| link.count.data_received()),
                 ship: ship.unwrap_or_default(),
                 receive: receiving.map(Receiving::counters).unwrap_or_default(),
                 read_back: receiving.map_or(0, Receiving::read_back),
@@ -262,9 +263,9 @@ impl Performer {
                 let failed = |why| Input::Ship(number, ShipEvent::Failed(why));
                 self.ship(number, *work).err().map(failed)
             }
-            Work::Apply(cycle) => {
-                let failed = |why| Input::Written(number, Err(why));
-                self.apply(number, cycle).err().map(failed)
+            Work::Apply { cycle, only } => {
+                let failed = |why: Refused| Input::Written(number, Err(why.into()));
+                self.apply(number, cycle, only).err().map(failed)
             }
             Work::Discard(what) => {
                 self.in_thread(move |files| {
@@ -320,14 +321,23 @@ impl Performer {
         Ok(())
     }
 
-    fn apply(&mut self, number: u64, cycle: Point) -> Result<(), Refused> {
+    fn apply(
+        &mut self,
+        number: u64,
+        cycle: Point,
+        only: Option<Vec<Extent>>,
+    ) -> Result<(), Refused> {
         let device = self.setup.device.clone().ok_or_else(no_device)?;
         self.applied = Arc::default();
         let (clock, done) = (self.setup.clock.clone(), self.applied.clone());
+        let inputs = self.inputs.clone();
         self.in_thread(move |files| {
             let started = clock.monotonic_ms();
             let applier = Applier::start(device, APPLY_THREADS);
-            let result = files.apply(cycle, &applier, &done);
+            let mut found = |ranges| {
+                drop(inputs.blocking_send(Input::Unwritable(number, ranges)));
+            };
+            let result = files.apply((cycle, only.as_deref()), &applier, &done, &mut found);
             // Nothing is written any more once this is reported.
             drop(applier);
             Input::Written(number, result.map(|()| clock.monotonic_ms() - started))

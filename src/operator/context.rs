@@ -15,8 +15,9 @@ use crate::events::Events;
 use crate::link::MoverLinks;
 use crate::metrics::Metrics;
 use crate::observe::ClassCache;
-use api::ReplicationPair;
+use crate::requests::Requests;
 use api::v1alpha1::ApplicationRef;
+use api::{Promotion, ReplicationPair, Resync};
 use planner::observe::Timeline;
 use planner::render::MoverSettings;
 use protocol::units::PairName;
@@ -51,6 +52,10 @@ pub struct Context {
     pub backoffs: Backoffs,
     /// Every pair, as last seen; set when the controller runs.
     pub pairs: OnceLock<Store<ReplicationPair>>,
+    /// Requests to move a role.
+    pub promotions: Requests<Promotion>,
+    /// Consents to discard what only one site holds.
+    pub resyncs: Requests<Resync>,
     /// Lists that are being fed now, by pair.
     pub feeds: Mutex<HashMap<PairName, AbortHandle>>,
     /// Why a driver has no list of changes for a volume, by driver and volume handle, so that it is
@@ -77,6 +82,9 @@ impl Context {
 
     /// Signs with `authority` from now on.
     pub fn set_authority(&self, authority: Arc<Authority>) {
+        if let Some(at) = authority.expires_at() {
+            self.metrics.set_ca_expiry(at);
+        }
         *self
             .authority
             .write()

@@ -19,6 +19,7 @@ pub mod publish;
 pub mod quiesce;
 pub mod rebind;
 pub mod reconcile;
+pub mod requests;
 pub mod run;
 pub mod teardown;
 pub mod trace;

@@ -9,7 +9,6 @@ use kube::runtime::controller::Action as Requeue;
 use kube::{Api, ResourceExt};
 use tracing::Span;
 
-use crate::apply;
 use crate::apply::{Round, apply};
 use crate::context::Context;
 use crate::metrics::{PairGauges, Verified};
@@ -17,12 +16,13 @@ use crate::observe;
 use crate::observe::observe;
 use crate::publish;
 use crate::publish::publish;
+use crate::requests;
 use crate::teardown;
 use crate::trace;
 use api::v1alpha1::{MoversStatus, VerificationStatus};
 use api::{ReplicationPair, names};
 use planner::decide;
-use planner::decide::{Decision, absorb, decide};
+use planner::decide::{Decision, absorb, decide, failing};
 use planner::decide::{switch, verify};
 use planner::observe::Observed;
 use planner::publish::conditions;
@@ -56,18 +56,27 @@ pub enum Error {
     /// The cluster could not be read.
     #[error(transparent)]
     Observe(#[from] observe::Error),
-    /// An action failed.
-    #[error(transparent)]
-    Apply(#[from] apply::Error),
     /// The status could not be written.
     #[error(transparent)]
     Publish(#[from] publish::Error),
+    /// What has become of a request could not be written.
+    #[error(transparent)]
+    Request(#[from] requests::Error),
     /// What the pair made could not be removed.
     #[error(transparent)]
     Teardown(#[from] teardown::Error),
 }
 
 impl Error {
+    /// Whether somebody else wrote in between.
+    fn is_conflict(&self) -> bool {
+        match self {
+            Error::Publish(error) => error.is_conflict(),
+            Error::Request(error) => error.is_conflict(),
+            _ => false,
+        }
+    }
+
     /// A word for metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
@@ -75,8 +84,8 @@ impl Error {
             Error::Name(_) => "name",
             Error::Pair { .. } => "pair",
             Error::Observe(_) => "observe",
-            Error::Apply(error) => error.category(),
             Error::Publish(_) => "publish",
+            Error::Request(_) => "request",
             Error::Teardown(_) => "teardown",
         }
     }
@@ -93,10 +102,8 @@ pub async fn reconcile(pair: Arc<ReplicationPair>, ctx: Arc<Context>) -> Result<
     ctx.metrics
         .reconciled(began.elapsed(), outcome.as_ref().err().map(Error::category));
     match outcome {
-        // Somebody else has written the pair; what was decided counted for the old one.
-        Err(Error::Publish(error)) if error.is_conflict() => {
-            Ok(Requeue::requeue(Duration::from_millis(20)))
-        }
+        // Somebody else has written the pair or a request; what was decided counted for the old one.
+        Err(error) if error.is_conflict() => Ok(Requeue::requeue(Duration::from_millis(20))),
         Ok(requeue) => {
             ctx.backoffs.succeeded(&name);
             Ok(requeue)
@@ -170,6 +177,7 @@ async fn round(
         ctx.verifications.release(name);
     }
     publish(ctx, name, pair, decision.status.clone()).await?;
+    requests::write(ctx, name, owner, &decision.requests).await?;
     if decision.actions.is_empty() {
         gauges(ctx, name, &observed, validated.carry_on_with(), &decision);
         return Ok(
@@ -183,19 +191,24 @@ async fn round(
         observed: &observed,
         trace,
     };
-    let mut reports = Vec::new();
-    let outcome = apply(&round, decision.actions, &mut reports).await;
-    let waits = reports
-        .iter()
-        .any(|report| matches!(report, decide::Report::RebindWaits(_)));
-    let mut status = decision.status;
-    let mut timeline = decision.timeline;
-    for report in reports {
-        absorb(&mut status, &mut timeline, report, Timestamp::now());
+    let outcome = apply(&round, std::mem::take(&mut decision.actions)).await;
+    let mut reports = outcome.reports.iter();
+    let waits = reports.any(|report| matches!(report, decide::Report::RebindWaits(_)));
+    let (status, timeline) = (&mut decision.status, &mut decision.timeline);
+    for report in outcome.reports {
+        absorb(status, timeline, report, Timestamp::now());
     }
-    ctx.keep_timeline(name, timeline);
-    publish(ctx, name, pair, status).await?;
-    outcome?;
+    failing::note(
+        status,
+        timeline,
+        &outcome.tried,
+        outcome.failed,
+        Timestamp::now(),
+    );
+    ctx.keep_timeline(name, timeline.clone());
+    // What was refused is reported at once (K-8).
+    conditions(&observed, &validated, &mut decision);
+    publish(ctx, name, pair, decision.status).await?;
     Ok(waits.then(|| Requeue::requeue(Duration::from_millis(150))))
 }
 
@@ -277,6 +290,11 @@ fn gauges(
             peer_up: decision.trouble.is_none(),
             diverged: status.sites.iter().any(|site| site.diverged),
             verified: status.verification.as_ref().and_then(verified),
+            conditions: status
+                .conditions
+                .iter()
+                .map(|condition| (condition.type_.clone(), condition.status.clone()))
+                .collect(),
         },
     );
 }

@@ -27,7 +27,7 @@ use crate::link::MoverLinks;
 use crate::metrics::Metrics;
 use crate::reconcile::{error_policy, reconcile};
 use api::snapshots::VolumeSnapshot;
-use api::{ReplicationPair, names};
+use api::{Promotion, ReplicationPair, Resync, names};
 
 /// The lease that the leader holds.
 const LEASE: &str = "ferry-operator";
@@ -46,9 +46,9 @@ pub enum RunError {
     /// No API server is configured.
     #[error("failed to find a Kubernetes API server: {0}; run in a pod, or set KUBECONFIG")]
     Client(#[source] Box<kube::Error>),
-    /// The API server does not serve pairs.
+    /// The API server does not serve pairs, or the requests for them.
     #[error(
-        "failed to list ReplicationPairs: {0}; install the CRD (the chart does, or `ferry crd | kubectl apply -f -`) and the operator's ClusterRole"
+        "failed to list ReplicationPairs, Promotions and Resyncs: {0}; install the CRDs (the chart does, or `ferry crd | kubectl apply -f -`) and the operator's ClusterRole"
     )]
     Crd(#[source] Box<kube::Error>),
     /// No certificates.
@@ -83,9 +83,13 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         stop.clone(),
     ));
     let api: Api<ReplicationPair> = Api::all(client.clone());
-    api.list(&kube::api::ListParams::default().limit(1))
-        .await
-        .map_err(|e| RunError::Crd(Box::new(e)))?;
+    let one = kube::api::ListParams::default().limit(1);
+    let crds = |e| RunError::Crd(Box::new(e));
+    api.list(&one).await.map_err(crds)?;
+    let promotions: Api<Promotion> = Api::all(client.clone());
+    promotions.list(&one).await.map_err(crds)?;
+    let resyncs: Api<Resync> = Api::all(client.clone());
+    resyncs.list(&one).await.map_err(crds)?;
     health.set_ready(true);
     let instance = args.instance_name();
     let mut leadership = lease::elect(client.clone(), &args.namespace, LEASE, &instance).await?;
@@ -95,7 +99,18 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     }
     tracing::info!(%instance, "leading");
     let (wake, wakes) = mpsc::channel(WAKES_MAX);
-    let ctx = context(&args, client, metrics, wake).await?;
+    let ctx = context(&args, client.clone(), metrics, wake.clone()).await?;
+    // No role is moved before every request is known: a newer one may count.
+    tokio::select! {
+        ((), ()) = async {
+            tokio::join!(
+                ctx.promotions.watch(client.clone(), wake.clone()),
+                ctx.resyncs.watch(client.clone(), wake.clone()),
+            )
+        } => {}
+        () = stop.cancelled() => return Ok(()),
+        lost = leadership.lost() => return Err(lost.into()),
+    }
     let certificates = tokio::spawn(look_after_certificates(
         ctx.clone(),
         args.namespace.clone(),
@@ -125,6 +140,9 @@ async fn context(
     let now = Timestamp::now();
     let authority = ca::load_or_create(&client, &args.namespace, now).await?;
     let identity = ca::operator_identity(&authority, now)?;
+    if let Some(at) = authority.expires_at() {
+        metrics.set_ca_expiry(at);
+    }
     let account = ServiceAccount {
         namespace: args.namespace.clone(),
         name: args.service_account.clone(),
@@ -143,6 +161,8 @@ async fn context(
         verifications: Slots::for_verifications(args.active_pairs_max),
         backoffs: Default::default(),
         pairs: Default::default(),
+        promotions: Default::default(),
+        resyncs: Default::default(),
         feeds: Default::default(),
         untracked: Default::default(),
         timelines: Default::default(),

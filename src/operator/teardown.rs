@@ -17,12 +17,13 @@ use serde_json::json;
 use crate::context::Context;
 use crate::{apply, quiesce};
 use api::snapshots::VolumeSnapshot;
-use api::v1alpha1::DeletionPolicy;
 use api::{ReplicationPair, names};
 use planner::decide::Report;
 use planner::decide::switch;
+use planner::rebind::object::{ClaimExt as _, VolumeExt as _};
 use planner::rebind::record_name;
-use protocol::units::PairName;
+use planner::teardown::{MayGo, may_go};
+use protocol::units::{PairName, VolumeId};
 
 /// How often to look again at what is on its way out.
 const RECHECK_AFTER: Duration = Duration::from_millis(500);
@@ -90,30 +91,36 @@ pub async fn teardown(
     }
     let client = &ctx.client;
     release_held(client, name, pair).await;
-    remove_all::<Pod>(client, name, |_| true).await?;
+    remove_all::<Pod>(client, pair, name, |_| true).await?;
     if !role_has_moved(ctx, name, pair).await? {
         return Ok(Requeue::requeue(RECHECK_AFTER));
     }
-    remove_all::<VolumeSnapshot>(client, name, |_| true).await?;
-    let retain = pair.spec.deletion_policy == DeletionPolicy::Retain;
-    let part = |claim: &PersistentVolumeClaim| claim.labels().get(names::PART_LABEL).cloned();
-    restore_policies(client, name, pair).await?;
-    remove_all::<PersistentVolumeClaim>(client, name, |claim| match part(claim).as_deref() {
-        Some("metadata" | "source") => true,
-        Some("replica") => !retain,
-        _ => false,
+    drop_contents(client, name, pair).await?;
+    remove_all::<VolumeSnapshot>(client, pair, name, |_| true).await?;
+    let app = app_volume(client, name, pair).await?;
+    let may = may_go(pair, app.volume.as_ref());
+    restore_policies(client, name, pair, &may).await?;
+    let label = |claim: &PersistentVolumeClaim, key| claim.labels().get(key).cloned();
+    remove_all::<PersistentVolumeClaim>(client, pair, name, |claim| {
+        let site = label(claim, names::SITE_LABEL).unwrap_or_default();
+        match label(claim, names::PART_LABEL).as_deref() {
+            Some("metadata" | "source") => true,
+            Some("replica") => may.replicas.contains(&site),
+            _ => false,
+        }
     })
     .await?;
     for site in &pair.spec.sites {
         let secret = names::mover(name.name(), &site.name);
-        apply_delete::<Secret>(client, name, &secret).await?;
-        if !retain {
-            let replica = names::replica_claim(name.name(), &site.name);
-            apply_delete::<PersistentVolumeClaim>(client, name, &replica).await?;
-        }
+        delete_own::<Secret>(client, pair, name, &secret).await?;
     }
-    apply_delete::<ConfigMap>(client, name, &record_name(name.name())).await?;
-    if pods_left(client, name).await? {
+    let record = record_name(name.name());
+    match app.exists {
+        true => delete_own::<ConfigMap>(client, pair, name, &record).await?,
+        // It is all that is known of a claim that is not there: it stays, for whoever makes it again.
+        false => disown_record(client, pair, name, &record).await?,
+    }
+    if pods_left(client, pair, name).await? {
         return Ok(Requeue::requeue(RECHECK_AFTER));
     }
     let api: Api<ReplicationPair> = Api::namespaced(client.clone(), name.namespace());
@@ -125,7 +132,7 @@ pub async fn teardown(
         .collect();
     match set_finalizers(&api, pair, &rest).await {
         Ok(_) => Ok(Requeue::await_change()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Requeue::await_change()),
+        Err(error) if cluster::is_not_found(&error) => Ok(Requeue::await_change()),
         Err(kube::Error::Api(status)) if status.code == 409 => {
             Ok(Requeue::requeue(Duration::from_millis(50)))
         }
@@ -165,7 +172,7 @@ async fn role_has_moved(
             }
             Ok(_) => {}
             // A namespace that is being deleted takes no new claims, and needs none.
-            Err(cluster::Error::Api { source, .. }) if is_forbidden(&source) => {}
+            Err(cluster::Error::Api { source, .. }) if is_terminating(&source) => {}
             Err(error @ cluster::Error::Api { .. }) => return Err(apply::Error::from(error).into()),
             Err(error) => {
                 tracing::warn!(pair = %name, %error, "the claims are left as they are");
@@ -173,15 +180,21 @@ async fn role_has_moved(
         }
     }
     if let Some(replicas) = switch.replicas
-        && let Err(error) = apply::scale(ctx, name, pair, replicas).await
+        && let Err(error) = apply::scale(ctx, name, pair, replicas, None).await
     {
         tracing::warn!(pair = %name, %error, replicas, "the application is left stopped");
     }
     Ok(true)
 }
 
-fn is_forbidden(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 403)
+/// Whether the API server refuses because the namespace is being deleted. Any other refusal, such as of a
+/// quota or a webhook, is no proof of that (apiserver lifecycle/admission.go, Kubernetes 1.34).
+fn is_terminating(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 403 && causes.any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// The application goes on, whatever becomes of the rest.
@@ -203,18 +216,127 @@ async fn release_held(client: &Client, name: &PairName, pair: &ReplicationPair) 
     tracing::info!(pair = %name, ?report, "released the application of a pair that is being deleted");
 }
 
-async fn apply_delete<K>(client: &Client, name: &PairName, object: &str) -> Result<(), Error>
+/// Deletes an object if it is the pair's (K-3).
+async fn delete_own<K>(
+    client: &Client,
+    pair: &ReplicationPair,
+    name: &PairName,
+    object: &str,
+) -> Result<(), Error>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
         + DeserializeOwned
         + std::fmt::Debug,
 {
-    Ok(apply::delete::<K>(client, name.namespace(), object, apply::Only::Any).await?)
+    let api: Api<K> = Api::namespaced(client.clone(), name.namespace());
+    let found = api.get_opt(object).await;
+    let found = found.map_err(failed("read what is left", name))?;
+    match found.filter(|found| is_own(found, pair)) {
+        Some(found) => delete_found(client, name, &found).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether an object is the pair's, whatever its name is.
+fn is_own<K: Resource>(object: &K, pair: &ReplicationPair) -> bool {
+    object.labels().get(names::PAIR_UID_LABEL) == pair.metadata.uid.as_ref()
+}
+
+/// Deletes the very object that was read.
+async fn delete_found<K>(client: &Client, name: &PairName, found: &K) -> Result<(), Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let only = apply::Only::Uid(found.uid().unwrap_or_default());
+    Ok(apply::delete::<K>(client, name.namespace(), &found.name_any(), only).await?)
+}
+
+/// The record of the application's claim goes its own way: nobody owns it any more.
+async fn disown_record(
+    client: &Client,
+    pair: &ReplicationPair,
+    name: &PairName,
+    record: &str,
+) -> Result<(), Error> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), name.namespace());
+    let found = api.get_opt(record).await;
+    let found = found.map_err(failed("read the record", name))?;
+    if found.is_none_or(|found| !is_own(&found, pair)) {
+        return Ok(());
+    }
+    let patch = json!({"metadata": {"ownerReferences": null}});
+    match api
+        .patch(record, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+    {
+        Err(error) if cluster::is_not_found(&error) => Ok(()),
+        other => other.map(drop).map_err(failed("keep the record", name)),
+    }
+}
+
+/// Has the storage's snapshots go with the pair's, whatever their class says (K-17).
+async fn drop_contents(
+    client: &Client,
+    name: &PairName,
+    pair: &ReplicationPair,
+) -> Result<(), Error> {
+    let api: Api<VolumeSnapshot> = Api::namespaced(client.clone(), name.namespace());
+    let snapshots = match api.list(&labelled(pair)).await {
+        Ok(list) => list.items,
+        Err(error) if cluster::is_not_found(&error) => return Ok(()),
+        Err(source) => return Err(failed("list the snapshots", name)(source)),
+    };
+    for snapshot in snapshots {
+        let content = snapshot
+            .status
+            .and_then(|s| s.bound_volume_snapshot_content_name);
+        let Some(content) = content else { continue };
+        match apply::drop_with_snapshot(client, &content).await {
+            Err(apply::Error::Api { source, .. }) if cluster::is_not_found(&source) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// The application's claim, as far as the end of a pair depends on it.
+struct AppClaim {
+    exists: bool,
+    volume: Option<VolumeId>,
+}
+
+async fn app_volume(
+    client: &Client,
+    name: &PairName,
+    pair: &ReplicationPair,
+) -> Result<AppClaim, Error> {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), name.namespace());
+    let found = claims.get_opt(&pair.spec.claim_name).await;
+    let found = found.map_err(failed("read the application's claim", name))?;
+    let bound = found.as_ref().filter(|claim| claim.is_bound());
+    let Some(volume) = bound.map(|claim| claim.volume_name().to_string()) else {
+        let exists = found.is_some();
+        return Ok(AppClaim {
+            exists,
+            volume: None,
+        });
+    };
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let volume = volumes.get_opt(&volume).await;
+    let volume = volume.map_err(failed("read the application's volume", name))?;
+    Ok(AppClaim {
+        exists: true,
+        volume: volume.and_then(|volume| volume.volume_id()),
+    })
 }
 
 async fn remove_all<K>(
     client: &Client,
+    pair: &ReplicationPair,
     name: &PairName,
     ours: impl Fn(&K) -> bool,
 ) -> Result<(), Error>
@@ -225,55 +347,52 @@ where
         + std::fmt::Debug,
 {
     let api: Api<K> = Api::namespaced(client.clone(), name.namespace());
-    let list = match api.list(&labelled(name)).await {
+    let list = match api.list(&labelled(pair)).await {
         Ok(list) => list.items,
         // The kind itself is not served: then there is nothing of it.
-        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+        Err(error) if cluster::is_not_found(&error) => Vec::new(),
         Err(source) => return Err(failed("list what is left", name)(source)),
     };
     for object in list.iter().filter(|object| ours(object)) {
         if object.meta().deletion_timestamp.is_none() {
-            apply_delete::<K>(client, name, &object.name_any()).await?;
+            delete_found(client, name, object).await?;
         }
     }
     Ok(())
 }
 
-fn labelled(name: &PairName) -> ListParams {
+fn labelled(pair: &ReplicationPair) -> ListParams {
+    let uid = pair.uid().unwrap_or_default();
     ListParams::default().labels(&format!(
-        "{}={},{}={}",
-        names::PAIR_LABEL,
-        name.name(),
+        "{}={uid},{}={}",
+        names::PAIR_UID_LABEL,
         names::MANAGED_BY_LABEL,
         names::MANAGED_BY
     ))
 }
 
 /// Gives the volumes their own reclaim policy back: the application's, and a replica's that is to be
-/// deleted with its claim.
+/// deleted with its claim; each only where that may go.
 async fn restore_policies(
     client: &Client,
     name: &PairName,
     pair: &ReplicationPair,
+    may: &MayGo,
 ) -> Result<(), Error> {
     let api: Api<PersistentVolume> = Api::all(client.clone());
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), name.namespace());
-    let retain = pair.spec.deletion_policy == DeletionPolicy::Retain;
-    let mut wanted = vec![pair.spec.claim_name.clone()];
-    if !retain {
-        wanted.extend(
-            pair.spec
-                .sites
-                .iter()
-                .map(|site| names::replica_claim(name.name(), &site.name)),
-        );
-    }
-    for claim in wanted {
+    let app = may.app_policy.then(|| pair.spec.claim_name.clone());
+    let replicas = may.replicas.iter();
+    let replicas = replicas.map(|site| names::replica_claim(name.name(), site));
+    for claim in app.into_iter().chain(replicas) {
         let found = claims
             .get_opt(&claim)
             .await
             .map_err(failed("read a claim", name))?;
-        let volume = found.and_then(|claim| claim.spec?.volume_name);
+        let own = |claim: &PersistentVolumeClaim| {
+            claim.name_any() == pair.spec.claim_name || is_own(claim, pair)
+        };
+        let volume = found.filter(own).and_then(|claim| claim.spec?.volume_name);
         let Some(volume) = volume else { continue };
         let Some(volume) = api
             .get_opt(&volume)
@@ -298,17 +417,21 @@ async fn restore_policies(
             .await
         {
             Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) if cluster::is_not_found(&error) => {}
             Err(source) => return Err(failed("restore a reclaim policy", name)(source)),
         }
     }
     Ok(())
 }
 
-async fn pods_left(client: &Client, name: &PairName) -> Result<bool, Error> {
+async fn pods_left(
+    client: &Client,
+    pair: &ReplicationPair,
+    name: &PairName,
+) -> Result<bool, Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), name.namespace());
     let list = api
-        .list(&labelled(name))
+        .list(&labelled(pair))
         .await
         .map_err(failed("list the movers", name))?;
     Ok(!list.items.is_empty())

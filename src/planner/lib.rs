@@ -10,8 +10,10 @@
 //! | How does the role move? | [`decide::switch`] |
 //! | What is a site to become, and how does it get there? | [`site`] |
 //! | Which of these rules can be broken for a test? | [`mutations`] |
+//! | Which request of people counts? | [`requests`] |
 //! | Which claim is bound to which volume? | [`rebind`] |
 //! | When are the two images compared? | [`decide::verify`] |
+//! | What of a deleted pair may go? | [`teardown`] |
 //! | What do people read in the status and in Events? | [`publish`] |
 
 pub mod decide;
@@ -20,5 +22,7 @@ pub mod observe;
 pub mod publish;
 pub mod rebind;
 pub mod render;
+pub mod requests;
 pub mod site;
+pub mod teardown;
 pub mod validate;

@@ -34,6 +34,8 @@ pub enum Rule {
     GenerationNotRecorded,
     /// A request for an epoch that is over counts.
     StaleRequestCounts,
+    /// A request whose object is deleted counts as cancelled.
+    DeletionCancels,
     /// A manifest that is applied again moves the role.
     ManifestMovesTheRole,
     /// How many replicas there were is forgotten.
@@ -42,13 +44,22 @@ pub enum Rule {
     ClaimNotParked,
     /// The volume behind a claim is taken for the pair's, whichever it is.
     VolumeNotPinned,
+    /// A claim of the right name is the pair's, whoever has made it.
+    AdoptedByName,
+    /// What a snapshot class retains stays.
+    ContentsStay,
     /// A volume whose claim was deleted is not reserved for the next claim of that name.
     VolumeNotReserved,
+    /// Consent is passed on whatever epoch it was given for. It shows where the mover does not look at the
+    /// epoch either, so it is none of those that show by themselves.
+    ConsentEpochIgnored,
 }
 
 impl Rule {
-    /// All of them.
-    pub const ALL: [Rule; 19] = [
+    /// All that show by themselves.
+    pub const ALL: [Rule; 22] = [
+        Rule::AdoptedByName,
+        Rule::ContentsStay,
         Rule::ApplicationNotStopped,
         Rule::LastCutSkipped,
         Rule::VolumesNotRetained,
@@ -63,6 +74,7 @@ impl Rule {
         Rule::NumbersReused,
         Rule::GenerationNotRecorded,
         Rule::StaleRequestCounts,
+        Rule::DeletionCancels,
         Rule::ManifestMovesTheRole,
         Rule::ReplicasForgotten,
         Rule::ClaimNotParked,

@@ -1,13 +1,13 @@
 //! One pair in detail, in lines that a person reads from top to bottom.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 
-use super::format::{self, NONE, WIDTH};
+use super::format::{self, NONE};
 use super::verify;
 use api::v1alpha1::{CycleStatus, FinishedCycle, PointStatus, SwitchStatus};
-use api::{ReplicationPair, ReplicationPairStatus, conditions};
+use api::{ReplicationPair, ReplicationPairStatus, conditions, names};
 
 /// Columns that the names on the left take.
 const LABEL_WIDTH: usize = 12;
@@ -31,6 +31,9 @@ pub(super) fn render(pair: &ReplicationPair, now: Timestamp) -> String {
             spec.claim_name, spec.mode, spec.snapshot.interval
         ),
     );
+    if let Some(since) = &pair.metadata.deletion_timestamp {
+        page.line("Deleted", &deleted(pair, since, now));
+    }
     let Some(status) = &pair.status else {
         page.line(
             "Status",
@@ -43,6 +46,17 @@ pub(super) fn render(pair: &ReplicationPair, now: Timestamp) -> String {
     moves(&mut page, status, now);
     page.text.push_str(&all_conditions(&status.conditions, now));
     page.text
+}
+
+/// What a pair that is being deleted still waits for.
+fn deleted(pair: &ReplicationPair, since: &Time, now: Timestamp) -> String {
+    let holders = pair.finalizers().join(", ");
+    format!(
+        "{} ago, and waits for {holders}. {} is the operator's, which gives the volumes back: where none \
+         runs, install Ferry again, and the pair ends by itself",
+        format::age(since, now),
+        names::FINALIZER
+    )
 }
 
 fn roles(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
@@ -134,7 +148,7 @@ fn moves(page: &mut Page, status: &ReplicationPairStatus, now: Timestamp) {
     }
 }
 
-/// Lines of a name on the left and a text on the right, wrapped at [`WIDTH`].
+/// Lines of a name on the left and a text on the right, wrapped at [`format::width`].
 #[derive(Default)]
 struct Page {
     text: String,
@@ -142,7 +156,7 @@ struct Page {
 
 impl Page {
     fn line(&mut self, label: &str, text: &str) {
-        let wrapped = format::wrap(text, WIDTH, LABEL_WIDTH);
+        let wrapped = format::wrap(text, format::width(), LABEL_WIDTH);
         self.text
             .push_str(&format!("{label:LABEL_WIDTH$}{wrapped}\n"));
     }
@@ -290,7 +304,7 @@ fn all_conditions(conditions: &[Condition], now: Timestamp) -> String {
         // The message of Ready already stands at the top.
         if condition.type_ != conditions::READY && !condition.message.is_empty() {
             let indent = width + 11;
-            let message = format::wrap(&condition.message, WIDTH, indent);
+            let message = format::wrap(&condition.message, format::width(), indent);
             text.push_str(&format!("{}{message}\n", " ".repeat(indent)));
         }
     }
@@ -308,7 +322,20 @@ mod tests {
             .map(|line| line.chars().count())
             .max()
             .unwrap_or(0);
-        assert!(widest <= WIDTH, "{widest} columns:\n{text}");
+        assert!(widest <= format::width(), "{widest} columns:\n{text}");
+    }
+
+    /// K-22: where no operator runs, the page says what a deletion waits for.
+    #[test]
+    fn a_deletion_names_what_holds_it() {
+        let mut pair = sample::shipping();
+        pair.metadata.deletion_timestamp = Some(sample::ago(90));
+        pair.metadata.finalizers = Some(vec![names::FINALIZER.into()]);
+        let text = render(&pair, sample::now());
+        assert!(
+            text.contains("90s ago, and waits for ferry.dev/teardown"),
+            "{text}"
+        );
     }
 
     #[test]

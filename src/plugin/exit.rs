@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use super::api_error;
+
 /// Everything was done.
 pub(super) const OK: u8 = 0;
 /// Something went wrong; standard error says what.
@@ -61,17 +63,43 @@ pub(super) fn report(outcome: anyhow::Result<()>) -> ExitCode {
 }
 
 /// An error with its causes, each named once: many libraries repeat the cause in their own message.
+/// Of what the API server said only its sentence counts, and nothing below it.
 fn error_chain(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |mut text, cause| {
-        let cause = cause.to_string();
-        if !text.contains(&cause) {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let answer = api_answer(cause);
+        let words = answer.map_or_else(|| own_words(cause), api_error::words);
+        if !words.is_empty() && !text.contains(&words) {
             if !text.is_empty() {
                 text.push_str(": ");
             }
-            text.push_str(&cause);
+            text.push_str(&words);
         }
-        text
+        if answer.is_some() {
+            break;
+        }
+    }
+    text
+}
+
+/// The client's error that `cause` is, in a box or not.
+fn api_answer<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a kube::Error> {
+    cause.downcast_ref::<kube::Error>().or_else(|| {
+        cause
+            .downcast_ref::<Box<kube::Error>>()
+            .map(|boxed| &**boxed)
     })
+}
+
+/// What an error says without the text of its cause, which follows by itself.
+fn own_words(cause: &(dyn std::error::Error + 'static)) -> String {
+    let words = cause.to_string();
+    match cause.source() {
+        Some(inner) => words
+            .strip_suffix(&inner.to_string())
+            .map_or(words.clone(), |own| own.trim_end_matches([':', ' ']).into()),
+        None => words,
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +124,25 @@ mod tests {
         assert_eq!(
             error_chain(&error),
             "failed to start: failed to read x: no such file"
+        );
+    }
+
+    #[test]
+    fn an_answer_of_the_api_server_is_its_sentence_and_no_dump() {
+        let sentence = "pods is forbidden: User \"dev\" cannot list resource \"pods\"";
+        let refused = kube::Error::Api(Box::new(kube::core::Status {
+            code: 403,
+            reason: "Forbidden".into(),
+            message: sentence.into(),
+            ..kube::core::Status::default()
+        }));
+        let error = cluster::Error::Api {
+            action: "list the pods of shop".into(),
+            source: Box::new(refused),
+        };
+        assert_eq!(
+            error_chain(&anyhow::Error::new(error).context("failed to plan")),
+            format!("failed to plan: failed to list the pods of shop: {sentence}")
         );
     }
 

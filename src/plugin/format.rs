@@ -1,10 +1,47 @@
 //! Numbers, times and sentences as people read them.
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::Context;
+use comfy_table::Table;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Width that output keeps to where nothing else is known, in columns.
-pub(super) const WIDTH: usize = 80;
+const WIDTH: usize = 80;
+
+/// Lines that are longer than this are hard to read, however wide the terminal is.
+const WIDTH_MAX: usize = 120;
+
+/// Below this, words would stand alone in their lines.
+const WIDTH_MIN: usize = 40;
+
+/// The terminal's width, once it was asked for.
+static TERMINAL: OnceLock<usize> = OnceLock::new();
+
+/// Has pages follow the width of the terminal on standard output, if it is one.
+pub(super) fn follow_terminal() {
+    if let Some(columns) = Table::new().width() {
+        let columns = usize::from(columns).clamp(WIDTH_MIN, WIDTH_MAX);
+        let _ = TERMINAL.set(columns);
+    }
+}
+
+/// Columns that a page may take.
+pub(super) fn width() -> usize {
+    *TERMINAL.get().unwrap_or(&WIDTH)
+}
+
+/// A duration on the command line, in the grammar of the spec: `90s`, `10m`, `1h30m`.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
+    planner::validate::interval(text)
+        .and_then(|span| Duration::try_from(span).ok())
+        .with_context(|| format!("{text:?} is not a duration: write it as 90s, 10m or 1h30m"))
+}
 
 /// What stands in a cell that has nothing to show, as in kubectl.
 pub(super) const NONE: &str = "<none>";
@@ -112,6 +149,15 @@ mod tests {
             seen,
             ["0s", "119s", "2m", "3m12s", "10m", "3h", "8h", "2d2h", "8d"]
         );
+    }
+
+    #[test]
+    fn durations_have_the_grammar_of_the_spec() {
+        assert_eq!(duration("90s").unwrap(), Duration::from_secs(90));
+        assert_eq!(duration("1h30m").unwrap(), Duration::from_secs(5400));
+        for bad in ["", "m", "-1s", "99999999999999999999h"] {
+            assert!(duration(bad).is_err(), "{bad:?} was taken");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::exit::Ended;
-use super::format::{self, WIDTH};
+use super::format;
 use super::spec_patch::Roles;
 use api::v1alpha1::{Mode, PointStatus};
 use api::{ReplicationPair, ReplicationPairStatus};
@@ -58,9 +58,10 @@ pub(super) fn text(
         roles.epoch,
         roles.epoch + 1
     );
-    let mut text = format::wrap(&head, WIDTH, 2) + "\n";
+    let width = format::width();
+    let mut text = format::wrap(&head, width, 2) + "\n";
     let mut bullet = |words: String| {
-        text.push_str(&format!("  - {}\n", format::wrap(&words, WIDTH, 4)));
+        text.push_str(&format!("  - {}\n", format::wrap(&words, width, 4)));
     };
     bullet(match as_of {
         Some(cut) => format!(
@@ -154,7 +155,8 @@ mod tests {
         let point = promotable(&pair, &roles).unwrap();
         let text = text(&pair, &roles, point, sample::now());
         assert!(
-            text.lines().all(|line| line.chars().count() <= WIDTH),
+            text.lines()
+                .all(|line| line.chars().count() <= format::width()),
             "{text}"
         );
         insta::assert_snapshot!(text, @r#"

@@ -1,11 +1,14 @@
-//! `-o json|yaml|name`: the objects as the API server has them, unread and unmodified.
+//! `-o json|yaml|name`: the objects as the API server has them; unknown fields stay.
 
 use anyhow::Context;
 use clap::ValueEnum;
-use kube::Client;
+use kube::Resource;
+use kube::api::{GetParams, Request};
 use serde_json::Value;
 
-use super::connect::bounded;
+use super::connect::{Pairs, bounded};
+use super::selection::Selection;
+use api::ReplicationPair;
 
 /// How pairs are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,28 +28,50 @@ pub(super) fn reference(name: &str) -> String {
     format!("replicationpair.ferry.dev/{name}")
 }
 
-/// The pair `name`, or the list of all pairs, as the API server sends it. `None` for the namespace
-/// means all of them.
+/// Which objects are fetched.
+pub(super) enum Wanted<'a> {
+    /// The pair of this name.
+    Pair(&'a str),
+    /// The list of these.
+    List(&'a Selection),
+}
+
+/// Pairs as the API server sends them.
 ///
 /// # Errors
 /// When the cluster refuses or does not answer.
-pub(super) async fn fetch(
-    client: &Client,
-    namespace: Option<&str>,
-    name: Option<&str>,
-) -> anyhow::Result<Value> {
-    let mut path = String::from("/apis/ferry.dev/v1alpha1");
-    if let Some(namespace) = namespace {
-        path.push_str(&format!("/namespaces/{namespace}"));
+pub(super) async fn fetch(pairs: &Pairs, wanted: &Wanted<'_>) -> anyhow::Result<Value> {
+    let at = |namespace| Request::new(ReplicationPair::url_path(&(), namespace));
+    let (name, request) = match wanted {
+        Wanted::Pair(name) => {
+            let at = at(Some(pairs.namespace()));
+            (*name, at.get(name, &GetParams::default()))
+        }
+        Wanted::List(selection) => {
+            let namespace = (!selection.all_namespaces).then(|| pairs.namespace());
+            ("", at(namespace).list(&selection.params()))
+        }
+    };
+    let request = request.context("failed to build the request: is that a valid name?")?;
+    bounded(async {
+        let answer = pairs.client().request::<Value>(request).await;
+        answer.map_err(|error| pairs.explain(name, &error))
+    })
+    .await
+}
+
+/// The objects without `metadata.managedFields`, which is half of the text and nobody's answer.
+pub(super) fn without_managers(mut objects: Value) -> Value {
+    let strip = |object: &mut Value| {
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
+    };
+    match objects.get_mut("items").and_then(Value::as_array_mut) {
+        Some(items) => items.iter_mut().for_each(strip),
+        None => strip(&mut objects),
     }
-    path.push_str("/replicationpairs");
-    if let Some(name) = name {
-        path.push_str(&format!("/{name}"));
-    }
-    let request = http::Request::get(&path)
-        .body(Vec::new())
-        .with_context(|| format!("failed to ask for {path}: is that a valid name?"))?;
-    bounded(async { Ok(client.request::<Value>(request).await?) }).await
+    objects
 }
 
 /// The objects as text that ends in a newline; `wide` is no such text and prints as JSON.
@@ -94,6 +119,11 @@ mod tests {
             text(&one, Output::Name).unwrap(),
             "replicationpair.ferry.dev/orders\n"
         );
+        let managed = json!({"metadata": {"name": "orders", "managedFields": [1]}});
+        let list = json!({"items": [managed]});
+        let (managed, list) = (without_managers(managed), without_managers(list));
+        assert_eq!(managed, json!({"metadata": {"name": "orders"}}));
+        assert_eq!(list["items"][0], managed);
         let list = json!({"items": [one, {"metadata": {"name": "b"}}]});
         assert_eq!(text(&list, Output::Name).unwrap().lines().count(), 2);
     }

@@ -24,7 +24,7 @@ pub(super) async fn resume(target: &Target, args: Args) -> anyhow::Result<()> {
 
 async fn set(target: &Target, name: &str, paused: bool) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
-    let pair = spec_patch::send(&pairs, name, spec_patch::paused_patch(paused), false).await?;
+    let pair = spec_patch::send(&pairs, name, spec_patch::paused_patch(paused)).await?;
     anstream::println!("{} {}", output::reference(name), outcome(&pair));
     Ok(())
 }

@@ -5,7 +5,7 @@ use anyhow::Context;
 use kube::ResourceExt;
 
 use super::connect::{Pairs, bounded};
-use super::format::{self, WIDTH};
+use super::format;
 use super::spec_patch::Roles;
 use api::ReplicationPair;
 use api::v1alpha1::PromotionKind;
@@ -49,6 +49,7 @@ fn desired(pair: &ReplicationPair, roles: &Roles) -> Option<DesiredBinding> {
     };
     Some(DesiredBinding {
         pair: PairName::new(&pair.namespace()?, &pair.name_any()).ok()?,
+        uid: pair.uid()?,
         epoch: Epoch(u64::try_from(roles.epoch).ok()? + 1),
         app_claim: pair.spec.claim_name.clone(),
         primary: Some(volume(&roles.standby)?),
@@ -93,7 +94,7 @@ fn render(pair: &ReplicationPair, roles: &Roles, kind: PromotionKind, plan: &Pla
     let lines = steps
         .iter()
         .enumerate()
-        .map(|(i, step)| format!("{:>3}. {}\n", i + 1, format::wrap(step, WIDTH, 5)));
+        .map(|(i, step)| format!("{:>3}. {}\n", i + 1, format::wrap(step, format::width(), 5)));
     lines.collect()
 }
 
@@ -129,7 +130,8 @@ mod tests {
         let roles = Roles::of(&pair).unwrap();
         let text = render(&pair, &roles, PromotionKind::Planned, &plan);
         assert!(
-            text.lines().all(|line| line.chars().count() <= WIDTH),
+            text.lines()
+                .all(|line| line.chars().count() <= format::width()),
             "{text}"
         );
         insta::assert_snapshot!(text, @r#"

@@ -1,19 +1,18 @@
 //! `kubectl ferry promote`: make the standby the primary. Planned, it loses nothing or does not
-//! happen; forced, it shows what is lost and asks first. It writes `spec.promotion` and nothing
-//! else: the manifest's `primary` stays a request of whoever owns the manifest.
+//! happen; forced, it shows what is lost and asks first. It creates a Promotion and nothing else: the
+//! manifest's `primary` stays a request of whoever owns the manifest.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::confirm::{Question, consent};
 use super::connect::{Pairs, Target};
 use super::exit::Ended;
-use super::spec_patch::{self, Roles};
+use super::spec_patch::Roles;
 use super::wait::{self, Patience, Stage};
-use super::{cancel, loss_report, output, plan};
-use api::v1alpha1::{Promotion, PromotionKind, SwitchStatus, SwitchStep};
-use api::{Reason, ReplicationPair, conditions};
+use super::{cancel, loss_report, output, plan, request};
+use api::v1alpha1::{PairReference, PromotionKind, PromotionSpec};
+use api::{Promotion, ReplicationPair};
 
 /// What `promote` takes.
 #[derive(clap::Args)]
@@ -33,7 +32,7 @@ pub(super) struct Args {
     /// Print the steps for the real objects and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Withdraw a request, which works until the role begins to move.
+    /// Cancel a request, which works until the application runs at the new site.
     #[arg(long, conflicts_with_all = ["to", "force", "dry_run"])]
     cancel: bool,
     #[command(flatten)]
@@ -100,21 +99,16 @@ pub(super) async fn carry_out(pairs: &Pairs, request: PromoteRequest) -> anyhow:
         consent(&Question::TypeName(&request.name), request.yes)?;
     }
     let promotion = promotion(&pair, &roles, request.kind);
-    let patch = spec_patch::promotion_patch(&roles, &promotion);
-    let requested = spec_patch::send(pairs, &request.name, patch, false).await?;
+    let requested = request::create(pairs, &promotion, false).await?.name_any();
     if !request.patience.wait {
         anstream::println!(
-            "{} promotion of {} requested",
+            "{} promotion of {} requested by Promotion {requested}",
             output::reference(&request.name),
             roles.standby
         );
         return Ok(());
     }
-    let generation = requested.metadata.generation;
-    wait::until(pairs, &request.name, &request.patience, |pair| {
-        stage(pair, &roles, generation)
-    })
-    .await?;
+    wait::request(pairs, &request.name, &requested, &request.patience, stage).await?;
     if pair.spec.primary != roles.standby {
         anstream::eprintln!(
             "The manifest still says primary: {}. Change it to {} when convenient; until then the \
@@ -170,21 +164,19 @@ fn intent(pair: &ReplicationPair, roles: &Roles) -> String {
     )
 }
 
-/// The request; one that was cancelled before gets another number.
+/// The request.
 fn promotion(pair: &ReplicationPair, roles: &Roles, kind: PromotionKind) -> Promotion {
-    let new = Promotion {
+    let spec = PromotionSpec {
+        pair_ref: PairReference {
+            name: pair.name_any(),
+        },
         site: roles.standby.clone(),
         epoch: roles.epoch,
         kind,
-        attempt: None,
+        accept_loss_of: None,
+        cancel: false,
     };
-    let status = pair.status.as_ref();
-    let cancelled = status.and_then(|status| status.cancelled_promotion.as_ref());
-    let same = |old: &&Promotion| (&old.site, old.epoch) == (&new.site, new.epoch);
-    let attempt = cancelled
-        .filter(same)
-        .map(|old| old.attempt.unwrap_or(0) + 1);
-    Promotion { attempt, ..new }
+    request::promotion(pair, spec)
 }
 
 /// Prints the steps, and lets the API server judge the request without keeping it.
@@ -195,8 +187,7 @@ async fn dry_run(
     kind: PromotionKind,
 ) -> anyhow::Result<()> {
     let promotion = promotion(pair, roles, kind);
-    let patch = spec_patch::promotion_patch(roles, &promotion);
-    spec_patch::send(pairs, &pair.name_any(), patch, true).await?;
+    request::create(pairs, &promotion, true).await?;
     anstream::print!("{}", plan::text(pairs, pair, roles, kind).await?);
     anstream::println!(
         "{} promotion of {} was not requested (dry run)",
@@ -206,73 +197,29 @@ async fn dry_run(
     Ok(())
 }
 
-/// How far the request of `roles`, written in `generation`, has come.
-fn stage(pair: &ReplicationPair, roles: &Roles, generation: Option<i64>) -> Stage {
-    let Some(status) = &pair.status else {
-        return Stage::Going("the pair's status is gone; waiting for the operator".into());
+/// How far the request has come.
+pub(super) fn stage(request: &Promotion, pair: Option<&ReplicationPair>) -> Stage {
+    let going = || {
+        let status = pair?.status.as_ref()?;
+        let switch = status.switch.as_ref().filter(|s| s.finished_at.is_none())?;
+        let waiting = status.waiting.as_ref();
+        let waiting = waiting.map(|wait| format!(": waiting for {}", wait.what));
+        Some(format!("{}{}", switch.step, waiting.unwrap_or_default()))
     };
-    // One that goes back has the sites exchanged.
-    let ours = |switch: &&SwitchStatus| {
-        let asked = switch.to == roles.standby || switch.cancelled.is_some();
-        switch.epoch > roles.epoch && asked && status.observed_generation >= generation
-    };
-    if let Some(switch) = status.switch.as_ref().filter(ours) {
-        if switch.step == SwitchStep::Cancelled && tried(pair) {
-            let why = switch
-                .cancelled
-                .as_deref()
-                .unwrap_or("the request was withdrawn");
-            return Stage::Refused(format!("cancelled: {why}; the role stays where it is"));
-        }
-        if switch.finished_at.is_some() {
-            return Stage::Done(done(pair, switch));
-        }
-        let waiting = status
-            .waiting
-            .as_ref()
-            .map(|wait| format!(": waiting for {}", wait.what));
-        return Stage::Going(format!("{}{}", switch.step, waiting.unwrap_or_default()));
-    }
-    if status.epoch.is_some_and(|epoch| epoch > roles.epoch) {
-        return Stage::Refused(format!(
-            "the epoch moved to {} by another request, which voids this one",
-            status.epoch.unwrap_or_default()
-        ));
-    }
-    let answer = |kind| {
-        conditions::get(&status.conditions, kind).filter(|c| c.observed_generation >= generation)
-    };
-    let idle = |c: &Condition| c.reason == Reason::NoSwitch || c.reason == Reason::SwitchInProgress;
-    match (answer(conditions::SWITCHING), answer(conditions::VALIDATED)) {
-        (Some(c), _) if c.status == "False" && !idle(c) => {
-            Stage::Refused(format!("{}: {}", c.reason, c.message))
-        }
-        (_, Some(c)) if c.status == "False" => Stage::Going(format!(
-            "nothing is moved before this is fixed: {}",
-            c.message
-        )),
-        (Some(c), _) if c.status == "True" => Stage::Going(c.message.clone()),
-        _ => Stage::Going("waiting for the operator to pick up the request".into()),
-    }
+    request::stage(request, |_| done(request), going)
 }
 
-/// Whether the request of the spec is the one that was cancelled, or there is none any more.
-fn tried(pair: &ReplicationPair) -> bool {
-    let status = pair.status.as_ref();
-    let cancelled = status.and_then(|status| status.cancelled_promotion.as_ref());
-    pair.spec.promotion.is_none() || pair.spec.promotion.as_ref() == cancelled
-}
-
-fn done(pair: &ReplicationPair, switch: &SwitchStatus) -> String {
+fn done(request: &Promotion) -> String {
     let mut words = format!(
         "{} promoted at {}",
-        output::reference(&pair.name_any()),
-        switch.to
+        output::reference(&request.spec.pair_ref.name),
+        request.spec.site
     );
-    if let Some(point) = &switch.promoted_point {
+    let status = request.status.clone().unwrap_or_default();
+    if let Some(point) = &status.point {
         words.push_str(&format!(", point {}", point.label));
     }
-    if let Some(loss) = &switch.loss {
+    if let Some(loss) = &status.loss {
         words.push_str(&format!(", lost: {loss}"));
     }
     words
@@ -300,36 +247,29 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_follows_the_switch_to_its_end() {
-        let mut pair = sample::waiting();
-        let roles = Roles::of(&pair).unwrap();
-        let Stage::Going(words) = stage(&pair, &roles, Some(4)) else {
+    fn the_wait_follows_the_request_to_its_end() {
+        let pair = sample::waiting();
+        let stage_of = |succeeded| stage(&sample::promotion("a", succeeded), Some(&pair));
+        let Stage::Going(words) = stage_of("Unknown") else {
             panic!("not going")
         };
         assert!(
             words.starts_with("StopApplication: waiting for pods web-0"),
             "{words}"
         );
-        let status = pair.status.as_mut().unwrap();
-        status.switch.as_mut().unwrap().finished_at = Some(sample::ago(0));
-        status.epoch = Some(2);
-        status.primary = Some("west".into());
-        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Done(_)));
+        assert!(matches!(stage_of("True"), Stage::Done(_)));
+        assert!(matches!(stage_of("False"), Stage::Refused(_)));
     }
 
     #[test]
-    fn a_request_that_the_operator_refuses_ends_the_wait() {
-        let mut pair = sample::waiting();
-        let roles = Roles::of(&pair).unwrap();
-        let status = pair.status.as_mut().unwrap();
-        status.switch = None;
-        status.conditions[0].type_ = conditions::SWITCHING.into();
-        status.conditions[0].reason = Reason::ConsentForOtherEpoch.into();
-        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Refused(_)));
-        assert!(matches!(stage(&pair, &roles, Some(5)), Stage::Going(_)));
-        pair.status.as_mut().unwrap().conditions[0].reason = Reason::NoSwitch.into();
-        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Going(_)));
-        pair.status.as_mut().unwrap().epoch = Some(2);
-        assert!(matches!(stage(&pair, &roles, Some(4)), Stage::Refused(_)));
+    fn what_has_to_be_fixed_first_is_shown_while_the_request_waits() {
+        let mut request = sample::promotion("a", "Unknown");
+        let status = request.status.as_mut().unwrap();
+        status.conditions[0].status = "False".into();
+        status.conditions[0].message = "the interval can't be read".into();
+        let waits = Stage::Going("the interval can't be read".into());
+        assert_eq!(stage(&request, None), waits);
+        request.status = None;
+        assert!(matches!(stage(&request, None), Stage::Going(_)));
     }
 }

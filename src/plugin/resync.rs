@@ -1,16 +1,17 @@
 //! `kubectl ferry resync`: consent to discarding what only one site holds, for this epoch.
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::confirm::{Question, consent};
 use super::connect::Target;
 use super::exit::Ended;
-use super::format::{self, WIDTH};
-use super::output;
-use super::spec_patch::{self, Roles};
+use super::format;
+use super::spec_patch::Roles;
 use super::wait::{self, Patience, Stage};
-use api::v1alpha1::Resolution;
-use api::{ReplicationPair, conditions};
+use super::{output, request};
+use api::v1alpha1::{PairReference, ResyncSpec};
+use api::{Reason, ReplicationPair, Resync, conditions};
 
 /// What `resync` takes.
 #[derive(clap::Args)]
@@ -33,27 +34,32 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let pair = pairs.get(&args.pair).await?;
     let roles = Roles::of(&pair)?;
     check_diverged(&pair, &roles, &args.discard)?;
-    anstream::eprint!("{}", text(&pair, &roles));
+    match args.discard == roles.primary {
+        true => anstream::eprint!("{}", text_of_adoption(&pair, &roles)),
+        false => anstream::eprint!("{}", text(&pair, &roles)),
+    }
     consent(&Question::TypeName(&args.pair), args.yes)?;
-    let resolution = Resolution {
-        discard_site: args.discard.clone(),
-        epoch: roles.epoch,
+    let resync = Resync {
+        metadata: request::metadata(&pair, Timestamp::now()),
+        spec: ResyncSpec {
+            pair_ref: PairReference {
+                name: args.pair.clone(),
+            },
+            discard_site: args.discard.clone(),
+            epoch: roles.epoch,
+        },
+        status: None,
     };
-    let patch = spec_patch::resolution_patch(&roles, &resolution);
-    let requested = spec_patch::send(&pairs, &args.pair, patch, false).await?;
+    let requested = request::create(&pairs, &resync, false).await?.name_any();
     if !args.patience.wait {
         anstream::println!(
-            "{} resync of {} requested",
+            "{} resync of {} requested by Resync {requested}",
             output::reference(&args.pair),
             args.discard
         );
         return Ok(());
     }
-    let generation = requested.metadata.generation;
-    wait::until(&pairs, &args.pair, &args.patience, |pair| {
-        stage(pair, &args.discard, generation)
-    })
-    .await
+    wait::request(&pairs, &args.pair, &requested, &args.patience, stage).await
 }
 
 /// Whether a site holds writes that the primary lacks.
@@ -66,6 +72,9 @@ pub(super) fn check_diverged(
     discard: &str,
 ) -> Result<(), Ended> {
     if discard == roles.primary {
+        if is_replaced(pair) {
+            return Ok(());
+        }
         return Err(Ended::Refused(format!(
             "{discard} is primary: what it holds is the live copy. Promote {} first if its writes \
              are the ones to keep",
@@ -96,6 +105,39 @@ fn is_diverged(pair: &ReplicationPair, site: &str) -> bool {
         || status.sites.iter().any(|s| s.name == site && s.diverged)
 }
 
+/// Whether the primary's claim is bound to another volume than the pair's (K-1).
+fn is_replaced(pair: &ReplicationPair) -> bool {
+    let status = pair.status.as_ref();
+    let validated = status.and_then(|s| conditions::get(&s.conditions, conditions::VALIDATED));
+    validated.is_some_and(|condition| condition.reason == Reason::VolumeReplaced)
+}
+
+/// What is discarded where another volume becomes the primary's.
+fn text_of_adoption(pair: &ReplicationPair, roles: &Roles) -> String {
+    let claim = &pair.spec.claim_name;
+    let mut text = format!(
+        "Resync of {}/{}: the volume that claim {claim} is bound to now becomes the pair's (epoch {}).\n",
+        pair.namespace().unwrap_or_default(),
+        pair.name_any(),
+        roles.epoch
+    );
+    for words in [
+        "The next cycle compares both sides completely, and the standby then holds what that volume \
+         holds: what the recorded one holds can't be promoted any more."
+            .to_string(),
+        "The recorded volume stays on its PersistentVolume, which is retained.".to_string(),
+        format!(
+            "To go on with the recorded volume instead, delete claim {claim} and create it again."
+        ),
+    ] {
+        text.push_str(&format!(
+            "  - {}\n",
+            format::wrap(&words, format::width(), 4)
+        ));
+    }
+    text
+}
+
 fn text(pair: &ReplicationPair, roles: &Roles) -> String {
     let status = pair.status.as_ref();
     let said = status.and_then(|s| conditions::get(&s.conditions, conditions::DIVERGED));
@@ -107,9 +149,12 @@ fn text(pair: &ReplicationPair, roles: &Roles) -> String {
         roles.primary,
         roles.epoch
     );
-    let mut text = format::wrap(&head, WIDTH, 2) + "\n";
+    let mut text = format::wrap(&head, format::width(), 2) + "\n";
     let mut bullet = |words: &str| {
-        text.push_str(&format!("  - {}\n", format::wrap(words, WIDTH, 4)));
+        text.push_str(&format!(
+            "  - {}\n",
+            format::wrap(words, format::width(), 4)
+        ));
     };
     if let Some(condition) = said.filter(|c| !c.message.is_empty()) {
         bullet(&condition.message);
@@ -128,27 +173,27 @@ fn text(pair: &ReplicationPair, roles: &Roles) -> String {
     text
 }
 
-fn stage(pair: &ReplicationPair, site: &str, generation: Option<i64>) -> Stage {
-    let Some(status) = &pair.status else {
-        return Stage::Going("the pair's status is gone; waiting for the operator".into());
+fn stage(request: &Resync, pair: Option<&ReplicationPair>) -> Stage {
+    let done = |message: &str| {
+        let pair = output::reference(&request.spec.pair_ref.name);
+        format!("{pair} {message}")
     };
-    if status.observed_generation >= generation && !is_diverged(pair, site) {
-        return Stage::Done(format!(
-            "{} {site} follows again",
-            output::reference(&pair.name_any())
-        ));
-    }
-    Stage::Going(match (&status.waiting, &status.cycle) {
-        (Some(wait), _) => format!("waiting for {}", wait.what),
-        (None, Some(cycle)) => super::detail::running(cycle, jiff::Timestamp::now()),
-        (None, None) => "waiting for the operator to take the consent up".into(),
-    })
+    let going = || {
+        let status = pair?.status.as_ref()?;
+        match (&status.waiting, &status.cycle) {
+            (Some(wait), _) => Some(format!("waiting for {}", wait.what)),
+            (None, Some(cycle)) => Some(super::detail::running(cycle, Timestamp::now())),
+            (None, None) => None,
+        }
+    };
+    request::stage(request, done, going)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sample;
+    use api::v1alpha1::ResyncStatus;
 
     #[test]
     fn only_a_diverged_standby_is_discarded() {
@@ -180,7 +225,8 @@ mod tests {
         let pair = sample::waiting();
         let text = text(&pair, &Roles::of(&pair).unwrap());
         assert!(
-            text.lines().all(|line| line.chars().count() <= WIDTH),
+            text.lines()
+                .all(|line| line.chars().count() <= format::width()),
             "{text}"
         );
         insta::assert_snapshot!(text, @r#"
@@ -196,16 +242,40 @@ mod tests {
         "#);
     }
 
+    /// K-1: another volume behind the primary's claim becomes the pair's by consent.
+    #[test]
+    fn k_1_a_primary_is_discarded_only_where_its_volume_was_replaced() {
+        let mut pair = sample::shipping();
+        let roles = Roles::of(&pair).unwrap();
+        let status = pair.status.as_mut().unwrap();
+        let replaced = Reason::VolumeReplaced;
+        let verdict = (conditions::VALIDATED, false.into(), replaced.as_str(), "");
+        conditions::set(&mut status.conditions, None, &sample::ago(0), verdict);
+        assert_eq!(check_diverged(&pair, &roles, "east"), Ok(()));
+        let text = text_of_adoption(&pair, &roles);
+        assert!(text.contains("becomes the pair's (epoch 3)"), "{text}");
+    }
+
     #[test]
     fn the_wait_ends_when_the_site_follows() {
-        let mut pair = sample::waiting();
-        assert!(matches!(stage(&pair, "west", Some(4)), Stage::Going(_)));
-        let status = pair.status.as_mut().unwrap();
-        status.sites[1].diverged = false;
-        status
-            .conditions
-            .retain(|c| c.type_ != conditions::DIVERGED);
-        assert!(matches!(stage(&pair, "west", Some(4)), Stage::Done(_)));
-        assert!(matches!(stage(&pair, "west", Some(5)), Stage::Going(_)));
+        let stage_of = |succeeded: &str| {
+            let promotion = sample::promotion("a", succeeded);
+            let resync = Resync {
+                metadata: promotion.metadata,
+                spec: ResyncSpec {
+                    pair_ref: promotion.spec.pair_ref,
+                    discard_site: "west".into(),
+                    epoch: 1,
+                },
+                status: Some(ResyncStatus {
+                    observed_generation: None,
+                    conditions: promotion.status.unwrap().conditions,
+                }),
+            };
+            stage(&resync, Some(&sample::waiting()))
+        };
+        assert!(matches!(stage_of("Unknown"), Stage::Going(_)));
+        assert!(matches!(stage_of("False"), Stage::Refused(_)));
+        assert!(matches!(stage_of("True"), Stage::Done(_)));
     }
 }

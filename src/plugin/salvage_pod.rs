@@ -111,6 +111,7 @@ impl SalvageRequest {
                 "labels": {
                     names::MANAGED_BY_LABEL: names::PLUGIN_MANAGER,
                     names::PAIR_LABEL: pair.name_any(),
+                    names::PAIR_UID_LABEL: owner.uid,
                     names::SITE_LABEL: site,
                     names::PART_LABEL: names::SALVAGE_PART,
                 },

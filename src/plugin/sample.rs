@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use api::ReplicationPair;
+use api::{Promotion, ReplicationPair};
 
 /// The moment at which the samples are shown.
 pub(super) fn now() -> Timestamp {
@@ -32,6 +32,13 @@ pub(super) fn fresh() -> ReplicationPair {
     pair.metadata.creation_timestamp = Some(ago(3));
     pair.status = None;
     pair
+}
+
+/// A promotion of the pair of [`waiting`] with this condition `Succeeded`.
+pub(super) fn promotion(name: &str, succeeded: &str) -> Promotion {
+    let yaml = include_str!("sample/promotion.yaml");
+    let yaml = yaml.replace("NAME", name).replace("SUCCEEDED", succeeded);
+    serde_yaml::from_str(&yaml).unwrap()
 }
 
 fn from(yaml: &str) -> ReplicationPair {

@@ -1,4 +1,4 @@
-//! Orders, written into a pair's spec so that they count only for the state that was shown.
+//! What the verbs write into a pair's spec, and the roles that were shown to whoever asks.
 
 use anyhow::{Context, anyhow};
 use kube::ResourceExt;
@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::connect::{Pairs, bounded};
 use super::exit::Ended;
 use api::names::PLUGIN_MANAGER;
-use api::v1alpha1::{Promotion, Resolution};
 use api::{ReplicationPair, ReplicationPairStatus};
 
 /// What a request is bound to: the roles as they were shown to the person who gave it.
@@ -54,27 +53,6 @@ impl Roles {
     }
 }
 
-/// The patch that requests a promotion, and fails where the roles are no longer `roles`.
-pub(super) fn promotion_patch(roles: &Roles, promotion: &Promotion) -> Value {
-    let mut patch = tests(roles);
-    patch.push(json!({"op": "add", "path": "/spec/promotion", "value": promotion}));
-    Value::Array(patch)
-}
-
-/// The patch that withdraws a promotion, and fails where the roles are no longer `roles`.
-pub(super) fn withdrawal_patch(roles: &Roles) -> Value {
-    let mut patch = tests(roles);
-    patch.push(json!({"op": "remove", "path": "/spec/promotion"}));
-    Value::Array(patch)
-}
-
-/// The patch that consents to a discard, and fails where the roles are no longer `roles`.
-pub(super) fn resolution_patch(roles: &Roles, resolution: &Resolution) -> Value {
-    let mut patch = tests(roles);
-    patch.push(json!({"op": "add", "path": "/spec/resolution", "value": resolution}));
-    Value::Array(patch)
-}
-
 /// The patch that asks for a verification now.
 pub(super) fn verify_patch(trigger: &str) -> Value {
     json!([{"op": "add", "path": "/spec/verifyTrigger", "value": trigger}])
@@ -90,30 +68,19 @@ pub(super) fn sync_patch(trigger: &str) -> Value {
     json!([{"op": "add", "path": "/spec/syncTrigger", "value": trigger}])
 }
 
-/// The API server evaluates these against the whole object, status included, in the same
-/// transaction as the write: nothing can move in between.
-fn tests(roles: &Roles) -> Vec<Value> {
-    vec![
-        json!({"op": "test", "path": "/status/epoch", "value": roles.epoch}),
-        json!({"op": "test", "path": "/status/primary", "value": roles.primary}),
-    ]
-}
-
 /// Sends a patch of this module. The answer is the pair as it stands with the request.
 ///
 /// # Errors
-/// [`Ended::Refused`] when the roles moved since they were shown; else what the cluster says.
+/// What the cluster says.
 pub(super) async fn send(
     pairs: &Pairs,
     name: &str,
     patch: Value,
-    dry_run: bool,
 ) -> anyhow::Result<ReplicationPair> {
     let patch: Patch<()> =
         Patch::Json(serde_json::from_value(patch).context("failed to build the patch")?);
     let params = PatchParams {
         field_manager: Some(PLUGIN_MANAGER.into()),
-        dry_run,
         ..PatchParams::default()
     };
     bounded(async {
@@ -121,53 +88,22 @@ pub(super) async fn send(
             .api()
             .patch(name, &params, &patch)
             .await
-            .map_err(|error| match &error {
-                kube::Error::Api(status) if is_moved(status.code, &status.message) => {
-                    anyhow!(Ended::Refused(format!(
-                        "the roles of {name} moved since you were shown them; look again with \
-                     kubectl ferry status {name}"
-                    )))
-                }
-                _ => pairs.explain(name, error),
-            })
+            .map_err(|error| pairs.explain(name, &error))
     })
     .await
-}
-
-/// Whether an answer means that one of the tests of the patch failed. Failed tests and refused
-/// objects are both 422; the API server says nothing more about the first, and names the field of
-/// the second.
-fn is_moved(code: u16, message: &str) -> bool {
-    code == 422 && message.starts_with("the server rejected our request due to an error")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sample;
-    use api::v1alpha1::PromotionKind;
 
     #[test]
-    fn a_request_is_bound_to_the_epoch_and_the_primary_that_were_shown() {
+    fn a_request_is_bound_to_the_roles_that_were_shown() {
         let roles = Roles::of(&sample::shipping()).unwrap();
         assert_eq!(
             (roles.epoch, &*roles.primary, &*roles.standby),
             (3, "east", "west")
-        );
-        let request = Promotion {
-            site: "west".into(),
-            epoch: 3,
-            kind: PromotionKind::Forced,
-            attempt: None,
-        };
-        assert_eq!(
-            promotion_patch(&roles, &request),
-            json!([
-                {"op": "test", "path": "/status/epoch", "value": 3},
-                {"op": "test", "path": "/status/primary", "value": "east"},
-                {"op": "add", "path": "/spec/promotion",
-                 "value": {"site": "west", "epoch": 3, "kind": "Forced"}},
-            ])
         );
     }
 
@@ -178,21 +114,5 @@ mod tests {
             matches!(error.downcast_ref(), Some(Ended::Refused(_))),
             "{error}"
         );
-    }
-
-    #[test]
-    fn a_moved_epoch_differs_from_a_refused_object() {
-        assert!(is_moved(
-            422,
-            "the server rejected our request due to an error in our request"
-        ));
-        assert!(!is_moved(
-            422,
-            "ReplicationPair.ferry.dev \"orders\" is invalid: spec.promotion.site: Too long"
-        ));
-        assert!(!is_moved(
-            409,
-            "the server rejected our request due to an error"
-        ));
     }
 }

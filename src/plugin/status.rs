@@ -5,23 +5,23 @@ use std::io::{IsTerminal, Write};
 use futures::{StreamExt, pin_mut};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt, watcher};
 
-use super::connect::{Pairs, Target, bounded};
-use super::output::{self, Output};
+use super::connect::{Pairs, Target};
+use super::output::{self, Output, Wanted};
+use super::selection::Selection;
 use super::table::{self, Layout};
-use super::{detail, format};
+use super::{api_error, detail, need};
 use api::ReplicationPair;
 
 /// What `status` takes.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The pair to show in detail; a table of all when left out.
+    #[arg(conflicts_with_all = ["all_namespaces", "selector", "field_selector"])]
     pair: Option<String>,
-    /// Show the pairs of all namespaces.
-    #[arg(short = 'A', long, conflicts_with_all = ["namespace", "pair"])]
-    all_namespaces: bool,
+    #[command(flatten)]
+    selection: Selection,
     /// Print in another form.
     #[arg(short, long, value_enum, value_name = "FORM")]
     output: Option<Output>,
@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// Leave the table's header out.
     #[arg(long)]
     no_headers: bool,
+    /// Keep metadata.managedFields in JSON and YAML.
+    #[arg(long)]
+    show_managed_fields: bool,
 }
 
 /// Shows pairs.
@@ -45,11 +48,14 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
     match args.output {
         Some(form @ (Output::Json | Output::Yaml | Output::Name)) => {
-            let namespace = (!args.all_namespaces).then(|| pairs.namespace());
-            if let Some(name) = &args.pair {
-                pairs.get(name).await?;
+            let wanted = match &args.pair {
+                Some(name) => Wanted::Pair(name),
+                None => Wanted::List(&args.selection),
+            };
+            let mut objects = output::fetch(&pairs, &wanted).await?;
+            if !args.show_managed_fields {
+                objects = output::without_managers(objects);
             }
-            let objects = output::fetch(pairs.client(), namespace, args.pair.as_deref()).await?;
             print(&output::text(&objects, form)?)
         }
         _ if args.watch => watch(&pairs, &args).await,
@@ -60,7 +66,7 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
 impl Args {
     fn layout(&self) -> Layout {
         Layout {
-            namespace: self.all_namespaces,
+            namespace: self.selection.all_namespaces,
             wide: self.output == Some(Output::Wide),
             colour: colour(),
             no_header: self.no_headers,
@@ -82,38 +88,34 @@ async fn once(pairs: &Pairs, args: &Args) -> anyhow::Result<()> {
         }
         return print(&detail::render(&pair, Timestamp::now()));
     }
-    let api = if args.all_namespaces {
-        pairs.everywhere()
-    } else {
-        pairs.api()
-    };
-    let list = bounded(async {
-        api.list(&ListParams::default())
-            .await
-            .map_err(|error| pairs.explain("", error))
-    })
-    .await?;
-    if list.items.is_empty() {
-        match args.all_namespaces {
+    let mut found = args.selection.list(pairs).await?;
+    if found.is_empty() {
+        match args.selection.all_namespaces {
             true => anstream::eprintln!("No pairs found."),
             false => anstream::eprintln!("No pairs found in {} namespace.", pairs.namespace()),
         }
     }
-    print(&table::render(&list.items, args.layout(), Timestamp::now()))
+    need::worst_first(&mut found);
+    print(&table::render(&found, args.layout(), Timestamp::now()))?;
+    if let Some(line) = need::last_line(&found) {
+        anstream::eprintln!("\n{line}");
+    }
+    Ok(())
 }
 
 /// Prints every change: one pair on a terminal as a page that is redrawn, all else as a new line.
 async fn watch(pairs: &Pairs, args: &Args) -> anyhow::Result<()> {
-    let mut config = watcher::Config::default();
+    let params = args.selection.params();
+    let mut config = watcher::Config {
+        label_selector: params.label_selector,
+        field_selector: params.field_selector,
+        ..watcher::Config::default()
+    };
     if let Some(name) = &args.pair {
         pairs.get(name).await?;
         config = config.fields(&format!("metadata.name={name}"));
     }
-    let api = if args.all_namespaces {
-        pairs.everywhere()
-    } else {
-        pairs.api()
-    };
+    let api = pairs.scope(args.selection.all_namespaces);
     let page = args.pair.is_some() && args.output.is_none() && std::io::stdout().is_terminal();
     let changes = watcher(api, config).default_backoff().applied_objects();
     pin_mut!(changes);
@@ -128,7 +130,7 @@ async fn watch(pairs: &Pairs, args: &Args) -> anyhow::Result<()> {
                     print(&table::render(&[pair], layout, Timestamp::now()))?;
                     layout.no_header = true;
                 }
-                Some(Err(error)) => anstream::eprintln!("lost the cluster, trying again: {error}"),
+                Some(Err(error)) => lost(pairs, &error)?,
                 None => return Ok(()),
             },
             // Ages go on while nothing changes.
@@ -140,13 +142,27 @@ async fn watch(pairs: &Pairs, args: &Args) -> anyhow::Result<()> {
                 detail::render(pair, Timestamp::now())
             ))?;
             if pair.metadata.deletion_timestamp.is_some() {
-                print(&format!(
-                    "{} is being deleted\n",
-                    format::wrap(&pair.name_any(), format::WIDTH, 0)
-                ))?;
+                print(&format!("{} is being deleted\n", pair.name_any()))?;
             }
         }
     }
+}
+
+/// Ends the watch where trying again can't help, and says that it goes on where it can.
+fn lost(pairs: &Pairs, error: &watcher::Error) -> anyhow::Result<()> {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    let (InitialListFailed(answer) | WatchStartFailed(answer) | WatchFailed(answer)) = error else {
+        anstream::eprintln!("lost the cluster, trying again: {error}");
+        return Ok(());
+    };
+    if api_error::is_final(answer) {
+        return Err(pairs.explain("", answer));
+    }
+    anstream::eprintln!(
+        "lost the cluster, trying again: {}",
+        pairs.explain("", answer)
+    );
+    Ok(())
 }
 
 /// Writes to standard output; a reader that went away, as `| head` does, ends the command well.

@@ -1,7 +1,6 @@
-//! `kubectl ferry sync`: start a cycle now, and with `--wait` see it committed.
+//! `kubectl ferry sync`: start a cycle now, and see it committed.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -16,12 +15,8 @@ use api::{ReplicationPair, ReplicationPairStatus};
 pub(super) struct Args {
     /// The pair.
     pair: String,
-    /// Wait until a cut taken after this is committed.
-    #[arg(long)]
-    wait: bool,
-    /// The longest wait, in seconds.
-    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
-    timeout: u64,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 /// Writes the trigger.
@@ -29,17 +24,13 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
     // Only has to differ from every trigger before it.
     let trigger = Timestamp::now().to_string();
-    spec_patch::send(&pairs, &args.pair, spec_patch::sync_patch(&trigger), false).await?;
-    if !args.wait {
+    spec_patch::send(&pairs, &args.pair, spec_patch::sync_patch(&trigger)).await?;
+    if !args.patience.wait {
         anstream::println!("{} sync requested", output::reference(&args.pair));
         return Ok(());
     }
-    let patience = Patience {
-        wait: true,
-        timeout: Duration::from_secs(args.timeout),
-    };
     let goal = Cell::new(None);
-    wait::until(&pairs, &args.pair, &patience, |pair| {
+    wait::until(&pairs, &args.pair, &args.patience, |pair| {
         stage(pair, &trigger, &goal)
     })
     .await
@@ -52,7 +43,10 @@ fn stage(pair: &ReplicationPair, trigger: &str, goal: &Cell<Option<i64>>) -> Sta
         return Stage::Going("waiting for the operator to look at the pair".into());
     };
     if status.last_sync_trigger.as_deref() != Some(trigger) {
-        return Stage::Going("waiting for the operator to pick up the request".into());
+        return Stage::Going(match &status.waiting {
+            Some(wait) => format!("the request is next; waiting for {}", wait.what),
+            None => "waiting for the operator to pick up the request".into(),
+        });
     }
     let newest = newest_cut(status);
     let wanted = goal.get().or(newest);

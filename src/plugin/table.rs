@@ -265,7 +265,7 @@ mod tests {
         "#);
         assert!(
             text.lines()
-                .all(|line| line.chars().count() <= format::WIDTH),
+                .all(|line| line.chars().count() <= format::width()),
             "{text}"
         );
     }

@@ -1,6 +1,4 @@
-//! `kubectl ferry verify`: compare the two images now, and with `--wait` see what was found.
-
-use std::time::Duration;
+//! `kubectl ferry verify`: compare the two images now, and see what was found.
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -18,15 +16,11 @@ use api::v1alpha1::VerificationStatus;
 pub(super) struct Args {
     /// The pair.
     pair: String,
-    /// Wait until it has ended, and show what was found.
-    #[arg(long)]
-    wait: bool,
-    /// The longest wait, in seconds.
-    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
-    timeout: u64,
     /// Print the pair as it is then; `status.verification` says what was found.
-    #[arg(short, long, value_enum, value_name = "FORM", requires = "wait")]
+    #[arg(short, long, value_enum, value_name = "FORM")]
     output: Option<Output>,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 /// Writes the trigger.
@@ -34,22 +28,12 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let pairs = target.connect().await?;
     // Only has to differ from every trigger before it.
     let trigger = Timestamp::now().to_string();
-    spec_patch::send(
-        &pairs,
-        &args.pair,
-        spec_patch::verify_patch(&trigger),
-        false,
-    )
-    .await?;
-    if !args.wait {
+    spec_patch::send(&pairs, &args.pair, spec_patch::verify_patch(&trigger)).await?;
+    if !args.patience.wait {
         anstream::println!("{} verification requested", output::reference(&args.pair));
         return Ok(());
     }
-    let patience = Patience {
-        wait: true,
-        timeout: Duration::from_secs(args.timeout),
-    };
-    wait::until(&pairs, &args.pair, &patience, |pair| {
+    wait::until(&pairs, &args.pair, &args.patience, |pair| {
         match (stage(pair, &trigger), args.output) {
             // The object says it all.
             (Stage::Done(_), Some(_)) => Stage::Done(String::new()),
@@ -60,8 +44,8 @@ pub(super) async fn run(target: &Target, args: Args) -> anyhow::Result<()> {
     let Some(form) = args.output else {
         return Ok(());
     };
-    let namespace = Some(pairs.namespace());
-    let object = output::fetch(pairs.client(), namespace, Some(&args.pair)).await?;
+    let object = output::fetch(&pairs, &output::Wanted::Pair(&args.pair)).await?;
+    let object = output::without_managers(object);
     anstream::print!("{}", output::text(&object, form)?);
     Ok(())
 }

@@ -3,12 +3,13 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
 use super::connect::Pairs;
 use super::exit::Ended;
+use super::request::{self, Request};
+use super::{api_error, format};
 use api::ReplicationPair;
 
 /// Time between two looks at the pair.
@@ -25,7 +26,7 @@ pub(super) struct Patience {
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) wait: bool,
     /// The longest wait, such as 90s, 10m or 1h. The request stands when it is over.
-    #[arg(long, default_value = "10m", value_parser = duration, value_name = "TIME")]
+    #[arg(long, default_value = "10m", value_parser = format::duration, value_name = "TIME")]
     pub(super) timeout: Duration,
 }
 
@@ -50,14 +51,48 @@ pub(super) async fn until(
     patience: &Patience,
     stage: impl Fn(&ReplicationPair) -> Stage,
 ) -> anyhow::Result<()> {
+    let probe = async || {
+        let pair = pairs.api().get_opt(name).await?;
+        Ok(pair.map(|pair| stage(&pair)))
+    };
+    look(pairs, name, patience, probe).await
+}
+
+/// Looks at a request, and at its pair, until `stage` calls it done or refused.
+///
+/// # Errors
+/// As [`until`]; an error when the request is deleted.
+pub(super) async fn request<K: Request>(
+    pairs: &Pairs,
+    pair: &str,
+    name: &str,
+    patience: &Patience,
+    stage: impl Fn(&K, Option<&ReplicationPair>) -> Stage,
+) -> anyhow::Result<()> {
+    let probe = async || {
+        let (pair, request) = tokio::try_join!(async { pairs.api().get_opt(pair).await }, async {
+            request::api::<K>(pairs).get_opt(name).await
+        },)?;
+        Ok(request.map(|request| stage(&request, pair.as_ref())))
+    };
+    look(pairs, pair, patience, probe).await
+}
+
+/// Asks `probe` until it calls `name` done or refused; it answers nothing once what is awaited is gone.
+async fn look(
+    pairs: &Pairs,
+    name: &str,
+    patience: &Patience,
+    probe: impl AsyncFn() -> Result<Option<Stage>, kube::Error>,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut voice = Voice::new();
     let mut heard = Instant::now();
     loop {
-        match pairs.api().get_opt(name).await {
-            Ok(Some(pair)) => {
+        match probe().await {
+            Ok(Some(stage)) => {
                 heard = Instant::now();
-                match stage(&pair) {
+                match stage {
                     Stage::Going(words) => voice.say(&words),
                     Stage::Done(words) => {
                         voice.end();
@@ -74,9 +109,13 @@ pub(super) async fn until(
             }
             Ok(None) => {
                 voice.end();
-                anyhow::bail!("{name} was deleted while it was waited for");
+                anyhow::bail!("{name}, or the request for it, was deleted while it was waited for");
             }
-            Err(error) if heard.elapsed() > SILENCE => voice.say(&format!("the cluster: {error}")),
+            Err(error) if api_error::is_final(&error) => {
+                voice.end();
+                return Err(pairs.explain(name, &error));
+            }
+            Err(error) if heard.elapsed() > SILENCE => voice.say(&api_error::words(&error)),
             Err(_) => {}
         }
         if begun.elapsed() >= patience.timeout {
@@ -127,38 +166,6 @@ impl Voice {
     pub(super) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
-        }
-    }
-}
-
-fn duration(text: &str) -> anyhow::Result<Duration> {
-    let (number, unit) = text.split_at(
-        text.find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len()),
-    );
-    let number: u64 = number
-        .parse()
-        .context("a duration is a number with s, m or h")?;
-    let seconds = match unit {
-        "s" | "" => Some(number),
-        "m" => number.checked_mul(60),
-        "h" => number.checked_mul(3600),
-        _ => anyhow::bail!("{unit:?} is no unit of time: use s, m or h"),
-    };
-    Ok(Duration::from_secs(seconds.context("that is too long")?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_as_kubectl_reads_them() {
-        assert_eq!(duration("90s").unwrap(), Duration::from_secs(90));
-        assert_eq!(duration("10m").unwrap(), Duration::from_secs(600));
-        assert_eq!(duration("2h").unwrap(), Duration::from_secs(7200));
-        for bad in ["", "m", "1d", "-1s", "1m30s", "99999999999999999999h"] {
-            assert!(duration(bad).is_err(), "{bad:?} was taken");
         }
     }
 }

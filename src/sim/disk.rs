@@ -141,7 +141,7 @@ impl SimDisk {
         for content in inner.files.values() {
             let mut content = lock(content);
             content.lose(&mut inner.random);
-            content.cached = content.durable.clone();
+            content.cached = content.durable.to_vec();
         }
     }
 
@@ -161,7 +161,8 @@ impl SimDisk {
         let mut content = lock(content);
         let content = &mut *content;
         let mut flipped = false;
-        for bytes in [&mut content.durable, &mut content.cached] {
+        let durable = Arc::make_mut(&mut content.durable);
+        for bytes in [durable, &mut content.cached] {
             if let Some(byte) = bytes.get_mut(index(byte)) {
                 *byte ^= 1 << (bit % 8);
                 flipped = true;
@@ -173,6 +174,11 @@ impl SimDisk {
     /// What the storage would hold after a crash that loses everything unflushed.
     #[must_use]
     pub fn durable(&self, name: &str) -> Option<Vec<u8>> {
+        self.shared(name).map(|bytes| bytes.to_vec())
+    }
+
+    /// The same, shared until it changes.
+    pub(super) fn shared(&self, name: &str) -> Option<Arc<Vec<u8>>> {
         let inner = lock(&self.inner);
         let content = inner.files.get(name)?;
         let durable = lock(content).durable.clone();
@@ -187,7 +193,7 @@ impl SimDisk {
         for (name, content) in &inner.files {
             let durable = lock(content).durable.clone();
             let content = Content {
-                cached: durable.clone(),
+                cached: durable.to_vec(),
                 durable,
                 dirty: Vec::new(),
             };
@@ -323,8 +329,8 @@ impl BlockFile for SimFile {
             content.lose(&mut inner.random);
             return Err(e);
         }
-        content.dirty.clear();
-        content.durable = content.cached.clone();
+        // What an earlier flush has lost stays lost: it counts as clean.
+        content.settle();
         Ok(())
     }
 
@@ -335,7 +341,7 @@ impl BlockFile for SimFile {
     fn drop_cache(&self) -> Result<(), DiskError> {
         self.alive("drop the cache of")?;
         let mut content = lock(&self.content);
-        let mut cached = content.durable.clone();
+        let mut cached = content.durable.to_vec();
         for dirty in &content.dirty {
             dirty.apply(&mut cached);
         }

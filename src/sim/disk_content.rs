@@ -1,6 +1,8 @@
 //! What a file of a simulated disk holds: what is durable, what the cache shows, and what a crash makes
 //! of the difference.
 
+use std::sync::Arc;
+
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -8,7 +10,8 @@ use crate::disk::SECTOR_BYTES;
 
 #[derive(Default)]
 pub(super) struct Content {
-    pub(super) durable: Vec<u8>,
+    /// What is durable. Snapshots share it until it changes.
+    pub(super) durable: Arc<Vec<u8>>,
     pub(super) cached: Vec<u8>,
     pub(super) dirty: Vec<Dirty>,
 }
@@ -67,10 +70,25 @@ impl Dirty {
 }
 
 impl Content {
+    /// What was done since the last flush is durable.
+    pub(super) fn settle(&mut self) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        let durable = Arc::make_mut(&mut self.durable);
+        for dirty in self.dirty.drain(..) {
+            dirty.apply(durable);
+        }
+    }
+
     /// What is not flushed survives in part; the rest is gone.
     pub(super) fn lose(&mut self, random: &mut StdRng) {
-        for dirty in std::mem::take(&mut self.dirty) {
-            dirty.apply_torn(&mut self.durable, random);
+        if self.dirty.is_empty() {
+            return;
+        }
+        let durable = Arc::make_mut(&mut self.durable);
+        for dirty in self.dirty.drain(..) {
+            dirty.apply_torn(durable, random);
         }
     }
 }

@@ -54,10 +54,10 @@ mod volume;
 
 pub use cluster::{
     CLUSTER_FAULTS, ClusterFault, ClusterFigures, ClusterOptions, ClusterRun, DataFault, Focus,
-    LATER, run_cluster, shows,
+    run_cluster, shows,
 };
 pub use disk::{SECTOR_BYTES, SimDisk};
 pub use fault::{Fault, Operation};
-pub use rules::{NOT_NOTICED, Wrong};
+pub use rules::Wrong;
 pub use seeds::{Lived, first_failing, live_all};
 pub use shrink::shrink;

@@ -21,11 +21,11 @@ use mover_core::receive::digests::{read_digests, settle};
 use mover_core::ship::list::ExtentList;
 use mover_core::state_files::StateFiles;
 use mover_core::{
-    Config, Core, Counters, Effect, Found, Input, Moment, ReceiveEvent, Settings, ShipEvent,
-    Unusable, Work, blank_status,
+    Config, Core, Counters, Effect, Found, Input, Moment, NotWritten, ReceiveEvent, Settings,
+    ShipEvent, Unusable, Work, blank_status,
 };
 use protocol::pair::Refused;
-use protocol::units::{PairName, PeerName, Point, SiteName, VolumeId};
+use protocol::units::{Extent, PairName, PeerName, Point, SiteName, VolumeId};
 use storage::journal::{JournalError, Superblock, SuperblockStore};
 use storage::seam::{BlockFile, Disk};
 use storage::volume::Applier;
@@ -336,7 +336,9 @@ impl MoverHost {
         };
         let input = match work {
             Work::Stage { .. } | Work::Overwrite { .. } => self.open(number, &work, now),
-            Work::Apply(cycle) => Input::Written(number, self.apply(cycle)),
+            Work::Apply { cycle, only } => {
+                Input::Written(number, self.apply(cycle, only.as_deref()))
+            }
             Work::Discard(what) => {
                 self.files.discard(what);
                 Input::Discarded(number)
@@ -367,13 +369,13 @@ impl MoverHost {
         }
     }
 
-    fn apply(&mut self, cycle: Point) -> Result<u64, Refused> {
+    fn apply(&mut self, cycle: Point, only: Option<&[Extent]>) -> Result<u64, NotWritten> {
         let Some(device) = self.setup.device.clone() else {
             return Ok(0);
         };
         let applier = Applier::inline(mutations::device(self.setup.wrong, device));
         let done = AtomicU64::new(0);
-        let applied = self.files.apply(cycle, &applier, &done);
+        let applied = (self.files).apply((cycle, only), &applier, &done, &mut |_| {});
         self.counters.applied += done.load(Ordering::Relaxed);
         applied.map(|()| 1)
     }

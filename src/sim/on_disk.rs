@@ -38,7 +38,8 @@ fn complete(meta: &SimDisk) -> Option<Box<Staging>> {
 
 /// What a volume holds once the set that is completely staged is written to it; `None` where there is no
 /// such set.
-pub(super) fn redone(meta: &SimDisk, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+pub(super) fn with_staged(meta: &SimDisk, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = bytes.to_vec();
     for batch in complete(meta)?.read().ok()? {
         let batch = batch.ok()?;
         for (region, data) in batch.iter() {

@@ -17,13 +17,6 @@ pub enum Wrong {
     FullIgnored,
 }
 
-/// Those that do not show within 400 lives: what a run draws seldom makes the state in which they matter.
-pub const NOT_NOTICED: [Wrong; 3] = [
-    Wrong::Mover(MoverRule::PromotesUncommitted),
-    Wrong::Mover(MoverRule::ConsentForAnyEpoch),
-    Wrong::Mover(MoverRule::DigestsUnproved),
-];
-
 impl Wrong {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Wrong> {
@@ -46,6 +39,8 @@ impl Wrong {
     pub(crate) fn of_planner(self) -> Option<PlannerRule> {
         match self {
             Wrong::Planner(rule) => Some(rule),
+            // The planner asks for what the mover must refuse.
+            Wrong::Mover(MoverRule::ConsentForAnyEpoch) => Some(PlannerRule::ConsentEpochIgnored),
             _ => None,
         }
     }

@@ -82,21 +82,19 @@ impl Volume {
     /// Opens it for a process that only reads.
     pub(super) fn open_read_only(&self) -> Arc<dyn BlockFile> {
         Arc::new(ReadOnly {
-            bytes: Arc::new(self.bytes()),
+            bytes: self.bytes(),
             disk: self.disk.clone(),
         })
     }
 
     /// The size in bytes.
     pub(super) fn size(&self) -> u64 {
-        self.disk
-            .durable(FILE)
-            .map_or(0, |bytes| bytes.len() as u64)
+        self.bytes().len() as u64
     }
 
     /// What the storage holds.
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        self.disk.durable(FILE).unwrap_or_default()
+    pub(super) fn bytes(&self) -> Arc<Vec<u8>> {
+        self.disk.shared(FILE).unwrap_or_default()
     }
 
     /// Opens it for a process.
@@ -145,7 +143,7 @@ impl Volume {
     /// What it holds now.
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot {
-            bytes: Arc::new(self.bytes()),
+            bytes: self.bytes(),
             tracked: lock(&self.tracker).clone(),
         }
     }

@@ -2,14 +2,24 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use buffers::{BufferPool, PooledBuf};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use wire::{
-    Encoded, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, FrameKind, HELLO_BYTES_MAX,
-    RECEIVE_GROWTH_BYTES, WireError,
+    Encoded, FRAME_BYTES_MAX, FRAME_GOES_ON, FRAME_HEADER_BYTES, Frame, FrameKind, HELLO_BYTES_MAX,
+    Part, RECEIVE_GROWTH_BYTES, WireError,
 };
+
+/// Bytes received so far, before encryption, of frames that are still under way too.
+#[derive(Clone, Debug, Default)]
+pub struct ReceivedCount {
+    /// All of them.
+    pub all: Arc<AtomicU64>,
+    /// Those of messages with much data, which may come in parts.
+    pub data: Arc<AtomicU64>,
+}
 
 /// Cuts frames out of a stream.
 #[derive(Debug)]
@@ -21,12 +31,20 @@ pub struct FrameReader<R> {
     received: usize,
     limit: usize,
     longest: usize,
-    bytes: u64,
+    count: ReceivedCount,
+    /// What has come of a message that comes in parts.
+    begun: Option<(FrameKind, Vec<u8>)>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// A reader that takes only frames as long as a hello, until [`FrameReader::after_hello`].
     pub fn new(stream: R) -> FrameReader<R> {
+        FrameReader::counting(stream, ReceivedCount::default())
+    }
+
+    /// The same; `count` rises with what is received, so that a frame which takes long is seen to be under
+    /// way.
+    pub fn counting(stream: R, count: ReceivedCount) -> FrameReader<R> {
         let buffers = Arc::new(BufferPool::default());
         FrameReader {
             stream,
@@ -35,7 +53,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             received: 0,
             limit: HELLO_BYTES_MAX,
             longest: RECEIVE_GROWTH_BYTES,
-            bytes: 0,
+            count,
+            begun: None,
         }
     }
 
@@ -44,14 +63,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.limit = FRAME_BYTES_MAX;
     }
 
-    /// Bytes received so far, before decryption counted as the frames' own.
-    #[must_use]
-    pub fn wire_bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// The next frame; `None` when the peer ended the connection between two frames. It may be
-    /// cancelled and called again without losing a byte.
+    /// The next message; `None` when the peer ended the connection between two. It may be cancelled and
+    /// called again without losing a byte.
     ///
     /// # Errors
     /// When the connection breaks, or the frame is not one that may be here.
@@ -59,31 +72,68 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         loop {
             let missing = match self.header()? {
                 None => FRAME_HEADER_BYTES - self.received,
-                Some((kind, len)) => {
+                Some((kind, goes_on, len)) => {
                     let whole = FRAME_HEADER_BYTES + len;
                     if self.received == whole {
-                        return self.take(kind).map(Some);
+                        let frame = self.take(kind)?;
+                        match self.joined(frame, goes_on)? {
+                            Some(frame) => return Ok(Some(frame)),
+                            None => continue,
+                        }
                     }
                     whole - self.received
                 }
             };
             if !self.receive(missing).await? {
-                return match self.received {
-                    0 => Ok(None),
+                return match (self.received, &self.begun) {
+                    (0, None) => Ok(None),
                     _ => Err(WireError::Truncated),
                 };
             }
         }
     }
 
-    /// Kind and length of the frame under way, once its header is here.
-    fn header(&self) -> Result<Option<(FrameKind, usize)>, WireError> {
+    /// The message that is complete with this frame, if one is.
+    fn joined(&mut self, frame: Frame, goes_on: bool) -> Result<Option<Frame>, WireError> {
+        let begun = self.begun.take_if(|(kind, _)| *kind == frame.kind);
+        let Some((kind, mut payload)) = begun else {
+            if !goes_on {
+                return Ok(Some(frame));
+            }
+            if self.begun.is_some() {
+                let why = "it begins in parts before another has ended";
+                return Err(WireError::malformed("frame", why));
+            }
+            self.begun = Some((frame.kind, frame.payload.to_vec()));
+            return Ok(None);
+        };
+        let len = payload.len() + frame.payload.len();
+        if len > self.limit {
+            return Err(WireError::TooLarge {
+                what: "a message in parts",
+                got: len as u64,
+                max: self.limit as u64,
+            });
+        }
+        payload.extend_from_slice(&frame.payload);
+        if goes_on {
+            self.begun = Some((kind, payload));
+            return Ok(None);
+        }
+        let payload = payload.into();
+        Ok(Some(Frame { kind, payload }))
+    }
+
+    /// Kind and length of the frame under way, and whether its message goes on after it, once its header is
+    /// here.
+    fn header(&self) -> Result<Option<(FrameKind, bool, usize)>, WireError> {
         let Some(header) = self.buf[..self.received].first_chunk::<FRAME_HEADER_BYTES>() else {
             return Ok(None);
         };
         let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
         let kind = FrameKind::from_byte(header[4])?;
-        if header[5..8] != [0; 3] {
+        let goes_on = header[5] == FRAME_GOES_ON && kind.has_parts();
+        if header[5] > u8::from(goes_on) || header[6..8] != [0; 2] {
             return Err(WireError::malformed(
                 "frame",
                 "its reserved bytes are not zero",
@@ -96,7 +146,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 max: self.limit as u64,
             });
         }
-        Ok(Some((kind, len)))
+        Ok(Some((kind, goes_on, len)))
     }
 
     /// Receives up to `missing` bytes; false at the end of the stream.
@@ -116,8 +166,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                     source,
                 },
             })?;
+        self.count.all.fetch_add(n as u64, Ordering::Relaxed);
+        let kind = self.buf[..self.received].get(4).copied();
+        if kind.is_some_and(|byte| FrameKind::from_byte(byte).is_ok_and(FrameKind::has_parts)) {
+            self.count.data.fetch_add(n as u64, Ordering::Relaxed);
+        }
         self.received += n;
-        self.bytes += n as u64;
         Ok(n > 0)
     }
 
@@ -170,6 +224,14 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// # Errors
     /// When the connection breaks, or the frame is longer than [`FRAME_BYTES_MAX`].
     pub async fn send(&mut self, message: &Encoded) -> Result<(), WireError> {
+        self.send_part(&message.part(0, usize::MAX)).await
+    }
+
+    /// Sends a part of a message. No other message of its kind may be sent before its last part.
+    ///
+    /// # Errors
+    /// As [`FrameWriter::send`].
+    pub async fn send_part(&mut self, message: &Part) -> Result<(), WireError> {
         let failed = |source| WireError::Io {
             operation: "write to",
             source,

@@ -9,9 +9,9 @@ mod tls;
 #[cfg(test)]
 mod wire_tests;
 
-pub use frames::{FrameReader, FrameWriter};
+pub use frames::{FrameReader, FrameWriter, ReceivedCount};
 pub use link::{
-    DIAL_TIMEOUT, HANDSHAKE_BYTES_MAX, HANDSHAKE_TIMEOUT, Link, LinkError, Listener, Session,
-    UNAUTHENTICATED_MAX, dial,
+    DIAL_TIMEOUT, HANDSHAKE_BYTES_MAX, HANDSHAKE_TIMEOUT, Link, LinkError, Listener, SendBuffer,
+    Session, UNAUTHENTICATED_MAX, dial,
 };
 pub use tls::{ALPN, TlsDir, TlsError};

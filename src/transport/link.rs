@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -85,6 +86,20 @@ pub enum LinkError {
     Closed,
 }
 
+/// The system's buffer for what is sent on a connection.
+#[derive(Debug)]
+pub struct SendBuffer(OwnedFd);
+
+impl SendBuffer {
+    /// Lets the system take about so many bytes that it can't send yet.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn limit_unsent(&self, bytes: u32) -> io::Result<()> {
+        socket2::SockRef::from(&self.0).set_tcp_notsent_lowat(bytes)
+    }
+}
+
 /// A TLS connection whose other end is authenticated.
 pub struct Session {
     stream: TlsStream<BufReader<Counted>>,
@@ -99,6 +114,15 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
+    /// The system's buffer for what is sent.
+    ///
+    /// # Errors
+    /// When the process has no more descriptors.
+    pub fn send_buffer(&self) -> io::Result<SendBuffer> {
+        let socket = &self.stream.get_ref().0.get_ref().socket;
+        Ok(SendBuffer(socket.as_fd().try_clone_to_owned()?))
+    }
+
     /// The other end's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

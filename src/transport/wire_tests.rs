@@ -1,5 +1,7 @@
 //! Every message there and back, the bytes that may never change, and whatever else may arrive.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -8,7 +10,7 @@ use protocol::changes::*;
 use wire::control::{Compression, RefusalKind, Request, Response};
 use wire::*;
 
-use crate::{FrameReader, FrameWriter};
+use crate::{FrameReader, FrameWriter, ReceivedCount};
 use protocol::units::{
     ChangeSource, Decision, Epoch, Extent, Generation, HandshakeMode, HandshakeRow, ImageState,
     Lineage, PairId, Point, Role, Seq,
@@ -151,7 +153,9 @@ fn every_message_comes_out_of_the_stream_as_it_went_in() {
     runtime().block_on(async {
         // A pipe of odd length, so that frames arrive in pieces.
         let (near, far) = tokio::io::duplex(113);
-        let (mut writer, mut reader) = (FrameWriter::new(near), FrameReader::new(far));
+        let count = ReceivedCount::default();
+        let mut writer = FrameWriter::new(near);
+        let mut reader = FrameReader::counting(far, count.clone());
         let send = async {
             for message in &sent {
                 writer
@@ -167,7 +171,7 @@ fn every_message_comes_out_of_the_stream_as_it_went_in() {
             while let Some(frame) = reader.next().await.unwrap() {
                 received.push(decode(frame).unwrap());
             }
-            (received, reader.wire_bytes())
+            (received, count.all.load(Ordering::Relaxed))
         };
         let (bytes_out, (received, bytes_in)) = tokio::join!(send, receive);
         assert_eq!(received, sent);
@@ -193,7 +197,7 @@ const GOLDEN_HELLO_1: &str = concat!(
     "7401100000000000000000000000000000001101010002070101000102070102090102078020",
 );
 const GOLDEN_HELLO: &str = concat!(
-    "4645525259484c4f0200020001100000000000000000000000000000002204656173740000020102",
+    "4645525259484c4f0300030001100000000000000000000000000000002204656173740000020102",
     "1000000000000000000000000000000011010102070102070001020780808080040001010207",
 );
 
@@ -209,7 +213,7 @@ fn a_hello_of_version_1_finds_no_common_version() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no common protocol version: we speak 2, the peer 1; upgrade the older side"
+        "no common protocol version: we speak 3, the peer 1; upgrade the older side"
     );
 }
 
@@ -291,6 +295,76 @@ fn a_batch_that_breaks_a_rule_is_refused() {
     flipped.packed = data.into();
     let error = unpack(flipped, 0, SIZE).unwrap_err();
     assert!(matches!(error, WireError::Checksum { .. }), "{error}");
+}
+
+/// D-12: what comes between the parts of a message is read at once, and the message is the same.
+#[test]
+fn d_12_messages_come_between_the_parts_of_another() {
+    for part_bytes in [1, 7, 1000, 4096] {
+        for message in messages() {
+            let long = encode(message).unwrap();
+            if !long.has_parts() {
+                continue;
+            }
+            let ping = encode(Message::Ping(7)).unwrap();
+            runtime().block_on(async {
+                let mut bytes = Vec::new();
+                let mut writer = FrameWriter::new(&mut bytes);
+                let (mut from, mut pings) = (0, 0);
+                loop {
+                    let part = long.part(from, part_bytes);
+                    writer.send_part(&part).await.unwrap();
+                    from += part.head.len() + part.bulk.len();
+                    if !part.goes_on {
+                        break;
+                    }
+                    writer.send(&ping).await.unwrap();
+                    pings += 1;
+                }
+                let mut reader = FrameReader::new(&bytes[..]);
+                reader.after_hello();
+                for _ in 0..pings {
+                    assert_eq!(reader.next().await.unwrap().unwrap().kind, FrameKind::Ping);
+                }
+                let frame = reader.next().await.unwrap().unwrap();
+                assert_eq!(frame.kind, long.kind);
+                assert_eq!(frame.payload, [&long.head[..], &long.bulk[..]].concat());
+                assert!(reader.next().await.unwrap().is_none());
+            });
+        }
+    }
+}
+
+/// Parts that are no message: one that never ends, one within another, and one of a kind that has none.
+#[test]
+fn parts_that_do_not_fit_together_end_the_stream() {
+    let part = |kind: FrameKind, goes_on: bool| {
+        let part = wire::Part {
+            kind,
+            goes_on,
+            head: vec![1; 100],
+            bulk: Bytes::new(),
+        };
+        [&part.header().unwrap()[..], &part.head[..]].concat()
+    };
+    let batch = part(FrameKind::Batch, true);
+    assert!(matches!(read_all(&batch, true), Err(WireError::Truncated)));
+    let digests = part(FrameKind::Digests, true);
+    let nested = [batch.clone(), digests].concat();
+    assert!(matches!(
+        read_all(&nested, true),
+        Err(WireError::Malformed { .. })
+    ));
+    let ping = part(FrameKind::Ping, true);
+    assert!(matches!(
+        read_all(&ping, true),
+        Err(WireError::Malformed { .. })
+    ));
+    let endless = batch.repeat(FRAME_BYTES_MAX / 100 + 1);
+    assert!(matches!(
+        read_all(&endless, true),
+        Err(WireError::TooLarge { .. })
+    ));
 }
 
 /// Reads whatever the stream holds until its end or its first error.

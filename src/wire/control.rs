@@ -1,15 +1,15 @@
 //! What an operator asks of a mover, and what the mover reports.
 //!
 //! The operator dials the mover's one listener over mTLS with the name `ferry://operator`. Every
-//! request gets exactly one response, in order. Orders are idempotent: repeating one that is under
+//! request gets exactly one response, in order. Requests are idempotent: repeating one that is under
 //! way or done changes nothing, so an operator that was restarted simply asks again. A mover never
-//! acts on its own: it ships, commits, promotes and demotes only on an order.
+//! acts on its own: it ships, commits, promotes and demotes only on a request.
 
 use serde::{Deserialize, Serialize};
 
 use protocol::units::{
-    ChangeSource, ChangeSourceUse, Decision, Epoch, Extent, Generation, ImageState, Lineage,
-    PairId, Point, Progress, Role, Seq, SiteName,
+    ChangeSource, ChangeSourceUse, Decision, Epoch, Extent, FailedRange, Generation, ImageState,
+    Lineage, PairId, Point, Progress, Role, Seq, SiteName,
 };
 
 /// The most extents in one [`Request::Extents`]; a longer list comes in several.
@@ -140,7 +140,7 @@ pub struct BlockImage {
 }
 
 /// Compare a range of the image of a committed cut with the target's, and repair what differs. The
-/// target is ordered to [`Request::Receive`] the same cut.
+/// target is asked to [`Request::Receive`] the same cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyRequest {
     /// The committed cut, whose image is on the source's device.
@@ -241,15 +241,15 @@ pub struct DemoteRequest {
 /// What a mover answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Response {
-    /// The order was taken; how it goes on is in the status.
+    /// The request was taken; how it goes on is in the status.
     Accepted,
-    /// The order was not taken, and nothing has changed.
+    /// The request was not taken, and nothing has changed.
     Refused(Refusal),
     /// The state of affairs.
     Status(Box<MoverStatus>),
 }
 
-/// Why an order was not taken, or why a cycle failed.
+/// Why a request was not taken, or why a cycle failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// What kind of refusal, for conditions and metrics.
@@ -261,9 +261,9 @@ pub struct Refusal {
 /// Kinds of refusal and failure. The names are stable: they become condition reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RefusalKind {
-    /// The order does not fit the role, the phase or the epoch.
+    /// The request does not fit the role, the phase or the epoch.
     OutOfOrder,
-    /// The epoch of the order or of the peer is older than ours.
+    /// The epoch of the request or of the peer is older than ours.
     StaleEpoch,
     /// The handshake refused (rows 1 to 3).
     HandshakeRefused,
@@ -277,7 +277,7 @@ pub enum RefusalKind {
     StateVolumeFull,
     /// The peer could not be reached, or the connection broke.
     PeerUnreachable,
-    /// The peer's certificate is not that of the peer that was ordered.
+    /// The peer's certificate is not that of the peer that was asked for.
     WrongIdentity,
     /// Nothing moved for the stall time-out.
     Stalled,
@@ -328,7 +328,13 @@ pub struct MoverStatus {
     pub change_source: Option<ChangeSourceUse>,
     /// How the last cycle ended on this side.
     pub last: Option<CycleOutcome>,
+    /// The ranges of the volume that a set which is here completely could not be written to, ascending; at
+    /// most [`UNWRITTEN_MAX`]. They are tried again by themselves.
+    pub unwritten: Vec<FailedRange>,
 }
+
+/// The most ranges that [`MoverStatus::unwritten`] names; of more, the nearest are joined.
+pub const UNWRITTEN_MAX: usize = 64;
 
 /// What a mover is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -357,7 +363,7 @@ pub struct SuperblockReport {
     /// Standby: the committed point. Primary: the newest point known to be committed at the peer.
     pub committed: Option<Point>,
     /// Standby: the newest cut that is completely on the volume; from `committed` to one cycle ahead.
-    /// Primary: the newest cut that was ordered to be shipped.
+    /// Primary: the newest cut that was asked to be shipped.
     pub applied: Option<Point>,
     /// The state of the image. A primary's is what it was when it was promoted.
     pub image: ImageState,

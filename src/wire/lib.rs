@@ -22,7 +22,7 @@ pub use batch::{Batch, Codec, pack, unpack, unpack_within};
 pub use codec::{decode, encode};
 pub use compress::Compressor;
 pub use error::WireError;
-pub use frame::{Encoded, FRAME_HEADER_BYTES, Frame, FrameKind};
+pub use frame::{Encoded, FRAME_GOES_ON, FRAME_HEADER_BYTES, Frame, FrameKind, Part};
 pub use handshake::{HELLO_MAGIC, agree_version};
 pub use limits::{
     DIGESTS_PER_FRAME_MAX, FRAME_BYTES_MAX, HELLO_BYTES_MAX, RECEIVE_GROWTH_BYTES, WINDOW_BYTES,

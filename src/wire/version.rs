@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct Version(pub u16);
 
 impl Version {
-    /// The second version; the first had hello, cycles in batches, digests and control. A hello and the beginning of a cycle without the fields that nothing was decided on; a source
-    /// names its cut in a field of that name. Fields are missing, so version 1 is not spoken any more.
-    pub const V2: Version = Version(2);
+    /// The third version; the first had hello, cycles in batches, digests and control, and the second lacked
+    /// the fields that nothing was decided on. A batch and digests may come in several frames, and status names the ranges that
+    /// can't be written: an older mover would end the connection.
+    pub const V3: Version = Version(3);
 }
 
 /// The versions that one side speaks.
@@ -27,8 +28,8 @@ pub struct VersionRange {
 impl VersionRange {
     /// What this build speaks.
     pub const OURS: VersionRange = VersionRange {
-        min: Version::V2,
-        max: Version::V2,
+        min: Version::V3,
+        max: Version::V3,
     };
 }
 

@@ -152,14 +152,14 @@ async fn c_9_a_second_cycle_is_refused_while_one_runs() {
     });
     let refusal = target.driver.expect_refusal(other).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::OutOfOrder);
-    // Repeating the orders under way changes nothing.
+    // Repeating the requests under way changes nothing.
     slow.begin(&mut source, &mut target).await.unwrap();
     let status = source.driver.status().await.unwrap();
     assert_eq!(status.activity, Activity::Shipping(first));
     let fast = Request::SetBandwidth {
         bytes_per_second: None,
     };
-    source.driver.order(fast).await.unwrap();
+    source.driver.tell(fast).await.unwrap();
     let started = Instant::now();
     let status = slow.ended(&mut source).await.unwrap();
     assert!(

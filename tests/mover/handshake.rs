@@ -64,7 +64,7 @@ async fn h_3_h_8_sys_3_without_a_list_or_digests_only_changed_regions_move() {
     }
 }
 
-/// SYS-4: whoever gave the orders is gone in the middle of a cycle. The next one sees from the movers
+/// SYS-4: whoever gave the requests is gone in the middle of a cycle. The next one sees from the movers
 /// alone what is going on, gives the same orders again, and nothing is copied twice.
 #[tokio::test]
 async fn sys_4_orders_given_again_by_another_operator_copy_nothing_twice() {
@@ -178,7 +178,7 @@ async fn h_6_a_returning_primary_is_held_until_consent_and_then_follows_by_diffe
 }
 
 /// Waits until what the source has refused is over on the target too. The word is on its way still
-/// when the source shows that it has ended, and it ends the order to receive: one that comes before
+/// when the source shows that it has ended, and it ends the request to receive: one that comes before
 /// it is a repeat of that order, and ends with it. The operator pauses between two attempts with the
 /// same cut, and takes this failure for the target's own if it comes to it; the tests wait.
 async fn has_seen_the_refusal(target: &mut RunningMover) {
@@ -205,14 +205,14 @@ async fn h_8_a_corrupt_superblock_stops_everything_but_the_questions() {
         status.superblock_error.unwrap().kind,
         RefusalKind::SuperblockUnreadable
     );
-    for order in [
+    for request in [
         crate::world::promotion(&world.west, Epoch(2)),
         wire::control::Request::Receive(wire::control::ReceiveRequest {
             cycle: world.point(),
             peer_site: "east".parse().unwrap(),
         }),
     ] {
-        let refusal = mover.driver.expect_refusal(order).await.unwrap();
+        let refusal = mover.driver.expect_refusal(request).await.unwrap();
         assert_eq!(refusal.kind, RefusalKind::SuperblockUnreadable);
     }
     mover.stop().await.unwrap();
@@ -252,7 +252,7 @@ async fn h_8_an_old_primary_with_a_corrupt_superblock_is_held_until_consent() {
     };
     let refusal = target.driver.expect_refusal(init(false)).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::SuperblockUnreadable);
-    target.driver.order(init(true)).await.unwrap();
+    target.driver.tell(init(true)).await.unwrap();
     // A new superblock alone is no consent to the copy: what it stood for is not known any more.
     let shipment = Shipment::of(point);
     shipment.begin(&mut source, &mut target).await.unwrap();

@@ -168,18 +168,18 @@ async fn d_6_abort_and_status_are_answered_while_the_device_hangs() {
         },
     });
     device.hang(true);
-    target.order(receive(point)).await.unwrap();
-    source.driver.order(ship.clone()).await.unwrap();
+    target.tell(receive(point)).await.unwrap();
+    source.driver.tell(ship.clone()).await.unwrap();
     device.wait_until_asked();
 
     let started = Instant::now();
     let reason = "the device hangs".to_string();
-    target.order(Request::Abort { reason }).await.unwrap();
+    target.tell(Request::Abort { reason }).await.unwrap();
     let status = target.status().await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(1), "it had to wait");
     assert_eq!(status.activity, Activity::Idle);
     // The next cycle is taken, but nothing of it is written over what still hangs.
-    target.order(receive(point)).await.unwrap();
+    target.tell(receive(point)).await.unwrap();
 
     device.hang(false);
     let until = Instant::now() + Duration::from_secs(60);
@@ -195,7 +195,7 @@ async fn d_6_abort_and_status_are_answered_while_the_device_hangs() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     source.stop().await.unwrap();
-    target.order(Request::Shutdown).await.unwrap();
+    target.tell(Request::Shutdown).await.unwrap();
     running.await.unwrap().unwrap();
     assert_equal(&cut, &world.west.volume());
 }

@@ -10,6 +10,7 @@ mod hung;
 mod kills;
 mod requests;
 mod salvage;
+mod slow_link;
 mod verify;
 mod volumes;
 mod world;

@@ -1,4 +1,4 @@
-//! Orders that must not be followed, and peers that must not be let in.
+//! Requests that must not be followed, and peers that must not be let in.
 
 use demo::certificates::Authority;
 use demo::shipment::{Shipment, ship_once};
@@ -17,15 +17,15 @@ async fn an_empty_standby_is_never_promoted() {
     let (cut, _) = world.east.cut(point).unwrap();
     let mut source = world.east.start(&cut, true).await.unwrap();
     let mut target = world.west.start(&world.west.volume(), false).await.unwrap();
-    let order = promotion(&world.west, Epoch(2));
-    let refusal = target.driver.expect_refusal(order.clone()).await.unwrap();
+    let request = promotion(&world.west, Epoch(2));
+    let refusal = target.driver.expect_refusal(request.clone()).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::NoCommittedPoint);
     // The first copy is on the volume, but nobody has committed it.
     let shipment = Shipment::of(point);
     shipment.begin(&mut source, &mut target).await.unwrap();
     let status = shipment.ended(&mut source).await.unwrap();
     assert!(matches!(status.last, Some(CycleOutcome::Applied(_))));
-    let refusal = target.driver.expect_refusal(order).await.unwrap();
+    let refusal = target.driver.expect_refusal(request).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::NoCommittedPoint);
 }
 
@@ -84,7 +84,7 @@ async fn a_promotion_in_the_middle_of_a_cycle_takes_the_committed_image() {
         .unwrap();
     target
         .driver
-        .order(promotion(&world.west, Epoch(2)))
+        .tell(promotion(&world.west, Epoch(2)))
         .await
         .unwrap();
     let status = target
@@ -119,11 +119,11 @@ async fn a_lower_epoch_is_refused_and_both_are_named() {
     let base = world.baseline().await;
     world.promote(false).await;
     let mut mover = world.west.start(&world.west.volume(), false).await.unwrap();
-    for order in [
+    for request in [
         promotion(&world.east, Epoch(1)),
         Request::Commit { cycle: base },
     ] {
-        let refusal = mover.driver.expect_refusal(order).await.unwrap();
+        let refusal = mover.driver.expect_refusal(request).await.unwrap();
         assert_eq!(refusal.kind, RefusalKind::StaleEpoch, "{refusal:?}");
         let named = ["epoch 1", "epoch 2"]
             .iter()
@@ -133,7 +133,7 @@ async fn a_lower_epoch_is_refused_and_both_are_named() {
     // The very same promotion again is taken, and changes nothing.
     mover
         .driver
-        .order(promotion(&world.west, Epoch(2)))
+        .tell(promotion(&world.west, Epoch(2)))
         .await
         .unwrap();
     mover.stop().await.unwrap();
@@ -171,15 +171,11 @@ async fn a_peer_of_another_name_or_authority_gets_nothing() {
         cycle: point,
         peer_site: "north".parse().unwrap(),
     };
-    target
-        .driver
-        .order(Request::Receive(receive))
-        .await
-        .unwrap();
+    target.driver.tell(Request::Receive(receive)).await.unwrap();
     let shipment = Shipment::of(point);
     source
         .driver
-        .order(ship(&shipment, target.address.clone()))
+        .tell(ship(&shipment, target.address.clone()))
         .await
         .unwrap();
     let status = shipment.ended(&mut source).await.unwrap();
@@ -187,7 +183,7 @@ async fn a_peer_of_another_name_or_authority_gets_nothing() {
         Some(CycleOutcome::Failed { cause, .. }) => {
             assert_eq!(cause.kind, RefusalKind::WrongIdentity, "{cause:?}");
         }
-        other => panic!("a site that was not ordered was served: {other:?}"),
+        other => panic!("a site that was not asked was served: {other:?}"),
     }
     target.stop().await.unwrap();
 
@@ -216,10 +212,10 @@ async fn a_peer_of_another_name_or_authority_gets_nothing() {
         .arg(world.west.home.join("tls"))
         .spawn()
         .unwrap();
-    let mut order = shipment.clone();
-    order.cycle = world.point();
-    source.driver.order(ship(&order, address)).await.unwrap();
-    let status = order.ended(&mut source).await.unwrap();
+    let mut request = shipment.clone();
+    request.cycle = world.point();
+    source.driver.tell(ship(&request, address)).await.unwrap();
+    let status = request.ended(&mut source).await.unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
     match status.last {

@@ -34,7 +34,7 @@ impl Movers {
         }
     }
 
-    fn order(&self, cycle: Point, range: Extent, rate: Option<u64>) -> Request {
+    fn request(&self, cycle: Point, range: Extent, rate: Option<u64>) -> Request {
         Request::Verify(VerifyRequest {
             cycle,
             peer: self.target.address.clone(),
@@ -54,9 +54,9 @@ impl Movers {
             cycle,
             peer_site: self.source.site.clone(),
         });
-        self.target.driver.order(receive).await.unwrap();
-        let verify = self.order(cycle, range, rate);
-        self.source.driver.order(verify).await.unwrap();
+        self.target.driver.tell(receive).await.unwrap();
+        let verify = self.request(cycle, range, rate);
+        self.source.driver.tell(verify).await.unwrap();
     }
 
     /// Verifies a range; it has to go well.
@@ -229,10 +229,10 @@ async fn only_the_committed_cut_is_verified() {
     let next = world.point();
     world.east.cut(next).unwrap();
     let mut movers = Movers::start(&world, next).await;
-    let order = movers.order(next, Extent::new(0, MIB), None);
-    let refusal = movers.source.driver.expect_refusal(order).await.unwrap();
+    let request = movers.request(next, Extent::new(0, MIB), None);
+    let refusal = movers.source.driver.expect_refusal(request).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::OutOfOrder);
-    let beyond = movers.order(point, Extent::new(8 * MIB, MIB), None);
+    let beyond = movers.request(point, Extent::new(8 * MIB, MIB), None);
     let refusal = movers.source.driver.expect_refusal(beyond).await.unwrap();
     assert_eq!(refusal.kind, RefusalKind::OutOfOrder);
     movers.stop().await;

@@ -25,7 +25,7 @@ async fn is_compared(world: &mut World, second: Point) {
         ImageState::Inconsistent
     );
     let mut target = world.west.start(&world.west.volume(), false).await.unwrap();
-    let promoted = target.driver.order(promotion(&world.west, Epoch(2))).await;
+    let promoted = target.driver.tell(promotion(&world.west, Epoch(2))).await;
     let why = format!("{:#}", promoted.unwrap_err());
     assert!(why.contains("no image to promote"), "{why}");
     target.stop().await.unwrap();

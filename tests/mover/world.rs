@@ -134,7 +134,7 @@ impl World {
     }
 }
 
-/// A promotion order for the site to start `epoch`.
+/// A promotion request for the site to start `epoch`.
 pub fn promotion(site: &Site, epoch: Epoch) -> Request {
     Request::Promote(PromoteRequest {
         epoch,
@@ -147,7 +147,7 @@ pub fn promotion(site: &Site, epoch: Epoch) -> Request {
 /// Promotes a site and waits until it is recorded.
 pub async fn promote(site: &Site, epoch: Epoch) -> SuperblockReport {
     let mut mover = site.start(&site.volume(), false).await.unwrap();
-    mover.driver.order(promotion(site, epoch)).await.unwrap();
+    mover.driver.tell(promotion(site, epoch)).await.unwrap();
     let status = mover
         .driver
         .wait_for(std::time::Duration::from_secs(60), |status| {
@@ -169,13 +169,13 @@ pub async fn demote(
     clean_at: Option<Point>,
 ) -> SuperblockReport {
     let mut mover = site.start(&site.volume(), false).await.unwrap();
-    let order = DemoteRequest {
+    let request = DemoteRequest {
         epoch: promoted.epoch,
         lineage: promoted.lineage.clone(),
         clean_at,
         requested_primary: promoted.requested_primary.clone(),
     };
-    mover.driver.order(Request::Demote(order)).await.unwrap();
+    mover.driver.tell(Request::Demote(request)).await.unwrap();
     let status = mover.driver.status().await.unwrap();
     mover.stop().await.unwrap();
     status.superblock.unwrap()

@@ -133,7 +133,7 @@ fn every_reason_has_its_page_in_the_runbook() {
 #[test]
 fn alerts_watch_metrics_that_exist() {
     let rules = tree::read("charts/ferry/files/alerts/rules.yaml");
-    let metrics = tree::read("src/operator/metrics.rs");
+    let metrics = tree::read("src/operator/metrics/families.rs");
     let mut findings = Vec::new();
     for (at, _) in rules.match_indices("ferry_") {
         let name = rules[at + "ferry_".len()..]

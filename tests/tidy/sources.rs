@@ -10,10 +10,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Functions that are longer, each one list of like arms or fields. They may only shrink: one that
 /// grows fails, and so does an entry that is no longer needed.
-const LONGER_FUNCTIONS: [(&str, usize); 2] = [
-    ("src/operator/rebind/apply.rs", 73),
-    ("tests/mover/requests.rs", 74),
-];
+const LONGER_FUNCTIONS: [(&str, usize); 1] = [("src/operator/rebind/apply.rs", 73)];
 
 fn is_code(path: &str) -> bool {
     path.ends_with(".rs") || path.ends_with(".go")

@@ -129,15 +129,6 @@ pub struct ReplicationPairSpec {
     #[schemars(length(min = 2, max = 32))]
     pub role_change_timeout: String,
 
-    /// An order to move the primary role once, bound to the current epoch and void in the next.
-    /// `kubectl ferry promote` writes it after showing the plan.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub promotion: Option<Promotion>,
-
-    /// Consent to discard what only one side holds, bound to the current epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resolution: Option<Resolution>,
-
     /// Any text; a cycle is started when it changes, and `status.lastSyncTrigger` then repeats it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
@@ -181,6 +172,11 @@ pub struct SiteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub volume_snapshot_class_name: Option<String>,
+    /// A claim of the replica's name that an earlier pair has left here (`deletionPolicy: Retain`): it is
+    /// taken over, and what it holds is overwritten. Without it such a claim is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub replica_claim_name: Option<String>,
 }
 
 /// How changes are found.
@@ -374,50 +370,6 @@ pub struct ApplicationRef {
     /// The name of the workload, in the namespace of the pair.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-}
-
-/// Move the primary role once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Promotion {
-    /// The site to promote.
-    #[schemars(length(min = 1, max = 63))]
-    pub site: String,
-    /// The epoch that the order is for: `status.epoch` when it was written. In any other epoch the
-    /// order is void.
-    #[schemars(range(min = 1))]
-    pub epoch: i64,
-    /// `Planned` drains and loses nothing. `Forced` promotes the committed point and discards what
-    /// was written after it.
-    #[serde(default)]
-    pub kind: PromotionKind,
-    /// Tells a request from one that Ferry has cancelled by itself, which is not tried again: one more
-    /// than `status.cancelledPromotion` has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub attempt: Option<i64>,
-}
-
-/// How the role is moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum PromotionKind {
-    /// A last cut of the stopped application is shipped first: nothing is lost.
-    #[default]
-    Planned,
-    /// The committed point is promoted as it is: what was written after it is lost.
-    Forced,
-}
-
-/// Consent to discard what only one side holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Resolution {
-    /// The site whose own writes may be discarded.
-    #[schemars(length(min = 1, max = 63))]
-    pub discard_site: String,
-    /// The epoch that the consent is for: `status.epoch` when it was given.
-    #[schemars(range(min = 1))]
-    pub epoch: i64,
 }
 
 /// What becomes of the standby's volume when the pair is deleted.

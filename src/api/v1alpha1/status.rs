@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Reason;
 use crate::v1alpha1::{
-    CyclePhase, Promotion, QuiesceState, SiteRole, SwitchKind, SwitchStep, VerificationStatus,
+    ConsentStatus, CyclePhase, FailingAction, QuiesceState, RequestStatus, SiteRole, SwitchKind,
+    SwitchStep, VerificationStatus,
 };
 use protocol::units::{Point, VolumeId};
 
@@ -37,9 +38,12 @@ pub struct ReplicationPairStatus {
     /// The value of `spec.primary` that was handled last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled_primary: Option<String>,
-    /// The epoch of the consent by which the primary's new volume was adopted: a consent counts once.
+    /// The UID of the Resync by which the primary's new volume was adopted: a consent counts once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub adopted_epoch: Option<i64>,
+    pub adopted_by: Option<String>,
+    /// The consent to discard what only one site holds that is followed, until that site follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<ConsentStatus>,
     /// The newest point that the standby holds completely: what a promotion would bring up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed_point: Option<PointStatus>,
@@ -73,12 +77,12 @@ pub struct ReplicationPairStatus {
     /// The move of the primary role that is under way, or the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<SwitchStatus>,
-    /// The `spec.promotion` that Ferry has cancelled by itself: it is not tried again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cancelled_promotion: Option<Promotion>,
     /// What Ferry waits for, if it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitStatus>,
+    /// What could not be done when it was tried last, and is tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failing: Vec<FailingAction>,
     /// The objects of each site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sites: Vec<SiteStatus>,
@@ -314,6 +318,9 @@ pub struct QuiesceStatus {
 pub struct SwitchStatus {
     /// `Planned` or `Forced`.
     pub kind: SwitchKind,
+    /// The Promotion that it was begun for; absent where `spec.primary` was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestStatus>,
     /// The site that was primary.
     pub from: String,
     /// The site that becomes primary.
@@ -364,6 +371,7 @@ impl SwitchStatus {
     pub fn at(step: SwitchStep, now: Time) -> SwitchStatus {
         SwitchStatus {
             kind: SwitchKind::Planned,
+            request: None,
             from: String::new(),
             to: String::new(),
             epoch: 0,
@@ -421,6 +429,9 @@ pub struct SiteStatus {
     /// Snapshots that Ferry keeps here, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<String>,
+    /// The site's last promotion, and which snapshots it had by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<PromotedStatus>,
     /// Whether the site may hold writes that nobody else has.
     #[serde(default)]
     pub diverged: bool,
@@ -430,6 +441,29 @@ pub struct SiteStatus {
     /// What its superblock said when a mover read it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superblock: Option<SuperblockStatus>,
+}
+
+/// The promotion of a site.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PromotedStatus {
+    /// The epoch that began with it.
+    pub epoch: i64,
+    /// The points of the snapshots that were cut by then. One of an older epoch that is cut later, however
+    /// late it was asked for, holds something else: it counts for nothing and is deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<String>,
+}
+
+impl PromotedStatus {
+    /// Whether a snapshot of `point` at the site is of something else, now that the pair is in `epoch`: a
+    /// promotion that was withdrawn has begun none.
+    #[must_use]
+    pub fn is_late(&self, point: Point, epoch: Option<i64>) -> bool {
+        let begun = epoch.is_some_and(|epoch| epoch >= self.epoch);
+        let older = i64::try_from(point.epoch.0).is_ok_and(|epoch| epoch < self.epoch);
+        begun && older && !self.snapshots.contains(&point.to_string())
+    }
 }
 
 impl SiteStatus {

@@ -48,12 +48,13 @@ impl Core {
                 }
             }
             Action::Apply(cycle) => {
-                self.work(Work::Apply(cycle));
+                let only = self.still_unwritten(cycle);
+                self.work(Work::Apply { cycle, only });
             }
             Action::DropStaging { report } => {
                 let promotes = report && self.config.rules.breaks(Rule::PromotesUncommitted);
                 let number = self.work(match self.side.record().and_then(Record::head) {
-                    Some(point) if promotes => Work::Apply(point),
+                    Some(cycle) if promotes => Work::Apply { cycle, only: None },
                     _ => Work::Discard(Discard::All),
                 });
                 if report {
@@ -163,12 +164,12 @@ impl Core {
     }
 
     fn dial(&mut self) {
-        let Some(order) = &self.source.order else {
+        let Some(request) = &self.source.request else {
             return;
         };
-        let address = order.peer.clone();
+        let address = request.peer.clone();
         let peer = PeerName::Mover {
-            site: order.peer_site.clone(),
+            site: request.peer_site.clone(),
             pair: self.config.pair.clone(),
         };
         let number = self.next_number();
@@ -218,8 +219,8 @@ impl Core {
             .as_ref()
             .and_then(|track| track.decision.as_ref());
         let plan = self.config.rules.mutate_plan(plan, decision);
-        let (Some(link), Some(order), Some(id)) =
-            (self.link.link, &self.source.order, self.link.id)
+        let (Some(link), Some(request), Some(id)) =
+            (self.link.link, &self.source.request, self.link.id)
         else {
             return;
         };
@@ -236,10 +237,10 @@ impl Core {
             id,
             plan,
             resume_at: from,
-            compression: order.transfer.compression,
+            compression: request.transfer.compression,
             kept: self.source.kept,
             read_rate: self.source.read_rate,
-            stall_ms: order.transfer.stall_timeout_ms.max(1),
+            stall_ms: request.transfer.stall_timeout_ms.max(1),
         };
         self.work(Work::Ship(Box::new(work)));
     }

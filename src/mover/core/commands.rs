@@ -18,8 +18,12 @@ impl Core {
     pub(super) fn request(&mut self, id: RequestId, request: Request) {
         let shutdown = request == Request::Shutdown;
         self.committing = None;
+        let asked = request.clone();
         let response = match self.handle(request) {
-            Ok(()) => Response::Accepted,
+            Ok(()) => match self.waits_for_the_volume(&asked) {
+                Some(epoch) => return self.target.promotions.push((id, epoch)),
+                None => Response::Accepted,
+            },
             Err(refused) => {
                 tracing::info!(refused = %refused, "refused a request");
                 Response::Refused(translate::refusal(&refused))
@@ -47,13 +51,13 @@ impl Core {
             }
             _ => self.usable(&request)?,
         }
-        let order = match request {
+        let request = match request {
             Request::Init(init) => Command::Init(translate::init_of(init)),
             Request::Ship(ship) => return self.ship(ship, None),
             Request::Verify(verify) => return self.verify(verify),
             Request::Receive(receive) => {
                 self.needs_device(true)?;
-                let actions = self.side.order(Command::Receive(receive.cycle))?;
+                let actions = self.side.command(Command::Receive(receive.cycle))?;
                 self.target.peer = Some(receive.peer_site);
                 self.follow(actions);
                 return Ok(());
@@ -75,8 +79,11 @@ impl Core {
             | Request::SetBandwidth { .. }
             | Request::Shutdown => return Ok(()),
         };
-        let order = self.config.rules.mutate_order(self.side.record(), order);
-        let actions = self.side.order(order)?;
+        let request = self
+            .config
+            .rules
+            .mutate_request(self.side.record(), request);
+        let actions = self.side.command(request)?;
         self.follow(actions);
         Ok(())
     }
@@ -99,56 +106,58 @@ impl Core {
     }
 
     /// A range is verified as a cut is shipped: the committed one, without any list.
-    fn verify(&mut self, order: VerifyRequest) -> Result<(), Refused> {
-        let range = blocks_around(order.range, self.size());
+    fn verify(&mut self, request: VerifyRequest) -> Result<(), Refused> {
+        let range = blocks_around(request.range, self.size());
         let ship = ShipRequest {
-            cycle: order.cycle,
-            peer: order.peer,
-            peer_site: order.peer_site,
+            cycle: request.cycle,
+            peer: request.peer,
+            peer_site: request.peer_site,
             changes: ChangeList::Nothing,
             changes_reason: String::new(),
             discard_consent: None,
             image: None,
-            transfer: order.transfer,
+            transfer: request.transfer,
         };
         let before = self.side.shipping();
         self.ship(ship, Some(range))?;
         if before.is_none() {
-            self.source.read_rate = order.read_bytes_per_second;
+            self.source.read_rate = request.read_bytes_per_second;
         }
         Ok(())
     }
 
-    fn ship(&mut self, order: ShipRequest, verify: Option<Extent>) -> Result<(), Refused> {
+    fn ship(&mut self, request: ShipRequest, verify: Option<Extent>) -> Result<(), Refused> {
         self.needs_device(false)?;
         let wrong_image = match verify {
-            None => self.shrunk(order.cycle).or_else(|| self.no_image(&order)),
+            None => self
+                .shrunk(request.cycle)
+                .or_else(|| self.no_image(&request)),
             Some(_) => None,
         };
         let before = self.side.shipping();
-        self.by_the_same_list(before, &order)?;
+        self.by_the_same_list(before, &request)?;
         let ship = Command::Ship(Ship {
-            cycle: order.cycle,
+            cycle: request.cycle,
             size: self.size(),
-            list: translate::list_of(order.changes),
-            list_reason: order.changes_reason.clone(),
+            list: translate::list_of(request.changes),
+            list_reason: request.changes_reason.clone(),
             kept: self.kept,
-            consent: order.discard_consent,
+            consent: request.discard_consent,
             verify,
         });
-        let ship = self.config.rules.mutate_order(self.side.record(), ship);
-        let actions = self.side.order(ship)?;
-        self.effect(Effect::SetBandwidth(order.transfer.bytes_per_second));
-        self.watch.stall_ms = order.transfer.stall_timeout_ms.max(1);
+        let ship = self.config.rules.mutate_request(self.side.record(), ship);
+        let actions = self.side.command(ship)?;
+        self.effect(Effect::SetBandwidth(request.transfer.bytes_per_second));
+        self.watch.stall_ms = request.transfer.stall_timeout_ms.max(1);
         if before.is_none() {
-            self.effect(match order.changes {
+            self.effect(match request.changes {
                 ChangeList::Nothing => Effect::DropList,
-                list => Effect::ExpectList(order.cycle, list),
+                list => Effect::ExpectList(request.cycle, list),
             });
             self.source.kept = self.kept;
             self.source.read_rate = None;
             self.source.differing = None;
-            self.source.order = Some(order);
+            self.source.request = Some(request);
         }
         self.follow(actions);
         if let Some(refused) = wrong_image.filter(|_| before.is_none()) {
@@ -159,12 +168,16 @@ impl Core {
 
     /// A request that is repeated goes on with the list that was announced first: parts of two lists of one
     /// cut would leave out what neither names. Who has another list aborts first.
-    fn by_the_same_list(&self, before: Option<Point>, order: &ShipRequest) -> Result<(), Refused> {
-        let announced = self.source.order.as_ref().map(|order| order.changes);
-        if before == Some(order.cycle) && announced.is_some_and(|list| list != order.changes) {
+    fn by_the_same_list(
+        &self,
+        before: Option<Point>,
+        request: &ShipRequest,
+    ) -> Result<(), Refused> {
+        let announced = self.source.request.as_ref().map(|request| request.changes);
+        if before == Some(request.cycle) && announced.is_some_and(|list| list != request.changes) {
             let why = format!(
                 "{} is being shipped by another list of changes",
-                order.cycle
+                request.cycle
             );
             return Err(Refused::new(Cause::OutOfOrder, why));
         }
@@ -191,9 +204,9 @@ impl Core {
 
     /// Drivers whose snapshots are archives or directories make of a cut what only looks like a volume.
     /// That is found before anything is committed; later cuts come from the same driver (D-16).
-    fn no_image(&self, order: &ShipRequest) -> Option<Refused> {
+    fn no_image(&self, request: &ShipRequest) -> Option<Refused> {
         let committed = self.side.record().and_then(|record| record.committed);
-        let image = order.image.filter(|_| committed.is_none())?;
+        let image = request.image.filter(|_| committed.is_none())?;
         let size = self.size();
         let wrong = if size < image.bytes {
             format!("has {size} bytes, but the volume {}", image.bytes)
@@ -208,7 +221,7 @@ impl Core {
                 "the device made from the snapshot of cut {} {wrong}: a driver whose snapshots are archives \
                  or directories can't be replicated; a volume that nothing has used yet has no file system \
                  until its application starts",
-                order.cycle
+                request.cycle
             ),
         ))
     }

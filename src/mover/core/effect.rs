@@ -3,7 +3,7 @@
 use crate::input::{LinkId, RequestId};
 use protocol::changes::{CycleId, CycleSum};
 use protocol::pair::change_plan::Plan;
-use protocol::units::{ChangeSource, PeerName, Point};
+use protocol::units::{ChangeSource, Extent, PeerName, Point};
 use storage::journal::{StagingSpec, Superblock};
 use wire::control::{ChangeList, Compression, MoverStatus, Response};
 use wire::{DigestRequest, Digests, Message};
@@ -95,8 +95,14 @@ pub enum Work {
         /// How the changes are found.
         change_source: ChangeSource,
     },
-    /// Write the staged set of this cut to the volume and flush it.
-    Apply(Point),
+    /// Write the staged set of a cut to the volume and flush it. Ranges that can't be written are reported
+    /// as they are found, [`Unwritable`](super::Input::Unwritable).
+    Apply {
+        /// The cut.
+        cycle: Point,
+        /// All that is still to be written of it; `None` for everything.
+        only: Option<Vec<Extent>>,
+    },
     /// Discard what is staged.
     Discard(Discard),
     /// Commit the digests that were gathered for this cut.

@@ -1,7 +1,7 @@
 //! What a message of the peer leads to, and what a connection or a piece of work reports.
 
 use crate::effect::{Discard, Effect, Work};
-use crate::input::{LinkId, ReceiveEvent, ShipEvent};
+use crate::input::{LinkId, NotWritten, ReceiveEvent, ShipEvent};
 use crate::lane::Ended;
 use crate::machine::Core;
 use crate::mutations::Rule;
@@ -18,17 +18,17 @@ use wire::{CycleBegin, DigestRequest, Digests, Message, Resume};
 const DIGEST_REQUESTS_MAX: usize = 8;
 
 impl Core {
-    /// A mover of our pair has connected: it is let in when it is the one that was ordered. One that
+    /// A mover of our pair has connected: it is let in when it is the one that was asked for. One that
     /// is here already has then lost its connection, even if ours does not know yet.
     pub(super) fn accepted(&mut self, link: LinkId, peer: &PeerName) {
-        let ordered = match peer {
+        let asked = match peer {
             PeerName::Mover { site, .. } => self.target.peer.as_ref() == Some(site),
             PeerName::Operator => false,
         };
-        if !ordered {
+        if !asked {
             let refused = Refused::new(
                 Cause::WrongIdentity,
-                format!("{peer} is not expected here: order Receive first"),
+                format!("{peer} is not expected here: ask for Receive first"),
             );
             let message = Message::Refuse(translate::refuse(&refused));
             self.effect(Effect::Send(link, message));
@@ -281,7 +281,7 @@ impl Core {
         self.begin_work();
     }
 
-    pub(super) fn written(&mut self, number: u64, result: Result<u64, Refused>) {
+    pub(super) fn written(&mut self, number: u64, result: Result<u64, NotWritten>) {
         if self.lane.ended(number) != Ended::Wanted {
             return;
         }
@@ -293,9 +293,11 @@ impl Core {
                 if let Some(track) = &mut self.track {
                     track.apply_ms = apply_ms;
                 }
+                self.target.unwritten = None;
                 self.feed(Event::Target(target::Event::Written));
+                self.answer_promotions(None, None);
             }
-            Err(refused) => self.feed(Event::Target(target::Event::Failed(refused))),
+            Err(not) => self.not_written(not),
         }
         self.begin_work();
     }

@@ -2,7 +2,7 @@
 
 use protocol::changes::CycleSum;
 use protocol::pair::Refused;
-use protocol::units::{Extent, PeerName, Point};
+use protocol::units::{Extent, FailedRange, PeerName, Point};
 use storage::journal::{JournalError, Superblock};
 use wire::control::{Refusal, RefusalKind, Request};
 use wire::{Digests, Message};
@@ -29,6 +29,8 @@ pub struct Moment {
 pub struct Counters {
     /// Across the current link, both ways, before encryption.
     pub wire: u64,
+    /// Received on the current link, of messages with much data, while they are under way.
+    pub data_received: u64,
     /// Of the newest shipment.
     pub ship: ShipCounters,
     /// Of the newest cycle that is received.
@@ -84,8 +86,10 @@ pub enum Input {
     Opened(u64, u64),
     /// Receiving with this number reports.
     Receive(u64, ReceiveEvent),
+    /// Applying with this number can't write these ranges, all that it has found so far; it goes on.
+    Unwritable(u64, Vec<FailedRange>),
     /// Applying with this number has ended, in so many milliseconds.
-    Written(u64, Result<u64, Refused>),
+    Written(u64, Result<u64, NotWritten>),
     /// What had to be discarded is discarded.
     Discarded(u64),
     /// Digests were committed; the kept ones are of this cut now.
@@ -96,6 +100,27 @@ pub enum Input {
     Digested(LinkId, Result<Digests, Refused>),
     /// Time has passed.
     Tick,
+}
+
+/// Why a staged set is not on the volume, or not all of it.
+#[derive(Clone, Debug)]
+pub struct NotWritten {
+    /// The failure.
+    pub refused: Refused,
+    /// The ranges that could not be written, ascending; none where it failed otherwise.
+    pub ranges: Vec<FailedRange>,
+    /// Whether everything outside the ranges was written.
+    pub rest_is_written: bool,
+}
+
+impl From<Refused> for NotWritten {
+    fn from(refused: Refused) -> NotWritten {
+        NotWritten {
+            refused,
+            ranges: Vec::new(),
+            rest_is_written: false,
+        }
+    }
 }
 
 /// What a shipment reports. All but the first end it.

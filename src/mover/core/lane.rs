@@ -55,10 +55,16 @@ impl Lane {
             number,
             receives: work.receives(),
             ships: work.ships(),
-            applies: matches!(work, Work::Apply(_)),
+            applies: matches!(work, Work::Apply { .. }),
             stopping_ms: None,
         });
         Some((number, work))
+    }
+
+    /// Whether nothing is under way, and nothing waits.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.current.is_none() && self.waiting.is_empty()
     }
 
     /// Whether the piece with this number is under way and wanted.

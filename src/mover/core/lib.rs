@@ -14,6 +14,7 @@
 //! | What does a request of the operator lead to? | `commands` |
 //! | What does a message of the peer lead to, and a report of work? | `inbound` |
 //! | Who notices that nothing moves? | `watchdog` |
+//! | What becomes of a set that can't be written? | `unwritten` |
 //! | What is open on the state volume? | [`state_files`] |
 //! | What does status show? | `status`, [`progress`] |
 //! | Which wrong rules must the simulator notice? | [`mutations`] |
@@ -37,11 +38,13 @@ mod status;
 #[cfg(test)]
 mod tests;
 pub mod translate;
+mod unwritten;
 mod watchdog;
 
 pub use effect::{Discard, Effect, ShipWork, Work};
 pub use input::{
-    Counters, Input, Moment, ReceiveCounters, ReceiveEvent, ShipCounters, ShipEvent, Unusable,
+    Counters, Input, Moment, NotWritten, ReceiveCounters, ReceiveEvent, ShipCounters, ShipEvent,
+    Unusable,
 };
 pub use machine::{Config, Core, Found};
 pub use mutations::{Rule, Rules, Settings};

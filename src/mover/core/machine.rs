@@ -14,12 +14,13 @@ use crate::mutations::{Rule, Rules};
 use crate::progress::CycleTrack;
 use crate::status::blank_status;
 use crate::translate;
+use crate::unwritten::Unwritten;
 use crate::watchdog::Watch;
 use protocol::changes::{CycleId, CycleSum};
 use protocol::pair::message::Hello;
 use protocol::pair::side::Event;
 use protocol::pair::{Action, Refused, Side};
-use protocol::units::{Decision, Extent, ImageState, PairName, Point, SiteName, VolumeId};
+use protocol::units::{Decision, Epoch, Extent, ImageState, PairName, Point, SiteName, VolumeId};
 use storage::journal::Superblock;
 use wire::control::{CycleOutcome, MoverStatus, Response, ShipRequest};
 
@@ -104,7 +105,7 @@ pub(super) struct LinkState {
 /// What a source works with.
 #[derive(Debug, Default)]
 pub(super) struct SourceState {
-    pub(super) order: Option<ShipRequest>,
+    pub(super) request: Option<ShipRequest>,
     /// The most bytes a second that each side reads of what is verified.
     pub(super) read_rate: Option<u64>,
     /// The cut that the digests kept here were of when shipping was asked for.
@@ -123,6 +124,10 @@ pub(super) struct TargetState {
     pub(super) claimed: Option<CycleSum>,
     /// The discarding that a promotion waits for.
     pub(super) discarding: Option<u64>,
+    /// The complete set that could not be written.
+    pub(super) unwritten: Option<Unwritten>,
+    /// Promotions that are answered once a set is on the volume, with their epochs.
+    pub(super) promotions: Vec<(RequestId, Epoch)>,
 }
 
 /// A mover whose state volume failed when it was opened shows that for so long, and ends: the next one opens
@@ -197,6 +202,7 @@ impl Core {
             Input::Persisted(number, result) => return self.persisted(number, result),
             Input::Opened(number, from) => self.opened(number, from),
             Input::Receive(number, event) => self.received(number, event),
+            Input::Unwritable(number, ranges) => self.unwritable(number, ranges),
             Input::Written(number, result) => self.written(number, result),
             Input::Discarded(number) => self.discarded(number),
             Input::DigestsCommitted(number, kept) => self.digests_committed(number, kept),
@@ -204,6 +210,7 @@ impl Core {
             Input::Digested(link, result) => self.digested(link, result),
             Input::Tick => {
                 self.watch_counters();
+                self.try_again();
                 self.leave_a_disk_that_failed();
             }
         }
@@ -248,6 +255,18 @@ impl Core {
     /// Adds an effect after all others.
     pub(super) fn effect(&mut self, effect: Effect) {
         self.queue.push_back(effect);
+    }
+
+    /// Adds an effect before the first reply that waits, so that whoever has been answered finds it done;
+    /// but not before a superblock that has to be durable first.
+    pub(super) fn effect_before_replies(&mut self, effect: Effect) {
+        let persist = |effect: &Effect| matches!(effect, Effect::Persist { .. });
+        let durable = self.queue.iter().rposition(persist);
+        let durable = durable.map_or(0, |at| at + 1);
+        let mut after = self.queue.iter().skip(durable);
+        let reply = after.position(|effect| matches!(effect, Effect::Reply(..)));
+        let at = reply.map_or(self.queue.len(), |at| durable + at);
+        self.queue.insert(at, effect);
     }
 
     /// Adds a piece of work; its number.

@@ -123,8 +123,8 @@ impl Rules {
 impl Rules {
     /// The request as a mover takes it that minds neither its epoch nor what it has written.
     #[must_use]
-    pub(crate) fn mutate_order(self, record: Option<&Record>, mut order: Command) -> Command {
-        match (record, &mut order) {
+    pub(crate) fn mutate_request(self, record: Option<&Record>, mut request: Command) -> Command {
+        match (record, &mut request) {
             (Some(record), Command::Promote(promote))
                 if self.breaks(Rule::LowerEpochAdmitted)
                     && record.role == Role::Standby
@@ -144,7 +144,7 @@ impl Rules {
             }
             _ => {}
         }
-        order
+        request
     }
 
     /// The plan of a mover that believes digests which it must not.

@@ -70,7 +70,8 @@ impl CycleTrack {
     /// Notes that it has come to `phase` at `now`. A process that takes a cycle up where another
     /// left it begins anywhere.
     pub fn enter(&mut self, phase: CyclePhase, now: u64) {
-        let fits = self.times.began == now || cycle::may_follow(self.phase, phase);
+        let fits =
+            self.times.began == now || self.phase == phase || cycle::may_follow(self.phase, phase);
         if !fits {
             tracing::warn!(from = ?self.phase, to = ?phase, "the cycle skipped a phase");
         }

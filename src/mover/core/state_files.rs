@@ -6,16 +6,15 @@ use std::sync::atomic::AtomicU64;
 
 use crate::digest_commit::commit_digests;
 use crate::effect::{Discard, ShipWork};
-use crate::input::ShipEvent;
+use crate::input::{NotWritten, ShipEvent};
 use crate::mutations::{Rule, Rules};
-use crate::receive::apply::write_staged;
+use crate::receive::apply::{apply, staged_set};
 use crate::receive::open_sink::Sink;
 use crate::receive::staging::discard;
 use crate::translate::journal_failed;
 use protocol::changes::BLOCK_BYTES;
-use protocol::pair::Refused;
 use protocol::pair::change_plan::Compare;
-use protocol::units::{Extent, Point};
+use protocol::units::{Extent, FailedRange, Point};
 use storage::journal::{DigestLog, DigestReader, DigestStore, JournalError, Proof, Staging};
 use storage::seam::{BlockFile, Disk, DiskError};
 use storage::volume::{Applier, digest_blocks};
@@ -180,20 +179,24 @@ impl StateFiles {
         self.log = log;
     }
 
-    /// Writes the staged set of `cycle` to the volume. `done` counts the bytes that are covered.
+    /// Writes the staged set of `cycle`, or `only` these ranges of it, to the volume. `done` counts the bytes
+    /// that are covered; `found` is given the ranges that can't be written, as [`apply`] finds them.
     ///
     /// # Errors
     /// When that set is not there or not complete, or when a disk fails.
     pub fn apply(
         &mut self,
-        cycle: Point,
+        (cycle, only): (Point, Option<&[Extent]>),
         applier: &Applier,
         done: &AtomicU64,
-    ) -> Result<(), Refused> {
+        found: &mut dyn FnMut(Vec<FailedRange>),
+    ) -> Result<(), NotWritten> {
         let (staging, disk) = (self.staging.take(), self.disk.clone());
-        let applied = write_staged(staging, disk, applier, cycle, done, self.rules)?;
-        self.staging = Some(applied);
-        Ok(())
+        let staging = staged_set(staging, disk, cycle, self.rules)?;
+        let applied = apply(applier, &staging, only, done, found);
+        // Where it failed it is tried again.
+        self.staging = Some(staging);
+        applied
     }
 
     /// Discards what is staged. A failure is logged: what stays is of a cut that the superblock knows

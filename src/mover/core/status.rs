@@ -20,6 +20,7 @@ pub fn blank_status(site: SiteName) -> MoverStatus {
         decision: None,
         change_source: None,
         last: None,
+        unwritten: Vec::new(),
     }
 }
 
@@ -38,10 +39,11 @@ impl Core {
             decision: track.and_then(|track| track.decision.clone()),
             change_source: track.and_then(|track| track.change_source.clone()),
             last: self.last.clone(),
+            unwritten: self.shown_unwritten(),
         };
         if status != self.shown {
             self.shown = status.clone();
-            self.effect(Effect::Show(Box::new(status)));
+            self.effect_before_replies(Effect::Show(Box::new(status)));
         }
     }
 

@@ -5,13 +5,15 @@ use uuid::Uuid;
 use super::*;
 use crate::input::FoundSuperblock;
 use protocol::changes::CycleId;
+use protocol::pair::{Cause, Refused};
 use protocol::units::{
-    Epoch, Generation, ImageState, PairId, PeerName, Point, Role, Seq, SiteName,
+    Epoch, FailedRange, Generation, ImageState, PairId, PeerName, Point, Role, Seq, SiteName,
 };
 use storage::journal::{JournalError, Superblock};
 use storage::seam::DiskError;
 use wire::control::{
-    ChangeList, Compression, InitRequest, ReceiveRequest, Request, Response, ShipRequest, Transfer,
+    Activity, ChangeList, Compression, InitRequest, ReceiveRequest, Request, Response, ShipRequest,
+    Transfer,
 };
 use wire::{CycleBegin, Message, TransferForm};
 
@@ -241,6 +243,10 @@ fn d_6_an_abort_waits_for_no_device_but_the_next_cycle_does() {
     };
     let effects = ask(&mut core, 3, abort);
     assert!(answered(&effects, 3), "{effects:?}");
+    // Whoever has been answered finds it shown.
+    let idle = |effect: &Effect| matches!(effect, Effect::Show(s) if s.activity == Activity::Idle);
+    let shown = effects.iter().position(idle).expect("it is not shown");
+    assert!(!answered(&effects[..shown], 3), "{effects:?}");
     assert!(
         effects
             .iter()
@@ -274,6 +280,103 @@ fn d_6_work_that_never_stops_ends_the_process() {
     let exits = |effects: Vec<Effect>| effects.iter().any(|e| matches!(e, Effect::Exit(Err(_))));
     assert!(!exits(core.take(at(119_000), Input::Tick)));
     assert!(exits(core.take(at(121_000), Input::Tick)));
+}
+
+/// A standby on whose volume a complete set has to be written, and the number of that work.
+fn writing() -> (Core, u64) {
+    let mut core = blank();
+    let effects = ask(&mut core, 1, init());
+    saved(&mut core, &effects);
+    let found = Superblock {
+        image: ImageState::Redo(Point::new(1, 2)),
+        committed: Some(Point::new(1, 1)),
+        applied: Some(Point::new(1, 1)),
+        lineage: protocol::units::Lineage::starting(
+            Epoch::FIRST,
+            Generation(Uuid::from_u128(2)),
+            Seq(1),
+        ),
+        ..core.superblock.clone().unwrap()
+    };
+    let (core, effects) = opened(Ok(Some(found)));
+    (core, begun(&effects).expect("nothing is written"))
+}
+
+fn promotion() -> Request {
+    Request::Promote(wire::control::PromoteRequest {
+        epoch: Epoch(2),
+        generation: Generation(Uuid::from_u128(3)),
+        peer_head: None,
+        requested_primary: site("west"),
+    })
+}
+
+fn not_written(offset: u64) -> NotWritten {
+    let extent = protocol::units::Extent::new(offset, 4096);
+    NotWritten {
+        refused: Refused::new(Cause::TargetWriteError, "failed to write"),
+        ranges: vec![FailedRange { extent, errno: 5 }],
+        rest_is_written: true,
+    }
+}
+
+/// a promotion that has to wait for a set is answered once that is on the volume, or is not. It is never
+/// accepted and then dropped.
+#[test]
+fn r_6_a_promotion_that_waits_for_a_set_is_answered_by_what_becomes_of_it() {
+    let (mut core, work) = writing();
+    let replied = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Reply(..)));
+    assert!(!replied(&ask(&mut core, 7, promotion())), "too early");
+    let effects = core.take(at(1), Input::Written(work, Err(not_written(8192))));
+    let refused = effects.iter().find_map(|effect| match effect {
+        Effect::Reply(7, Response::Refused(refusal)) => Some(refusal.message.clone()),
+        _ => None,
+    });
+    assert!(
+        refused.is_some_and(|why| why.contains("cut 1.2")),
+        "{effects:?}"
+    );
+    assert!(!answered(&ask(&mut core, 8, promotion()), 8));
+    // The next attempt works, and the promotion that was asked for during it is recorded first.
+    let work = begun(&core.take(at(1001), Input::Tick)).expect("it is not tried again");
+    assert!(!replied(&ask(&mut core, 9, promotion())));
+    let effects = core.take(at(1002), Input::Written(work, Ok(1)));
+    assert!(!replied(&effects), "before it is durable");
+    let effects = saved(&mut core, &effects);
+    let effects = saved(&mut core, &effects);
+    assert!(answered(&effects, 9), "{effects:?}");
+    assert_eq!(core.side().record().unwrap().role, Role::Primary);
+}
+
+/// what failed, and nothing else, is tried again by itself, ever more rarely, and is shown meanwhile.
+#[test]
+fn r_2_only_what_failed_is_tried_again_with_growing_pauses() {
+    let (mut core, mut work) = writing();
+    let mut now = 0;
+    for pause in [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000] {
+        let effects = core.take(at(now), Input::Written(work, Err(not_written(8192))));
+        let shown = effects.iter().find_map(|effect| match effect {
+            Effect::Show(status) => Some(status.unwritten.clone()),
+            _ => None,
+        });
+        assert!(shown.is_none_or(|ranges| ranges == not_written(8192).ranges));
+        assert_eq!(core.shown.unwritten, not_written(8192).ranges);
+        assert_eq!(begun(&core.take(at(now + pause - 1), Input::Tick)), None);
+        now += pause;
+        let effects = core.take(at(now), Input::Tick);
+        let only = effects.iter().find_map(|effect| match effect {
+            Effect::Begin(number, Work::Apply { only, .. }) => Some((*number, only.clone())),
+            _ => None,
+        });
+        let Some((number, Some(only))) = only else {
+            panic!("it is not tried again after {pause} ms: {effects:?}");
+        };
+        work = number;
+        assert_eq!(only, [protocol::units::Extent::new(8192, 4096)]);
+    }
+    let effects = core.take(at(now), Input::Written(work, Ok(1)));
+    saved(&mut core, &effects);
+    assert!(core.shown.unwritten.is_empty());
 }
 
 /// What a mover has found is among what it does at once, so that it can be shown before anybody is

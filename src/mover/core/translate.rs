@@ -145,37 +145,37 @@ pub fn wire_failed(error: &WireError) -> Refused {
 
 /// The request to write the first superblock, as the protocol has it.
 #[must_use]
-pub fn init_of(order: InitRequest) -> Init {
+pub fn init_of(request: InitRequest) -> Init {
     Init {
-        pair_id: order.pair_id,
-        role: order.role,
-        epoch: order.epoch,
-        generation: order.generation,
-        start: order.start,
-        never_writable: order.never_writable,
-        requested_primary: order.requested_primary,
+        pair_id: request.pair_id,
+        role: request.role,
+        epoch: request.epoch,
+        generation: request.generation,
+        start: request.start,
+        never_writable: request.never_writable,
+        requested_primary: request.requested_primary,
     }
 }
 
 /// The request to become primary, as the protocol has it.
 #[must_use]
-pub fn promote_of(order: PromoteRequest) -> Promote {
+pub fn promote_of(request: PromoteRequest) -> Promote {
     Promote {
-        epoch: order.epoch,
-        generation: order.generation,
-        peer_head: order.peer_head,
-        requested_primary: order.requested_primary,
+        epoch: request.epoch,
+        generation: request.generation,
+        peer_head: request.peer_head,
+        requested_primary: request.requested_primary,
     }
 }
 
 /// The request to become standby, as the protocol has it.
 #[must_use]
-pub fn demote_of(order: DemoteRequest) -> Demote {
+pub fn demote_of(request: DemoteRequest) -> Demote {
     Demote {
-        epoch: order.epoch,
-        lineage: order.lineage,
-        clean_at: order.clean_at,
-        requested_primary: order.requested_primary,
+        epoch: request.epoch,
+        lineage: request.lineage,
+        clean_at: request.clean_at,
+        requested_primary: request.requested_primary,
     }
 }
 

@@ -106,7 +106,9 @@ impl Core {
     /// What rises while this side itself works.
     fn own_work(&self) -> u64 {
         let counters = self.at.counters;
+        // A batch that takes long is life while it is under way, and the peer hears of it (D-12).
         let mut total = counters.applied.wrapping_add(counters.read_back);
+        total = total.wrapping_add(counters.data_received);
         if self.lane.shipping().is_some() {
             let ship = counters.ship;
             total = total.wrapping_add(ship.read + ship.looked + ship.data + ship.zero);

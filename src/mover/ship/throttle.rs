@@ -47,6 +47,23 @@ impl Throttle {
         bucket.bytes_per_second = bytes_per_second;
     }
 
+    /// Takes what goes at once, whatever the rate: the rest waits for it.
+    pub fn owe(&self, bytes: u64) {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.fill();
+        bucket.level -= bytes as f64;
+    }
+
+    /// The bytes that go together under the rate in force: what it lets through in one burst, but `least`.
+    #[must_use]
+    pub fn piece(&self, least: usize) -> usize {
+        let bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.bytes_per_second.map_or(usize::MAX, |rate| {
+            let burst = u128::from(rate) * BURST.as_millis() / 1000;
+            usize::try_from(burst).unwrap_or(usize::MAX).max(least)
+        })
+    }
+
     /// Waits until `bytes` may go. A frame larger than the bucket goes as soon as the bucket is not
     /// in debt, and leaves it in debt.
     pub async fn take(&self, bytes: u64) {

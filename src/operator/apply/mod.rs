@@ -1,7 +1,7 @@
 //! Perform (client required): carries out what was decided, in order, and reports the results.
 //!
-//! The first action that fails ends the reconcile: those after it may rest on it. All are idempotent,
-//! so the next reconcile simply decides again.
+//! An action that fails keeps only those from being done that stand on it, which the planner says. All are
+//! idempotent, so the next reconcile simply decides again.
 
 mod error;
 mod objects;
@@ -12,5 +12,5 @@ mod ship;
 mod verify;
 
 pub use error::Error;
-pub use objects::{Only, delete};
-pub use run::{Round, apply, rebind, scale};
+pub use objects::{Only, delete, drop_with_snapshot};
+pub use run::{Outcome, Round, apply, rebind, scale};

@@ -1,4 +1,4 @@
-//! Orders to movers.
+//! Requests to movers.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use protocol::units::{PairName, SiteName};
 use wire::Asked;
 use wire::control::Request;
 
-/// How long to wait for a mover's report to show an order. Beyond it the reconcile goes on with the old
-/// report, and the order is repeated, which is harmless.
+/// How long to wait for a mover's report to show a request. Beyond it the reconcile goes on with the old
+/// report, and the request is repeated, which is harmless.
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 /// How often to look for it meanwhile.
 const RECHECK_AFTER: Duration = Duration::from_millis(10);
@@ -38,16 +38,13 @@ pub async fn tell(round: &Round<'_>, key: &MoverKey, request: Request) -> Result
         request,
     };
     let links = &round.ctx.links;
-    links
-        .order(key, asked)
-        .await
-        .map_err(|source| Error::Mover {
-            site: key.site.clone(),
-            source: Box::new(source),
-        })
+    links.ask(key, asked).await.map_err(|source| Error::Mover {
+        site: key.site.clone(),
+        source: Box::new(source),
+    })
 }
 
-/// Gives an order and waits until the mover's report shows that something has come of it, so that
+/// Gives a request and waits until the mover's report shows that something has come of it, so that
 /// the next decision does not rest on a report from before.
 pub async fn give(round: &Round<'_>, key: &MoverKey, request: Request) -> Result<(), Error> {
     let version = || {
@@ -65,7 +62,7 @@ pub async fn give(round: &Round<'_>, key: &MoverKey, request: Request) -> Result
         }
     };
     if tokio::time::timeout(SHOWN_WITHIN, shown).await.is_err() {
-        tracing::debug!(site = %key.site, "the mover's report shows nothing new after an order");
+        tracing::debug!(site = %key.site, "the mover's report shows nothing new after a request");
     }
     Ok(())
 }

@@ -15,11 +15,13 @@ use crate::quiesce;
 use crate::rebind;
 use api::ReplicationPair;
 use api::snapshots::VolumeSnapshot;
+use planner::decide::failing::Failed;
 use planner::decide::{Action, Device, Report};
 use planner::observe::Observed;
 use planner::rebind::{DesiredBinding, Next};
 use planner::render;
 use planner::render::PairRef;
+use planner::site::Standing;
 use protocol::units::{PairName, SiteName};
 use wire::Trace;
 use wire::control::Request;
@@ -41,33 +43,55 @@ pub struct Round<'a> {
     pub trace: Option<Trace>,
 }
 
-/// Carries out `actions` in order. Reports are pushed to `reports` as they come, so that none is
-/// lost when a later action fails.
-///
-/// # Errors
-/// When an action fails; those after it are not tried.
-pub async fn apply(
-    round: &Round<'_>,
-    actions: Vec<Action>,
-    reports: &mut Vec<Report>,
-) -> Result<(), Error> {
+/// What came of the actions of a decision.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The results of those that were done.
+    pub reports: Vec<Report>,
+    /// Those that were tried, by [`Action::describe`].
+    pub tried: Vec<String>,
+    /// Those that failed.
+    pub failed: Vec<Failed>,
+}
+
+/// Carries out `actions` in order. One that fails keeps only those from being done that stand on it (K-8).
+pub async fn apply(round: &Round<'_>, actions: Vec<Action>) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut standing = Standing::default();
     for action in actions {
+        if standing.bars(&action) {
+            standing.fails(&action);
+            continue;
+        }
         tracing::debug!(?action, "applying");
-        if let Some(report) = one(round, action).await? {
-            reports.push(report);
+        let what = action.describe(round.name.name());
+        outcome.tried.push(what.clone());
+        match one(round, action.clone()).await {
+            Ok(report) => outcome.reports.extend(report),
+            Err(error) => {
+                tracing::warn!(%error, "failed to {what}; it is tried again");
+                round.ctx.metrics.action_failed(error.category());
+                standing.fails(&action);
+                let (message, refused) = error.reported();
+                outcome.failed.push(Failed {
+                    action: what,
+                    message,
+                    refused,
+                });
+            }
         }
     }
-    Ok(())
+    outcome
 }
 
 async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error> {
     let (client, pair, namespace) = (&round.ctx.client, round.pair, round.name.namespace());
     match action {
         Action::MakeStateClaim { site, class, bytes } => {
-            objects::put(client, &render::state_claim(pair, &site, class, bytes)).await?;
+            objects::make(client, &render::state_claim(pair, &site, class, bytes)).await?;
         }
         Action::MakeReplicaClaim { site, class, bytes } => {
-            objects::put(client, &render::replica_claim(pair, &site, class, bytes)).await?;
+            objects::make(client, &render::replica_claim(pair, &site, class, bytes)).await?;
         }
         Action::MakeSourceClaim {
             site,
@@ -75,19 +99,19 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
             class,
             bytes,
         } => {
-            objects::put(
+            objects::make(
                 client,
                 &render::source_claim(pair, &site, point, class, bytes),
             )
             .await?;
         }
-        Action::Retain {
-            site,
-            volume,
-            before,
-        } => rebind::retain(client, round.name, &volume, &site, before).await?,
+        Action::Retain { .. } | Action::TakeOver { .. } => take(round, action).await?,
+        Action::DropWithSnapshot { content } => {
+            objects::drop_with_snapshot(client, &content).await?;
+        }
+        Action::Note { claim, text } => objects::note(client, namespace, &claim, text).await?,
         Action::Grow { claim, bytes } => objects::grow(client, namespace, &claim, bytes).await?,
-        Action::Cut(desired) => objects::put(client, &render::snapshot(pair, &desired)).await?,
+        Action::Cut(desired) => objects::make(client, &render::snapshot(pair, &desired)).await?,
         Action::AllowModeChange { content } => objects::allow_mode_change(client, &content).await?,
         Action::StartMover { site, device } => start_mover(round, &site, &device).await?,
         Action::StopMover { site, uid } => {
@@ -119,8 +143,8 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
             return Ok(Some(Report::Fed(plan.cycle)));
         }
         Action::Verify(plan) => verify::verify(round, *plan).await?,
-        Action::Scale { replicas } => {
-            scale(round.ctx, round.name, &round.observed.pair, replicas).await?;
+        Action::Scale { replicas, version } => {
+            scale_as_read(round, replicas, version.as_deref()).await?;
         }
         Action::SelectPods | Action::Hold(_) | Action::Release(_) => {
             return hooks(round, action).await;
@@ -128,6 +152,41 @@ async fn one(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error>
         Action::Rebind(desired) => return Ok(Some(rebind(client, &pair.owner, &desired).await?)),
     }
     Ok(None)
+}
+
+/// Marks what is there already as the pair's.
+async fn take(round: &Round<'_>, action: Action) -> Result<(), Error> {
+    let (client, pair) = (&round.ctx.client, round.pair);
+    match action {
+        Action::TakeOver { site, claim, uid } => {
+            let labels = render::replica_labels(pair, &site);
+            let claim = (round.name.namespace(), claim.as_str());
+            objects::take_over(client, claim, &uid, &labels).await
+        }
+        Action::Retain {
+            site,
+            volume,
+            before,
+        } => {
+            let labels = planner::rebind::labels(round.name, &pair.owner.uid, &site);
+            rebind::retain(client, &labels, &volume, before).await?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One that was changed since it was read is left alone, and read again by the next reconcile.
+async fn scale_as_read(
+    round: &Round<'_>,
+    replicas: i64,
+    version: Option<&str>,
+) -> Result<(), Error> {
+    let pair = &round.observed.pair;
+    match scale(round.ctx, round.name, pair, replicas, version).await {
+        Err(error) if error.is_conflict() => Ok(()),
+        scaled => scaled,
+    }
 }
 
 async fn pace(
@@ -154,7 +213,7 @@ async fn start_mover(round: &Round<'_>, site: &SiteName, device: &Device) -> Res
     .await?;
     let replica = round.observed.replica(site);
     let pod = render::mover_pod(round.pair, site, device, &replica, &ctx.movers);
-    objects::put(&ctx.client, &pod).await
+    objects::make(&ctx.client, &pod).await
 }
 
 async fn hooks(round: &Round<'_>, action: Action) -> Result<Option<Report>, Error> {
@@ -178,15 +237,17 @@ async fn hooks(round: &Round<'_>, action: Action) -> Result<Option<Report>, Erro
     })
 }
 
-/// Sets the replicas of the workload that `pair` names; nothing where it names none.
+/// Sets the replicas of the workload that `pair` names, as long as it is at the `version` that its scale was
+/// read at; nothing where it names none.
 ///
 /// # Errors
-/// When the workload can't be scaled.
+/// When the workload can't be scaled, or was changed since.
 pub async fn scale(
     ctx: &Context,
     name: &PairName,
     pair: &ReplicationPair,
     replicas: i64,
+    version: Option<&str>,
 ) -> Result<(), Error> {
     let Some(reference) = &pair.spec.application else {
         return Ok(());
@@ -196,7 +257,10 @@ pub async fn scale(
         .api(&ctx.client, name.namespace(), reference)
         .await
         .map_err(Error::Kind)?;
-    let patch = json!({"spec": {"replicas": replicas}});
+    let mut patch = json!({"spec": {"replicas": replicas}});
+    if let Some(version) = version {
+        patch["metadata"] = json!({"resourceVersion": version});
+    }
     let params = PatchParams {
         field_manager: Some(api::names::OPERATOR_MANAGER.into()),
         ..PatchParams::default()

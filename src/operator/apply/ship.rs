@@ -16,14 +16,14 @@ struct Found {
     stream: Option<ExtentStream>,
 }
 
-/// Orders the source to ship, and feeds it the list in the background.
+/// Asks the source to ship, and feeds it the list in the background.
 pub async fn ship(round: &Round<'_>, plan: &ShipPlan) -> Result<(), Error> {
     let ctx = round.ctx;
     let found = best(round, plan).await;
     let source = requests::key(round.observed, round.name, &plan.source)?;
     let target = requests::key(round.observed, round.name, &plan.target)?;
     tracing::info!(cycle = %plan.cycle, changes = ?found.changes, reason = found.reason, "shipping");
-    let order = ShipRequest {
+    let request = ShipRequest {
         cycle: plan.cycle,
         peer: target.address.clone(),
         peer_site: plan.target.clone(),
@@ -33,7 +33,7 @@ pub async fn ship(round: &Round<'_>, plan: &ShipPlan) -> Result<(), Error> {
         image: plan.image,
         transfer: plan.transfer,
     };
-    requests::give(round, &source, Request::Ship(order)).await?;
+    requests::give(round, &source, Request::Ship(request)).await?;
     let Some(stream) = found.stream else {
         return Ok(());
     };

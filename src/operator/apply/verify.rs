@@ -4,12 +4,12 @@ use crate::apply::{Error, Round, requests};
 use planner::decide::VerifyPlan;
 use wire::control::{Request, VerifyRequest};
 
-/// Orders the source to compare the slice with the target, which expects it already.
+/// Asks the source to compare the slice with the target, which expects it already.
 pub async fn verify(round: &Round<'_>, plan: VerifyPlan) -> Result<(), Error> {
     let source = requests::key(round.observed, round.name, &plan.source)?;
     let target = requests::key(round.observed, round.name, &plan.target)?;
     tracing::info!(cycle = %plan.cycle, from = plan.range.offset, "verifying");
-    let order = VerifyRequest {
+    let request = VerifyRequest {
         cycle: plan.cycle,
         peer: target.address.clone(),
         peer_site: plan.target,
@@ -17,5 +17,5 @@ pub async fn verify(round: &Round<'_>, plan: VerifyPlan) -> Result<(), Error> {
         read_bytes_per_second: Some(plan.bytes_per_second),
         transfer: plan.transfer,
     };
-    requests::give(round, &source, Request::Verify(order)).await
+    requests::give(round, &source, Request::Verify(request)).await
 }

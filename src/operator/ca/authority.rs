@@ -144,6 +144,13 @@ impl Authority {
             .collect()
     }
 
+    /// When the certificate that signs now expires; `None` when it can't be read.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let facts = certificate::facts(&self.signing.certificate).ok()?;
+        Some(facts.not_after)
+    }
+
     /// This authority one step further in its rotation; `None` while there is nothing to do at `now`.
     ///
     /// # Errors

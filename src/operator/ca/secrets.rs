@@ -128,16 +128,11 @@ pub async fn ensure_mover_secret(
         pair: pair.clone(),
     };
     if let Some(secret) = api.get_opt(&name).await.map_err(failed("read"))? {
-        if !is_ours(&secret, pair) {
+        if !is_ours(&secret, &owner.uid) {
             return Err(CaError::NameTaken { secret: id });
         }
         let current = leaf_of(&secret).is_some_and(|leaf| authority.is_current(&leaf, &peer, now));
-        let owned = secret
-            .metadata
-            .owner_references
-            .as_ref()
-            .is_some_and(|owners| owners.iter().any(|o| o.uid == owner.uid));
-        if current && owned {
+        if current {
             return Ok(secret);
         }
     }
@@ -157,6 +152,7 @@ fn mover_secret(
     leaf: LeafPem,
 ) -> Secret {
     let label = |key: &str, value: &str| (key.to_string(), value.to_string());
+    let uid = owner.uid.clone();
     let bytes = |name: &str, text: String| (name.to_string(), ByteString(text.into_bytes()));
     Secret {
         metadata: ObjectMeta {
@@ -165,6 +161,7 @@ fn mover_secret(
             labels: Some(BTreeMap::from([
                 label(names::MANAGED_BY_LABEL, names::MANAGED_BY),
                 label(names::PAIR_LABEL, pair.name()),
+                label(names::PAIR_UID_LABEL, &uid),
                 label(names::SITE_LABEL, site.as_str()),
                 label(names::PART_LABEL, "mover"),
             ])),
@@ -181,7 +178,7 @@ fn mover_secret(
     }
 }
 
-fn is_ours(secret: &Secret, pair: &PairName) -> bool {
+fn is_ours(secret: &Secret, uid: &str) -> bool {
     let label = |key| {
         secret
             .metadata
@@ -190,7 +187,7 @@ fn is_ours(secret: &Secret, pair: &PairName) -> bool {
             .and_then(|labels| labels.get(key))
     };
     label(names::MANAGED_BY_LABEL).is_some_and(|v| v == names::MANAGED_BY)
-        && label(names::PAIR_LABEL).is_some_and(|v| v == pair.name())
+        && label(names::PAIR_UID_LABEL).is_some_and(|v| v == uid)
 }
 
 fn leaf_of(secret: &Secret) -> Option<LeafPem> {

@@ -3,7 +3,7 @@
 use protocol::units::PeerName;
 use wire::control::Refusal;
 
-/// Why an order did not get through or was not taken.
+/// Why a request did not get through or was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum MoverLinkError {
     /// There is no link to this pod: `watch` was not called, or the pod is gone.
@@ -20,7 +20,7 @@ pub enum MoverLinkError {
         /// What happened.
         reason: String,
     },
-    /// The mover did not answer in time. The order may or may not have been taken; repeat it.
+    /// The mover did not answer in time. The request may or may not have been taken; repeat it.
     #[error("the mover at {address} did not answer within {seconds} s")]
     TimedOut {
         /// The address that was dialled.
@@ -38,7 +38,7 @@ pub enum MoverLinkError {
         /// Who is there.
         found: PeerName,
     },
-    /// The mover did not take the order; nothing has changed.
+    /// The mover did not take the request; nothing has changed.
     #[error("the mover refused: {}", .0.message)]
     Refused(Refusal),
     /// The mover speaks another protocol.

@@ -31,7 +31,7 @@ pub struct FedExtents {
 }
 
 impl MoverLinks {
-    /// Sends `extents` as the list `changes` that the `Ship` order for `cycle` announced, in batches, over a connection of its own.
+    /// Sends `extents` as the list `changes` that the `Ship` request for `cycle` announced, in batches, over a connection of its own.
     /// No more than one batch and one item of the stream is held in memory. When the stream breaks, the mover gets it with
     /// `ExtentsFailed` and the result says why; that is no error: the mover falls back to the next change source.
     /// Dropping the future leaves the list unfinished, which the mover counts as broken too.
@@ -103,7 +103,7 @@ impl Feed<'_> {
             extents,
             last,
         };
-        self.order(Request::Extents(batch)).await?;
+        self.ask(Request::Extents(batch)).await?;
         self.from = reaches;
         self.sent.extents += count;
         self.sent.bytes += bytes;
@@ -116,13 +116,13 @@ impl Feed<'_> {
             changes: self.changes,
             reason: reason.clone(),
         };
-        self.order(request).await?;
+        self.ask(request).await?;
         self.sent.broken = Some(reason);
         Ok(self.sent)
     }
 
     /// Waits for the answer as long as the mover shows life.
-    async fn order(&mut self, request: Request) -> Result<(), MoverLinkError> {
+    async fn ask(&mut self, request: Request) -> Result<(), MoverLinkError> {
         self.connection.begin(request.into()).await?;
         let version = || self.links.status(self.key).map(|status| status.version);
         let mut seen = version();

@@ -1,7 +1,7 @@
 //! The operator's end of the control protocol with movers.
 //!
-//! For each mover pod there is one connection that long-polls the status, one for orders, and one
-//! for each list of extents while it is fed, so that an order never waits behind the others. The
+//! For each mover pod there is one connection that long-polls the status, one for requests, and one
+//! for each list of extents while it is fed, so that a request never waits behind the others. The
 //! newest status is kept for the observe step; a new one wakes the pair's reconcile.
 
 mod connection;

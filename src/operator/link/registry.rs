@@ -16,7 +16,7 @@ use transport::TlsDir;
 use wire::Asked;
 use wire::control::{MoverStatus, Response};
 
-/// The longest that an order may take to be answered.
+/// The longest that a request may take to be answered.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after the first failed dial; it doubles with each further one.
 pub const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -58,11 +58,11 @@ struct Shared {
     links: Mutex<HashMap<MoverKey, Arc<MoverLink>>>,
 }
 
-/// One mover's link: the task that polls it, and the connection for orders.
+/// One mover's link: the task that polls it, and the connection for requests.
 #[derive(Debug)]
 struct MoverLink {
     poller: Arc<Poller>,
-    orders: tokio::sync::Mutex<Option<Connection>>,
+    requests: tokio::sync::Mutex<Option<Connection>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -124,29 +124,25 @@ impl MoverLinks {
         Some(self.links().get(key)?.poller.state())
     }
 
-    /// Gives an order and waits for the answer, at most [`REQUEST_TIMEOUT`]. Orders to one mover go
+    /// Gives a request and waits for the answer, at most [`REQUEST_TIMEOUT`]. Requests to one mover go
     /// one at a time.
     ///
     /// # Errors
     /// When the mover is not linked, not reachable, somebody else, or refuses.
-    pub async fn order(
-        &self,
-        key: &MoverKey,
-        asked: impl Into<Asked>,
-    ) -> Result<(), MoverLinkError> {
+    pub async fn ask(&self, key: &MoverKey, asked: impl Into<Asked>) -> Result<(), MoverLinkError> {
         let asked = asked.into();
         let link = self.find(key)?;
-        let mut orders = link.orders.lock().await;
-        // An idle connection may have ended unnoticed; orders are idempotent, so one more try on a
+        let mut requests = link.requests.lock().await;
+        // An idle connection may have ended unnoticed; requests are idempotent, so one more try on a
         // new one is safe. A fresh one that fails has failed.
-        if let Some(connection) = orders.take() {
-            match ask_once(connection, asked.clone(), &mut orders).await {
+        if let Some(connection) = requests.take() {
+            match ask_once(connection, asked.clone(), &mut requests).await {
                 Err(MoverLinkError::Unreachable { .. }) => {}
                 other => return accepted(key, other?),
             }
         }
         let connection = self.dial(key).await?;
-        accepted(key, ask_once(connection, asked, &mut orders).await?)
+        accepted(key, ask_once(connection, asked, &mut requests).await?)
     }
 
     /// A new connection to the mover, for a talk of its own.
@@ -179,7 +175,7 @@ impl MoverLinks {
         let task = tokio::spawn(poll(links, key.clone(), poller.clone()));
         Arc::new(MoverLink {
             poller,
-            orders: tokio::sync::Mutex::new(None),
+            requests: tokio::sync::Mutex::new(None),
             task,
         })
     }
@@ -200,14 +196,14 @@ async fn ask_once(
     Ok(response)
 }
 
-/// Takes the answer to an order.
+/// Takes the answer to a request.
 pub(super) fn accepted(key: &MoverKey, response: Response) -> Result<(), MoverLinkError> {
     match response {
         Response::Accepted => Ok(()),
         Response::Refused(refusal) => Err(MoverLinkError::Refused(refusal)),
         Response::Status(_) => Err(MoverLinkError::Protocol {
             address: key.address.clone(),
-            reason: "a status as the answer to an order".into(),
+            reason: "a status as the answer to a request".into(),
         }),
     }
 }

@@ -94,6 +94,7 @@ fn status(version: u64) -> MoverStatus {
         decision: None,
         change_source: None,
         last: None,
+        unwritten: Vec::new(),
     }
 }
 
@@ -222,12 +223,12 @@ async fn requests_are_answered_and_refusals_are_reported() {
     };
     let error = bench
         .links
-        .order(&bench.key, abort.clone())
+        .ask(&bench.key, abort.clone())
         .await
         .unwrap_err();
     assert!(matches!(error, MoverLinkError::NotLinked { .. }), "{error}");
     bench.up().await;
-    bench.links.order(&bench.key, abort.clone()).await.unwrap();
+    bench.links.ask(&bench.key, abort.clone()).await.unwrap();
     let refusal = Refusal {
         kind: RefusalKind::OutOfOrder,
         message: "no cycle is running".into(),
@@ -240,7 +241,7 @@ async fn requests_are_answered_and_refusals_are_reported() {
         .push_back(Response::Refused(refusal));
     let error = bench
         .links
-        .order(&bench.key, abort.clone())
+        .ask(&bench.key, abort.clone())
         .await
         .unwrap_err();
     assert!(error.to_string().contains("no cycle is running"), "{error}");
@@ -256,7 +257,7 @@ async fn nothing_is_sent_to_a_mover_that_is_somebody_else() {
         panic!("{:?}", bench.links.state(&bench.key));
     };
     assert!(reason.contains("ferry://west/shop/orders"), "{reason}");
-    let shutdown = bench.links.order(&bench.key, Request::Shutdown).await;
+    let shutdown = bench.links.ask(&bench.key, Request::Shutdown).await;
     assert!(matches!(
         shutdown,
         Err(MoverLinkError::WrongIdentity { .. })
@@ -274,7 +275,7 @@ async fn a_pod_that_was_replaced_is_another_mover() {
     };
     bench.links.sync(&pair(), std::slice::from_ref(&replaced));
     assert!(bench.links.status(&bench.key).is_none());
-    let old = bench.links.order(&bench.key, Request::Shutdown).await;
+    let old = bench.links.ask(&bench.key, Request::Shutdown).await;
     assert!(matches!(old, Err(MoverLinkError::NotLinked { .. })));
     let other: PairName = "shop/other".parse().unwrap();
     bench.links.sync(&other, &[]);

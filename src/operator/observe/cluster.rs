@@ -1,11 +1,11 @@
 //! Reading the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectList};
 use kube::{Api, Client, ResourceExt};
 use uuid::Uuid;
 
@@ -17,7 +17,8 @@ use api::snapshots::VolumeSnapshot;
 use api::{ReplicationPair, names};
 use planner::decide::verify;
 use planner::observe::{
-    Fresh, Listed, Observed, SiteView, Surroundings, assemble, needs_labelled, needs_volume, read,
+    Fresh, Listed, NodeSeen, Observed, SiteView, Surroundings, assemble, needs_labelled,
+    needs_node, needs_volume, read,
 };
 use planner::render::MOVER_PORT;
 use protocol::units::PairName;
@@ -50,6 +51,7 @@ pub async fn observe(
 
 async fn list(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Result<Listed, Error> {
     let client = &ctx.client;
+    let promotions = ctx.promotions.of(name);
     let failed = |what: &'static str| {
         move |source: kube::Error| Error {
             what,
@@ -57,7 +59,8 @@ async fn list(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Result<
             source: Box::new(source),
         }
     };
-    let ours = ListParams::default().labels(&format!("{}={}", names::PAIR_LABEL, name.name()));
+    let uid = pair.uid().unwrap_or_default();
+    let ours = ListParams::default().labels(&format!("{}={uid}", names::PAIR_UID_LABEL));
     let claims_api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), name.namespace());
     let pods_api: Api<Pod> = Api::namespaced(client.clone(), name.namespace());
     let snapshots_api: Api<VolumeSnapshot> = Api::namespaced(client.clone(), name.namespace());
@@ -68,43 +71,38 @@ async fn list(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Result<
         pods_api.list(&all),
         snapshots_api.list(&ours),
         ctx.classes.classes(client),
-        application(ctx, pair, name),
+        application(ctx, pair, &promotions, name),
     );
     let app_claim = app_claim.map_err(failed("the application's claim"))?;
-    let mut claims = claims.map_err(failed("the claims"))?.items;
-    // A replica claim that a re-binding made is found by its name; its labels are added later.
-    for site in &pair.spec.sites {
-        let replica = names::replica_claim(name.name(), &site.name);
-        if !claims.iter().any(|claim| claim.name_any() == replica) {
-            let found = claims_api
-                .get_opt(&replica)
-                .await
-                .map_err(failed("the replica claim"))?;
-            claims.extend(found);
-        }
-    }
-    let snapshots = match snapshots {
-        Ok(list) => list.items,
-        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
-        Err(error) => return Err(failed("the snapshots")(error)),
-    };
+    let claims = claims.map_err(failed("the claims"))?.items;
+    let kept = kept(&claims_api, pair, &claims)
+        .await
+        .map_err(failed("the claims to take over"))?;
+    let snapshots = served(snapshots).map_err(failed("the snapshots"))?;
     let volumes = volumes(client, claims.iter().chain(&app_claim))
         .await
         .map_err(failed("the volumes"))?;
     let contents = contents(client, &snapshots)
         .await
         .map_err(failed("the snapshots' contents"))?;
-    let labelled = labelled(client, pair, name)
+    let labelled = labelled(client, pair)
         .await
         .map_err(failed("the labelled volumes"))?;
     let attachments = attachments(client, pair)
         .await
         .map_err(failed("where volumes are attached"))?;
+    let pods = pods.map_err(failed("the pods"))?.items;
+    let nodes = nodes(client, pair, &pods).await;
     Ok(Listed {
+        uid,
+        promotions,
+        resyncs: ctx.resyncs.of(name),
         app_claim,
         claims,
+        kept,
         volumes,
-        pods: pods.map_err(failed("the pods"))?.items,
+        nodes: nodes.map_err(failed("the nodes"))?,
+        pods,
         snapshots,
         contents,
         classes: classes.map_err(failed("the classes"))?,
@@ -114,22 +112,27 @@ async fn list(ctx: &Context, pair: &ReplicationPair, name: &PairName) -> Result<
     })
 }
 
+/// The snapshots; none where the cluster serves no such kind.
+fn served(
+    listed: Result<ObjectList<VolumeSnapshot>, kube::Error>,
+) -> Result<Vec<VolumeSnapshot>, kube::Error> {
+    match listed {
+        Ok(list) => Ok(list.items),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Volumes with the pair's labels: the way back when the status is lost, or a volume has no claim.
 async fn labelled(
     client: &Client,
     pair: &ReplicationPair,
-    name: &PairName,
 ) -> Result<Vec<PersistentVolume>, kube::Error> {
     if !needs_labelled(pair) {
         return Ok(Vec::new());
     }
-    let ours = ListParams::default().labels(&format!(
-        "{}={},{}={}",
-        names::PAIR_LABEL,
-        name.name(),
-        names::PAIR_NAMESPACE_LABEL,
-        name.namespace()
-    ));
+    let uid = pair.uid().unwrap_or_default();
+    let ours = ListParams::default().labels(&format!("{}={uid}", names::PAIR_UID_LABEL));
     let api: Api<PersistentVolume> = Api::all(client.clone());
     Ok(api.list(&ours).await?.items)
 }
@@ -149,6 +152,39 @@ async fn volumes(
         .into_iter()
         .flatten()
         .map(|volume| (volume.name_any(), volume))
+        .collect())
+}
+
+/// The claims that the spec says may be taken over, as long as they are not the pair's.
+async fn kept(
+    api: &Api<PersistentVolumeClaim>,
+    pair: &ReplicationPair,
+    own: &[PersistentVolumeClaim],
+) -> Result<Vec<PersistentVolumeClaim>, kube::Error> {
+    let named = pair.spec.sites.iter();
+    let named = named.filter_map(|site| site.replica_claim_name.as_ref());
+    let wanted = named.filter(|name| own.iter().all(|claim| claim.name_any() != **name));
+    let reads = wanted.map(|name| api.get_opt(name));
+    let found = futures::future::try_join_all(reads).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The nodes of pods that do not run as they should.
+async fn nodes(
+    client: &Client,
+    pair: &ReplicationPair,
+    pods: &[Pod],
+) -> Result<BTreeMap<String, NodeSeen>, kube::Error> {
+    let api: Api<Node> = Api::all(client.clone());
+    let names: BTreeSet<&str> = pods
+        .iter()
+        .filter_map(|pod| needs_node(pair, pod))
+        .collect();
+    let reads = names.into_iter().map(|name| api.get_opt(name));
+    let found = futures::future::try_join_all(reads).await?;
+    let found = found.iter().flatten();
+    Ok(found
+        .map(|node| (node.name_any(), read::node(node)))
         .collect())
 }
 

@@ -1,7 +1,7 @@
 //! The workload of `spec.application`.
 
 use crate::context::Context;
-use api::ReplicationPair;
+use api::{Promotion, ReplicationPair};
 use planner::observe::{Application, needs_workload, read};
 use protocol::units::PairName;
 
@@ -13,6 +13,7 @@ use protocol::units::PairName;
 pub async fn application(
     ctx: &Context,
     pair: &ReplicationPair,
+    promotions: &[Promotion],
     name: &PairName,
 ) -> Result<Option<Application>, kube::Error> {
     let Some(reference) = &pair.spec.application else {
@@ -28,7 +29,7 @@ pub async fn application(
     };
     match api.get_scale(&reference.name).await {
         Ok(scale) => {
-            let workload = match needs_workload(pair) {
+            let workload = match needs_workload(pair, promotions) {
                 true => api.get_opt(&reference.name).await.ok().flatten(),
                 false => None,
             };
@@ -38,6 +39,7 @@ pub async fn application(
                     .and_then(|spec| spec.replicas)
                     .unwrap_or(0)
                     .into(),
+                version: scale.metadata.resource_version,
                 present: scale.status.map_or(0, |status| status.replicas).into(),
                 scaled_by: workload.as_ref().and_then(read::scaled_by),
                 claims_go_when_scaled: workload.as_ref().is_some_and(read::claims_go_when_scaled),

@@ -23,7 +23,7 @@ impl Error {
     /// Whether somebody else wrote the pair in between: look again at once.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        matches!(&*self.source, kube::Error::Api(status) if status.code == 409)
+        cluster::is_conflict(&self.source)
     }
 }
 

@@ -13,7 +13,6 @@ use cluster::{Error, failed};
 use planner::rebind::object::{BOUND_BY_CONTROLLER, VolumeExt as _};
 use planner::rebind::record::{RECORD_KEY, record_name};
 use planner::rebind::{ClaimRecord, DesiredBinding, RebindError, Step, new_volume};
-use protocol::units::{PairName, SiteName};
 
 /// Carries out one step. Repeating it is harmless. A conflict (the object has changed since it was
 /// observed, or is gone) counts as done: the next observation decides again.
@@ -33,7 +32,7 @@ pub async fn execute(
             volume,
             site,
             before,
-        } => retain_volume(&volumes, &desired.pair, volume, site, before.as_deref()).await,
+        } => retain_volume(&volumes, &desired.labels(site), volume, before.as_deref()).await,
         Step::CreateVolume(volume) => return create_volume(&volumes, volume).await,
         Step::Reserve {
             volume,
@@ -100,13 +99,12 @@ pub async fn execute(
 /// When the API server refuses.
 pub async fn retain(
     client: &Client,
-    pair: &PairName,
+    labels: &BTreeMap<String, String>,
     volume: &str,
-    site: &SiteName,
     before: Option<String>,
 ) -> Result<(), Error> {
     let volumes = Api::all(client.clone());
-    match retain_volume(&volumes, pair, volume, site, before.as_deref()).await {
+    match retain_volume(&volumes, labels, volume, before.as_deref()).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         other => other.map_err(failed(|| format!("retain PersistentVolume {volume}"))),
     }
@@ -114,13 +112,12 @@ pub async fn retain(
 
 async fn retain_volume(
     volumes: &Api<PersistentVolume>,
-    pair: &PairName,
+    labels: &BTreeMap<String, String>,
     volume: &str,
-    site: &SiteName,
     before: Option<&str>,
 ) -> Result<(), kube::Error> {
     let mut patch = json!({
-        "metadata": {"labels": new_volume::labels(pair, site)},
+        "metadata": {"labels": labels},
         "spec": {"persistentVolumeReclaimPolicy": "Retain"},
     });
     if let Some(before) = before {
@@ -193,6 +190,7 @@ async fn keep(
             labels: Some(BTreeMap::from([
                 label(names::MANAGED_BY_LABEL, names::MANAGED_BY),
                 label(names::PAIR_LABEL, desired.pair.name()),
+                label(names::PAIR_UID_LABEL, &desired.uid),
             ])),
             owner_references: Some(vec![owner.clone()]),
             ..ObjectMeta::default()

@@ -9,6 +9,7 @@ use crate::decide::PairDecision;
 use crate::decide::admission;
 use crate::mutations::Rule;
 use crate::observe::{Claim, Observed, SiteView, Timeline};
+use crate::requests::Answer;
 use crate::site::{HookStep, MoverDesired, MoverTask, SiteDesired, permitted};
 use crate::validate::{Problem, Settings, Validated};
 use api::Reason;
@@ -30,8 +31,10 @@ pub struct DecisionBuilder<'a> {
     pub timeline: Timeline,
     /// What fails at present.
     pub trouble: Option<Problem>,
-    /// Why a request to move the role is not followed.
+    /// Why a change of `spec.primary` is not followed.
     pub refused: Option<Problem>,
+    /// Why the promotion that would begin does not.
+    pub answer: Option<Answer>,
     /// Points whose snapshots and claims stay, by site.
     pub keep: BTreeSet<(SiteName, Point)>,
     /// What the sites are to become; one without an entry is to be idle.
@@ -58,6 +61,7 @@ impl<'a> DecisionBuilder<'a> {
             timeline: observed.timeline.clone(),
             trouble: None,
             refused: None,
+            answer: None,
             keep: BTreeSet::new(),
             desired: BTreeMap::new(),
             hooks: None,
@@ -303,6 +307,7 @@ impl<'a> DecisionBuilder<'a> {
             due: self.due,
             trouble: self.trouble,
             refused: self.refused,
+            answer: self.answer,
             barred,
         }
     }

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::decide::DecisionBuilder;
 use crate::observe::HookTarget;
 use crate::site::HookStep;
-use api::v1alpha1::{CyclePhase, QuiesceState};
+use api::v1alpha1::{CyclePhase, QuiesceState, QuiesceStatus};
 
 /// The longest that the application is held for one cut. Beyond it the application goes on and the
 /// cut is abandoned: the application comes first.
@@ -13,9 +13,29 @@ pub const HOLD_MAX: SignedDuration = SignedDuration::from_secs(60);
 
 /// Runs `post` wherever `pre` was tried, as soon as nothing needs the application to be held.
 pub fn release(d: &mut DecisionBuilder<'_>) {
+    status_was_lost(d);
     let Some(targets) = held(d) else { return };
-    if due(d) {
+    if targets.is_empty() {
+        d.hooks = Some(HookStep::Select);
+    } else if due(d) {
         d.hooks = Some(HookStep::Release(targets));
+    }
+}
+
+/// With the status is lost which pods are held, if any: all of them are released (K-13).
+fn status_was_lost(d: &mut DecisionBuilder<'_>) {
+    let begun = d.observed.sites.iter().any(|s| s.state_claim.is_some());
+    let lost = begun && d.status.pair_id.is_none() && d.status.quiesce.is_none();
+    if lost && !d.settings.hooks.is_empty() {
+        d.status.quiesce = Some(QuiesceStatus {
+            point: String::new(),
+            held_at: d.now(),
+            released_at: None,
+            held_ms: 0,
+            state: QuiesceState::Held,
+            message: None,
+            pods: Vec::new(),
+        });
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::{DecisionBuilder, switch};
-use crate::observe::SiteView;
+use crate::observe::{SiteView, Volume};
 use crate::site::MoverDesired;
 use api::Reason;
 use api::v1alpha1::{PointStatus, SwitchKind};
@@ -19,14 +19,18 @@ pub fn settle(d: &mut DecisionBuilder<'_>) -> bool {
     if d.status.pair_id.is_some() && d.status.epoch.is_some() && d.status.primary.is_some() {
         return adopt(d);
     }
-    if d.observed
-        .sites
-        .iter()
-        .all(|site| site.state_claim.is_none())
-    {
-        return draw(d);
+    let begun = d.observed.sites.iter().any(|s| s.state_claim.is_some());
+    let settled = match begun {
+        true => recover(d),
+        false => draw(d),
+    };
+    let read_for = d.observed.primary_site().map(|site| site.to_string());
+    if settled && d.status.primary != read_for {
+        // Which volume is whose was read for the site that the spec calls primary: it is read again.
+        d.recheck_at(d.observed.now);
+        return false;
     }
-    recover(d)
+    settled
 }
 
 /// A new pair: draws its identity. It is recorded before any object is made from it.
@@ -34,12 +38,30 @@ fn draw(d: &mut DecisionBuilder<'_>) -> bool {
     if d.validated.usable().is_none() {
         return false;
     }
+    let primary = led_before(d).unwrap_or_else(|| d.observed.pair.spec.primary.clone());
     d.status.pair_id = Some(d.observed.fresh.pair_id.to_string());
     d.status.generation = Some(d.observed.fresh.generation.to_string());
     d.status.epoch = Some(1);
-    d.status.primary = Some(d.observed.pair.spec.primary.clone());
-    d.status.handled_primary = Some(d.observed.pair.spec.primary.clone());
+    d.status.handled_primary = Some(primary.clone());
+    d.status.primary = Some(primary);
     true
+}
+
+/// The primary of a pair that had begun and whose status was lost before any superblock was written: the
+/// site whose label the application's volume has, else the one without a replica.
+fn led_before(d: &DecisionBuilder<'_>) -> Option<String> {
+    let sites = || d.observed.sites.iter();
+    let app = d
+        .observed
+        .app_claim()
+        .and_then(|claim| claim.volume.as_ref());
+    let labelled = app.and_then(|app| {
+        let same = |volume: &Volume| volume.id().is_some() && volume.id() == app.id();
+        sites().find(|site| site.labelled_volume.as_ref().is_some_and(same))
+    });
+    let replica = sites().find(|site| site.replica_claim.is_some());
+    let other = replica.and_then(|standby| d.observed.other(&standby.name));
+    labelled.or(other).map(|site| site.name.to_string())
 }
 
 /// The status is lost: asks both state volumes.
@@ -67,14 +89,22 @@ fn recover(d: &mut DecisionBuilder<'_>) -> bool {
     }) {
         return draw(d);
     }
+    switch::volumes_by_evidence(d);
+    d.status.switch = switch::noted(d);
     if !adopt(d) {
+        d.status.switch = None;
         return false;
     }
+    // A primary that never had a superblock has no identity of its epoch yet.
+    let fresh = d.observed.fresh.generation;
+    d.status.generation.get_or_insert_with(|| fresh.to_string());
     // Snapshots that nothing needs now are deleted before the next cut is made, and with them goes the
     // knowledge of their numbers.
     d.status.last_seq = i64::try_from(d.highest_seq().0).ok();
-    let bound = d.app_claim().is_some_and(|claim| claim.bound);
-    if d.epoch() > Epoch::FIRST || !bound {
+    // A note of an epoch that is over was about to be removed.
+    let epoch = d.status.epoch;
+    d.status.switch.take_if(|noted| Some(noted.epoch) < epoch);
+    if d.status.switch.is_none() && d.epoch() > Epoch::FIRST {
         switch::resume_after_loss(d);
     }
     true

@@ -1,8 +1,9 @@
 //! A pair whose sites are both in this cluster: what is decided for each is done by this operator.
 
-use crate::decide::{Barred, PairDecision, pair};
+use crate::decide::{Barred, PairDecision, failing, newer, pair};
 use crate::observe::{Observed, Timeline};
 use crate::rebind::DesiredBinding;
+use crate::requests::{self, RequestWrites};
 use crate::site::{self, Action, HookStep, Local, Site as _, SiteDecision, SiteDesired};
 use crate::validate::{Problem, Validated};
 use api::Reason;
@@ -24,8 +25,10 @@ pub struct Decision {
     pub due: Option<Timestamp>,
     /// What fails at present, though it will be tried again.
     pub trouble: Option<Problem>,
-    /// Why a request to move the role is not followed.
+    /// Why a change of `spec.primary` is not followed.
     pub refused: Option<Problem>,
+    /// What is written about the requests of people, after the status and before the actions.
+    pub requests: RequestWrites,
     /// Why no cycle may begin, if so.
     pub barred: Option<Barred>,
 }
@@ -66,8 +69,7 @@ pub fn decide(observed: &Observed, validated: &Validated) -> Decision {
     }
     let binding = rebinding(observed, &pair, &sites);
     actions.extend(binding.map(|desired| Action::Rebind(Box::new(desired))));
-    // Whatever else is refused, the application is released first.
-    actions.sort_by_key(turn);
+    actions.sort_by_key(site::place);
     assemble(observed, pair, actions)
 }
 
@@ -84,38 +86,45 @@ fn rebinding(
     let meta = &observed.pair.metadata;
     let name = PairName::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?;
     let epoch = Epoch(u64::try_from(pair.ledger.epoch?).ok()?);
-    site::rebinding(name, epoch, &observed.pair.spec.claim_name, sites)
-}
-
-/// When an action's turn is. Nothing of one decision waits for what it creates, so what the API server may
-/// refuse, for a quota or a policy, comes last and keeps nothing else from being done (K-9).
-fn turn(action: &Action) -> u8 {
-    match action {
-        Action::Release(_) => 0,
-        Action::MakeStateClaim { .. }
-        | Action::MakeReplicaClaim { .. }
-        | Action::MakeSourceClaim { .. } => 2,
-        Action::StartMover { .. } => 3,
-        _ => 1,
-    }
+    site::rebinding(
+        (name, meta.uid.clone()?),
+        epoch,
+        &observed.pair.spec.claim_name,
+        sites,
+    )
 }
 
 /// The status with what is waited for, since when.
 fn assemble(observed: &Observed, pair: PairDecision, actions: Vec<Action>) -> Decision {
     let mut status = pair.ledger;
+    let mut timeline = pair.timeline;
+    let when = (observed.name(), observed.now);
+    let (actions, again) = failing::hold_back(actions, &mut status, &mut timeline, when);
+    let due = [pair.due, again].into_iter().flatten().min();
     let before = status.waiting.take();
-    status.waiting = pair.waiting.map(|what| match before {
+    let refused = failing::reported(&status, observed.now).filter(|failing| failing.refused);
+    let because = refused.map_or(String::new(), |failing| {
+        format!("; to {} is refused: {}", failing.action, failing.message)
+    });
+    let waiting = pair.waiting.map(|what| what + &because);
+    status.waiting = waiting.map(|what| match before {
         Some(before) if before.what == what => before,
         _ => WaitStatus {
             what,
             since: Time(observed.now),
         },
     });
+    // Where a newer version is at work, its requests are its own too.
+    let requests = match newer::unknown(&status) {
+        None => requests::writes(observed, &status, pair.answer.as_ref()),
+        Some(_) => RequestWrites::default(),
+    };
     Decision {
         status,
-        timeline: pair.timeline,
+        requests,
+        timeline,
         actions,
-        due: pair.due,
+        due,
         trouble: pair.trouble,
         refused: pair.refused,
         barred: pair.barred,

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::decide::DecisionBuilder;
 use crate::decide::consent::consent;
+use crate::decide::failing;
 use crate::observe::SiteView;
 use api::Reason;
 use protocol::units::{Epoch, Generation, PairId, Role, Seq};
@@ -97,7 +98,7 @@ fn init(d: &mut DecisionBuilder<'_>, site: &SiteView, over_damage: bool) {
         .and_then(|report| report.lineage.last())
         .map_or(Seq(1), |entry| entry.start);
     let epoch = d.epoch();
-    let order = InitRequest {
+    let request = InitRequest {
         pair_id: PairId(pair_id),
         role: if primary {
             Role::Primary
@@ -111,7 +112,7 @@ fn init(d: &mut DecisionBuilder<'_>, site: &SiteView, over_damage: bool) {
         requested_primary,
         over_damage,
     };
-    d.ask(&site.name, Request::Init(order));
+    d.ask(&site.name, Request::Init(request));
 }
 
 /// What keeps the movers from starting, as a clause.
@@ -121,7 +122,14 @@ pub fn stuck(d: &DecisionBuilder<'_>) -> String {
         let pod = site.pod.as_ref()?;
         Some(format!("{}: {}", pod.name, pod.problem.as_deref()?))
     });
-    let problems: Vec<String> = problems.collect();
+    let refused = d.observed.sites.iter().filter_map(|site| {
+        let refused = failing::of_mover(&d.status, d.observed.name(), site)?;
+        Some(format!(
+            "to {} is refused: {}",
+            refused.action, refused.message
+        ))
+    });
+    let problems: Vec<String> = problems.chain(refused).collect();
     if problems.is_empty() {
         "Kubernetes names no cause; see the pods' events".into()
     } else {

@@ -3,8 +3,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::decide::{Barred, DecisionBuilder, cycle, hold, identity, newer, setup, sweep, switch};
+use crate::decide::{
+    Barred, DecisionBuilder, consent, cycle, hold, identity, newer, setup, silent, sweep, switch,
+};
 use crate::observe::{Observed, Timeline};
+use crate::requests::Answer;
 use crate::site::SiteDesired;
 use crate::validate::{Problem, Validated};
 use api::v1alpha1::ReplicationPairStatus;
@@ -27,8 +30,10 @@ pub struct PairDecision {
     pub due: Option<Timestamp>,
     /// What fails at present, though it will be tried again.
     pub trouble: Option<Problem>,
-    /// Why a request to move the role is not followed.
+    /// Why a change of `spec.primary` is not followed.
     pub refused: Option<Problem>,
+    /// Why the promotion that would begin does not.
+    pub answer: Option<Answer>,
     /// Why no cycle may begin, if so.
     pub barred: Option<Barred>,
 }
@@ -44,6 +49,7 @@ pub fn decide(observed: &Observed, validated: &Validated) -> PairDecision {
         return builder.finish();
     }
     if observed.sites.len() == 2 && identity::settle(&mut builder) {
+        consent::note(&mut builder);
         setup::ensure(&mut builder);
         setup::remember(&mut builder);
         switch::advance(&mut builder);
@@ -52,7 +58,9 @@ pub fn decide(observed: &Observed, validated: &Validated) -> PairDecision {
             switch::note_last_cut(&mut builder);
             sweep::sweep(&mut builder);
         }
+        switch::note(&mut builder);
     }
+    silent::settle(&mut builder);
     if validated.problem().is_some() {
         builder.recheck_in(PROBLEM_RECHECK_AFTER);
     }

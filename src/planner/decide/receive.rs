@@ -21,9 +21,9 @@ pub fn receive(
         let reason = format!("cut {point} comes instead");
         d.ask(&standby.name, Request::Abort { reason });
     }
-    let order = ReceiveRequest {
+    let request = ReceiveRequest {
         cycle: point,
         peer_site: primary.name.clone(),
     };
-    d.ask(&standby.name, Request::Receive(order));
+    d.ask(&standby.name, Request::Receive(request));
 }

@@ -21,7 +21,7 @@ pub enum Report {
     Released(HookReport, Timestamp),
     /// The driver was asked whether nothing has changed up to this cut.
     Probed(Point, bool),
-    /// The source was ordered to ship; a list of changes is being fed or none is needed.
+    /// The source was asked to ship; a list of changes is being fed or none is needed.
     Fed(Point),
     /// The source was sent the bandwidth limit.
     Paced(Option<u64>),
@@ -84,6 +84,13 @@ fn selected(
     targets: &[HookTarget],
     now: Timestamp,
 ) {
+    let unknown = |q: &&mut QuiesceStatus| q.released_at.is_none() && q.pods.is_empty();
+    if let Some(quiesce) = status.quiesce.as_mut().filter(unknown) {
+        // A status that was lost did not say which are held.
+        quiesce.pods = targets.iter().map(ToString::to_string).collect();
+        quiesce.released_at = targets.is_empty().then_some(Time(now));
+        return;
+    }
     let Some(cycle) = status
         .cycle
         .as_mut()

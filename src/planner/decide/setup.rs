@@ -2,13 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::decide::{DecisionBuilder, switch};
+use crate::decide::{DecisionBuilder, movers, switch};
 use crate::mutations::Rule;
 use crate::observe::{PodUse, SiteView, SuperblockSeen};
-use crate::site::{ClaimDesired, ReplicaDesired, VolumesDesired};
+use crate::site::{ClaimDesired, MoverDesired, ReplicaDesired, VolumesDesired, bind};
 use crate::validate::{Settings, pinned};
 use api::names;
-use api::v1alpha1::{PointStatus, SiteRole, SiteStatus, SuperblockStatus};
+use api::v1alpha1::{
+    PointStatus, PromotedStatus, SiteRole, SiteStatus, SuperblockStatus, SwitchStatus, SwitchStep,
+};
 use protocol::units::Role;
 
 /// The smallest state claim: room for the superblock, digests, and the staging of a small volume.
@@ -31,14 +33,13 @@ pub fn ensure(d: &mut DecisionBuilder<'_>) {
         retain(d);
         restore(d);
     }
+    note_promotion(d);
 }
 
 /// Consent to another volume behind the application's claim counts once (K-1).
 fn adopt(d: &mut DecisionBuilder<'_>) {
-    if pinned::adopts(d.observed) {
-        d.status.adopted_epoch = d.status.epoch;
-    } else if pinned::consent(d.observed).is_none() {
-        d.status.adopted_epoch = None;
+    if let Some(consent) = pinned::adopts(d.observed) {
+        d.status.adopted_by.clone_from(&consent.metadata.uid);
     }
 }
 
@@ -79,10 +80,20 @@ fn restore(d: &mut DecisionBuilder<'_>) {
     {
         volumes.replica = None;
     }
+    if primary.superblock().is_none() {
+        // Whether it is primary is read first: the application's claim is bound to no other volume.
+        d.want(&primary.name, MoverDesired::Probe);
+        movers::ready(d, primary);
+        return;
+    }
     if let (true, Some(one), Some(other)) = (idle, one, other) {
         let now = d.observed.now;
         let lately = |at: Timestamp| now.duration_since(at) < RESTORE_AGAIN_AFTER;
-        if d.timeline.restored.is_some_and(lately) {
+        // What was refused has its own pauses, and is said as long as it is decided.
+        let mut failing = d.status.failing.iter();
+        let action = bind(&d.observed.pair.spec.claim_name);
+        let refused = failing.any(|failing| failing.action == action);
+        if !refused && d.timeline.restored.is_some_and(lately) {
             return;
         }
         d.timeline.restored = Some(now);
@@ -186,6 +197,26 @@ fn doubted(site: &SiteView, before: &SiteStatus) -> Option<String> {
     (used || known).then(|| committed.label.clone())
 }
 
+/// Remembers with which snapshots a site is promoted: from then on the application may write what any other
+/// would hold.
+fn note_promotion(d: &mut DecisionBuilder<'_>) {
+    let promotes = |switch: &&SwitchStatus| switch.step == SwitchStep::Promote;
+    let Some(switch) = d.status.switch.as_ref().filter(promotes) else {
+        return;
+    };
+    let mut sites = d.observed.sites.iter();
+    let mut known = d.status.sites.iter_mut();
+    if let Some(view) = sites.find(|site| site.name.as_str() == switch.to)
+        && let Some(site) = known.find(|site| site.name == switch.to)
+    {
+        let cut = view.cuts.iter().filter(|cut| cut.created.is_some());
+        site.promoted = Some(PromotedStatus {
+            epoch: switch.epoch,
+            snapshots: cut.map(|cut| cut.point.to_string()).collect(),
+        });
+    }
+}
+
 fn report(d: &DecisionBuilder<'_>, site: &SiteView) -> SiteStatus {
     let primary = d.status.primary.as_deref() == Some(site.name.as_str());
     let before = d.status.sites.iter().find(|s| s.name == site.name.as_str());
@@ -197,7 +228,7 @@ fn report(d: &DecisionBuilder<'_>, site: &SiteView) -> SiteStatus {
     let volume = claim.and_then(|claim| claim.volume.as_ref());
     // Another volume than the pair's is not what its data is in (K-1).
     let replaced = pinned::replaced(d.observed, site);
-    let own = !replaced || primary && pinned::adopts(d.observed);
+    let own = !replaced || primary && pinned::adopts(d.observed).is_some();
     // A status that was wiped learns it by the labels, where the site has been the pair's before: what an
     // earlier pair of the name has left is nobody's to take over.
     let known = site.superblock().is_some();
@@ -224,6 +255,7 @@ fn report(d: &DecisionBuilder<'_>, site: &SiteView) -> SiteStatus {
             .filter(|c| !c.deleting)
             .map(|c| c.name.clone())
             .collect(),
+        promoted: before.and_then(|b| b.promoted.clone()),
         diverged: before.is_some_and(|b| b.diverged),
         doubted: before
             .filter(|_| !primary)
@@ -257,6 +289,8 @@ mod tests {
             running: true,
             scheduled: true,
             labels: [(names::PART_LABEL.to_string(), part.to_string())].into(),
+            overdue: None,
+            node: None,
         };
         site.replica_users = vec![user(names::SALVAGE_PART)];
         assert_eq!(doubted(&site, &at(7)), None, "it only reads");
@@ -275,5 +309,21 @@ mod tests {
         };
         assert_eq!(doubted(&site, &before(7)), seen);
         assert_eq!(doubted(&site, &before(8)), None);
+    }
+
+    /// What was cut when a site was promoted counts, whatever came later does not; and a promotion that was
+    /// withdrawn changes nothing.
+    #[test]
+    fn a_snapshot_of_an_older_epoch_that_came_after_the_promotion_is_late() {
+        let promoted = PromotedStatus {
+            epoch: 2,
+            snapshots: vec!["1.7".into()],
+        };
+        assert!(!promoted.is_late(Point::new(1, 7), Some(2)));
+        assert!(promoted.is_late(Point::new(1, 8), Some(2)));
+        assert!(promoted.is_late(Point::new(1, 8), Some(3)));
+        assert!(!promoted.is_late(Point::new(2, 9), Some(2)));
+        assert!(!promoted.is_late(Point::new(1, 8), Some(1)));
+        assert!(!promoted.is_late(Point::new(1, 8), None));
     }
 }

@@ -1,7 +1,8 @@
 //! Snapshots and source claims that nothing needs any more.
 //!
-//! What stays: the committed point's snapshot at either side, the common base, and the running
-//! cycle's. So at most two a side where all are ready, and at least one common one at every moment.
+//! What stays: the committed point's snapshot at either side, the common base, the running cycle's, and the
+//! primary's newest unless nothing of it was shipped: should the status be lost, its number is not used again.
+//! So at most three a side where all are ready, and at least one common one at every moment.
 
 use std::collections::BTreeSet;
 
@@ -10,18 +11,13 @@ use crate::decide::{DecisionBuilder, switch};
 use crate::mutations::Rule;
 use crate::observe::{Cut, SiteView};
 use crate::site::Keep;
-use api::v1alpha1::SwitchKind;
+use api::v1alpha1::{PointStatus, SwitchKind};
 use protocol::units::Point;
 
 /// Says what stays; a site deletes the rest.
 pub fn sweep(d: &mut DecisionBuilder<'_>) {
-    let unheard = d
-        .observed
-        .sites
-        .iter()
-        .any(|site| site.superblock().is_none());
     let began = d.status.cycle.is_some() || d.status.last_failure.is_some();
-    if d.status.committed_point.is_none() && (unheard || !began) {
+    if d.status.committed_point.is_none() && !began {
         // Nothing is known yet; whatever is stored there may be the common base.
         return;
     }
@@ -31,6 +27,7 @@ pub fn sweep(d: &mut DecisionBuilder<'_>) {
         true => BTreeSet::new(),
         false => common_bases(d),
     };
+    let unchanged = d.status.unchanged_cut().map(PointStatus::point);
     // A side with writes of its own keeps what it has: salvage may need it. Which side that is, a
     // forced role change shows only at its end.
     let forced = d
@@ -41,9 +38,12 @@ pub fn sweep(d: &mut DecisionBuilder<'_>) {
     for site in &d.observed.sites {
         let all = forced || is_diverged(d, site.name.as_str());
         let kept = d.keep.iter().filter(|(name, _)| *name == site.name);
+        let leads = d.status.primary.as_deref() == Some(site.name.as_str());
+        let newest = site.cuts.iter().filter(|_| leads).map(|cut| cut.point);
         let kept = kept
             .map(|(_, point)| *point)
             .chain(bases.iter().copied())
+            .chain(newest.max().filter(|newest| unchanged != Some(*newest)))
             .collect();
         let desired = d.at(&site.name);
         if !site.rules.breaks(Rule::SourceClaimsStay) {

@@ -138,7 +138,7 @@ fn due(d: &DecisionBuilder<'_>) -> Option<Timestamp> {
     }
 }
 
-/// One slice: the movers, the order, and what came of it.
+/// One slice: the movers, the request, and what came of it.
 fn slice(d: &mut DecisionBuilder<'_>, point: Point) -> bool {
     let (Some(primary), Some(standby)) = (d.primary(), d.standby()) else {
         return false;
@@ -155,7 +155,7 @@ fn slice(d: &mut DecisionBuilder<'_>, point: Point) -> bool {
         return true;
     };
     if !waits(d, source, point) {
-        order(d, primary, standby, (source, target), point);
+        request(d, primary, standby, (source, target), point);
     }
     true
 }
@@ -171,7 +171,7 @@ pub fn note(d: &mut DecisionBuilder<'_>) {
     }
 }
 
-/// The report of the slice that was ordered, when it has come.
+/// The report of the slice that was asked for, when it has come.
 fn done<'a>(
     d: &DecisionBuilder<'_>,
     source: &'a MoverStatus,
@@ -182,7 +182,7 @@ fn done<'a>(
         return None;
     };
     let ours = report.cycle.cycle == point && report.range.offset == mark.position;
-    // A report of before the order may be of an earlier verification.
+    // A report of before the request may be of an earlier verification.
     let newer = source.version > mark.version && source.activity == Activity::Idle;
     (ours && newer && mark.position == position(d)).then_some(report.as_ref())
 }
@@ -190,7 +190,7 @@ fn done<'a>(
 /// Whether the slice is under way, or failed so lately that the next try has to wait.
 fn waits(d: &mut DecisionBuilder<'_>, source: &MoverStatus, point: Point) -> bool {
     if source.activity == Activity::Shipping(point) {
-        // One that an earlier process has ordered is taken over.
+        // One that an earlier process has asked for is taken over.
         let mark = VerifyMark {
             position: position(d),
             version: source.version,
@@ -271,7 +271,7 @@ fn count(d: &mut DecisionBuilder<'_>, report: &VerifyReport, point: Point, size:
     }
 }
 
-fn order(
+fn request(
     d: &mut DecisionBuilder<'_>,
     primary: &SiteView,
     standby: &SiteView,

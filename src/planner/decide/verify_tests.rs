@@ -14,7 +14,7 @@ use wire::control::{Activity, CycleOutcome, VerifyReport};
 /// The rate of 64 MiB a second for ten seconds.
 const SLICE: u64 = 640 << 20;
 
-/// A pair whose verification has come to this byte, and which has ordered a slice there 5 s ago.
+/// A pair whose verification has come to this byte, and which has asked for a slice there 5 s ago.
 fn verifying(compared: u64) -> Observed {
     let mut observed = at_rest();
     let running = RunningVerification {
@@ -40,7 +40,7 @@ fn verifying(compared: u64) -> Observed {
     observed
 }
 
-/// The slice that was ordered is compared.
+/// The slice that was asked for is compared.
 fn compared(observed: &mut Observed, range: Extent, differing: Vec<Extent>) {
     let bytes = differing.iter().map(|extent| extent.len).sum();
     let source = observed.sites[0].mover.as_mut().unwrap();
@@ -56,8 +56,8 @@ fn decided(observed: &Observed) -> Decision {
     decide(observed, &validate(observed))
 }
 
-/// Where the slice begins that is ordered now.
-fn ordered(decision: &Decision) -> Option<u64> {
+/// Where the slice begins that is asked for now.
+fn asked(decision: &Decision) -> Option<u64> {
     decision.actions.iter().find_map(|action| match action {
         Action::Verify(plan) => Some(plan.range.offset),
         _ => None,
@@ -74,7 +74,7 @@ fn each_slice_begins_where_the_last_one_ended_and_all_are_counted() {
     let first = Extent::new(4096, 512);
     compared(&mut observed, Extent::new(0, SLICE), vec![first]);
     let decision = decided(&observed);
-    assert_eq!(ordered(&decision), Some(SLICE));
+    assert_eq!(asked(&decision), Some(SLICE));
     let running = known(&decision).running.unwrap();
     assert_eq!(running.compared_bytes, i64::try_from(SLICE).unwrap());
     assert_eq!(running.differing_bytes, 512);
@@ -84,7 +84,7 @@ fn each_slice_begins_where_the_last_one_ended_and_all_are_counted() {
     let far = Extent::new(SLICE + 4096, 8192);
     compared(&mut observed, Extent::new(SLICE, GIB - SLICE), vec![far]);
     let decision = decided(&observed);
-    assert_eq!(ordered(&decision), None);
+    assert_eq!(asked(&decision), None);
     let found = known(&decision);
     assert_eq!(found.running, None);
     assert_eq!(found.compared_bytes, i64::try_from(GIB).unwrap());
@@ -98,7 +98,7 @@ fn each_slice_begins_where_the_last_one_ended_and_all_are_counted() {
     assert_eq!(found.trigger.as_deref(), Some("now"));
 }
 
-/// A report of before the order is of an earlier verification.
+/// A report of before the request is of an earlier verification.
 #[test]
 fn a_report_of_before_counts_for_nothing() {
     let mut observed = verifying(0);

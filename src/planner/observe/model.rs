@@ -5,14 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::mutations::Rules;
-use crate::observe::SnapshotFacts;
-use crate::observe::Timeline;
-use api::ReplicationPair;
+use crate::observe::{Application, SnapshotFacts, Timeline};
 use api::v1alpha1::{PointStatus, SiteRole, SiteStatus};
+use api::{Promotion, ReplicationPair, Resync, names};
 use protocol::units::{Epoch, Point, Role, SiteName, VolumeId};
 use wire::control::MoverStatus;
 
@@ -27,6 +26,10 @@ pub struct Observed {
     pub pair: ReplicationPair,
     /// The two sites, in the order of the spec.
     pub sites: Vec<SiteView>,
+    /// The requests to move its role, in any order.
+    pub promotions: Vec<Promotion>,
+    /// The consents to discard what only one site holds, in any order.
+    pub resyncs: Vec<Resync>,
     /// Another, older pair of this namespace that has the same claim.
     pub rival: Option<String>,
     /// Whether a cycle may begin, as to how many pairs are at work already.
@@ -71,11 +74,18 @@ pub struct SiteView {
     pub application: Option<Application>,
     /// The claim that holds the volume while the site is standby.
     pub replica_claim: Option<Claim>,
+    /// A claim of the replica's name that is not the pair's, and that the spec says may be taken over.
+    pub kept_replica: Option<Claim>,
     /// The claim of the superblock, staging and digests.
     pub state_claim: Option<Claim>,
-    /// The site's volume by the labels that Ferry leaves on it. Read only when the status does not
-    /// know it, and while the role moves.
+    /// The change of the role that is noted with the state claim.
+    pub noted: Option<String>,
+    /// The site's volume by its labels; read only where the status lacks it, and while the role moves.
     pub labelled_volume: Option<Volume>,
+    /// The site that the volume behind the application's claim was at before, by its labels.
+    pub app_volume_site: Option<String>,
+    /// The claim that the labelled volume is bound to or reserved for.
+    pub labelled_for: Option<String>,
     /// The PersistentVolume objects of the site's volume that were read.
     pub volumes: Vec<VolumeObject>,
     /// Where the site's volume is attached or in use, as sentences' ends; `None` while that was not
@@ -85,6 +95,8 @@ pub struct SiteView {
     pub replica_users: Vec<PodUse>,
     /// Snapshots of this pair at this site, oldest point first.
     pub cuts: Vec<Cut>,
+    /// Those of an older epoch that were not cut yet when the site was promoted: they hold something else.
+    pub late_cuts: Vec<Cut>,
     /// Claims made from those snapshots.
     pub source_claims: Vec<SourceClaim>,
     /// The mover's pod.
@@ -245,6 +257,19 @@ pub struct PodUse {
     pub scheduled: bool,
     /// Its labels.
     pub labels: std::collections::BTreeMap<String, String>,
+    /// Since when it should be gone: it is being deleted, and its time is over.
+    pub overdue: Option<Timestamp>,
+    /// Its node, where that was read.
+    pub node: Option<NodeSeen>,
+}
+
+/// A node, as far as the pods on it depend on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSeen {
+    /// Its name.
+    pub name: String,
+    /// Why it is not ready, in its own words.
+    pub trouble: Option<String>,
 }
 
 /// A VolumeSnapshot of a cut.
@@ -268,6 +293,10 @@ pub struct Cut {
     pub being_created: bool,
     /// What its content says; a list of changes can be asked for only with this.
     pub facts: Option<SnapshotFacts>,
+    /// Whether its content stays when it is deleted.
+    pub retained: bool,
+    /// How far its time is from any that is possible, where that is more than a minute.
+    pub clock_off: Option<SignedDuration>,
     /// Whether a claim of another volume mode may be made from it.
     pub mode_change_allowed: bool,
     /// Bytes that a claim made from it needs.
@@ -304,28 +333,14 @@ pub struct MoverPod {
     pub device_claim: Option<String>,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// Whether it has ended, well or badly.
+    /// Since when it should be gone: it is being deleted, and its time is over.
+    pub overdue: Option<Timestamp>,
+    /// Its node, where that was read.
+    pub node: Option<NodeSeen>,
+    /// Whether its mover has ended, well or badly, whatever runs beside it.
     pub ended: bool,
     /// Why it does not start, when Kubernetes says so.
     pub problem: Option<String>,
-}
-
-/// The workload that uses the claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Application {
-    /// Its scale.
-    Found {
-        /// Replicas wanted.
-        wanted: i64,
-        /// Replicas there are.
-        present: i64,
-        /// Who set the number of replicas last, as a field manager; only read while the role moves.
-        scaled_by: Option<String>,
-        /// Whether its claims are deleted when it is scaled down; only read while the role moves.
-        claims_go_when_scaled: bool,
-    },
-    /// It does not exist or can't be scaled, with the reason.
-    Missing(String),
 }
 
 impl Observed {
@@ -363,15 +378,30 @@ impl Observed {
         self.sites.iter().find(|site| &site.name != name)
     }
 
-    /// The site that is primary now: what the data says, and for a new pair what the spec says.
+    /// The site that is primary now: what the data says; where that is not known, the site whose label
+    /// the application's volume has (K-13); and for a new pair what the spec says.
     #[must_use]
     pub fn primary_site(&self) -> Option<SiteName> {
         let status = self.pair.status.as_ref();
-        status
-            .and_then(|status| status.primary.clone())
-            .unwrap_or_else(|| self.pair.spec.primary.clone())
-            .parse()
-            .ok()
+        if let Some(primary) = status.and_then(|status| status.primary.as_ref()) {
+            return primary.parse().ok();
+        }
+        self.labelled_primary()
+            .or_else(|| self.pair.spec.primary.parse().ok())
+    }
+
+    /// The one site whose labelled volume is bound to the application's claim, or reserved for it; where no
+    /// volume says so, the other one than the one site whose volume is its own replica claim's.
+    fn labelled_primary(&self) -> Option<SiteName> {
+        let only = |of: &dyn Fn(&SiteView) -> String| {
+            let for_claim = |site: &&SiteView| site.labelled_for == Some(of(site));
+            let mut all = self.sites.iter().filter(for_claim);
+            all.next().filter(|_| all.next().is_none())
+        };
+        let leading = only(&|_| self.pair.spec.claim_name.clone());
+        let follows = || only(&|site| names::replica_claim(self.name(), site.name.as_str()));
+        let leading = leading.or_else(|| self.other(&follows()?.name));
+        leading.map(|site| site.name.clone())
     }
 
     /// The claim that the application mounts, where it belongs: at the primary.
@@ -409,12 +439,17 @@ impl SiteView {
             app_users: Vec::new(),
             application: None,
             replica_claim: None,
+            kept_replica: None,
             state_claim: None,
+            noted: None,
             labelled_volume: None,
+            app_volume_site: None,
+            labelled_for: None,
             volumes: Vec::new(),
             attached: None,
             replica_users: Vec::new(),
             cuts: Vec::new(),
+            late_cuts: Vec::new(),
             source_claims: Vec::new(),
             pod: None,
             mover: None,

@@ -1,17 +1,20 @@
 //! API objects, read into the model. Pure.
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 
 use crate::observe::SnapshotFacts;
-use crate::observe::{Claim, Cut, MoverPod, PodUse, SourceClaim, Volume, VolumeMode};
+use crate::observe::{Claim, Cut, MoverPod, NodeSeen, PodUse, SourceClaim, Volume, VolumeMode};
 use crate::rebind::is_parked_name;
 use crate::validate::quantity_bytes;
 use api::names;
 use api::snapshots::{ALLOW_MODE_CHANGE, BEING_CREATED, VolumeSnapshot};
 use protocol::units::{Point, SiteName};
+
+/// A storage's clock that is off by no more than this is as good as ours (K-12).
+const CLOCK_OFF_MAX: SignedDuration = SignedDuration::from_mins(1);
 
 /// A claim, with its volume if that was read.
 pub fn claim(claim: &PersistentVolumeClaim, volume: Option<&PersistentVolume>) -> Claim {
@@ -102,6 +105,9 @@ pub fn cut(
     let asked = snapshot.metadata.creation_timestamp.as_ref();
     let asked = asked.map_or(Timestamp::MIN, |time| time.0);
     let by_our_clock = |made: Timestamp| made.max(asked).min(now);
+    let made = status.creation_time.as_ref().map(|time| time.0);
+    let off = made.map(|made| made.duration_since(by_our_clock(made)));
+    let policy = content.and_then(|content| content.pointer("/spec/deletionPolicy"));
     let annotations = content.and_then(|content| content.pointer("/metadata/annotations"));
     let annotation = |key: &str| annotations.and_then(|all| all.get(key)?.as_str());
     Some(Cut {
@@ -116,6 +122,8 @@ pub fn cut(
         content: status.bound_volume_snapshot_content_name,
         facts: content.and_then(|content| SnapshotFacts::of_content(content).ok()),
         being_created: annotation(BEING_CREATED).is_some(),
+        retained: policy.and_then(|policy| policy.as_str()) == Some("Retain"),
+        clock_off: off.filter(|off| off.abs() > CLOCK_OFF_MAX),
         mode_change_allowed: annotation(ALLOW_MODE_CHANGE) == Some("true"),
         restore_bytes: status.restore_size.as_ref().and_then(quantity_bytes),
         deleting: snapshot.metadata.deletion_timestamp.is_some(),
@@ -160,6 +168,8 @@ pub fn pod_use(pod: &Pod) -> PodUse {
         running: pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running"),
         scheduled: is_scheduled(pod),
         labels: pod.labels().clone(),
+        overdue: overdue(pod),
+        node: None,
     }
 }
 
@@ -185,10 +195,56 @@ pub fn claims_go_when_scaled(workload: &DynamicObject) -> bool {
     policy.and_then(|policy| policy.as_str()) == Some("Delete")
 }
 
-/// A mover's pod.
+/// When the time of a pod that is being deleted is over: the API server adds the grace period itself.
+fn overdue(pod: &Pod) -> Option<Timestamp> {
+    pod.metadata.deletion_timestamp.as_ref().map(|time| time.0)
+}
+
+/// The node of a pod, where it matters how that node is: the pod does not run well, or does not end.
+#[must_use]
+pub fn doubtful_node(pod: &Pod) -> Option<&str> {
+    let node = pod.spec.as_ref()?.node_name.as_deref()?;
+    let status = pod.status.as_ref();
+    let conditions = status
+        .into_iter()
+        .flat_map(|s| s.conditions.iter().flatten());
+    let unready = conditions
+        .filter(|c| c.type_ == "Ready")
+        .any(|c| c.status != "True");
+    let runs = status.and_then(|s| s.phase.as_deref()) == Some("Running");
+    let going = pod.metadata.deletion_timestamp.is_some();
+    (going || unready || !runs).then_some(node)
+}
+
+/// A node.
+#[must_use]
+pub fn node(node: &Node) -> NodeSeen {
+    let status = node.status.as_ref();
+    let conditions = status
+        .into_iter()
+        .flat_map(|s| s.conditions.iter().flatten());
+    let mut unready = conditions
+        .filter(|c| c.type_ == "Ready" && c.status != "True")
+        .map(|c| {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            format!("{}: {}", text(&c.reason), text(&c.message))
+        });
+    NodeSeen {
+        name: node.name_any(),
+        trouble: unready.next(),
+    }
+}
+
+/// A mover's pod. What counts is the mover's own container: one that was injected beside it may go on when
+/// the mover has ended, or keep the pod from being ready (K-9).
 pub fn mover_pod(pod: &Pod) -> MoverPod {
     let status = pod.status.as_ref();
-    let running = status.and_then(|s| s.phase.as_deref()) == Some("Running");
+    let containers = status.and_then(|s| s.container_statuses.as_ref());
+    let own = containers.into_iter().flatten().find(|c| c.name == "mover");
+    let state = own.and_then(|own| own.state.as_ref());
+    let over = state.is_some_and(|state| state.terminated.is_some());
+    let running = status.and_then(|s| s.phase.as_deref()) == Some("Running")
+        || state.is_some_and(|state| state.running.is_some());
     MoverPod {
         name: pod.name_any(),
         uid: pod.uid().unwrap_or_default(),
@@ -200,7 +256,9 @@ pub fn mover_pod(pod: &Pod) -> MoverPod {
             .find(|(volume, _)| *volume == "volume")
             .map(|(_, claim)| claim.into()),
         deleting: pod.metadata.deletion_timestamp.is_some(),
-        ended: ended(pod),
+        overdue: overdue(pod),
+        node: None,
+        ended: ended(pod) || over,
         problem: problem(pod),
     }
 }
@@ -253,7 +311,29 @@ mod tests {
                 "status": {"creationTime": made},
             }))
             .unwrap();
-            assert_eq!(cut(&snapshot, None, now).unwrap().created, Some(at(wanted)));
+            let seen = cut(&snapshot, None, now).unwrap();
+            assert_eq!(seen.created, Some(at(wanted)));
+            assert_eq!(seen.clock_off.is_some(), made != wanted);
         }
+    }
+
+    /// K-9: a mover that has ended has ended, whatever runs beside it.
+    #[test]
+    fn k_9_a_mover_is_judged_by_its_own_container() {
+        let pod = |mover: serde_json::Value| -> MoverPod {
+            let pod = serde_json::from_value(json!({
+                "metadata": {"name": "orders-east-mover"},
+                "status": {"phase": "Running", "podIP": "10.0.0.1", "containerStatuses": [
+                    {"name": "istio-proxy", "state": {"running": {}}, "image": "", "imageID": "",
+                        "ready": true, "restartCount": 0},
+                    {"name": "mover", "state": mover, "image": "", "imageID": "", "ready": true,
+                        "restartCount": 0},
+                ]},
+            }));
+            mover_pod(&pod.unwrap())
+        };
+        assert!(pod(json!({"terminated": {"exitCode": 1}})).ended);
+        let runs = pod(json!({"running": {}}));
+        assert!(!runs.ended && runs.ip.is_some());
     }
 }

@@ -8,6 +8,8 @@ use crate::observe::{
     Claim, Cut, Fresh, MoverPod, Observed, SiteView, SnapshotClasses, SourceClaim,
     StorageClassView, Timeline, Volume, VolumeMode,
 };
+use api::Promotion;
+use api::v1alpha1::PromotionKind;
 use protocol::units::{
     ChangeSource, Epoch, Generation, ImageState, Lineage, PairId, Point, Role, Seq,
 };
@@ -54,6 +56,8 @@ pub(crate) fn at_rest() -> Observed {
         },
         pair: serde_json::from_value(pair).unwrap(),
         sites: vec![view("east", Role::Primary), view("west", Role::Standby)],
+        promotions: Vec::new(),
+        resyncs: Vec::new(),
         rival: None,
         slot: true,
         verify_slot: true,
@@ -79,6 +83,24 @@ pub(crate) fn claim(name: &str, handle: &str, mode: VolumeMode) -> Claim {
         }),
         parked: false,
     }
+}
+
+/// A request to promote west in epoch 1, made so many seconds after another of 0.
+pub(crate) fn promotion(name: &str, seconds: i64, kind: PromotionKind) -> Promotion {
+    let made = Timestamp::from_second(1_700_000_000 + seconds).unwrap();
+    let value = json!({
+        "apiVersion": "ferry.dev/v1alpha1", "kind": "Promotion",
+        "metadata": {
+            "name": name, "namespace": "shop", "uid": format!("uid-{name}"), "resourceVersion": "1",
+            "generation": 1, "creationTimestamp": made,
+            "ownerReferences": [{
+                "apiVersion": "ferry.dev/v1alpha1", "kind": "ReplicationPair", "name": "orders",
+                "uid": "pair",
+            }],
+        },
+        "spec": {"pairRef": {"name": "orders"}, "site": "west", "epoch": 1, "kind": kind},
+    });
+    serde_json::from_value(value).unwrap()
 }
 
 fn view(name: &str, role: Role) -> SiteView {
@@ -121,6 +143,8 @@ fn view(name: &str, role: Role) -> SiteView {
             ip: Some("10.0.0.1".into()),
             device_claim: Some(device),
             deleting: false,
+            overdue: None,
+            node: None,
             ended: false,
             problem: None,
         }),
@@ -135,6 +159,7 @@ fn view(name: &str, role: Role) -> SiteView {
             decision: None,
             change_source: None,
             last: None,
+            unwritten: Vec::new(),
         }),
         ..SiteView::empty(name.parse().unwrap())
     }
@@ -151,6 +176,8 @@ fn cut(site: &str) -> Cut {
         content: Some(format!("content-orders-{site}-1-1")),
         being_created: false,
         facts: None,
+        retained: false,
+        clock_off: None,
         mode_change_allowed: true,
         restore_bytes: Some(GIB),
         deleting: false,

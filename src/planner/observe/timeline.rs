@@ -3,10 +3,12 @@
 //! Kubernetes rounds times to seconds, too coarse to see where a cycle's time goes. These marks
 //! live in memory; an operator that was restarted in a cycle reports 0 for the parts it missed.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use api::v1alpha1::{CyclePhase, SwitchStep};
-use protocol::units::Point;
+use protocol::units::{Point, SiteName};
 
 /// When the steps of a cycle were seen to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,16 +46,29 @@ pub struct Timeline {
     pub about_to_hold: bool,
     /// A claim that was deleted was restored, as far as that goes, at this time.
     pub restored: Option<Timestamp>,
-    /// The slice of a verification that was ordered.
+    /// The slice of a verification that was asked for.
     pub verify: Option<VerifyMark>,
+    /// What has failed, by what it is known by.
+    pub failing: BTreeMap<String, Retry>,
+    /// Movers that run and do not answer: the pod's UID and since when, by site.
+    pub silent: BTreeMap<SiteName, (String, Timestamp)>,
 }
 
-/// A slice of a verification that was ordered.
+/// What has failed is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How often it has failed.
+    pub times: u32,
+    /// Not before this.
+    pub at: Timestamp,
+}
+
+/// A slice of a verification that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyMark {
     /// The first byte.
     pub position: u64,
-    /// The source's report when it was ordered.
+    /// The source's report when it was asked for.
     pub version: u64,
     /// When that was.
     pub since: Timestamp,
@@ -73,6 +88,8 @@ impl Timeline {
             switch_step: self.switch_step.clone(),
             switch_progress: self.switch_progress.clone(),
             restored: self.restored,
+            failing: self.failing.clone(),
+            silent: self.silent.clone(),
             ..Timeline::default()
         }
     }

@@ -1,13 +1,14 @@
 //! The conditions, from the status. Pure; every type is set from the first reconcile on.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::{Barred, Decision};
-use crate::decide::{switch, verify};
-use crate::observe::Observed;
+use crate::decide::{failing, switch, verify};
+use crate::observe::{Observed, SiteView};
+use crate::publish::advice;
 use crate::validate::{Problem, Settings, Validated};
-use api::v1alpha1::ReplicationPairStatus;
+use api::v1alpha1::{FailingAction, ReplicationPairStatus};
 use api::{Reason, conditions as kinds};
 
 type Verdict = (bool, Reason, String);
@@ -18,7 +19,7 @@ pub fn conditions(observed: &Observed, validated: &Validated, decision: &mut Dec
     let generation = observed.pair.metadata.generation;
     let (settings, problem) = (validated.carry_on_with(), validated.problem());
     let verdicts = {
-        let degraded = degraded(decision);
+        let degraded = degraded(decision, observed.now);
         let diverged = diverged(&decision.status);
         let switching = switching(decision);
         let replicating = replicating(problem, decision, switching.0);
@@ -40,6 +41,7 @@ pub fn conditions(observed: &Observed, validated: &Validated, decision: &mut Dec
             (kinds::SWITCHING, switching),
             (kinds::DIVERGED, diverged),
             (kinds::PRIMARY_DISAGREES, disagrees(observed, decision)),
+            (kinds::STORAGE_CLOCK_OFF, storage_clock(observed)),
             (kinds::VERIFIED, verified(&decision.status)),
         ]
     };
@@ -48,7 +50,7 @@ pub fn conditions(observed: &Observed, validated: &Validated, decision: &mut Dec
             &mut decision.status.conditions,
             generation,
             &now,
-            (kind, status, reason.as_str(), &message),
+            (kind, status.into(), reason.as_str(), &message),
         );
     }
 }
@@ -64,7 +66,10 @@ fn fits(problem: Option<&Problem>) -> Verdict {
     }
 }
 
-fn degraded(decision: &Decision) -> Verdict {
+fn degraded(decision: &Decision, now: Timestamp) -> Verdict {
+    if let Some(failing) = failing::reported(&decision.status, now) {
+        return failed(failing);
+    }
     if let Some(trouble) = &decision.trouble {
         return (true, trouble.reason.clone(), trouble.message.clone());
     }
@@ -79,6 +84,53 @@ fn degraded(decision: &Decision) -> Verdict {
         ),
         None => (false, Reason::AllGood, "nothing fails".into()),
     }
+}
+
+/// What could not be done, in the words of whoever refused it, and what to do (K-8).
+fn failed(failing: &FailingAction) -> Verdict {
+    let FailingAction {
+        action, message, ..
+    } = failing;
+    match failing.refused {
+        true => (
+            true,
+            Reason::ActionRefused,
+            format!("to {action} is refused: {message}; {}", advice(message)),
+        ),
+        false => (
+            true,
+            Reason::ActionFailed,
+            format!("to {action} fails, and is tried again: {message}"),
+        ),
+    }
+}
+
+/// A storage whose clock is off stops and doubles nothing, for schedules go by the operator's own; but
+/// whoever compares its times with others should know (K-12).
+fn storage_clock(observed: &Observed) -> Verdict {
+    let newest = |site: &'_ SiteView| {
+        let cut = site.cuts.iter().rfind(|cut| cut.created.is_some())?;
+        Some((site.name.clone(), cut.name.clone(), cut.clock_off?))
+    };
+    let Some((site, cut, off)) = observed.sites.iter().find_map(newest) else {
+        return (
+            false,
+            Reason::AllGood,
+            "no storage's clock is known to be off by more than a minute".into(),
+        );
+    };
+    let (seconds, way) = (
+        off.abs().as_secs(),
+        if off.is_negative() { "behind" } else { "ahead" },
+    );
+    (
+        true,
+        Reason::StorageClockOff,
+        format!(
+            "the clock of the storage at site {site} is at least {seconds} s {way}, by VolumeSnapshot {cut}: \
+             set it. Schedules and ages go by the operator's clock"
+        ),
+    )
 }
 
 /// Whether the last comparison found nothing, and what it found.
@@ -132,7 +184,7 @@ fn diverged(status: &ReplicationPairStatus) -> Verdict {
             Reason::Diverged,
             format!(
                 "site {} may hold writes that nobody else has. Save what may be needed with kubectl ferry \
-                 salvage, then allow to discard the rest: set spec.resolution to discardSite {} and epoch {}. Only the difference is copied",
+                 salvage, then allow to discard the rest with kubectl ferry resync --discard {} (epoch {}). Only the difference is copied",
                 site.name,
                 site.name,
                 status.epoch.unwrap_or(0)

@@ -1,6 +1,7 @@
 //! What has turned between two statuses: only that becomes an Event. Pure.
 
 use crate::decide::verify;
+use crate::publish::advice;
 use api::v1alpha1::{ReplicationPairStatus, SwitchStep, VerificationStatus};
 use api::{Reason, conditions as kinds};
 
@@ -25,6 +26,7 @@ pub fn transitions(
 ) -> Vec<Transition> {
     let mut turns: Vec<Transition> = Vec::new();
     turns.extend(verdicts(before, after));
+    turns.extend(refusals(before, after));
     turns.extend(cycle(before, after));
     turns.extend(switch(before, after));
     turns.extend(verification(before, after));
@@ -32,7 +34,8 @@ pub fn transitions(
 }
 
 /// Conditions whose transitions become an Event, and what they are when all is well.
-const WATCHED: [(&str, &str, &str); 5] = [
+const WATCHED: [(&str, &str, &str); 6] = [
+    (kinds::STORAGE_CLOCK_OFF, "False", "Replicate"),
     (kinds::VALIDATED, "True", "Validate"),
     (kinds::DEGRADED, "False", "Replicate"),
     (kinds::DIVERGED, "False", "Replicate"),
@@ -48,7 +51,10 @@ fn verdicts<'a>(
         let new = kinds::get(&after.conditions, kind)?;
         let old = kinds::get(&before.conditions, kind);
         let same = old.is_some_and(|old| old.status == new.status && old.reason == new.reason);
-        let quiet = new.reason == Reason::NoSwitch || new.reason == Reason::SwitchInProgress;
+        // Refusals are events of their own.
+        let quiet = new.reason == Reason::NoSwitch
+            || new.reason == Reason::SwitchInProgress
+            || new.reason == Reason::ActionRefused;
         // At the first reconcile only what is wrong is news.
         let well = new.status == *good && (*kind != kinds::SWITCHING || quiet);
         if same || quiet || (old.is_none() && well) {
@@ -60,6 +66,29 @@ fn verdicts<'a>(
             action,
             note: new.message.clone(),
         })
+    })
+}
+
+/// What is refused is an event once, in the words of whoever refused it (K-8).
+fn refusals<'a>(
+    before: &'a ReplicationPairStatus,
+    after: &'a ReplicationPairStatus,
+) -> impl Iterator<Item = Transition> + 'a {
+    let refused = after.failing.iter().filter(|failing| failing.refused);
+    let new = refused.filter(|failing| {
+        let mut known = before.failing.iter();
+        !known.any(|known| known.refused && known.action == failing.action)
+    });
+    new.map(|failing| Transition {
+        warning: true,
+        reason: Reason::ActionRefused,
+        action: "Perform",
+        note: format!(
+            "to {} is refused: {}; {}",
+            failing.action,
+            failing.message,
+            advice(&failing.message)
+        ),
     })
 }
 
@@ -161,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::publish::conditions::verified;
-    use api::v1alpha1::RunningVerification;
+    use api::v1alpha1::{FailingAction, RunningVerification};
 
     fn status(differing: i64, running: bool, last: Option<&str>) -> ReplicationPairStatus {
         let time = |text: &str| Time(text.parse().unwrap());
@@ -186,7 +215,12 @@ mod tests {
             ..ReplicationPairStatus::default()
         };
         let (holds, reason, message) = verified(&status);
-        let verdict = (kinds::VERIFIED, holds, reason.as_str(), message.as_str());
+        let verdict = (
+            kinds::VERIFIED,
+            holds.into(),
+            reason.as_str(),
+            message.as_str(),
+        );
         let now = time("2026-01-02T00:00:00Z");
         kinds::set(&mut status.conditions, None, &now, verdict);
         status
@@ -214,5 +248,28 @@ mod tests {
         assert_eq!(said(&repaired, &repaired), None);
         let good = Some((Reason::NoDifference, false));
         assert_eq!(said(&begun, &status(0, false, sunday)), good);
+    }
+
+    /// K-8: a refusal is an Event once, in the words of whoever refused it, and with what to do.
+    #[test]
+    fn k_8_a_refusal_is_an_event_once() {
+        let since = Time("2026-01-01T00:00:00Z".parse().unwrap());
+        let calm = ReplicationPairStatus::default();
+        let refused = ReplicationPairStatus {
+            failing: vec![FailingAction {
+                action: "create pod orders-east-mover".into(),
+                message: "pods \"orders-east-mover\" is forbidden: exceeded quota: q".into(),
+                refused: true,
+                since,
+            }],
+            ..ReplicationPairStatus::default()
+        };
+        let reported = transitions(&calm, &refused);
+        assert_eq!(reported.len(), 1);
+        assert!(reported[0].warning && reported[0].reason == Reason::ActionRefused);
+        for part in ["orders-east-mover", "exceeded quota: q", "ResourceQuota"] {
+            assert!(reported[0].note.contains(part), "{reported:?}");
+        }
+        assert!(transitions(&refused, &refused).is_empty());
     }
 }

@@ -1,7 +1,10 @@
 //! Which claim should be bound to which volume.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::rebind::new_volume::labels;
 use api::names;
 use protocol::units::{Epoch, PairName, SiteName, VolumeId};
 
@@ -20,6 +23,8 @@ pub struct SiteVolume {
 pub struct DesiredBinding {
     /// The pair.
     pub pair: PairName,
+    /// The UID of the pair's object: what lacks it is not the pair's (K-3).
+    pub uid: String,
     /// The epoch that the move belongs to.
     pub epoch: Epoch,
     /// The application's claim.
@@ -49,6 +54,12 @@ impl DesiredBinding {
     pub fn parked(&self) -> Option<&SiteVolume> {
         let let_go = self.closed.as_ref().or(self.standby.as_ref());
         let_go.filter(|_| self.primary.is_none())
+    }
+
+    /// The labels of a site's volume.
+    #[must_use]
+    pub fn labels(&self, site: &SiteName) -> BTreeMap<String, String> {
+        labels(&self.pair, &self.uid, site)
     }
 
     /// The claim that a site's volume has while the site is standby.

@@ -19,10 +19,11 @@ const HASH_DIGITS: usize = 10;
 const PARKED_SUFFIX: &str = "-app";
 
 /// The labels by which a PersistentVolume is found again.
-pub fn labels(pair: &PairName, site: &SiteName) -> BTreeMap<String, String> {
+pub fn labels(pair: &PairName, uid: &str, site: &SiteName) -> BTreeMap<String, String> {
     let label = |key: &str, value: &str| (key.to_string(), value.to_string());
     BTreeMap::from([
         label(names::PAIR_LABEL, pair.name()),
+        label(names::PAIR_UID_LABEL, uid),
         label(names::PAIR_NAMESPACE_LABEL, pair.namespace()),
         label(names::SITE_LABEL, site.as_str()),
     ])
@@ -111,7 +112,7 @@ fn another(
     claim: &str,
 ) -> PersistentVolume {
     let mut all_labels = like.metadata.labels.clone().unwrap_or_default();
-    all_labels.extend(labels(&desired.pair, &site.site));
+    all_labels.extend(desired.labels(&site.site));
     let mut annotations = like.metadata.annotations.clone().unwrap_or_default();
     annotations.remove(BOUND_BY_CONTROLLER);
     annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
@@ -202,6 +203,7 @@ pub fn replica_claim(
             labels: Some(BTreeMap::from([
                 label(names::MANAGED_BY_LABEL, names::MANAGED_BY),
                 label(names::PAIR_LABEL, desired.pair.name()),
+                label(names::PAIR_UID_LABEL, &desired.uid),
                 label(names::SITE_LABEL, site.as_str()),
                 label(names::PART_LABEL, "replica"),
             ])),

@@ -29,6 +29,7 @@ use crate::rebind::seat::Seat;
 use crate::rebind::{
     ClaimRecord, DesiredBinding, RebindError, RebindView, SiteVolume, Step, Wait, new_volume,
 };
+use api::names;
 
 /// What to do now.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,7 +109,8 @@ impl<'a> Planner<'a> {
             .sites()
             .map(|s| self.desired.replica_claim(&s.site));
         claims.extend(replicas);
-        for claim in claims.iter().filter_map(|name| self.view.claims.get(name)) {
+        let found = claims.iter().filter_map(|name| self.view.claims.get(name));
+        for claim in found.filter(|claim| self.is_own(claim)) {
             let Some(volume) = self.view.volumes.get(claim.volume_name()) else {
                 continue;
             };
@@ -129,10 +131,10 @@ impl<'a> Planner<'a> {
             .sites()
             .flat_map(|s| self.view.volumes_of(&s.volume))
         {
+            let stranger = self.holder(volume).is_some_and(|claim| !self.is_own(claim));
             let holder = volume.claim_ref().filter(|_| {
-                !claims
-                    .iter()
-                    .any(|claim| volume.is_for(&self.desired.pair, claim))
+                let named = |claim: &String| volume.is_for(&self.desired.pair, claim);
+                stranger || !claims.iter().any(named)
             });
             if let Some(holder) = holder {
                 return Err(RebindError::VolumeTaken {
@@ -148,12 +150,20 @@ impl<'a> Planner<'a> {
         Ok(None)
     }
 
+    /// Whether a claim is the pair's: one of a replica's name that is not is never let go or deleted, and
+    /// is in the way of nothing but of the claim that would have its name (K-3).
+    fn is_own(&self, claim: &PersistentVolumeClaim) -> bool {
+        claim.labels().get(names::PAIR_UID_LABEL) == Some(&self.desired.uid)
+            || claim.name_any() == self.desired.app_claim
+            || self.view.rules.breaks(Rule::AdoptedByName)
+    }
+
     fn retain(&self) -> Stage {
         if self.view.rules.breaks(Rule::VolumesNotRetained) {
             return Ok(None);
         }
         for site in self.desired.sites() {
-            let wanted = new_volume::labels(&self.desired.pair, &site.site);
+            let wanted = self.desired.labels(&site.site);
             for volume in self.view.volumes_of(&site.volume) {
                 let labels = volume.labels();
                 let labelled = wanted
@@ -219,7 +229,8 @@ impl<'a> Planner<'a> {
     fn release_replicas(&self) -> Stage {
         for site in self.desired.sites() {
             let name = self.desired.replica_claim(&site.site);
-            let Some(claim) = self.view.claims.get(&name) else {
+            let found = self.view.claims.get(&name);
+            let Some(claim) = found.filter(|claim| self.is_own(claim)) else {
                 continue;
             };
             let kept = self.desired.standby.as_ref() == Some(site);
@@ -283,11 +294,17 @@ impl<'a> Planner<'a> {
             return Ok(None);
         };
         let name = self.desired.replica_claim(&site.site);
+        let found = self.view.claims.get(&name);
+        if found.is_some_and(|claim| !self.is_own(claim)) {
+            return Err(RebindError::NameTaken {
+                object: format!("PersistentVolumeClaim {name}"),
+            });
+        }
         let volume = match self.replica_seat(site)? {
             Seat::Free(volume) => return self.reserve(volume, &name),
             Seat::Ready(volume) | Seat::Taken(volume) | Seat::Missing(volume) => volume,
         };
-        match self.view.claims.get(&name) {
+        match found {
             Some(claim) => Ok(bound(claim, volume)),
             None => {
                 let claim = new_volume::replica_claim(self.desired, &site.site, volume);

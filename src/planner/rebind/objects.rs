@@ -16,7 +16,6 @@ use crate::rebind::object::{
 };
 use crate::rebind::{ClaimRecord, DesiredBinding, RebindError, RebindView, Step, new_volume};
 use api::names;
-use protocol::units::{PairName, SiteName};
 
 /// The claims of one namespace and all volumes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +43,12 @@ impl Objects {
         }
     }
 
+    /// How many resource versions were given out.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.written
+    }
+
     /// A resource version that was never used.
     pub fn stamp(&mut self) -> String {
         self.written += 1;
@@ -61,7 +66,7 @@ impl Objects {
                 volume,
                 site,
                 before,
-            } => self.retain(&desired.pair, volume, site, before.as_deref()),
+            } => self.retain(desired.labels(site), volume, before.as_deref()),
             Step::CreateVolume(volume) => return self.create_volume(volume),
             Step::Reserve {
                 volume,
@@ -122,9 +127,8 @@ impl Objects {
     }
 
     /// Sets a volume's reclaim policy to Retain, and labels it as the pair's.
-    pub fn retain(&mut self, pair: &PairName, name: &str, site: &SiteName, before: Option<&str>) {
+    pub fn retain(&mut self, labels: BTreeMap<String, String>, name: &str, before: Option<&str>) {
         self.change_volume(name, None, |volume| {
-            let labels = new_volume::labels(pair, site);
             volume.labels_mut().extend(labels);
             if let Some(before) = before {
                 let key = names::RECLAIM_POLICY_ANNOTATION.to_string();

@@ -44,6 +44,14 @@ pub fn replica_claim(
     }
 }
 
+/// The labels of a replica claim, by which it is the pair's.
+#[must_use]
+pub fn replica_labels(pair: &PairRef, site: &SiteName) -> BTreeMap<String, String> {
+    let name = names::replica_claim(&pair.name, site.as_str());
+    let meta = pair.meta(name, site, Part::Replica, None);
+    meta.labels.unwrap_or_default()
+}
+
 /// A raw block claim made from the snapshot of `point`, for the source mover to read.
 #[must_use]
 pub fn source_claim(

@@ -74,6 +74,7 @@ impl PairRef {
                 names::MANAGED_BY.to_string(),
             ),
             (names::PAIR_LABEL.to_string(), self.name.clone()),
+            (names::PAIR_UID_LABEL.to_string(), self.owner.uid.clone()),
             (names::SITE_LABEL.to_string(), site.to_string()),
             (names::PART_LABEL.to_string(), part.as_str().to_string()),
         ]);

@@ -27,6 +27,15 @@ pub enum Action {
         /// Its size.
         bytes: u64,
     },
+    /// Make a claim that an earlier pair has left the pair's replica.
+    TakeOver {
+        /// The site.
+        site: SiteName,
+        /// The claim.
+        claim: String,
+        /// Its UID: another claim of the name is left alone.
+        uid: String,
+    },
     /// Set a PersistentVolume's reclaim policy to Retain, and label it as the pair's.
     Retain {
         /// The site.
@@ -35,6 +44,13 @@ pub enum Action {
         volume: String,
         /// The policy that it had, when that was another one.
         before: Option<String>,
+    },
+    /// Note the change of the role with a state claim.
+    Note {
+        /// The state claim.
+        claim: String,
+        /// The change; `None` to remove the note.
+        text: Option<String>,
     },
     /// Ask for a larger claim.
     Grow {
@@ -47,6 +63,11 @@ pub enum Action {
     Cut(SnapshotRequest),
     /// Allow a claim of mode Block to be made from a snapshot of a file-system volume.
     AllowModeChange {
+        /// The VolumeSnapshotContent.
+        content: String,
+    },
+    /// Have a VolumeSnapshotContent, and the storage's snapshot, go with its VolumeSnapshot.
+    DropWithSnapshot {
         /// The VolumeSnapshotContent.
         content: String,
     },
@@ -104,9 +125,9 @@ pub enum Action {
     },
     /// Ask the driver whether anything has changed since the committed cut.
     Probe(Box<ProbePlan>),
-    /// Find the best list of changes, order the source to ship, and feed it the list.
+    /// Find the best list of changes, request the source to ship, and feed it the list.
     Ship(Box<ShipPlan>),
-    /// Order the source to compare a slice of the committed image with the target's.
+    /// Request the source to compare a slice of the committed image with the target's.
     Verify(Box<VerifyPlan>),
     /// Find the pods that hooks have to run in.
     SelectPods,
@@ -118,6 +139,9 @@ pub enum Action {
     Scale {
         /// How many.
         replicas: i64,
+        /// The version that its scale was read at: one that somebody has scaled or changed since is looked
+        /// at again first.
+        version: Option<String>,
     },
     /// Bind claims to volumes as desired, as far as that goes without waiting.
     Rebind(Box<DesiredBinding>),

@@ -4,8 +4,8 @@ use protocol::units::{Epoch, Role};
 
 use crate::observe::{Application, SiteView, SuperblockSeen};
 use crate::site::{
-    Action, ApplicationDesired, ClaimDesired, HookStep, MoverTask, SiteDesired, SnapshotRequest,
-    drops, movers, volumes,
+    Action, ApplicationDesired, ClaimDesired, HookStep, MoverTask, Note, SiteDesired,
+    SnapshotRequest, drops, movers, volumes,
 };
 
 /// What is done at a site, and what that waits for.
@@ -50,6 +50,7 @@ pub fn decide(view: &SiteView, desired: &SiteDesired) -> Result<SiteDecision, Re
     }
     let mut decision = SiteDecision::default();
     hooks(desired, &mut decision);
+    note(view, desired, &mut decision);
     application(view, desired, &mut decision);
     volumes::retain(view, desired, &mut decision);
     volumes::make(view, desired, &mut decision);
@@ -72,10 +73,30 @@ fn hooks(desired: &SiteDesired, decision: &mut SiteDecision) {
         }));
 }
 
+fn note(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDecision) {
+    let text = match &desired.note {
+        Note::AsItIs => return,
+        Note::Nothing => None,
+        Note::RoleChange(text) => Some(text.clone()),
+    };
+    if let Some(claim) = &view.state_claim
+        && view.noted != text
+    {
+        decision.actions.push(Action::Note {
+            claim: claim.name.clone(),
+            text,
+        });
+    }
+}
+
 fn application(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDecision) {
-    let Some(Application::Found { wanted, .. }) = view.application else {
+    let Some(Application::Found {
+        wanted, version, ..
+    }) = &view.application
+    else {
         return;
     };
+    let wanted = *wanted;
     let replicas = match desired.application {
         ApplicationDesired::Stop if wanted > 0 => 0,
         ApplicationDesired::Run(replicas) if wanted < replicas => replicas,
@@ -83,7 +104,8 @@ fn application(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDecisi
             return;
         }
     };
-    decision.actions.push(Action::Scale { replicas });
+    let version = version.clone();
+    decision.actions.push(Action::Scale { replicas, version });
 }
 
 fn cut(view: &SiteView, desired: &SiteDesired, decision: &mut SiteDecision) {

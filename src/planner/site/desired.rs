@@ -44,6 +44,20 @@ pub struct SiteDesired {
     pub claim: Option<ClaimDesired>,
     /// Whether every object of the site's volume is retained and has the pair's labels.
     pub retain: bool,
+    /// The change of the role that is noted with the state claim.
+    pub note: Note,
+}
+
+/// What is noted with a state claim, so that a lost status does not lose it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Note {
+    /// Whatever is.
+    #[default]
+    AsItIs,
+    /// Nothing: no role is being moved.
+    Nothing,
+    /// This change of the role, as the status says it.
+    RoleChange(String),
 }
 
 /// The claims of a site that Ferry makes.
@@ -180,6 +194,7 @@ impl SiteDesired {
             application: ApplicationDesired::AsItIs,
             claim: None,
             retain: false,
+            note: Note::AsItIs,
         }
     }
 }

@@ -9,6 +9,15 @@ pub(super) fn drop_unneeded(view: &SiteView, desired: &SiteDesired, decision: &m
     let committed = view.superblock().and_then(|seen| seen.committed);
     let committed = committed.filter(|_| !view.rules.breaks(Rule::BaseDroppedEarly));
     for cut in view.cuts.iter().filter(|cut| !cut.deleting) {
+        // A class of policy Retain would have the storage keep every cut for ever (K-17).
+        if let (true, Some(content)) = (cut.retained, &cut.content)
+            && !view.rules.breaks(Rule::ContentsStay)
+        {
+            decision.actions.push(Action::DropWithSnapshot {
+                content: content.clone(),
+            });
+            continue;
+        }
         let discarded = desired.discard == Some(cut.point);
         let kept = desired.keep_cuts.has(cut.point) || committed == Some(cut.point);
         if (discarded && committed != Some(cut.point) || !kept) && is_settled(view, cut) {
@@ -18,6 +27,12 @@ pub(super) fn drop_unneeded(view: &SiteView, desired: &SiteDesired, decision: &m
             });
         }
     }
+    let late = view.late_cuts.iter().filter(|cut| !cut.deleting);
+    let late = late.filter(|cut| is_settled(view, cut));
+    decision.actions.extend(late.map(|cut| Action::DropCut {
+        name: cut.name.clone(),
+        version: cut.version.clone(),
+    }));
     let reading = view.pod.as_ref().and_then(|pod| pod.device_claim.as_ref());
     for claim in view.source_claims.iter().filter(|claim| !claim.deleting) {
         let wanted = desired.mover == MoverDesired::Reader(claim.point);

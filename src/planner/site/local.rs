@@ -36,7 +36,7 @@ impl Site for Local<'_> {
 /// one of them takes that claim, or it is parked, and the other has its replica claim.
 #[must_use]
 pub fn rebinding(
-    pair: PairName,
+    (pair, uid): (PairName, String),
     epoch: Epoch,
     app_claim: &str,
     sites: &[(SiteDesired, SiteDecision)],
@@ -51,6 +51,7 @@ pub fn rebinding(
     };
     Some(DesiredBinding {
         pair,
+        uid,
         epoch,
         app_claim: app_claim.into(),
         primary: find(app_volume),

@@ -14,20 +14,25 @@
 
 mod action;
 mod decide;
+mod describe;
 mod desired;
 mod drops;
 mod local;
 mod movers;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod volumes;
 
 pub use action::{Action, Device, ProbePlan, ShipPlan, SnapshotRequest, VerifyPlan};
 pub use decide::{Refused, SiteDecision, decide};
+pub(crate) use describe::{bind, start_mover};
 pub use desired::{
-    ApplicationDesired, ClaimDesired, CutDesired, HookStep, Keep, MoverDesired, MoverTask,
+    ApplicationDesired, ClaimDesired, CutDesired, HookStep, Keep, MoverDesired, MoverTask, Note,
     ReplicaDesired, SiteDesired, VolumesDesired,
 };
 pub(crate) use drops::is_settled;
 pub use local::{Local, Site, rebinding};
 pub(crate) use movers::permitted;
+pub use standing::Standing;
+pub(crate) use standing::place;

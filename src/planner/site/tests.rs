@@ -43,6 +43,8 @@ fn cut(point: Point) -> Cut {
         content: Some("content".into()),
         being_created: false,
         facts: None,
+        retained: false,
+        clock_off: None,
         mode_change_allowed: true,
         restore_bytes: None,
         deleting: false,
@@ -56,6 +58,8 @@ fn pod(claim: Option<&str>) -> MoverPod {
         ip: None,
         device_claim: claim.map(Into::into),
         deleting: false,
+        overdue: None,
+        node: None,
         ended: false,
         problem: None,
     }
@@ -238,6 +242,7 @@ fn what_was_decided_in_an_epoch_that_is_over_is_refused_as_a_whole() {
             present: 1,
             scaled_by: None,
             claims_go_when_scaled: false,
+            version: None,
         }),
         ..SiteView::empty("east".parse().unwrap())
     };
@@ -290,7 +295,10 @@ fn the_claims_of_two_local_sites_are_exchanged_together() {
         };
         (SiteDesired::idle(site.parse().unwrap()), decision)
     };
-    let pair = || protocol::units::PairName::new("shop", "orders").unwrap();
+    let pair = || {
+        let pair = protocol::units::PairName::new("shop", "orders").unwrap();
+        (pair, "uid".to_string())
+    };
     let both = [
         part("east", Some(ClaimDesired::Replica(key()))),
         part("west", Some(ClaimDesired::App(key()))),

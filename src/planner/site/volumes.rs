@@ -43,10 +43,17 @@ fn state_and_replica(view: &SiteView, volumes: VolumesDesired, decision: &mut Si
         Some(claim) => grow(claim, volumes.state_bytes_min, decision),
     }
     match (&view.replica_claim, volumes.replica) {
-        (None, Some(replica)) => decision.actions.push(Action::MakeReplicaClaim {
-            site: view.name.clone(),
-            class,
-            bytes: replica.bytes,
+        (None, Some(replica)) => decision.actions.push(match &view.kept_replica {
+            Some(kept) => Action::TakeOver {
+                site: view.name.clone(),
+                claim: kept.name.clone(),
+                uid: kept.uid.clone(),
+            },
+            None => Action::MakeReplicaClaim {
+                site: view.name.clone(),
+                class,
+                bytes: replica.bytes,
+            },
         }),
         (Some(claim), Some(replica)) => grow(claim, replica.bytes_min, decision),
         (_, None) => {}

@@ -2,11 +2,11 @@
 
 use crate::observe::{Observed, SiteView};
 use crate::validate::settings::numbers;
-use crate::validate::{pinned, snapshot_class};
+use crate::validate::{is_file_share, pinned, snapshot_class};
 use api::Reason;
 use api::names;
 use api::names::PAIR_NAME_MAX;
-use api::v1alpha1::Mode;
+use api::v1alpha1::{Mode, SiteSpec};
 
 /// Why nothing new is begun, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,7 @@ impl Problem {
                 | Reason::SitesInvalid
                 | Reason::ModeNotSupported
                 | Reason::ClaimInTwoPairs
+                | Reason::SitesSwapped
         )
     }
 }
@@ -48,6 +49,7 @@ pub(super) fn first_problem(observed: &Observed) -> Option<Problem> {
         .or_else(|| numbers(&observed.pair.spec))
         .or_else(|| rival(observed))
         .or_else(|| claim(observed))
+        .or_else(|| swapped(observed))
         .or_else(|| pinned::check(observed))
         .or_else(|| storage_classes(observed))
         .or_else(|| snapshot_class::check(observed))
@@ -88,6 +90,18 @@ fn sites(observed: &Observed) -> Option<Problem> {
             "site {} is not one of the sites that this operator was installed for: use one of those \
              (Helm value `sites`), or add it there",
             stranger.name
+        ));
+    }
+    let derived = |site: &SiteSpec| names::replica_claim(observed.name(), &site.name);
+    let other = |site: &&SiteSpec| {
+        let named = site.replica_claim_name.as_ref();
+        named.is_some_and(|named| *named != derived(site))
+    };
+    if let Some(site) = spec.sites.iter().find(other) {
+        return problem(format!(
+            "replicaClaimName of site {} can only be {}, the claim that this pair would make there",
+            site.name,
+            derived(site)
         ));
     }
     if !spec.sites.iter().any(|site| site.name == spec.primary) {
@@ -138,6 +152,20 @@ fn claim(observed: &Observed) -> Option<Problem> {
             ),
         ));
     };
+    if let Some(driver) = volume
+        .driver
+        .as_deref()
+        .filter(|driver| is_file_share(driver))
+    {
+        return Some(Problem::new(
+            Reason::NotABlockImage,
+            format!(
+                "volume {} of claim {name} is a file share of driver {driver}, and Ferry copies block images: \
+                 move the data to a claim of a block driver (docs/drivers.md)",
+                volume.name
+            ),
+        ));
+    }
     volume.driver.is_none().then(|| {
         Problem::new(
             Reason::DriverWithoutSnapshots,
@@ -145,6 +173,33 @@ fn claim(observed: &Observed) -> Option<Problem> {
                 "volume {} of claim {name} does not come from a CSI driver, so no snapshots of it can be \
                  taken: move the data to a claim of a CSI storage class",
                 volume.name
+            ),
+        )
+    })
+}
+
+/// A pair that is applied again after a failover has the application's volume where the role went, whatever
+/// its manifest calls primary: to begin with would call one site's volume the other's, and copy it beside
+/// itself (K-15).
+fn swapped(observed: &Observed) -> Option<Problem> {
+    let status = observed.pair.status.as_ref();
+    let new = status.is_none_or(|status| status.pair_id.is_none())
+        && observed.sites.iter().all(|site| site.state_claim.is_none());
+    let primary = &observed.pair.spec.primary;
+    let was = observed
+        .sites
+        .iter()
+        .find_map(|site| site.app_volume_site.as_ref())?;
+    let other = was != primary && observed.sites.iter().any(|site| site.name.as_str() == was);
+    (new && other).then(|| {
+        Problem::new(
+            Reason::SitesSwapped,
+            format!(
+                "claim {} is bound to the volume of site {was}, as an earlier pair has left it, and spec.primary \
+                 says {primary}: set spec.primary to {was}. If the volume is at {primary}, remove the label \
+                 {} from its PersistentVolume",
+                observed.pair.spec.claim_name,
+                names::SITE_LABEL
             ),
         )
     })

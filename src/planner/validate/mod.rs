@@ -5,13 +5,15 @@
 
 mod bandwidth;
 mod checks;
+mod file_shares;
 mod outcome;
 pub mod pinned;
 mod settings;
 mod snapshot_class;
 
 pub use checks::Problem;
+pub use file_shares::is_file_share;
 pub use outcome::{Validated, validate};
-pub use settings::{INTERVAL_MIN, Settings, SiteSettings, Verification, quantity_bytes};
+pub use settings::{INTERVAL_MIN, Settings, SiteSettings, Verification, interval, quantity_bytes};
 #[cfg(test)]
 mod tests;

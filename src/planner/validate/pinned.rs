@@ -2,10 +2,11 @@
 
 use crate::mutations::Rule;
 use crate::observe::{Observed, SiteView, Volume};
+use crate::requests;
 use crate::validate::Problem;
-use api::Reason;
 use api::v1alpha1::SiteStatus;
-use protocol::units::{Epoch, VolumeId};
+use api::{Reason, Resync};
+use protocol::units::VolumeId;
 
 /// Whether the claim of a site is bound to another volume than the recorded one. While the status does
 /// not know it, the label that Ferry left on the volume counts.
@@ -36,26 +37,14 @@ fn volume<'a>(observed: &Observed, site: &'a SiteView) -> Option<&'a Volume> {
     claim?.volume.as_ref()
 }
 
-/// The epoch of a consent to discard what the primary's recorded volume holds.
+/// The consent by which the volume behind the application's claim becomes the pair's now, and what only
+/// the recorded one holds is discarded: one that was not used before.
 #[must_use]
-pub fn consent(observed: &Observed) -> Option<Epoch> {
-    let resolution = observed.pair.spec.resolution.as_ref()?;
+pub fn adopts(observed: &Observed) -> Option<&Resync> {
     let status = observed.pair.status.as_ref()?;
-    let valid = status.primary.as_ref() == Some(&resolution.discard_site)
-        && status.epoch == Some(resolution.epoch);
-    valid.then(|| Epoch(u64::try_from(resolution.epoch).unwrap_or(0)))
-}
-
-/// Whether the volume behind the application's claim becomes the pair's now: by a consent that was not
-/// used before.
-#[must_use]
-pub fn adopts(observed: &Observed) -> bool {
-    let status = observed.pair.status.as_ref();
-    let used = status.and_then(|status| status.adopted_epoch);
-    let primary = observed.primary_site();
-    let primary = primary.and_then(|primary| observed.site(&primary));
-    let fresh = consent(observed).is_some_and(|epoch| used != i64::try_from(epoch.0).ok());
-    fresh && primary.is_some_and(|primary| replaced(observed, primary))
+    let primary = observed.site(&observed.primary_site()?)?;
+    let consent = requests::counting(&observed.resyncs, status, primary.name.as_str());
+    consent.filter(|_| replaced(observed, primary))
 }
 
 /// What is wrong where a claim is bound to another volume.
@@ -64,7 +53,7 @@ pub(super) fn check(observed: &Observed) -> Option<Problem> {
         .sites
         .iter()
         .find(|site| replaced(observed, site))?;
-    if adopts(observed) {
+    if adopts(observed).is_some() {
         return None;
     }
     let VolumeId { driver, handle } = recorded(observed, site)?;
@@ -73,11 +62,11 @@ pub(super) fn check(observed: &Observed) -> Option<Problem> {
     let advice = match primary {
         true => format!(
             "to go on with the recorded one, move what has to be kept and delete claim {}: Ferry reserves the \
-             recorded volume for the next claim of that name; to go on with the new one instead, set \
-             spec.resolution to {{discardSite: {}, epoch: {}}}",
+             recorded volume for the next claim of that name; to go on with the new one instead, kubectl ferry \
+             resync {} --discard {}",
             observed.pair.spec.claim_name,
+            observed.name(),
             site.name,
-            observed.pair.status.as_ref()?.epoch?,
         ),
         false => "delete the replica claim: Ferry makes it again for the recorded volume".into(),
     };

@@ -50,6 +50,16 @@ fn what_the_pair_names_must_exist() {
     );
 }
 
+/// D-16: a file share is refused by its driver, before anything of it is read.
+#[test]
+fn a_file_share_is_refused_by_its_driver() {
+    let share = |o: &mut Observed| {
+        let claim = o.sites[0].app_claim.as_mut().unwrap();
+        claim.volume.as_mut().unwrap().driver = Some("rook.cephfs.csi.ceph.com".into());
+    };
+    assert_eq!(reason_of(share), Reason::NotABlockImage);
+}
+
 #[test]
 fn drivers_and_classes_must_fit() {
     let other = |o: &mut Observed| {
@@ -151,6 +161,8 @@ fn the_standbys_volume_must_be_ours_and_large_enough() {
         running: true,
         scheduled: true,
         labels: Default::default(),
+        overdue: None,
+        node: None,
     };
     assert_eq!(
         reason_of(|o| o.sites[1].replica_users = vec![user]),

@@ -35,7 +35,7 @@ impl CycleSum {
     }
 }
 
-/// Computes a [`CycleSum`] from regions in ascending order.
+/// Computes a [`CycleSum`] from regions in ascending command.
 #[derive(Clone, Debug, Default)]
 pub struct CycleDigest {
     hasher: blake3::Hasher,

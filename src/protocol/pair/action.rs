@@ -13,7 +13,7 @@ pub enum Action {
     Persist(Box<Record>),
     /// Tell the peer.
     Send(Message),
-    /// Source: open a link to the ordered peer, then report that it is up.
+    /// Source: open a link to the asked for peer, then report that it is up.
     Dial,
     /// Close the link, if it is up.
     Hangup,

@@ -6,7 +6,7 @@ use crate::units::{HandshakeMode, Point};
 
 /// Lets a cycle pass when all is right: the epoch, the size, that a
 /// difference counts from this very image, and consent before writes of its own are replaced. `size`
-/// is that of the volume in bytes; `expected` is the cut that was ordered.
+/// is that of the volume in bytes; `expected` is the cut that was asked for.
 ///
 /// # Errors
 /// What is wrong, as a refusal that nothing has changed before.

@@ -3,7 +3,7 @@
 use crate::pair::{Cause, Record, Refused, fence};
 use crate::units::{Epoch, ImageState, Lineage, Point, Role, SiteName};
 
-/// The order to leave the primary role.
+/// The command to leave the primary role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demote {
     /// The epoch in which the peer is primary.
@@ -16,23 +16,23 @@ pub struct Demote {
     pub requested_primary: SiteName,
 }
 
-/// The record after the order. A side that was closed at a cut which both hold follows as if it had
+/// The record after the command. A side that was closed at a cut which both hold follows as if it had
 /// always been standby; any other may hold writes that nobody else has, and is held for consent.
 ///
 /// # Errors
 /// [`Cause::StaleEpoch`] for a lower epoch; [`Cause::OutOfOrder`] for the epoch in which this very
 /// side is primary. Nothing has changed then.
-pub fn demoted(record: &Record, order: &Demote) -> Result<Record, Refused> {
-    fence::admit(record.epoch, order.epoch, "the demotion")?;
+pub fn demoted(record: &Record, command: &Demote) -> Result<Record, Refused> {
+    fence::admit(record.epoch, command.epoch, "the demotion")?;
     if record.role == Role::Standby {
         // Done before, or a standby that hears of a newer epoch: its image stays what it is.
         return Ok(Record {
-            epoch: order.epoch,
-            requested_primary: order.requested_primary.clone(),
+            epoch: command.epoch,
+            requested_primary: command.requested_primary.clone(),
             ..record.clone()
         });
     }
-    if order.epoch == record.epoch {
+    if command.epoch == record.epoch {
         return Err(Refused::new(
             Cause::OutOfOrder,
             format!(
@@ -43,11 +43,11 @@ pub fn demoted(record: &Record, order: &Demote) -> Result<Record, Refused> {
     }
     let demoted = Record {
         role: Role::Standby,
-        epoch: order.epoch,
-        requested_primary: order.requested_primary.clone(),
+        epoch: command.epoch,
+        requested_primary: command.requested_primary.clone(),
         ..record.clone()
     };
-    Ok(match clean_point(record, order) {
+    Ok(match clean_point(record, command) {
         Some(point) => Record {
             committed: Some(point),
             applied: Some(point),
@@ -66,10 +66,10 @@ pub fn demoted(record: &Record, order: &Demote) -> Result<Record, Refused> {
 
 /// The final cut, if all of the image is known to be on the new primary's history: the cut was
 /// committed at the peer, and the new epoch starts at or after it.
-fn clean_point(record: &Record, order: &Demote) -> Option<Point> {
-    let point = order.clean_at?;
+fn clean_point(record: &Record, command: &Demote) -> Option<Point> {
+    let point = command.clean_at?;
     let shipped = record.committed == Some(point);
-    (shipped && order.lineage.contains(&record.lineage, point)).then_some(point)
+    (shipped && command.lineage.contains(&record.lineage, point)).then_some(point)
 }
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
         }
     }
 
-    fn order(clean_at: Option<Point>, promoted: Point) -> Demote {
+    fn command(clean_at: Option<Point>, promoted: Point) -> Demote {
         Demote {
             epoch: Epoch(2),
             lineage: lineage().promoted(promoted, Epoch(2), Generation(Uuid::from_u128(2))),
@@ -114,7 +114,7 @@ mod tests {
             applied: Some(Point::new(1, 9)),
             ..primary()
         };
-        let clean = demoted(&written, &order(Some(at), at)).unwrap();
+        let clean = demoted(&written, &command(Some(at), at)).unwrap();
         assert_eq!(
             (clean.applied, clean.image, clean.diverged),
             (Some(at), ImageState::Consistent(at), false)
@@ -125,7 +125,7 @@ mod tests {
             (Some(Point::new(1, 11)), Point::new(1, 11)),
             (Some(at), Point::new(1, 9)),
         ] {
-            let held = demoted(&written, &order(clean_at, promoted)).unwrap();
+            let held = demoted(&written, &command(clean_at, promoted)).unwrap();
             assert_eq!(
                 (held.applied, held.image, held.diverged),
                 (None, ImageState::Inconsistent, true)
@@ -135,12 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn the_order_can_be_repeated_and_a_lower_one_is_refused() {
+    fn the_command_can_be_repeated_and_a_lower_one_is_refused() {
         let at = Point::new(1, 10);
-        let once = demoted(&primary(), &order(None, at)).unwrap();
-        // Repeating the order as a clean one does not wash the side clean.
-        assert_eq!(demoted(&once, &order(Some(at), at)).unwrap(), once);
-        let mut old = order(None, at);
+        let once = demoted(&primary(), &command(None, at)).unwrap();
+        // Repeating the command as a clean one does not wash the side clean.
+        assert_eq!(demoted(&once, &command(Some(at), at)).unwrap(), once);
+        let mut old = command(None, at);
         old.epoch = Epoch(1);
         assert_eq!(demoted(&once, &old).unwrap_err().cause, Cause::StaleEpoch);
         assert_eq!(

@@ -16,7 +16,7 @@ pub enum Cause {
     Diverged,
     /// There is no complete image to promote.
     NoCommittedPoint,
-    /// The peer is not the one that was ordered.
+    /// The peer is not the one that was asked for.
     WrongIdentity,
     /// The standby's volume is smaller than the primary's.
     TargetTooSmall,

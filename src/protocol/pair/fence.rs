@@ -33,11 +33,11 @@ mod tests {
 
     #[test]
     fn a_lower_epoch_is_refused_and_both_are_named() {
-        let refused = admit(Epoch(7), Epoch(3), "the order").unwrap_err();
+        let refused = admit(Epoch(7), Epoch(3), "the command").unwrap_err();
         assert_eq!(refused.cause, Cause::StaleEpoch);
         assert!(refused.message.contains('7') && refused.message.contains('3'));
-        assert!(admit(Epoch(7), Epoch(7), "the order").is_ok());
-        assert!(admit(Epoch(7), Epoch(8), "the order").is_ok());
+        assert!(admit(Epoch(7), Epoch(7), "the command").is_ok());
+        assert!(admit(Epoch(7), Epoch(8), "the command").is_ok());
     }
 
     #[test]

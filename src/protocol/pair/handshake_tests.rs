@@ -92,7 +92,7 @@ fn every_combination_has_one_winner_and_every_row_is_reached() {
 }
 
 #[test]
-fn the_rows_stand_in_the_order_of_the_specification() {
+fn the_rows_stand_in_the_command_of_the_specification() {
     let rows: Vec<HandshakeRow> = TABLE.iter().map(|rule| rule.row).collect();
     assert!(rows.is_sorted(), "{rows:?}");
 }

@@ -14,6 +14,7 @@
 //! | What does a receiving side check for itself? | [`begin_check`] |
 //! | When are the two committed images compared, and how? | [`verify`] |
 //! | May this side become primary, and with which image? | [`promote`] |
+//! | What does a receiving side do to become primary? | `target_promotion` |
 //! | What is an old primary worth afterwards? | [`demote`] |
 //! | What does a driver have to do? | [`action`] |
 //! | Who is refused for an old epoch? | [`fence`] |
@@ -36,6 +37,7 @@ pub mod source;
 #[cfg(test)]
 mod state_tests;
 pub mod target;
+mod target_promotion;
 mod target_state;
 pub mod verify;
 

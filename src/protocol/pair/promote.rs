@@ -7,7 +7,7 @@
 use crate::pair::{Action, Cause, Record, Refused, fence};
 use crate::units::{Epoch, Generation, ImageState, Point, Role, SiteName};
 
-/// The order to become primary.
+/// The command to become primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promote {
     /// The epoch that it starts.
@@ -33,22 +33,22 @@ pub enum Before {
     Drop,
 }
 
-/// Whether the order can be followed, and what comes first.
+/// Whether the command can be followed, and what comes first.
 ///
 /// # Errors
 /// [`Cause::StaleEpoch`], [`Cause::OutOfOrder`], [`Cause::Diverged`] or
 /// [`Cause::NoCommittedPoint`]; nothing has changed then.
-pub fn prepare(record: &Record, order: &Promote) -> Result<Before, Refused> {
-    if is_done(record, order) {
+pub fn prepare(record: &Record, command: &Promote) -> Result<Before, Refused> {
+    if is_done(record, command) {
         return Ok(Before::Done);
     }
-    fence::admit(record.epoch.next(), order.epoch, "the promotion")?;
-    if order.epoch != record.epoch.next() {
+    fence::admit(record.epoch.next(), command.epoch, "the promotion")?;
+    if command.epoch != record.epoch.next() {
         return Err(Refused::new(
             Cause::OutOfOrder,
             format!(
                 "the promotion starts epoch {}, but this side knows epoch {} and can only start {}",
-                order.epoch,
+                command.epoch,
                 record.epoch,
                 record.epoch.next()
             ),
@@ -78,16 +78,31 @@ pub fn prepare(record: &Record, order: &Promote) -> Result<Before, Refused> {
     }
 }
 
+/// Why the set of `cycle` keeps a side from being promoted: it is complete, but could not be written to the
+/// volume, so that this holds neither that cut nor the one before (R-6).
+#[must_use]
+pub fn unwritten(cycle: Point, why: &Refused) -> Refused {
+    Refused::new(
+        why.cause,
+        format!(
+            "this side can't be promoted now: cut {cycle} is here completely, but could not be written to \
+             the volume, which is at no cut until it is: {why}. What failed is tried again by itself: repair \
+             the storage and promote again, or promote by hand a volume made from the newest snapshot of \
+             this site"
+        ),
+    )
+}
+
 /// The record after the promotion, once staging is finished or dropped.
 ///
 /// # Errors
 /// [`Cause::NoCommittedPoint`] when the image is not exactly one point, [`Cause::StaleEpoch`] when a
 /// higher epoch was seen since the preparation.
-pub fn promoted(record: &Record, order: &Promote) -> Result<Record, Refused> {
-    if is_done(record, order) {
+pub fn promoted(record: &Record, command: &Promote) -> Result<Record, Refused> {
+    if is_done(record, command) {
         return Ok(record.clone());
     }
-    fence::admit(record.epoch.next(), order.epoch, "the promotion")?;
+    fence::admit(record.epoch.next(), command.epoch, "the promotion")?;
     let Some(point) = record.head() else {
         return Err(Refused::new(
             Cause::NoCommittedPoint,
@@ -96,37 +111,37 @@ pub fn promoted(record: &Record, order: &Promote) -> Result<Record, Refused> {
     };
     Ok(Record {
         role: Role::Primary,
-        epoch: order.epoch,
+        epoch: command.epoch,
         lineage: record
             .lineage
-            .promoted(point, order.epoch, order.generation),
+            .promoted(point, command.epoch, command.generation),
         committed: Some(point),
         applied: Some(point),
         image: ImageState::Consistent(point),
         diverged: false,
         never_writable: false,
-        requested_primary: order.requested_primary.clone(),
+        requested_primary: command.requested_primary.clone(),
         pair_id: record.pair_id,
     })
 }
 
 /// The last step: the new epoch is recorded, unless it was given away meanwhile.
 #[must_use]
-pub fn record(record: &Record, order: &Promote) -> Vec<Action> {
-    match promoted(record, order) {
+pub fn record(record: &Record, command: &Promote) -> Vec<Action> {
+    match promoted(record, command) {
         Ok(promoted) => vec![
             Action::Persist(Box::new(promoted)),
-            Action::Promoted(order.epoch),
+            Action::Promoted(command.epoch),
         ],
         // A higher epoch was seen in between: it fences this one, and the command is void.
         Err(_) => Vec::new(),
     }
 }
 
-fn is_done(record: &Record, order: &Promote) -> bool {
+fn is_done(record: &Record, command: &Promote) -> bool {
     record.role == Role::Primary
-        && record.epoch == order.epoch
-        && record.lineage.last().map(|entry| entry.generation) == Some(order.generation)
+        && record.epoch == command.epoch
+        && record.lineage.last().map(|entry| entry.generation) == Some(command.generation)
 }
 
 #[cfg(test)]
@@ -154,7 +169,7 @@ mod tests {
         record
     }
 
-    fn order(epoch: u64) -> Promote {
+    fn command(epoch: u64) -> Promote {
         Promote {
             epoch: Epoch(epoch),
             generation: Generation(Uuid::from_u128(u128::from(epoch))),
@@ -166,14 +181,14 @@ mod tests {
     #[test]
     fn an_image_that_is_not_whole_is_never_promoted() {
         for image in [ImageState::None, ImageState::Inconsistent] {
-            let refused = prepare(&standby(image), &order(2)).unwrap_err();
+            let refused = prepare(&standby(image), &command(2)).unwrap_err();
             assert_eq!(refused.cause, Cause::NoCommittedPoint);
-            assert!(promoted(&standby(image), &order(2)).is_err());
+            assert!(promoted(&standby(image), &command(2)).is_err());
         }
         let mut diverged = standby(ImageState::Inconsistent);
         diverged.diverged = true;
         assert_eq!(
-            prepare(&diverged, &order(2)).unwrap_err().cause,
+            prepare(&diverged, &command(2)).unwrap_err().cause,
             Cause::Diverged
         );
     }
@@ -181,15 +196,15 @@ mod tests {
     #[test]
     fn the_new_epoch_starts_right_after_the_promoted_point() {
         let record = standby(ImageState::Consistent(Point::new(1, 10)));
-        assert_eq!(prepare(&record, &order(2)).unwrap(), Before::Drop);
-        let new = promoted(&record, &order(2)).unwrap();
+        assert_eq!(prepare(&record, &command(2)).unwrap(), Before::Drop);
+        let new = promoted(&record, &command(2)).unwrap();
         new.check().unwrap();
         assert_eq!(new.lineage.end_of(Epoch(1)), Some(Seq(10)));
         assert!(!new.lineage.contains(&record.lineage, Point::new(1, 12)));
         // The same order again changes nothing; another one for the same epoch is refused.
-        assert_eq!(prepare(&new, &order(2)).unwrap(), Before::Done);
-        assert_eq!(promoted(&new, &order(2)).unwrap(), new);
-        let mut rival = order(2);
+        assert_eq!(prepare(&new, &command(2)).unwrap(), Before::Done);
+        assert_eq!(promoted(&new, &command(2)).unwrap(), new);
+        let mut rival = command(2);
         rival.generation = Generation(Uuid::from_u128(99));
         assert_eq!(prepare(&new, &rival).unwrap_err().cause, Cause::StaleEpoch);
     }
@@ -198,21 +213,21 @@ mod tests {
     fn a_complete_set_goes_forward_before_the_epoch_is_recorded() {
         let record = standby(ImageState::Redo(Point::new(1, 11)));
         assert_eq!(
-            prepare(&record, &order(2)).unwrap(),
+            prepare(&record, &command(2)).unwrap(),
             Before::Finish(Point::new(1, 11))
         );
-        assert!(promoted(&record, &order(2)).is_err());
+        assert!(promoted(&record, &command(2)).is_err());
     }
 
     #[test]
     fn only_the_next_epoch_can_be_started() {
         let record = standby(ImageState::Consistent(Point::new(1, 10)));
         assert_eq!(
-            prepare(&record, &order(1)).unwrap_err().cause,
+            prepare(&record, &command(1)).unwrap_err().cause,
             Cause::StaleEpoch
         );
         assert_eq!(
-            prepare(&record, &order(3)).unwrap_err().cause,
+            prepare(&record, &command(3)).unwrap_err().cause,
             Cause::OutOfOrder
         );
     }

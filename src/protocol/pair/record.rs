@@ -17,7 +17,7 @@ pub struct Record {
     /// Standby: the committed point. Primary: the newest cut that both sides hold.
     pub committed: Option<Point>,
     /// Standby: the newest cut that is completely on the volume; never behind `committed`. Primary: the
-    /// newest cut that was ordered to be shipped, so that no number is used twice, whoever else has
+    /// newest cut that was asked to be shipped, so that no number is used twice, whoever else has
     /// forgotten it.
     pub applied: Option<Point>,
     /// The image's state.

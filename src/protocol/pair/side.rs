@@ -1,6 +1,6 @@
 //! One side of a pair: its record, and the machine that its role calls for.
 //!
-//! Whoever drives a side feeds it orders and events one at a time and carries out the actions that
+//! Whoever drives a side feeds it commands and events one at a time and carries out the actions that
 //! come back, in order. A [`Action::Persist`] has already taken effect on the record in memory: when
 //! it can't be made durable the process has to end.
 
@@ -16,7 +16,7 @@ use crate::pair::target::Target;
 use crate::pair::{Cause, Record, Refused, fence};
 use crate::units::{Epoch, Point, Role};
 
-/// What an operator can order.
+/// What an operator can command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Write the first record.
@@ -83,7 +83,7 @@ impl Side {
         (side, actions)
     }
 
-    /// What is known for good; `None` before the first order.
+    /// What is known for good; `None` before the first command.
     #[must_use]
     pub fn record(&self) -> Option<&Record> {
         self.record.as_ref()
@@ -113,27 +113,33 @@ impl Side {
         self.target.promoting()
     }
 
-    /// Takes an order.
+    /// The epoch of the promotion that waits for a set to be on the volume.
+    #[must_use]
+    pub fn promotes_once_written(&self) -> Option<Epoch> {
+        self.target.promotes_once_written()
+    }
+
+    /// Takes a command.
     ///
     /// # Errors
     /// Why it is not taken; nothing has changed then.
-    pub fn order(&mut self, order: Command) -> Result<Vec<Action>, Refused> {
-        if let Command::Init(init) = order {
+    pub fn command(&mut self, command: Command) -> Result<Vec<Action>, Refused> {
+        if let Command::Init(init) = command {
             return self.init(init);
         }
         let Some(record) = &self.record else {
             return Err(Refused::new(
                 Cause::OutOfOrder,
-                "this side has no superblock yet: order Init first",
+                "this side has no superblock yet: ask for Init first",
             ));
         };
-        let actions = match order {
+        let actions = match command {
             Command::Init(_) => Vec::new(),
-            Command::Ship(ship) => self.source.order(record, ship)?,
-            Command::Receive(cycle) => self.target.order(record, cycle)?,
+            Command::Ship(ship) => self.source.command(record, ship)?,
+            Command::Receive(cycle) => self.target.command(record, cycle)?,
             Command::Commit(cycle) => self.commit(cycle)?,
-            Command::Promote(order) => self.target.promote(record, order)?,
-            Command::Demote(order) => self.demote(&order)?,
+            Command::Promote(command) => self.target.promote(record, command)?,
+            Command::Demote(command) => self.demote(&command)?,
             Command::Abort(why) => self.abort(&why),
         };
         self.remember(&actions);
@@ -174,14 +180,14 @@ impl Side {
 
     fn init(&mut self, init: Init) -> Result<Vec<Action>, Refused> {
         if let Some(record) = &self.record {
-            // A pair that has lived on since its first order is still the same pair.
+            // A pair that has lived on since its first command is still the same pair.
             if record.pair_id == init.pair_id {
                 return Ok(Vec::new());
             }
             return Err(Refused::new(
                 Cause::OutOfOrder,
                 format!(
-                    "the superblock here is of pair {}, the order is of pair {}: \
+                    "the superblock here is of pair {}, the command is of pair {}: \
                      check which state volume is mounted",
                     record.pair_id, init.pair_id
                 ),
@@ -203,11 +209,11 @@ impl Side {
         }
     }
 
-    fn demote(&mut self, order: &Demote) -> Result<Vec<Action>, Refused> {
+    fn demote(&mut self, command: &Demote) -> Result<Vec<Action>, Refused> {
         let Some(record) = &self.record else {
             return Ok(Vec::new());
         };
-        let demoted = demote::demoted(record, order)?;
+        let demoted = demote::demoted(record, command)?;
         if demoted == *record {
             return Ok(Vec::new());
         }

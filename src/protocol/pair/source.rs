@@ -17,7 +17,7 @@ use crate::pair::message::{Begin, Greeting, Hello, Message};
 use crate::pair::{Cause, Record, Refused, fence, verify};
 use crate::units::{CyclePhase, Decision, Epoch, Extent, HandshakeMode, HandshakeRow, Point, Role};
 
-/// The order to ship a cut.
+/// The command to ship a cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ship {
     /// The cut whose image is on the device.
@@ -47,7 +47,7 @@ pub enum Event {
     ListBroke(String),
     /// Everything that the plan names has been read and sent, and nothing is in flight.
     Drained,
-    /// It can't go on: the link, the device, the peer's silence, or an order to stop.
+    /// It can't go on: the link, the device, the peer's silence, or a command to stop.
     Failed(Refused),
 }
 
@@ -130,11 +130,11 @@ impl Source {
         self.state.ship().map(|ship| ship.cycle)
     }
 
-    /// Takes the order to ship a cut. Repeating the one under way changes nothing.
+    /// Takes the command to ship a cut. Repeating the one under way changes nothing.
     ///
     /// # Errors
-    /// When the order does not fit the role, the epoch or the cycle under way.
-    pub fn order(&mut self, record: &Record, ship: Ship) -> Result<Vec<Action>, Refused> {
+    /// When the command does not fit the role, the epoch or the cycle under way.
+    pub fn command(&mut self, record: &Record, ship: Ship) -> Result<Vec<Action>, Refused> {
         fence::admit(record.epoch, ship.cycle.epoch, "the cut")?;
         if record.role != Role::Primary || ship.cycle.epoch != record.epoch {
             return Err(out_of_order(format!(
@@ -153,7 +153,7 @@ impl Source {
                 record.committed.unwrap_or(ship.cycle)
             )));
         }
-        verify::ordered(record, &ship)?;
+        verify::asked(record, &ship)?;
         match self.cycle() {
             Some(cycle) if cycle == ship.cycle => return Ok(Vec::new()),
             Some(cycle) => {
@@ -191,7 +191,7 @@ impl Source {
         }
     }
 
-    /// Takes the order to commit a cut. Repeating it changes nothing.
+    /// Takes the command to commit a cut. Repeating it changes nothing.
     ///
     /// # Errors
     /// When the cut is still being shipped, or is not one of this side's.
@@ -441,7 +441,7 @@ fn inputs(record: &Record, ship: &Ship, greeting: Greeting) -> Inputs {
             // In Snapshot mode the standby's content can always be compared by digests, so the
             // point that its image is at bounds the difference.
             common: standby.or(committed),
-            // No such record is kept: a side whose superblock is unreadable refuses every order
+            // No such record is kept: a side whose superblock is unreadable refuses every command
             // and never gets as far as this.
             peer_never_writable: false,
         },

@@ -11,16 +11,18 @@
 //!  └─────────────────────────────────────────────────────────────────────────────────────────┘
 //! Idle ──Promote──> Applying (a complete set) or Dropping (the rest) ──> Idle, as primary
 //! ```
+//!
+//! What a promotion does is in `target_promotion.rs`.
 
 use crate::pair::action::{Action, Outcome};
 use crate::pair::begin_check::admits;
 use crate::pair::handshake::Superblock;
 use crate::pair::message::{Begin, Greeting, Hello, Message, goes_in_place};
-use crate::pair::promote::{self, Before, Promote};
+use crate::pair::promote;
 use crate::pair::source::{out_of_order, word};
 use crate::pair::target_state::{Incoming, Name, State, may_follow};
 use crate::pair::{Cause, Record, Refused, fence, verify};
-use crate::units::{ChangeSource, CyclePhase, Epoch, ImageState, Point, Role};
+use crate::units::{ChangeSource, CyclePhase, ImageState, Point, Role};
 
 /// What can happen to a receiving side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub enum Event {
     Sealed,
     /// The staged set is completely on the volume, and the volume is flushed.
     Written,
+    /// The staged set could not be written to the volume, or not all of it.
+    NotWritten(Refused),
+    /// Time has passed since a set could not be written.
+    TryAgain,
     /// Staging is empty.
     Dropped,
     /// The link is gone.
@@ -48,7 +54,9 @@ pub enum Event {
 /// The machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    state: State,
+    pub(super) state: State,
+    /// Why the set that is recorded as complete could not be written, where it was attempted.
+    pub(super) unwritten: Option<Refused>,
 }
 
 impl Target {
@@ -66,27 +74,17 @@ impl Target {
         }
     }
 
-    /// The epoch of the promotion that is under way.
-    #[must_use]
-    pub fn promoting(&self) -> Option<Epoch> {
-        match &self.state {
-            State::Applying { then, .. } => then.as_ref().map(|order| order.epoch),
-            State::Dropping(order) => Some(order.epoch),
-            _ => None,
-        }
-    }
-
     /// Whether a peer that connects now is expected.
     #[must_use]
     pub fn is_expecting(&self) -> bool {
         matches!(self.state, State::Expecting(_))
     }
 
-    /// Takes the order to receive a cut. Repeating the one under way changes nothing.
+    /// Takes the command to receive a cut. Repeating the one under way changes nothing.
     ///
     /// # Errors
-    /// When the order does not fit the role, the epoch or the cycle under way.
-    pub fn order(&mut self, record: &Record, cycle: Point) -> Result<Vec<Action>, Refused> {
+    /// When the command does not fit the role, the epoch or the cycle under way.
+    pub fn command(&mut self, record: &Record, cycle: Point) -> Result<Vec<Action>, Refused> {
         fence::admit(record.epoch, cycle.epoch, "the cut")?;
         if record.role != Role::Standby {
             return Err(out_of_order(format!(
@@ -136,7 +134,7 @@ impl Target {
         }
     }
 
-    /// Takes the order to commit a cut. Repeating it changes nothing.
+    /// Takes the command to commit a cut. Repeating it changes nothing.
     ///
     /// # Errors
     /// When the cut is not the one that is completely on the volume.
@@ -170,60 +168,6 @@ impl Target {
         ])
     }
 
-    /// Takes the order to become primary. Repeating the one under way or done changes nothing.
-    ///
-    /// # Errors
-    /// What [`promote::prepare`] says, or that another promotion is under way.
-    pub fn promote(&mut self, record: &Record, order: Promote) -> Result<Vec<Action>, Refused> {
-        let before = promote::prepare(record, &order)?;
-        match &mut self.state {
-            State::Dropping(now) if *now == order => return Ok(Vec::new()),
-            State::Dropping(now) => {
-                return Err(out_of_order(format!(
-                    "the promotion to epoch {} is under way",
-                    now.epoch
-                )));
-            }
-            State::Applying { then, .. } => {
-                // The complete set goes forward first, whoever requested it.
-                *then = Some(order);
-                return Ok(Vec::new());
-            }
-            State::Sealing(_) => {
-                return Err(out_of_order(
-                    "a set is being made whole: ask again in a moment".into(),
-                ));
-            }
-            _ => {}
-        }
-        let mut actions = Vec::new();
-        if let Some(cycle) = self.cycle() {
-            let refused = Refused::new(Cause::Aborted, "this side is being promoted");
-            actions.extend([
-                Action::Send(Message::Refuse(refused.clone())),
-                Action::StopReceiving,
-                Action::Hangup,
-                Action::Finish(Outcome::Failed(cycle, refused)),
-            ]);
-        }
-        match before {
-            Before::Done => return Ok(Vec::new()),
-            Before::Finish(cycle) => {
-                self.state = State::Idle;
-                self.go(State::Applying {
-                    cycle,
-                    then: Some(order),
-                });
-                actions.push(Action::Apply(cycle));
-            }
-            Before::Drop => {
-                self.go(State::Dropping(order));
-                actions.push(Action::DropStaging { report: true });
-            }
-        }
-        Ok(actions)
-    }
-
     /// Takes in what has happened. `size` is that of the volume in bytes; `readable` is false when
     /// the superblock could not be read, in which case nothing but a refusal is ever said.
     pub fn on(&mut self, record: &Record, size: u64, event: Event) -> Vec<Action> {
@@ -244,6 +188,11 @@ impl Target {
             Event::Opened { from } => self.opened(from),
             Event::Sealed => self.sealed(record),
             Event::Written => self.written(record),
+            Event::NotWritten(refused) => self.not_written(record, refused),
+            Event::TryAgain => match self.state {
+                State::Idle => self.recover(record),
+                _ => Vec::new(),
+            },
             Event::Dropped => self.dropped(record),
             Event::LinkLost(why) => self.link_lost(&why),
             Event::Failed(refused) => self.stop(record, refused, true),
@@ -408,6 +357,7 @@ impl Target {
             diverged: false,
             ..record.clone()
         };
+        self.unwritten = None;
         self.go(State::Idle);
         let mut actions = vec![
             Action::Persist(Box::new(record.clone())),
@@ -419,19 +369,19 @@ impl Target {
         if record.committed == Some(cycle) {
             actions.extend(verify::done(cycle));
         }
-        if let Some(order) = then {
-            actions.extend(promote::record(&record, &order));
+        if let Some(command) = then {
+            actions.extend(promote::record(&record, &command));
         }
         actions
     }
 
-    fn dropped(&mut self, record: &Record) -> Vec<Action> {
-        let State::Dropping(order) = &self.state else {
+    /// The set stays complete, so that it can be tried again; a promotion that waits for it is void.
+    fn not_written(&mut self, record: &Record, refused: Refused) -> Vec<Action> {
+        if self.state.name() != Name::Applying {
             return Vec::new();
-        };
-        let order = order.clone();
-        self.go(State::Idle);
-        promote::record(record, &order)
+        }
+        self.unwritten = (refused.cause != Cause::Corrupt).then(|| refused.clone());
+        self.stop(record, refused, true)
     }
 
     /// The link broke: what is durable stays, and the same cycle is still expected.
@@ -451,7 +401,7 @@ impl Target {
                 let mut actions = vec![Action::StopReceiving, Action::Hangup];
                 if let Some(cycle) = cycle {
                     actions.push(Action::Finish(Outcome::Failed(cycle, refused)));
-                    // The order to receive it stands: a source that comes back is let in.
+                    // The command to receive it stands: a source that comes back is let in.
                     self.go(State::Expecting(cycle));
                 }
                 actions
@@ -468,7 +418,13 @@ impl Target {
             tell && refused.cause == Cause::Corrupt && self.state.name() == Name::Applying;
         let mut actions = Vec::new();
         match self.state.name() {
-            Name::Sealing | Name::Applying | Name::Dropping if aborted || !tell => return actions,
+            Name::Sealing | Name::Applying | Name::Dropping if aborted || !tell => {
+                if let (true, State::Applying { then, .. }) = (aborted, &mut self.state) {
+                    // The set goes forward all the same, but a promotion that waits for it does not.
+                    *then = None;
+                }
+                return actions;
+            }
             Name::Idle => {}
             _ => self.state = State::Idle,
         }
@@ -487,7 +443,7 @@ impl Target {
         actions
     }
 
-    fn go(&mut self, to: State) {
+    pub(super) fn go(&mut self, to: State) {
         let (from, name) = (self.state.name(), to.name());
         assert!(
             may_follow(from, name),

@@ -12,12 +12,12 @@ use crate::units::{
     ChangeSource, ChangeSourceUse, CyclePhase, Decision, Extent, HandshakeMode, Point,
 };
 
-/// Lets an order to verify pass where it names the committed point and a range of the volume. Any
-/// other order to ship passes too.
+/// Lets a command to verify pass where it names the committed point and a range of the volume. Any
+/// other command to ship passes too.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn ordered(record: &Record, ship: &Ship) -> Result<(), Refused> {
+pub fn asked(record: &Record, ship: &Ship) -> Result<(), Refused> {
     let Some(range) = ship.verify else {
         return Ok(());
     };

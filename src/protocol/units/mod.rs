@@ -3,6 +3,7 @@
 mod change_source;
 mod decision;
 mod extent;
+mod failed_range;
 mod identity;
 mod lineage;
 mod peer;
@@ -13,6 +14,7 @@ mod state;
 pub use change_source::{ChangeSource, ChangeSourceUse};
 pub use decision::{Decision, HandshakeMode, HandshakeRow};
 pub use extent::{Extent, ExtentSet};
+pub use failed_range::FailedRange;
 pub use identity::{InvalidName, PairId, PairName, SiteName, VolumeId};
 pub use lineage::{EPOCHS_KEPT, Generation, Lineage, LineageEntry};
 pub use peer::{InvalidPeerName, PeerName};

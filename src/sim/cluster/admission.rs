@@ -1,6 +1,9 @@
 //! What the API server refuses: quota, PodSecurity, a webhook. A refusal is a code and a sentence, as a
 //! client sees it.
 
+use crate::cluster::world::PAIR;
+use planner::decide::Action;
+
 /// Why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiRefusal {
@@ -15,6 +18,8 @@ pub(crate) struct ApiRefusal {
 pub(crate) enum Kind {
     /// PersistentVolumeClaims: a ResourceQuota on storage is used up.
     Claim,
+    /// Larger PersistentVolumeClaims: a ResourceQuota on their size is used up.
+    Growth,
     /// Pods: PodSecurity does not admit them.
     Pod,
     /// VolumeSnapshots: a webhook is down, and fails closed.
@@ -26,9 +31,34 @@ pub(crate) enum Kind {
 pub(crate) struct Admission {
     /// The kinds that are refused.
     pub(crate) refused: Vec<Kind>,
+    /// Which actions of the operator are refused, whatever they are: those of one of so many parts.
+    pub(crate) part_refused: Option<usize>,
 }
 
+/// Into so many parts all actions fall.
+pub(crate) const PARTS: usize = 4;
+
 impl Admission {
+    /// Whether an action of the operator is allowed. The application is always released.
+    ///
+    /// # Errors
+    /// The answer to a client whose rights were taken away.
+    pub(crate) fn allows(&self, action: &Action) -> Result<(), ApiRefusal> {
+        let what = action.describe(PAIR);
+        let part = what.bytes().map(usize::from).sum::<usize>() % PARTS;
+        let hooks = matches!(
+            action,
+            Action::Release(_) | Action::Hold(_) | Action::SelectPods
+        );
+        if hooks || self.part_refused != Some(part) {
+            return Ok(());
+        }
+        Err(ApiRefusal {
+            code: 403,
+            message: format!("User \"ferry-operator\" cannot {what}"),
+        })
+    }
+
     /// Whether an object of the kind may be created.
     ///
     /// # Errors
@@ -38,7 +68,7 @@ impl Admission {
             return Ok(());
         }
         let (code, message) = match kind {
-            Kind::Claim => (
+            Kind::Claim | Kind::Growth => (
                 403,
                 format!("persistentvolumeclaims \"{name}\" is forbidden: exceeded quota"),
             ),

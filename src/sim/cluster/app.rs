@@ -15,6 +15,9 @@ use planner::observe::HookTarget;
 use protocol::pair::Record;
 use protocol::units::{Epoch, Point, Role, Seq};
 
+/// Blocks that an application writes which writes little, over and over.
+const REWRITTEN: u64 = 6;
+
 /// The application.
 #[derive(Default)]
 pub(crate) struct App {
@@ -113,7 +116,7 @@ impl World {
         self.app.starts += 1;
         let records = [0, 1].map(|at| self.superblock(at));
         let Some(record) = &records[at] else {
-            self.app.acknowledged.get_or_insert(Image::of(&found));
+            self.app.acknowledged.get_or_insert(Image::sharing(&found));
             return Ok(());
         };
         if record.role != Role::Primary {
@@ -148,7 +151,7 @@ impl World {
             }
         }
         self.app.epoch = record.epoch;
-        self.app.acknowledged = Some(Image::of(&found));
+        self.app.acknowledged = Some(Image::sharing(&found));
         Ok(())
     }
 
@@ -158,7 +161,8 @@ impl World {
         let Some(device) = device else {
             return false;
         };
-        let all = blocks(device.size());
+        let most = if self.rewrites { REWRITTEN } else { u64::MAX };
+        let all = blocks(device.size()).min(most);
         let random = &mut self.random;
         let first = random.random_range(0..all);
         let count = random.random_range(1..=6).min(all - first);
@@ -167,8 +171,9 @@ impl World {
         for block in first..first + count {
             // Sometimes a block goes back to what it was before.
             let old = self.app.next_tag > 4 && random.random_range(0..4) == 0;
-            let tag = match (zeros, old) {
+            let tag = match (zeros, old || self.rewrites) {
                 (true, _) => 0,
+                (false, true) if self.rewrites => random.random_range(1..=2),
                 (false, true) => random.random_range(1..=4),
                 (false, false) => {
                     self.app.next_tag += 1;
@@ -229,7 +234,6 @@ impl World {
         }
     }
 
-    #[cfg(test)]
     /// Whether a hook holds it.
     pub(crate) fn app_is_held(&self) -> bool {
         self.app.held

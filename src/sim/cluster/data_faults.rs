@@ -9,6 +9,7 @@ use crate::SimDisk;
 use crate::cluster::backups::Backup;
 use crate::cluster::data_kinds::DataFault;
 use crate::cluster::requests::Given;
+use crate::cluster::run::ClusterOptions;
 use crate::cluster::storage::STATE_BYTES;
 use crate::cluster::world::{APP_CLAIM, PAIR, SITES, World};
 use crate::fault::Fault;
@@ -22,6 +23,9 @@ use wire::control::{Request, Response};
 
 /// Effects within which an armed fuse blows.
 const EFFECTS_MAX: u64 = 60;
+
+/// Of so many steps one has a fault that is to happen often.
+const OFTEN_ONE_IN: u32 = 60;
 
 /// Requests that are remembered, to be made again.
 const GIVEN_MAX: usize = 24;
@@ -53,7 +57,7 @@ pub(crate) struct DataFaults {
 
 impl DataFaults {
     /// Those of a run.
-    pub(crate) fn drawn(random: &mut StdRng, without: &[DataFault]) -> DataFaults {
+    pub(crate) fn drawn(random: &mut StdRng, options: &ClusterOptions) -> DataFaults {
         // A few kinds that meet often show something else than many that meet seldom.
         let in_five = random.random_range(1..5);
         let mut kinds: Vec<DataFault> = DataFault::ALL
@@ -74,10 +78,22 @@ impl DataFaults {
             kinds.retain(|kind| *kind != DataFault::ShortCut);
         }
         kinds.push(DataFault::Kill);
+        for _ in 0..kinds.len() {
+            kinds.extend(&options.often_data);
+        }
         DataFaults {
             kinds,
-            without: without.to_vec(),
+            without: options.without_data.clone(),
             one_in: [15, 30, 60][random.random_range(0..3)],
+            ..DataFaults::default()
+        }
+    }
+
+    /// These, and no others.
+    pub(crate) fn only(kinds: &[DataFault]) -> DataFaults {
+        DataFaults {
+            kinds: kinds.to_vec(),
+            one_in: OFTEN_ONE_IN,
             ..DataFaults::default()
         }
     }

@@ -1,14 +1,12 @@
 //! What goes wrong in a cluster, mixed by the seed.
-//!
-//! What the planner can't live through yet is not mixed in: each such kind names the statement of the
-//! semantics that it belongs to.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::cluster::admission::Kind as Refused;
+use crate::cluster::admission::{Kind as Refused, PARTS};
+use crate::cluster::mover::Mover;
 use crate::cluster::reconcile::Operator;
 use crate::cluster::run::{ClusterOptions, Focus};
 use crate::cluster::scheduler::NODES;
@@ -21,6 +19,8 @@ pub(crate) struct Faults {
     /// Those that do not happen although they are drawn.
     without: Vec<ClusterFault>,
     one_in: u32,
+    /// The role is forced as soon as a part of a set has arrived.
+    force_meanwhile: bool,
 }
 
 /// A kind of fault.
@@ -34,7 +34,9 @@ pub enum ClusterFault {
     OperatorDies,
     /// A second operator leads for a lease period.
     SecondLeader,
-    /// The status is wiped while no role changes (K-13 for the rest, K-15 for a pair that has not begun).
+    /// An operator stands still, another leads, and then it goes on where it was.
+    LeaderStalls,
+    /// The status is wiped (K-13).
     StatusWiped,
     /// Somebody else writes the pair: the operator's next write conflicts.
     PairTouched,
@@ -52,6 +54,10 @@ pub enum ClusterFault {
     PodsRefused,
     /// A webhook for snapshots is down.
     WebhookDown,
+    /// K-8: a part of all that the operator does is refused.
+    ActionsRefused,
+    /// K-9: a mover's process is stopped, and does nothing any more.
+    MoverHangs,
     /// A node stops answering.
     NodeDead,
     /// Volumes stay attached.
@@ -62,6 +68,8 @@ pub enum ClusterFault {
     Planned,
     /// People ask for a forced one.
     Forced,
+    /// The primary is lost while a set arrives at the standby, and people force the role to go there.
+    ForcedMeanwhile,
     /// People withdraw their request.
     Withdrawn,
     /// People consent; perhaps it is an old consent before long.
@@ -70,6 +78,10 @@ pub enum ClusterFault {
     AppRestarts,
     /// A GitOps tool applies the manifest of the pair again.
     Reapplied,
+    /// A GitOps tool deletes requests that it does not know.
+    RequestsPruned,
+    /// Somebody creates a request again that was made before.
+    AskedAgain,
     /// A GitOps tool creates the application's claim again while a re-binding has it gone.
     ClaimReapplied,
     /// People ask for a comparison of the sides.
@@ -84,14 +96,18 @@ pub enum ClusterFault {
     ClaimDeleted,
     /// K-1: somebody deletes the standby's claim.
     ReplicaDeleted,
-    /// K-13: the status is wiped during a change of the role.
-    StatusWipedMeanwhile,
+    /// K-3: somebody else makes a claim of the name that a replica's would have.
+    NameTaken,
     /// K-21: the workload's claims go when it is scaled away.
     ClaimsGoWhenScaled,
 }
 
 /// All that are mixed in.
-pub const CLUSTER_FAULTS: [ClusterFault; 30] = [
+pub const CLUSTER_FAULTS: [ClusterFault; 37] = [
+    ClusterFault::ForcedMeanwhile,
+    ClusterFault::NameTaken,
+    ClusterFault::ActionsRefused,
+    ClusterFault::MoverHangs,
     ClusterFault::ClaimsGoWhenScaled,
     ClusterFault::ClaimDeleted,
     ClusterFault::ReplicaDeleted,
@@ -101,6 +117,7 @@ pub const CLUSTER_FAULTS: [ClusterFault; 30] = [
     ClusterFault::NetworkDown,
     ClusterFault::OperatorDies,
     ClusterFault::SecondLeader,
+    ClusterFault::LeaderStalls,
     ClusterFault::StatusWiped,
     ClusterFault::PairTouched,
     ClusterFault::SnapshotterStopped,
@@ -119,24 +136,43 @@ pub const CLUSTER_FAULTS: [ClusterFault; 30] = [
     ClusterFault::Consent,
     ClusterFault::AppRestarts,
     ClusterFault::Reapplied,
+    ClusterFault::RequestsPruned,
+    ClusterFault::AskedAgain,
     ClusterFault::ClaimReapplied,
     ClusterFault::ReadyFlaps,
     ClusterFault::Heal,
 ];
 
-/// Those by which a claim goes.
-const LOSING_CLAIMS: [ClusterFault; 3] = [
-    ClusterFault::ClaimDeleted,
-    ClusterFault::ReplicaDeleted,
-    ClusterFault::ClaimsGoWhenScaled,
+/// How many times as often as others those happen that are to happen often.
+const OFTEN: usize = 4;
+
+/// What asks for the role at the wrong time, and stops what moves it.
+const OF_ROLES: [ClusterFault; 8] = [
+    ClusterFault::ForcedMeanwhile,
+    ClusterFault::Withdrawn,
+    ClusterFault::AskedAgain,
+    ClusterFault::RequestsPruned,
+    ClusterFault::OperatorDies,
+    ClusterFault::SecondLeader,
+    ClusterFault::LeaderStalls,
+    ClusterFault::MoverDies,
+];
+
+/// What moves the role, over and over: so many times as often as each of those.
+const MOVING: [(ClusterFault, usize); 3] = [
+    (ClusterFault::Planned, 8),
+    (ClusterFault::Forced, 8),
+    (ClusterFault::Consent, 4),
 ];
 
 /// Those that move roles and stop processes.
-const NEAR_THE_DATA: [ClusterFault; 10] = [
+const NEAR_THE_DATA: [ClusterFault; 12] = [
+    ClusterFault::ForcedMeanwhile,
     ClusterFault::MoverDies,
     ClusterFault::NetworkDown,
     ClusterFault::OperatorDies,
     ClusterFault::SecondLeader,
+    ClusterFault::LeaderStalls,
     ClusterFault::StatusWiped,
     ClusterFault::Planned,
     ClusterFault::Forced,
@@ -145,33 +181,37 @@ const NEAR_THE_DATA: [ClusterFault; 10] = [
     ClusterFault::Heal,
 ];
 
-/// Those that the planner does not live through yet, each with the statement that it belongs to.
-pub const LATER: [ClusterFault; 1] = [ClusterFault::StatusWipedMeanwhile];
-
 impl Faults {
-    /// Those of a run, and one of those that are for later if it is asked for.
+    /// Those of a run.
     pub(crate) fn drawn(random: &mut StdRng, options: &ClusterOptions) -> Faults {
         let mut kinds: Vec<ClusterFault> = CLUSTER_FAULTS
             .into_iter()
             .filter(|_| random.random_range(0..5) < 3)
             .collect();
-        // What a claim was bound to is known from the status alone (K-13): a run wipes it, or deletes claims.
-        if kinds.contains(&ClusterFault::StatusWiped) {
-            kinds.retain(|kind| !LOSING_CLAIMS.contains(kind));
+        match options.focus {
+            Focus::Everything | Focus::Cluster => {}
+            Focus::Data => kinds.retain(|kind| NEAR_THE_DATA.contains(kind)),
+            Focus::Roles => {
+                let moving = MOVING.into_iter();
+                let moving = moving.flat_map(|(kind, often)| vec![kind; often]);
+                kinds = OF_ROLES.into_iter().chain(moving).collect();
+            }
         }
-        if options.focus == Focus::Data {
-            kinds.retain(|kind| NEAR_THE_DATA.contains(kind));
-        }
+        // A change of the role takes some hundreds of steps.
+        let calm = if options.focus == Focus::Roles { 4 } else { 1 };
         kinds.extend([
             ClusterFault::Heal,
             ClusterFault::Planned,
             ClusterFault::Consent,
         ]);
-        kinds.extend(options.later);
+        for _ in 0..OFTEN {
+            kinds.extend(&options.often);
+        }
         Faults {
             kinds,
             without: options.without.clone(),
-            one_in: [12, 25, 50][random.random_range(0..3)],
+            one_in: calm * [12, 25, 50][random.random_range(0..3)],
+            force_meanwhile: false,
         }
     }
 }
@@ -179,6 +219,9 @@ impl Faults {
 impl World {
     /// Perhaps something goes wrong now.
     pub(crate) fn fault(&mut self) {
+        if self.faults.force_meanwhile {
+            self.force_meanwhile();
+        }
         if self.random.random_range(0..self.faults.one_in) != 0 {
             return;
         }
@@ -196,6 +239,7 @@ impl World {
         let at = self.random.random_range(0..2);
         match kind {
             ClusterFault::MoverDies => self.server.delete_pod(&names::mover(PAIR, SITES[at]), None),
+            ClusterFault::MoverHangs => self.hang_mover(at),
             ClusterFault::NetworkDown => {
                 let now = self.millis();
                 self.net.cut(now);
@@ -212,8 +256,15 @@ impl World {
                     self.feeds_end();
                 }
             },
-            ClusterFault::StatusWiped if self.is_moving() || !self.has_begun() => {}
-            ClusterFault::StatusWiped | ClusterFault::StatusWipedMeanwhile => self.wipe_status(),
+            ClusterFault::LeaderStalls => {
+                let seconds = self.random.random_range(1..120);
+                let until = self.server.now() + SignedDuration::from_secs(seconds);
+                self.operators[0].stalled_until = until;
+                if self.operators.len() == 1 {
+                    self.operators.push(Operator::default());
+                }
+            }
+            ClusterFault::StatusWiped => self.wipe_status(),
             ClusterFault::PairTouched => self.edit(|_| {}),
             ClusterFault::Clock => {
                 let seconds = self.random.random_range(1..600);
@@ -224,13 +275,17 @@ impl World {
                     self.want_role_moved(kind == ClusterFault::Forced);
                 }
             }
+            ClusterFault::ForcedMeanwhile => self.faults.force_meanwhile = true,
             ClusterFault::Withdrawn => self.withdraw(),
-            ClusterFault::Consent => self.consent_now(),
+            ClusterFault::Consent => {
+                // Some answer late, for what the pair was before.
+                let late = i64::from(self.random.random_range(0..3) == 0);
+                self.consent_for(late);
+            }
             ClusterFault::AppRestarts => self.server.delete_pod(APP_POD, None),
-            ClusterFault::Reapplied => self.edit(|spec| {
-                spec.primary = SITES[0].into();
-                spec.promotion = None;
-            }),
+            ClusterFault::Reapplied => self.edit(|spec| spec.primary = SITES[0].into()),
+            ClusterFault::RequestsPruned => self.prune_requests(),
+            ClusterFault::AskedAgain => self.ask_again(),
             ClusterFault::ClaimReapplied => {
                 let patient = self.random.random();
                 self.reapply_claim(patient);
@@ -242,10 +297,29 @@ impl World {
             ClusterFault::ClaimDeleted => self.server.objects.delete_claim(APP_CLAIM),
             ClusterFault::ReplicaDeleted => {
                 let claim = names::replica_claim(PAIR, SITES[at]);
+                self.stranger_goes(&claim);
                 self.server.objects.delete_claim(&claim);
             }
+            ClusterFault::NameTaken => self.stranger_comes(at),
             _ => self.break_something(kind, at),
         }
+    }
+
+    /// Forces the role to a standby at which a part of a set has arrived; its primary is away from then on.
+    fn force_meanwhile(&mut self) {
+        let mut movers = self.movers.iter().flatten();
+        let arrives = |mover: &Mover| {
+            let receiving = mover.host.receiving.as_ref();
+            receiving.is_some_and(|receiving| receiving.through() > 0)
+        };
+        if self.is_moving() || !movers.any(arrives) {
+            return;
+        }
+        self.faults.force_meanwhile = false;
+        let now = self.millis();
+        self.net.cut(now);
+        self.net.down_until = now + self.random.random_range(0..10_000);
+        self.want_role_moved(true);
     }
 
     fn break_something(&mut self, kind: ClusterFault, at: usize) {
@@ -265,6 +339,9 @@ impl World {
             }
             ClusterFault::Quota => admission.refused.push(Refused::Claim),
             ClusterFault::PodsRefused => admission.refused.push(Refused::Pod),
+            ClusterFault::ActionsRefused => {
+                admission.part_refused = Some(self.random.random_range(0..PARTS));
+            }
             ClusterFault::WebhookDown => admission.refused.push(Refused::Snapshot),
             ClusterFault::NodeDead => {
                 health.dead_nodes.insert(NODES[at].into());
@@ -287,8 +364,7 @@ impl World {
         }
     }
 
-    /// Whether both sites say who they are. Before, a wiped status has the pair begin again with
-    /// whatever the spec calls primary (K-15).
+    /// Whether both sites say who they are.
     fn has_begun(&self) -> bool {
         [0, 1].iter().all(|at| self.superblock(*at).is_some())
     }
@@ -304,10 +380,11 @@ impl World {
     /// Everything works again; what is lost stays lost.
     pub(crate) fn heal(&mut self) {
         self.server.health = Default::default();
-        self.server.admission.refused.clear();
+        self.server.admission = Default::default();
         self.net.down_until = 0;
         self.heal_data();
         self.operators.truncate(1);
+        self.operators[0].stalled_until = Timestamp::UNIX_EPOCH;
         let pods: Vec<String> = self
             .server
             .pods

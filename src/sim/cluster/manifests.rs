@@ -22,7 +22,7 @@ pub(crate) struct Manifests {
 
 impl Manifests {
     /// Those of a cluster whose volumes are bound in this mode, whose cycles have this interval, and whose
-    /// application has a volume of so many bytes.
+    /// application has a volume of so many bytes and is perhaps held for each cut.
     ///
     /// # Errors
     /// When one of them is no such object, which is a defect of ours.
@@ -30,8 +30,11 @@ impl Manifests {
         mode: &str,
         interval: &str,
         bytes: u64,
+        held: bool,
     ) -> Result<Manifests, serde_json::Error> {
         let [east, west] = SITES;
+        let hook = json!({"pre": ["lock"], "post": ["unlock"]});
+        let hooks: Vec<_> = held.then_some(hook).into_iter().collect();
         let storage_class = |name: &str, site: &str| {
             serde_json::from_value(json!({
                 "metadata": {"name": name}, "provisioner": format!("{site}.csi"),
@@ -67,6 +70,7 @@ impl Manifests {
                         {"name": west, "storageClassName": "fast-west"},
                     ],
                     "snapshot": {"interval": interval},
+                    "quiesce": {"hooks": hooks},
                     "application": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db"},
                 },
             }))?,

@@ -3,7 +3,7 @@
 //!
 //! Objects are Kubernetes' own types, so what the planner observes is put together by the operator's
 //! own functions, and what it makes is rendered by them. Each controller is a small file with its rule
-//! and where the rule is written; each makes one step at a time, chosen by seed, so that every order
+//! and where the rule is written; each makes one step at a time, chosen by seed, so that every request
 //! of steps is possible, and any of them can be slow or stopped.
 //!
 //! | question | file |
@@ -18,18 +18,22 @@
 //! | What does the operator see and do? | `observe`, `perform`, `rebinding`, `reconcile` |
 //! | What does the application find? | `app` |
 //! | What must hold? | `oracle`, `recorded`, `resent`; at the end `rest` |
-//! | What goes wrong, and what do people do? | `faults`, `data_faults`, `data_kinds`, `rot`, `backups`, `people` |
+//! | What do people ask for, as objects? | `asked` |
+//! | What goes wrong, and what do people do? | `faults`, `data_faults`, `data_kinds`, `rot`, `backups`, `people`, `strangers` |
 //! | What has been applied before? | `manifests` |
 //! | What happens next? | `world`, `run` |
 
 mod admission;
 mod app;
+mod asked;
 mod backups;
 mod data_faults;
 mod data_kinds;
 mod faults;
+mod inventory;
 mod manifests;
 mod mover;
+
 mod observe;
 mod oracle;
 mod people;
@@ -47,6 +51,7 @@ mod scheduler;
 pub(crate) mod server;
 mod snapshotter;
 pub(crate) mod storage;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -54,5 +59,5 @@ mod workload;
 mod world;
 
 pub use data_kinds::DataFault;
-pub use faults::{CLUSTER_FAULTS, ClusterFault, LATER};
+pub use faults::{CLUSTER_FAULTS, ClusterFault};
 pub use run::{ClusterFigures, ClusterOptions, ClusterRun, Focus, run_cluster, shows};

@@ -31,7 +31,7 @@ pub(crate) struct Mover {
     pub(crate) state: String,
     /// The handle of its device.
     pub(crate) device: Option<String>,
-    /// What had been committed when it started.
+    /// What was completely on the volume when it started.
     pub(crate) began_at: Option<Point>,
     /// The process.
     pub(crate) host: MoverHost,
@@ -137,7 +137,7 @@ impl World {
         };
         self.story
             .tell(now, at, || format!("a mover starts with {what}"));
-        let began_at = self.superblock(at).and_then(|record| record.committed);
+        let began_at = self.superblock(at).and_then(|record| record.applied);
         self.movers[at] = Some(Mover {
             pod_uid: pod.uid().unwrap_or_default(),
             state,
@@ -179,6 +179,17 @@ impl World {
         };
         self.story.tell(now, at, || format!("the mover {how}"));
         self.server.changed();
+    }
+
+    /// A mover's process is stopped: it does nothing any more, and its pod runs.
+    pub(crate) fn hang_mover(&mut self, at: usize) {
+        self.hung[at] = self.movers[at].as_ref().map(|mover| mover.pod_uid.clone());
+    }
+
+    /// Whether a mover's process is stopped.
+    pub(crate) fn is_hung(&self, at: usize) -> bool {
+        let mover = self.movers[at].as_ref();
+        mover.is_some_and(|mover| self.hung[at].as_ref() == Some(&mover.pod_uid))
     }
 
     /// Takes away a process that has died. Its pod is not started again: that is for its operator to do.
@@ -283,6 +294,6 @@ impl World {
 
     /// Whether nobody reaches the mover of a site.
     pub(crate) fn is_cut_off(&self, at: usize) -> bool {
-        self.away[at] || self.millis() < self.net.down_until
+        self.away[at] || self.is_hung(at) || self.millis() < self.net.down_until
     }
 }

@@ -6,12 +6,13 @@ use kube::ResourceExt as _;
 use rand::Rng;
 use uuid::Uuid;
 
+use crate::cluster::scheduler::NODES;
 use crate::cluster::server::{Server, handle_of};
 use crate::cluster::world::{SITES, World};
 use api::{ReplicationPair, names};
 use planner::observe::{
-    Attachment, Fresh, Listed, Observed, Surroundings, Timeline, assemble, needs_attachments,
-    needs_labelled, needs_volume, read,
+    Attachment, Fresh, Listed, NodeSeen, Observed, Surroundings, Timeline, assemble,
+    needs_attachments, needs_labelled, needs_volume, read,
 };
 use planner::rebind::object::ClaimExt as _;
 use protocol::units::PairName;
@@ -24,7 +25,7 @@ impl World {
         name: &PairName,
         timeline: Timeline,
     ) -> Observed {
-        let listed = self.list(pair, name);
+        let listed = self.list(pair);
         let surroundings = Surroundings {
             now: self.server.now(),
             fresh: Fresh {
@@ -44,7 +45,7 @@ impl World {
             let pod = pod.filter(|pod| !pod.ended && !pod.deleting && pod.ip.is_some());
             let mover = self.movers[at].as_ref();
             let mover = mover.filter(|mover| pod.is_some_and(|pod| pod.uid == mover.pod_uid));
-            let away = self.away[at];
+            let away = self.away[at] || self.is_hung(at);
             view.mover = mover
                 .filter(|_| !away)
                 .and_then(|mover| mover.shown.clone());
@@ -70,29 +71,38 @@ impl World {
         Uuid::from_u128(self.random.random())
     }
 
-    fn list(&self, pair: &ReplicationPair, name: &PairName) -> Listed {
+    fn list(&self, pair: &ReplicationPair) -> Listed {
         let server = &self.server;
         let ours = |labels: &BTreeMap<String, String>| {
-            labels.get(names::PAIR_LABEL).map(String::as_str) == Some(name.name())
+            labels.get(names::PAIR_UID_LABEL) == pair.metadata.uid.as_ref()
         };
-        let replicas = SITES.map(|site| names::replica_claim(name.name(), site));
         let claims = server.objects.claims.values();
         let claims: Vec<_> = claims
-            .filter(|claim| ours(claim.labels()) || replicas.contains(&claim.name_any()))
+            .filter(|claim| ours(claim.labels()))
             .cloned()
             .collect();
+        let named_in_spec = pair.spec.sites.iter();
+        let named_in_spec = named_in_spec.filter_map(|site| site.replica_claim_name.as_ref());
+        let kept = named_in_spec.filter_map(|name| server.objects.claims.get(name).cloned());
+        let kept = kept.collect();
         let app_claim = server.objects.claims.get(&pair.spec.claim_name).cloned();
         let wanted = claims.iter().chain(&app_claim).filter(|c| needs_volume(c));
         let volume = |name: &str| server.objects.volumes.get(name).cloned();
         let volumes = wanted
             .filter_map(|claim| Some((read::volume_name(claim)?, volume(claim.volume_name())?)));
         let labelled = server.objects.volumes.values();
+        let snapshots = server.snapshots.values();
+        let snapshots = snapshots.filter(|snapshot| ours(snapshot.labels()));
         Listed {
+            uid: pair.metadata.uid.clone().unwrap_or_default(),
+            promotions: server.asked.promotions.values().cloned().collect(),
+            resyncs: server.asked.resyncs.values().cloned().collect(),
             volumes: volumes.collect(),
             app_claim,
+            kept,
             claims,
             pods: server.pods.values().cloned().collect(),
-            snapshots: server.snapshots.values().cloned().collect(),
+            snapshots: snapshots.cloned().collect(),
             contents: server.contents.clone(),
             classes: self.classes.clone(),
             application: server.scale(),
@@ -100,12 +110,29 @@ impl World {
                 .filter(|volume| needs_labelled(pair) && ours(volume.labels()))
                 .cloned()
                 .collect(),
+            nodes: server.nodes(),
             attachments: needs_attachments(pair).then(|| server.attachments()),
         }
     }
 }
 
 impl Server {
+    /// The nodes, as far as they are of interest.
+    fn nodes(&self) -> BTreeMap<String, NodeSeen> {
+        let seen = |name: &str| NodeSeen {
+            name: name.into(),
+            trouble: self
+                .health
+                .dead_nodes
+                .contains(name)
+                .then(|| "NodeStatusUnknown: Kubelet stopped posting node status.".into()),
+        };
+        NODES
+            .iter()
+            .map(|name| ((*name).to_string(), seen(name)))
+            .collect()
+    }
+
     /// What is attached where: as every VolumeAttachment names it.
     fn attachments(&self) -> Vec<Attachment> {
         let volumes = self.objects.volumes.values();

@@ -2,14 +2,17 @@
 //! never at what the operator believes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
 use crate::cluster::server::handle_of;
+use crate::cluster::strangers::Stranger;
 use crate::cluster::world::{APP_CLAIM, PAIR, SITES, World};
 use crate::image::Image;
-use crate::on_disk::{read_superblock, redone, staged};
+use crate::on_disk::{read_superblock, staged, with_staged};
 use api::names;
+use api::v1alpha1::{PromotionSpec, SwitchStatus};
 use planner::observe::read;
 use planner::rebind::object::VolumeExt as _;
 use protocol::pair::Record;
@@ -23,9 +26,12 @@ struct Looked {
     state: String,
     /// How often what is durable may have changed there.
     changes: [u64; 2],
-    consent: Option<Epoch>,
+    consents: usize,
     mounted: bool,
 }
+
+/// So many cuts are remembered: beyond it the oldest of them that no record names.
+const CUTS_MAX: usize = 256;
 
 /// What is known of what must hold.
 #[derive(Default)]
@@ -41,7 +47,7 @@ pub(crate) struct Oracle {
     /// Changes of the role that came to their end.
     pub(crate) moves: u64,
     /// Which side was asked to lead which epoch, and as what.
-    pub(crate) ordered: BTreeSet<(Epoch, usize, Generation)>,
+    pub(crate) asked_to_lead: BTreeSet<(Epoch, usize, Generation)>,
     /// The site whose snapshot was the first of a cut.
     origins: BTreeMap<Point, usize>,
     /// Snapshots of a standby that hold something else than the cut: they must not count.
@@ -51,8 +57,20 @@ pub(crate) struct Oracle {
     known: BTreeSet<String>,
     pub(crate) seen: [Option<Record>; 2],
     looked: [Option<Looked>; 2],
-    frozen: [Option<Vec<u8>>; 2],
+    /// How often objects had changed when their volumes were found to be safe.
+    safe_at: Option<(u64, u64)>,
+    frozen: [Option<Arc<Vec<u8>>>; 2],
     pub(crate) rebinding_begun: bool,
+    /// The change of the role that was recorded last.
+    pub(crate) moving: Option<SwitchStatus>,
+    /// What people have ever asked for, by UID.
+    pub(crate) asked: BTreeMap<String, PromotionSpec>,
+    /// What a role change was ever begun for, by UID.
+    pub(crate) followed: BTreeSet<String>,
+    /// What people have ever consented to discard: of which site, in which epoch.
+    pub(crate) consents: BTreeSet<(usize, Epoch)>,
+    /// People have taken back what they asked for since the last role change began.
+    pub(crate) taken_back: bool,
     /// People have changed which site they call primary since that was acted on.
     pub(crate) primary_edited: bool,
     pub(crate) in_common: bool,
@@ -62,6 +80,8 @@ pub(crate) struct Oracle {
     pub(crate) promoted_rot: BTreeSet<u64>,
     /// Ranges that were compared.
     pub(crate) verified: u64,
+    /// Claims that are somebody else's, by UID.
+    pub(crate) strangers: BTreeMap<String, Stranger>,
 }
 
 impl Oracle {
@@ -72,6 +92,23 @@ impl Oracle {
         self.frozen[at] = None;
         self.rotten[at].extend(rotten);
         self.in_common = false;
+    }
+
+    /// Forgets what the oldest cuts held, so that a long life does not fill the memory.
+    fn forget_old_cuts(&mut self) {
+        let records = self.seen.iter().flatten();
+        let named = records.flat_map(|record| {
+            let image = record.image.promotable_point();
+            [record.committed, record.applied, image]
+        });
+        let named: BTreeSet<Point> = named.flatten().collect();
+        while self.cuts.len() > CUTS_MAX {
+            let mut all = self.cuts.keys();
+            let Some(oldest) = all.find(|point| !named.contains(point)).copied() else {
+                return;
+            };
+            self.cuts.remove(&oldest);
+        }
     }
 
     pub(crate) fn fail(&mut self, why: String) {
@@ -122,7 +159,12 @@ impl World {
                 return Err(format!("both sides are primary of epoch {}", east.epoch));
             }
         }
-        self.volumes_are_safe()?;
+        let changes = (self.server.objects.writes(), self.server.changes);
+        if self.oracle.safe_at != Some(changes) {
+            self.volumes_are_safe()?;
+            self.strangers_are_safe()?;
+            self.oracle.safe_at = Some(changes);
+        }
         self.follow_shipments()?;
         self.follow_app()
     }
@@ -139,7 +181,7 @@ impl World {
             volume,
             state,
             changes,
-            consent: self.consent(),
+            consents: self.oracle.consents.len(),
         })
     }
 
@@ -153,12 +195,15 @@ impl World {
                 0 => APP_CLAIM.to_string(),
                 _ => names::replica_claim(PAIR, site),
             };
-            self.volumes[at] = self.server.handle_of_claim(&claim);
+            if !self.is_strangers(&claim) {
+                self.volumes[at] = self.server.handle_of_claim(&claim);
+            }
         }
     }
 
     /// A cut is what its first snapshot holds; every other snapshot of it holds the same.
     fn note_cuts(&mut self) -> Result<(), String> {
+        self.oracle.forget_old_cuts();
         for (name, snapshot) in &self.server.snapshots {
             let status = snapshot.status.as_ref();
             let cut = status.and_then(|status| status.creation_time.as_ref());
@@ -236,10 +281,10 @@ impl World {
             return Ok(());
         };
         let bytes = device.bytes();
-        let consent = self.consent();
         let before = self.oracle.seen[at].clone();
         let was = before.as_ref().is_some_and(|before| before.diverged);
-        if was && !record.diverged && consent != record.lineage.last().map(|entry| entry.epoch) {
+        let now = record.lineage.last().map(|entry| entry.epoch);
+        if was && !record.diverged && !self.consented(at, now) {
             return Err("writes that nobody else has were discarded without consent".into());
         }
         if !record.diverged {
@@ -253,7 +298,7 @@ impl World {
                 .map(|seen| seen.epoch)
                 .max();
             // A volume that grew has lost nothing.
-            if !bytes.starts_with(frozen) && consent != newest {
+            if !bytes.starts_with(frozen) && !self.consented(at, newest) {
                 return Err("writes that nobody else has were replaced without consent".into());
             }
         } else if !self.app_mounts().contains(&volume) {
@@ -266,18 +311,19 @@ impl World {
             self.rot_is_promoted(at);
         }
         if record.role == Role::Primary {
-            return self.leads_by_order(at, record);
+            return self.leads_by_request(at, record);
         }
         if record.diverged {
             return Ok(());
         }
-        self.is_promotable(at, record.image, bytes)?;
+        self.is_promotable(at, record.image, &bytes)?;
         let rose = record.committed.filter(|point| {
             before.is_some_and(|before| {
                 before.role == Role::Standby && before.committed != Some(*point)
             })
         });
         if let Some(point) = record.committed
+            && !self.is_late(at, point)
             && self.oracle.wrong.contains(&(at, point))
             && self.storage_cuts(at).contains_key(&point)
         {
@@ -293,6 +339,15 @@ impl World {
             ));
         }
         Ok(())
+    }
+
+    /// Whether the operator knows that a site's snapshot of this point is of something else.
+    fn is_late(&self, at: usize, point: Point) -> bool {
+        let status = self.status();
+        let mut sites = status.sites.iter();
+        let known = sites.find(|site| site.name == SITES[at]);
+        let promoted = known.and_then(|site| site.promoted.as_ref());
+        promoted.is_some_and(|promoted| promoted.is_late(point, status.epoch))
     }
 
     /// Where a mover has nothing to do any more, nothing is staged of what it has committed.
@@ -316,10 +371,14 @@ impl World {
     }
 
     /// Nobody leads an epoch that nobody has asked it to.
-    fn leads_by_order(&self, at: usize, record: &Record) -> Result<(), String> {
+    fn leads_by_request(&self, at: usize, record: &Record) -> Result<(), String> {
         let generation = record.lineage.last().map(|entry| entry.generation);
-        let ordered = |drawn| self.oracle.ordered.contains(&(record.epoch, at, drawn));
-        match generation.is_some_and(ordered) {
+        let asked_to_lead = |drawn| {
+            self.oracle
+                .asked_to_lead
+                .contains(&(record.epoch, at, drawn))
+        };
+        match generation.is_some_and(asked_to_lead) {
             true => Ok(()),
             false => Err(format!(
                 "it is primary of epoch {} without a request",
@@ -329,16 +388,17 @@ impl World {
     }
 
     /// What a promotion now would begin with is what was cut.
-    fn is_promotable(&self, at: usize, image: ImageState, bytes: Vec<u8>) -> Result<(), String> {
+    fn is_promotable(&self, at: usize, image: ImageState, bytes: &[u8]) -> Result<(), String> {
+        let redone;
         let (point, bytes) = match image {
             ImageState::Consistent(point) => (point, bytes),
             ImageState::Redo(point) => {
                 let state = names::state_claim(PAIR, SITES[at]);
                 let state = self.server.handle_of_claim(&state).unwrap_or_default();
                 let files = self.server.storage.files(&state);
-                let redone = files.and_then(|files| redone(files, bytes));
-                match redone {
-                    Some(redone) => (point, redone),
+                redone = files.and_then(|files| with_staged(files, bytes));
+                match &redone {
+                    Some(redone) => (point, redone.as_slice()),
                     None if self.data.damaged[at] => return Ok(()),
                     None => return Err(format!("it counts on a set of {point} that is not whole")),
                 }
@@ -351,7 +411,7 @@ impl World {
         let Some(cut) = self.oracle.cuts.get(&point) else {
             return Err(format!("it claims {point}, which was never cut"));
         };
-        match cut.differs(&bytes, &self.oracle.rotten[at]) {
+        match cut.differs(bytes, &self.oracle.rotten[at]) {
             None => Ok(()),
             Some(block) => Err(format!("block {block} is not what was cut at {point}")),
         }
@@ -370,10 +430,10 @@ impl World {
         .collect()
     }
 
-    fn consent(&self) -> Option<Epoch> {
-        let pair = self.server.pair.as_ref()?;
-        let epoch = pair.spec.resolution.as_ref()?.epoch;
-        Some(Epoch(u64::try_from(epoch).ok()?))
+    /// Whether somebody has ever consented to discard what a site holds in an epoch.
+    fn consented(&self, at: usize, epoch: Option<Epoch>) -> bool {
+        let consents = &self.oracle.consents;
+        epoch.is_some_and(|epoch| consents.contains(&(at, epoch)))
     }
 
     /// No volume of either site is deleted, or can be, and there is always a common cut.

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt as _;
+
 use crate::cluster::admission::ApiRefusal;
 use crate::cluster::requests::Asked;
 use crate::cluster::server::{NAMESPACE, Server};
@@ -11,10 +14,10 @@ use api::snapshots::ALLOW_MODE_CHANGE;
 use api::{ReplicationPair, names};
 use planner::decide::{Action, Report};
 use planner::observe::{HookReport, Replica};
-use planner::rebind::{DesiredBinding, Next};
+use planner::rebind::{DesiredBinding, Next, labels};
 use planner::render;
 use planner::render::{MoverSettings, PairRef};
-use protocol::units::{PairName, SiteName};
+use protocol::units::PairName;
 
 /// How far an action has come.
 pub(crate) enum Performed {
@@ -24,34 +27,41 @@ pub(crate) enum Performed {
     More,
     /// A mover has not answered yet.
     Waits(Asked),
-    /// It failed, and what comes after it is not tried.
-    Failed(String),
+    /// It failed: why, and whether it was refused.
+    Failed(String, bool),
 }
 
 impl World {
     /// One step of an action.
     pub(crate) fn perform(&mut self, pair: &ReplicationPair, action: &Action) -> Performed {
         let Some(owner) = PairRef::of(pair) else {
-            return Performed::Failed("the pair has no UID".into());
+            return Performed::Failed("the pair has no UID".into(), true);
         };
         match self.one(&owner, action) {
             Ok(performed) => performed,
-            Err(why) => Performed::Failed(why),
+            Err((why, refused)) => Performed::Failed(why, refused),
         }
     }
 
-    fn one(&mut self, pair: &PairRef, action: &Action) -> Result<Performed, String> {
+    fn one(&mut self, pair: &PairRef, action: &Action) -> Result<Performed, (String, bool)> {
+        self.server
+            .admission
+            .allows(action)
+            .map_err(|refusal| (refusal.message, true))?;
+        let unreachable = |why: String| (why, false);
         let report = match action {
             Action::Command { site, request } => {
-                return self.request(site, request.clone().into());
+                return self
+                    .request(site, request.clone().into())
+                    .map_err(unreachable);
             }
             Action::Pace {
                 site,
                 bytes_per_second,
-            } => return self.pace(site, *bytes_per_second),
+            } => return self.pace(site, *bytes_per_second).map_err(unreachable),
             Action::Probe(plan) => Some(Report::Probed(plan.cycle, self.look(plan))),
-            Action::Ship(plan) => return self.ship(plan),
-            Action::Verify(plan) => return self.verify(plan),
+            Action::Ship(plan) => return self.ship(plan).map_err(unreachable),
+            Action::Verify(plan) => return self.verify(plan).map_err(unreachable),
             Action::SelectPods => Some(Report::Selected(self.hook_targets())),
             Action::Hold(targets) => {
                 self.hook(targets, true);
@@ -61,14 +71,14 @@ impl World {
                 self.hook(targets, false);
                 Some(Report::Released(HookReport::default(), self.server.now()))
             }
-            Action::Rebind(desired) => return self.rebind(desired),
+            Action::Rebind(desired) => return self.rebind(desired).map_err(|why| (why, true)),
             write => {
                 if let Action::Cut(request) = write {
                     self.oracle
                         .cut_requested(self.server.pair.as_ref(), request);
                 }
                 write_object(&mut self.server, pair, write)
-                    .map_err(|refusal| format!("{}: {}", refusal.code, refusal.message))?;
+                    .map_err(|refusal| (refusal.message, true))?;
                 None
             }
         };
@@ -120,43 +130,51 @@ fn write_object(server: &mut Server, pair: &PairRef, action: &Action) -> Result<
             ))
         }
         other => {
-            change_object(server, other);
+            change_object(server, pair, other);
             Ok(())
         }
     }
 }
 
 /// Those that are never refused.
-fn change_object(server: &mut Server, action: Action) {
+fn change_object(server: &mut Server, pair: &PairRef, action: Action) {
     match action {
         Action::AllowModeChange { content } => {
             if let Some(content) = server.contents.get_mut(&content) {
                 content["metadata"]["annotations"][ALLOW_MODE_CHANGE] = "true".into();
             }
         }
+        Action::DropWithSnapshot { content } => {
+            if let Some(content) = server.contents.get_mut(&content) {
+                content["spec"]["deletionPolicy"] = "Delete".into();
+            }
+        }
+        Action::TakeOver { site, claim, .. } => {
+            let labels = render::replica_labels(pair, &site);
+            let change = |claim: &mut PersistentVolumeClaim| claim.labels_mut().extend(labels);
+            server.objects.change_claim(&claim, None, change);
+        }
         Action::StopMover { site, uid } => {
             server.delete_pod(&names::mover(PAIR, site.as_str()), Some(&uid));
         }
+        Action::Note { claim, text } => server.note(&claim, text),
         Action::Retain {
             site,
             volume,
             before,
-        } => retain(server, &site, &volume, before),
+        } => {
+            let name = PairName::new(NAMESPACE, PAIR);
+            if let Ok(name) = name {
+                let labels = labels(&name, &pair.owner.uid, &site);
+                server.objects.retain(labels, &volume, before.as_deref());
+            }
+        }
         Action::DropCut { name, version } => server.delete_snapshot(&name, version.as_deref()),
         Action::DropSourceClaim { name } => server.objects.delete_claim(&name),
-        Action::Scale { replicas } => server.set_scale(replicas),
+        Action::Scale { replicas, version } => server.scale_as_read(replicas, version.as_deref()),
         _ => {}
     }
     server.changed();
-}
-
-fn retain(server: &mut Server, site: &SiteName, volume: &str, before: Option<String>) {
-    let Ok(pair) = PairName::new(NAMESPACE, PAIR) else {
-        return;
-    };
-    server
-        .objects
-        .retain(&pair, volume, site, before.as_deref());
 }
 
 fn mover_settings() -> MoverSettings {

@@ -7,12 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::cluster::perform::Performed;
 use crate::cluster::requests::Asked;
-use crate::cluster::world::World;
+use crate::cluster::world::{PAIR, World};
 use api::v1alpha1::ReplicationPairStatus;
 use api::{ReplicationPair, names};
-use planner::decide::{Action, Report, absorb, decide};
+use planner::decide::failing::Failed;
+use planner::decide::{Action, Report, absorb, decide, failing};
 use planner::observe::Timeline;
 use planner::publish::conditions;
+use planner::requests::RequestWrites;
+use planner::site::Standing;
 use planner::validate::validate;
 use protocol::units::PairName;
 
@@ -22,36 +25,62 @@ const RESYNC: SignedDuration = SignedDuration::from_mins(5);
 const CONFLICT: SignedDuration = SignedDuration::from_millis(20);
 /// The pause while a re-binding waits.
 const REBIND_WAITS: SignedDuration = SignedDuration::from_millis(150);
-/// The longest pause after reconciles that failed in a row.
-const PAUSE_MAX: SignedDuration = SignedDuration::from_secs(120);
 
 /// A process of the operator: what it keeps in memory.
 #[derive(Default)]
 pub(crate) struct Operator {
     pub(crate) timeline: Timeline,
     acting: Option<Acting>,
-    failures: u32,
     /// When it looks again by itself.
     pub(crate) due: Timestamp,
     /// The change that it has seen last.
     seen: u64,
+    /// It stands still until then, whatever it is at.
+    pub(crate) stalled_until: Timestamp,
 }
 
 /// A decision that is being carried out.
 struct Acting {
     pair: ReplicationPair,
     status: ReplicationPairStatus,
+    /// What is still to be written about requests, before anything is done.
+    requests: RequestWrites,
     actions: VecDeque<Action>,
     reports: Vec<Report>,
     /// A mover was asked for what the first of them says.
     asked: Option<Asked>,
-    failed: bool,
+    standing: Standing,
+    tried: Vec<String>,
+    failed: Vec<Failed>,
 }
 
 impl Operator {
     /// Whether there is anything for it to do now.
     pub(crate) fn is_due(&self, now: Timestamp, changes: u64) -> bool {
-        self.acting.is_some() || self.due <= now || self.seen != changes
+        self.stalled_until <= now
+            && (self.acting.is_some() || self.due <= now || self.seen != changes)
+    }
+
+    /// When it looks again by itself, or goes on.
+    pub(crate) fn wakes(&self) -> Timestamp {
+        self.due.max(self.stalled_until)
+    }
+}
+
+impl Acting {
+    /// The first action has failed: what stands on it is not tried.
+    fn fails(&mut self, message: String, refused: bool) {
+        let Some(action) = self.actions.pop_front() else {
+            return;
+        };
+        self.standing.fails(&action);
+        let action = action.describe(PAIR);
+        self.tried.push(action.clone());
+        self.failed.push(Failed {
+            action,
+            message,
+            refused,
+        });
     }
 }
 
@@ -95,8 +124,8 @@ impl World {
             return;
         }
         operator.seen = self.server.changes;
-        if decision.actions.is_empty() {
-            operator.failures = 0;
+        let answers = decision.requests != RequestWrites::default();
+        if decision.actions.is_empty() && !answers {
             let due = decision.due.unwrap_or(Timestamp::MAX);
             operator.due = due.min(self.server.now() + RESYNC);
             return;
@@ -104,15 +133,32 @@ impl World {
         operator.acting = Some(Acting {
             pair,
             status: decision.status,
+            requests: decision.requests,
             actions: decision.actions.into(),
             reports: Vec::new(),
             asked: None,
-            failed: false,
+            standing: Standing::default(),
+            tried: Vec::new(),
+            failed: Vec::new(),
         });
     }
 
     fn act(&mut self, operator: &mut Operator, mut acting: Acting) {
-        if let Some(action) = acting.actions.front().filter(|_| !acting.failed) {
+        if acting.requests != RequestWrites::default() {
+            if self.server.answer(&mut acting.requests) {
+                operator.acting = Some(acting);
+            } else {
+                operator.due = self.server.now() + CONFLICT;
+            }
+            return;
+        }
+        while let Some(next) = acting.actions.front()
+            && acting.standing.bars(next)
+        {
+            acting.standing.fails(next);
+            acting.actions.pop_front();
+        }
+        if let Some(action) = acting.actions.front() {
             let performed = match acting.asked.take() {
                 Some(asked) => self.hear(asked),
                 None => {
@@ -125,15 +171,11 @@ impl World {
                 Performed::More => {}
                 Performed::Waits(asked) => acting.asked = Some(asked),
                 Performed::Done(report) => {
-                    acting.actions.pop_front();
+                    let done = acting.actions.pop_front();
+                    acting.tried.extend(done.map(|done| done.describe(PAIR)));
                     acting.reports.extend(report);
                 }
-                Performed::Failed(why) => {
-                    let now = self.millis();
-                    self.story
-                        .tell(now, 2, || format!("an action failed: {why}"));
-                    acting.failed = true;
-                }
+                Performed::Failed(message, refused) => acting.fails(message, refused),
             }
             operator.acting = Some(acting);
             return;
@@ -146,26 +188,28 @@ impl World {
         for report in acting.reports {
             absorb(&mut acting.status, &mut operator.timeline, report, now);
         }
+        let Acting { tried, failed, .. } = acting;
+        failing::note(
+            &mut acting.status,
+            &mut operator.timeline,
+            &tried,
+            failed,
+            now,
+        );
         if !self.record(&mut acting.pair, &acting.status) {
             operator.due = now + CONFLICT;
             return;
         }
         operator.seen = self.server.changes;
-        operator.due = if acting.failed {
-            operator.failures += 1;
-            let pause = SignedDuration::from_secs(1 << operator.failures.min(7));
-            now + pause.min(PAUSE_MAX)
-        } else if waits {
-            now + REBIND_WAITS
-        } else {
-            operator.failures = 0;
-            now
-        };
+        operator.due = if waits { now + REBIND_WAITS } else { now };
     }
 
     /// Writes the status, unless it says nothing new. False when somebody else has written the pair
     /// since it was read.
     fn record(&mut self, pair: &mut ReplicationPair, status: &ReplicationPairStatus) -> bool {
+        if pair.status.as_ref() == Some(status) {
+            return true;
+        }
         let text = serde_json::to_string(status).unwrap_or_default();
         let before = pair.status.as_ref().map(serde_json::to_string);
         if before.and_then(Result::ok).as_ref() == Some(&text) {
@@ -186,6 +230,17 @@ impl World {
         self.server.changed();
         let now = self.millis();
         self.tell_switch(now, status);
+        let before = (self.roles.0.as_deref(), self.roles.1);
+        if before != (status.primary.as_deref(), status.epoch) {
+            self.roles = (status.primary.clone(), status.epoch);
+            let line = || {
+                format!(
+                    "{:?} is primary of epoch {:?}",
+                    status.primary, status.epoch
+                )
+            };
+            self.story.tell(now, 2, line);
+        }
         true
     }
 

@@ -3,10 +3,10 @@
 
 use crate::cluster::oracle::Oracle;
 use crate::cluster::world::SITES;
-use api::v1alpha1::{ReplicationPairStatus, SwitchKind, SwitchStep};
+use api::v1alpha1::{ReplicationPairStatus, SwitchKind, SwitchStatus, SwitchStep};
 use api::{ReplicationPair, ReplicationPairSpec};
 use planner::decide::SnapshotRequest;
-use planner::decide::switch::unfinished;
+use planner::decide::switch::{WITHDRAWN, unfinished};
 use protocol::units::{Epoch, Role};
 use wire::control::Request;
 
@@ -37,28 +37,28 @@ impl Oracle {
             .and_then(|pair| pair.status.clone())
             .unwrap_or_default();
         match request {
-            Request::Promote(order) => {
-                let ordered = (order.epoch, at, order.generation);
-                self.ordered.insert(ordered);
-                let generation = order.generation.0.to_string();
+            Request::Promote(request) => {
+                let asked_to_lead = (request.epoch, at, request.generation);
+                self.asked_to_lead.insert(asked_to_lead);
+                let generation = request.generation.0.to_string();
                 let switch = status.switch.as_ref();
                 let recorded = switch.is_some_and(|switch| {
                     switch.generation == generation && switch.to == SITES[at]
                 });
                 // An operator that was overtaken may ask for what was recorded before.
                 let over = status.epoch.is_some_and(|epoch| {
-                    u64::try_from(epoch).is_ok_and(|epoch| epoch >= order.epoch.0)
+                    u64::try_from(epoch).is_ok_and(|epoch| epoch >= request.epoch.0)
                 });
                 if !recorded && !over && status.pair_id.is_some() {
                     self.fail(format!(
                         "epoch {} is given out and not recorded",
-                        order.epoch
+                        request.epoch
                     ));
                 }
             }
             Request::Init(init) => {
                 if init.role == Role::Primary {
-                    self.ordered.insert((init.epoch, at, init.generation));
+                    self.asked_to_lead.insert((init.epoch, at, init.generation));
                 }
                 let recorded = status.pair_id == Some(init.pair_id.0.to_string());
                 if !recorded && status.pair_id.is_some() {
@@ -114,12 +114,19 @@ impl Oracle {
             let ended = done(after) && !before.is_some_and(done);
             self.moves += u64::from(ended);
             self.primary_edited &= !ended || Some(&spec.primary) != after.primary.as_ref();
+            // A status that was wiped does not make a change of the role a new one.
             let known = before.and_then(|before| before.switch.as_ref());
+            let noted = self.moving.replace(switch.clone());
+            let known = known.or(noted.as_ref());
             let begun = known.is_none_or(|known| {
                 known.epoch != switch.epoch || unfinished(known) != unfinished(switch)
             });
             if begun && switch.step == SwitchStep::StopApplication {
-                self.begins(spec, after, &switch.to);
+                self.begins(spec, after, switch);
+            }
+            let was_withdrawn = |s: &SwitchStatus| s.cancelled.as_deref() == Some(WITHDRAWN);
+            if was_withdrawn(switch) && !known.is_some_and(was_withdrawn) && !self.taken_back {
+                self.fail("a role change is cancelled, and nobody has taken it back".into());
             }
         }
     }
@@ -150,12 +157,26 @@ impl Oracle {
     }
 
     /// A change of the role begins: somebody has asked for it, and its site can take it.
-    fn begins(&mut self, spec: &ReplicationPairSpec, status: &ReplicationPairStatus, to: &str) {
-        let order = spec.promotion.as_ref();
-        let ordered =
-            order.is_some_and(|order| order.site == to && Some(order.epoch) == status.epoch);
-        let desired = spec.primary == to && self.primary_edited;
-        if !ordered && !desired {
+    fn begins(
+        &mut self,
+        spec: &ReplicationPairSpec,
+        status: &ReplicationPairStatus,
+        switch: &SwitchStatus,
+    ) {
+        let to = switch.to.as_str();
+        self.taken_back = false;
+        let asked = match &switch.request {
+            Some(request) => {
+                let first = self.followed.insert(request.uid.clone());
+                let asked = self.asked.get(&request.uid);
+                first
+                    && asked.is_some_and(|asked| {
+                        asked.site == to && Some(asked.epoch) == status.epoch && !asked.cancel
+                    })
+            }
+            None => spec.primary == to && self.primary_edited,
+        };
+        if !asked {
             self.fail(format!(
                 "the role is to move to {to}, and nobody has asked for it"
             ));

@@ -26,14 +26,14 @@ pub(crate) struct Given {
 }
 
 /// A request, what follows it, and what is reported of it once it is accepted.
-pub(crate) struct Order {
+pub(crate) struct Asking {
     given: Given,
     report: Option<Report>,
 }
 
-impl From<Request> for Order {
-    fn from(request: Request) -> Order {
-        Order {
+impl From<Request> for Asking {
+    fn from(request: Request) -> Asking {
+        Asking {
             given: Given {
                 request,
                 parts: Vec::new(),
@@ -59,10 +59,11 @@ impl World {
     ///
     /// # Errors
     /// When the mover can't be reached.
-    pub(crate) fn request(&mut self, site: &SiteName, order: Order) -> Result<Performed, String> {
+    pub(crate) fn request(&mut self, site: &SiteName, asking: Asking) -> Result<Performed, String> {
         let at = usize::from(site.as_str() == SITES[1]);
         let pair = self.server.pair.as_ref();
-        self.oracle.requested(pair, at, &order.given.request);
+        self.oracle.requested(pair, at, &asking.given.request);
+        self.resent.requested(at, &asking.given.request);
         let pod = self.server.pods.get(&names::mover(PAIR, site.as_str()));
         let up = pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none());
         let reachable = !self.is_cut_off(at) && up;
@@ -70,8 +71,8 @@ impl World {
         let Some(mover) = self.movers[at].as_mut().filter(|_| reachable) else {
             return Err(format!("the mover at {site} can't be reached"));
         };
-        self.data.remember(at, order.given.clone());
-        let Given { request, parts } = order.given;
+        self.data.remember(at, asking.given.clone());
+        let Given { request, parts } = asking.given;
         let what = name_of(&request);
         let id = mover.host.ask(request, &mut self.net, now);
         let asked = Asked {
@@ -81,7 +82,7 @@ impl World {
             until: self.server.now() + ANSWER_WITHIN,
             what,
             parts,
-            report: order.report,
+            report: asking.report,
         };
         Ok(self.hear(asked))
     }
@@ -93,11 +94,14 @@ impl World {
         let mover = self.movers[at].as_mut();
         let mover = mover.filter(|mover| mover.pod_uid == asked.pod_uid && !cut_off);
         let Some(mover) = mover else {
-            return Performed::Failed(format!("the mover went away before it answered: {what}"));
+            return Performed::Failed(
+                format!("the mover went away before it answered: {what}"),
+                false,
+            );
         };
         let Some(answer) = mover.host.answer_to(asked.id) else {
             return match now > asked.until {
-                true => Performed::Failed(format!("the mover does not answer: {what}")),
+                true => Performed::Failed(format!("the mover does not answer: {what}"), false),
                 false => Performed::Waits(asked),
             };
         };
@@ -116,7 +120,7 @@ impl World {
         self.poll(at);
         match refusal {
             None => Performed::Done(asked.report),
-            Some(why) => Performed::Failed(why),
+            Some(why) => Performed::Failed(why, false),
         }
     }
 
@@ -132,11 +136,11 @@ impl World {
         let request = Request::SetBandwidth {
             bytes_per_second: limit,
         };
-        let order = Order {
+        let asking = Asking {
             report: Some(Report::Paced(limit)),
             ..request.into()
         };
-        self.request(site, order)
+        self.request(site, asking)
     }
 
     /// Has a cut shipped, by the best list of changes that the driver gives.
@@ -162,20 +166,21 @@ impl World {
             image: plan.image,
             transfer: plan.transfer,
         });
-        let order = Order {
+        let asking = Asking {
             given: Given {
                 request,
                 parts: parts.unwrap_or_default(),
             },
             report: Some(Report::Fed(plan.cycle)),
         };
-        self.request(&plan.source, order)
+        self.request(&plan.source, asking)
     }
 
     /// A driver answers what it can, and sometimes nothing.
     fn best_list(&mut self, plan: &ShipPlan) -> (ChangeList, Option<Vec<u64>>) {
         let answers = match self.lists_given {
             true => 4,
+            false if self.rewrites => 0,
             false => self.random.random_range(0..5),
         };
         let Some(facts) = plan.facts.as_ref().filter(|_| answers > 0) else {

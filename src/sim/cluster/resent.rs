@@ -1,9 +1,12 @@
 //! What a resumed attempt sends again: nothing that the standby has reported durable.
 
+use std::mem::{Discriminant, discriminant};
+
 use crate::cluster::world::{SITES, World};
 use protocol::changes::CycleId;
 use protocol::pair::change_plan::Compare;
 use protocol::units::{ChangeSource, Point};
+use wire::control::{ChangeList, Request};
 
 /// What is followed of the change sets that the sides send.
 #[derive(Default)]
@@ -12,6 +15,8 @@ pub(crate) struct Resent {
     sent: [Option<Sent>; 2],
     /// The cut of which anything may be sent again, for a good reason.
     excused: Option<Point>,
+    /// What each side was asked to ship last, and by which kind of list.
+    asked: [Option<(Point, Discriminant<ChangeList>)>; 2],
 }
 
 /// A change set as far as it was sent, over all its attempts.
@@ -31,14 +36,26 @@ impl Resent {
     pub(crate) fn begins_again(&mut self, at: usize) {
         self.sent[at] = None;
     }
+
+    /// A side is asked for something. A cut that is to be shipped by another kind of list becomes another
+    /// set, whether anything of that is seen to be sent or not.
+    pub(crate) fn requested(&mut self, at: usize, request: &Request) {
+        if let Request::Ship(ship) = request {
+            let asked = Some((ship.cycle, discriminant(&ship.changes)));
+            if self.asked[at] != asked {
+                self.begins_again(at);
+            }
+            self.asked[at] = asked;
+        }
+    }
 }
 
 impl World {
     /// A standby may have lost what it had staged, or a primary may find other changes from now on, for a
     /// good reason.
     pub(crate) fn staged_may_be_lost(&mut self) {
-        let status = self.status();
-        let cycle = status.cycle.map(|cycle| cycle.point.point());
+        let cycle = self.status().cycle.as_ref();
+        let cycle = cycle.map(|cycle| cycle.point.point());
         self.resent.excused = cycle.or(self.resent.excused);
         for sent in self.resent.sent.iter_mut().flatten() {
             sent.excused = true;

@@ -17,7 +17,7 @@ impl World {
     /// What does not, as a sentence.
     pub(crate) fn check_end(&self) -> Result<(), String> {
         let status = self.status();
-        let primary = status.primary.unwrap_or_default();
+        let primary = status.primary.clone().unwrap_or_default();
         let leads = usize::from(primary == SITES[1]);
         let [held, copy] = [leads, 1 - leads].map(|at| {
             let device = self.server.storage.device(self.volumes[at].as_ref()?);
@@ -37,7 +37,11 @@ impl World {
             .into_iter()
             .chain(state)
             .collect();
-        let claims: BTreeSet<String> = self.server.objects.claims.keys().cloned().collect();
+        let claims = self.server.objects.claims.keys();
+        let claims: BTreeSet<String> = claims
+            .filter(|claim| !self.is_strangers(claim))
+            .cloned()
+            .collect();
         if claims != wanted {
             return Err(format!("at the end there are the claims {claims:?}"));
         }
@@ -46,25 +50,14 @@ impl World {
             .objects
             .claims
             .values()
-            .find(|claim| !claim.is_bound());
+            .find(|claim| !claim.is_bound() && !self.is_strangers(&claim.name_any()));
         if let Some(claim) = unbound {
             return Err(format!(
                 "at the end claim {} is not bound",
                 claim.name_any()
             ));
         }
-        if self.server.objects.volumes.len() != wanted.len() {
-            let extra = self.server.objects.volumes.values().map(|volume| {
-                let claim = volume.claim_ref().and_then(|claim| claim.name.clone());
-                let status = volume.status.as_ref();
-                let phase = status.and_then(|status| status.phase.clone());
-                (volume.name_any(), claim, phase, volume.policy())
-            });
-            return Err(format!(
-                "at the end there are the volumes {:?}",
-                extra.collect::<Vec<_>>()
-            ));
-        }
+        self.only_so_many_volumes(wanted.len())?;
         for (at, site) in (0..).zip(SITES) {
             let cuts = self.storage_cuts(at).len();
             if cuts != 1 {
@@ -81,6 +74,25 @@ impl World {
         }
         if self.server.objects.record.is_some() {
             return Err("at the end the copy of the application's claim is left over".into());
+        }
+        Ok(())
+    }
+
+    /// The pair has one volume for each of its claims, and no other is left over.
+    fn only_so_many_volumes(&self, wanted: usize) -> Result<(), String> {
+        let volumes = self.server.objects.volumes.values();
+        let volumes = volumes.filter(|volume| !self.is_of_stranger(volume));
+        if volumes.clone().count() != wanted {
+            let extra = volumes.map(|volume| {
+                let claim = volume.claim_ref().and_then(|claim| claim.name.clone());
+                let status = volume.status.as_ref();
+                let phase = status.and_then(|status| status.phase.clone());
+                (volume.name_any(), claim, phase, volume.policy())
+            });
+            return Err(format!(
+                "at the end there are the volumes {:?}",
+                extra.collect::<Vec<_>>()
+            ));
         }
         Ok(())
     }

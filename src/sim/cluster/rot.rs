@@ -33,8 +33,9 @@ impl World {
         });
         let mut movers = self.movers.iter().flatten();
         let sends = movers.any(|mover| mover.host.shipping.is_some());
-        let verification = self.status().verification.unwrap_or_default();
-        if !whole || sends || verification.running.is_some() {
+        let verification = self.status().verification.as_ref();
+        let compares = verification.is_some_and(|verification| verification.running.is_some());
+        if !whole || sends || compares {
             return;
         }
         let volume = self.volumes[at].clone().unwrap_or_default();

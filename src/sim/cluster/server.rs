@@ -9,15 +9,16 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use kube::core::ObjectMeta;
 use serde_json::Value;
 
 use crate::cluster::admission::{Admission, ApiRefusal, Kind};
+use crate::cluster::asked::Asked;
 use crate::cluster::storage::Storage;
 use crate::cluster::workload::Workload;
-use api::ReplicationPair;
 use api::snapshots::{VolumeSnapshot, VolumeSnapshotClass};
+use api::{ReplicationPair, names};
 use planner::mutations::Rules;
 use planner::observe::read;
 use planner::rebind::Objects;
@@ -54,6 +55,8 @@ pub(crate) struct Server {
     pub(crate) seen_volumes: BTreeMap<String, PersistentVolume>,
     /// The pair.
     pub(crate) pair: Option<ReplicationPair>,
+    /// What people ask for.
+    pub(crate) asked: Asked,
     /// By how much the clocks of drivers' storage are off.
     pub(crate) clocks_off: BTreeMap<String, SignedDuration>,
     /// Pods, by name.
@@ -101,17 +104,24 @@ impl Server {
     /// When it is not admitted.
     pub(crate) fn put_claim(&mut self, claim: &PersistentVolumeClaim) -> Result<(), ApiRefusal> {
         let name = claim.name_any();
-        if self.objects.claims.contains_key(&name) {
-            let labels = claim.labels().clone();
-            self.objects.change_claim(&name, None, |claim| {
-                claim.labels_mut().extend(labels);
-            });
-            return Ok(());
+        if let Some(found) = self.objects.claims.get(&name) {
+            return taken("PersistentVolumeClaim", found, claim);
         }
         self.admission.admits(Kind::Claim, &name)?;
         self.objects.create_claim(claim);
         self.changed();
         Ok(())
+    }
+
+    /// Notes a change of the role with a state claim.
+    pub(crate) fn note(&mut self, claim: &str, role_change: Option<String>) {
+        self.objects.change_claim(claim, None, |claim| {
+            let annotations = claim.annotations_mut();
+            match role_change {
+                Some(text) => annotations.insert(names::ROLE_CHANGE_ANNOTATION.into(), text),
+                None => annotations.remove(names::ROLE_CHANGE_ANNOTATION),
+            };
+        });
     }
 
     /// Asks for a larger claim.
@@ -120,6 +130,7 @@ impl Server {
     /// When it is not admitted, or not bound.
     pub(crate) fn grow_claim(&mut self, name: &str, bytes: u64) -> Result<(), ApiRefusal> {
         self.admission.admits(Kind::Claim, name)?;
+        self.admission.admits(Kind::Growth, name)?;
         if !self
             .objects
             .claims
@@ -170,8 +181,8 @@ impl Server {
     /// When it is not admitted.
     pub(crate) fn put_pod(&mut self, mut pod: Pod) -> Result<(), ApiRefusal> {
         let name = pod.name_any();
-        if self.pods.contains_key(&name) {
-            return Ok(());
+        if let Some(found) = self.pods.get(&name) {
+            return taken("Pod", found, &pod);
         }
         self.admission.admits(Kind::Pod, &name)?;
         self.pods_made += 1;
@@ -210,8 +221,8 @@ impl Server {
     /// When it is not admitted.
     pub(crate) fn put_snapshot(&mut self, mut snapshot: VolumeSnapshot) -> Result<(), ApiRefusal> {
         let name = snapshot.name_any();
-        if self.snapshots.contains_key(&name) {
-            return Ok(());
+        if let Some(found) = self.snapshots.get(&name) {
+            return taken("VolumeSnapshot", found, &snapshot);
         }
         self.admission.admits(Kind::Snapshot, &name)?;
         let stamp = self.objects.stamp();
@@ -253,6 +264,18 @@ impl Server {
         let claim = self.objects.claims.get(claim)?;
         let volume = self.objects.volumes.get(claim.volume_name())?;
         (claim.is_bound()).then(|| handle_of(volume))?
+    }
+}
+
+/// What a client makes of an object of the name that is there already: its own, or somebody else's.
+fn taken<K: ResourceExt>(kind: &str, found: &K, wanted: &K) -> Result<(), ApiRefusal> {
+    let owner = |object: &K| object.labels().get(names::PAIR_UID_LABEL).cloned();
+    match owner(found) == owner(wanted) {
+        true => Ok(()),
+        false => Err(ApiRefusal {
+            code: 409,
+            message: format!("{kind} {} exists but is not this pair's", found.name_any()),
+        }),
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Workload {
     pub(crate) replicas: i64,
     /// Whether the claim goes when it is scaled away.
     pub(crate) claims_go_when_scaled: bool,
+    /// How often it was changed.
+    version: u64,
     /// The field manager, other than Ferry, that scaled it last.
     pub(crate) scaled_by: Option<String>,
 }
@@ -29,6 +31,7 @@ impl Workload {
             pod: pod.into(),
             claim: claim.into(),
             replicas: 1,
+            version: 0,
             claims_go_when_scaled: false,
             scaled_by: None,
         }
@@ -45,6 +48,7 @@ impl Server {
             present,
             scaled_by: workload.scaled_by.clone(),
             claims_go_when_scaled: workload.claims_go_when_scaled,
+            version: Some(workload.version.to_string()),
         })
     }
 
@@ -52,7 +56,19 @@ impl Server {
     pub(crate) fn set_scale(&mut self, replicas: i64) {
         if let Some(workload) = &mut self.workload {
             workload.replicas = replicas;
+            workload.version += 1;
             self.changed();
+        }
+    }
+
+    /// Sets the replicas, unless it was changed since it was read.
+    pub(crate) fn scale_as_read(&mut self, replicas: i64, version: Option<&str>) {
+        let now = self
+            .workload
+            .as_ref()
+            .map(|workload| workload.version.to_string());
+        if version.is_none() || version == now.as_deref() {
+            self.set_scale(replicas);
         }
     }
 

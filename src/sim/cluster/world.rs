@@ -23,6 +23,7 @@ use crate::cluster::workload::Workload;
 use crate::link::Net;
 use crate::rules::Wrong;
 use crate::story::Story;
+use api::snapshots::VolumeSnapshotClass;
 use mover_core::Settings;
 use planner::mutations::Rules;
 use planner::observe::Classes;
@@ -38,6 +39,9 @@ pub(crate) const SITES: [&str; 2] = ["east", "west"];
 pub(crate) const APP_CLAIM: &str = "data";
 /// The application's pod.
 pub(crate) const APP_POD: &str = "db-0";
+
+/// Blocks whose digests are in one page.
+const BLOCKS_PER_PAGE: u64 = 255;
 
 /// The longest time that passes at once while nobody is at anything.
 const WAIT_MAX: SignedDuration = SignedDuration::from_secs(20);
@@ -64,6 +68,8 @@ pub(crate) struct World {
     pub(crate) wrong: Option<Wrong>,
     /// Whether anything goes wrong now.
     pub(crate) faulty: bool,
+    /// Pages of digests that a volume has.
+    pub(crate) pages: u32,
     /// Blocks in a piece of which the driver notes changes.
     pub(crate) piece: u64,
     /// The handle of each site's volume, once it is known.
@@ -72,12 +78,18 @@ pub(crate) struct World {
     pub(crate) manifest: PersistentVolumeClaim,
     /// What the story has said of the change of the role.
     pub(crate) recorded: Option<String>,
+    /// What the story has said of the primary and its epoch.
+    pub(crate) roles: (Option<String>, Option<i64>),
     /// No time is skipped: somebody waits until nothing is under way.
     pub(crate) time_creeps: bool,
     /// Sites whose movers nobody reaches.
     pub(crate) away: [bool; 2],
+    /// The pods whose movers' processes are stopped.
+    pub(crate) hung: [Option<String>; 2],
     /// The drivers answer all that they are asked, instead of what chance has them answer.
     pub(crate) lists_given: bool,
+    /// The application writes little, over and over, on storage that lists no changes.
+    pub(crate) rewrites: bool,
     /// What the operators have begun to do, for tests to look at.
     #[cfg(test)]
     pub(crate) begun: Vec<planner::decide::Action>,
@@ -97,6 +109,32 @@ fn tiny(random: &mut StdRng) -> Limits {
         request_blocks: [4, 16][random.random_range(0..2)],
         window_bytes: (blocks as u64 + random.random_range(1..6)) * BLOCK_BYTES,
         windows_in_flight: 2,
+    }
+}
+
+/// K-17: every fourth cluster has snapshot classes that were made for backups, and retain.
+fn retaining(mut classes: Vec<VolumeSnapshotClass>, seed: u64) -> Vec<VolumeSnapshotClass> {
+    for class in classes.iter_mut().filter(|_| seed % 4 == 1) {
+        class.deletion_policy = "Retain".into();
+    }
+    classes
+}
+
+/// What people have applied.
+fn manifests(random: &mut StdRng, blocks: u64) -> Result<Manifests, String> {
+    let mode = ["Immediate", "WaitForFirstConsumer"][random.random_range(0..2)];
+    let interval = ["10s", "30s", "5m"][random.random_range(0..3)];
+    let odd = [0, 0, 512, 3584][random.random_range(0..4)];
+    let held = random.random_range(0..3) == 0;
+    let manifests = Manifests::new(mode, interval, blocks * BLOCK_BYTES - odd, held);
+    manifests.map_err(|error| error.to_string())
+}
+
+/// Blocks of a volume: some have many pages of digests.
+fn volume_blocks(random: &mut StdRng) -> u64 {
+    match random.random_range(0..16) {
+        0 => random.random_range(256..1_100),
+        _ => random.random_range(24..72),
     }
 }
 
@@ -137,25 +175,22 @@ impl World {
     /// When its objects can't be made, which is a defect of ours.
     pub(crate) fn new(seed: u64, options: &ClusterOptions, story: Story) -> Result<World, String> {
         let mut random = StdRng::seed_from_u64(seed);
-        let mode = ["Immediate", "WaitForFirstConsumer"][random.random_range(0..2)];
-        let interval = ["10s", "30s", "5m"][random.random_range(0..3)];
+        let blocks = volume_blocks(&mut random);
+        let manifests = manifests(&mut random, blocks)?;
         let faults = Faults::drawn(&mut random, options);
-        let blocks = random.random_range(24..72);
-        let odd = [0, 0, 512, 3584][random.random_range(0..4)];
-        let bytes = blocks * BLOCK_BYTES - odd;
         let data = match options.focus {
-            Focus::Cluster => DataFaults::default(),
-            _ => DataFaults::drawn(&mut random, &options.without_data),
+            Focus::Cluster | Focus::Roles => DataFaults::only(&options.often_data),
+            _ => DataFaults::drawn(&mut random, options),
         };
-        let manifests = Manifests::new(mode, interval, bytes).map_err(|error| error.to_string())?;
         let settings = Settings {
             limits: tiny(&mut random),
             rules: mover_core::Rules::breaking(options.wrong.and_then(Wrong::of_mover)),
         };
         let piece = [1, 1, 4][random.random_range(0..3)];
+        let rewrites = options.rewrites || random.random_range(0..8) == 0;
         let mut server = Server {
             storage_classes: manifests.storage_classes,
-            snapshot_classes: manifests.snapshot_classes,
+            snapshot_classes: retaining(manifests.snapshot_classes, seed),
             pair: Some(manifests.pair),
             rules: Rules::breaking(options.wrong.and_then(Wrong::of_planner)),
             workload: Some(Workload::of(APP_POD, APP_CLAIM)),
@@ -190,13 +225,17 @@ impl World {
             settings,
             wrong: options.wrong,
             faulty: true,
+            pages: u32::try_from(blocks / BLOCKS_PER_PAGE).unwrap_or(u32::MAX) + 1,
             piece,
             volumes: [None, None],
             manifest: manifests.claim,
             recorded: None,
+            roles: (None, None),
             time_creeps: false,
             away: [false; 2],
+            hung: [None, None],
             lists_given: false,
+            rewrites,
             #[cfg(test)]
             begun: Vec::new(),
             sites: [site(SITES[0])?, site(SITES[1])?],
@@ -259,7 +298,7 @@ impl World {
                 tasks.extend([Task::Operate(number); 8]);
             }
         }
-        for at in 0..2 {
+        for at in (0..2).filter(|at| !self.is_hung(*at)) {
             for task in self.mover_tasks(at) {
                 tasks.extend([Task::Mover(at, task); 4]);
             }
@@ -324,11 +363,11 @@ impl World {
         let (now, changes) = (self.server.now(), self.server.changes);
         let mut operators = self.operators.iter();
         if operators.any(|operator| operator.is_due(now, changes))
-            || (0..2).any(|at| !self.mover_tasks(at).is_empty())
+            || (0..2).any(|at| !self.is_hung(at) && !self.mover_tasks(at).is_empty())
         {
             return;
         }
-        let due = self.operators.iter().map(|operator| operator.due).min();
+        let due = self.operators.iter().map(Operator::wakes).min();
         let until = due.unwrap_or(now).duration_since(now).min(WAIT_MAX);
         let arrives = self.arrives_in().unwrap_or(WAIT_MAX);
         self.pass(until.min(arrives).max(SignedDuration::ZERO));
@@ -371,6 +410,7 @@ impl World {
             (self.is_moving(), "the role moves"),
             (self.status().cycle.is_some(), "a cycle runs"),
             (!self.app_runs(), "the application does not run"),
+            (self.app_is_held(), "the application is held"),
             (claims.any(is_going), "a claim goes"),
             (pods.any(is_going), "a pod goes"),
             (snapshots.any(is_going), "a snapshot goes"),

@@ -29,16 +29,6 @@ pub trait BlockFile: Send + Sync {
     /// What the system said.
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError>;
 
-    /// Writes all of `data` at `offset` (bytes) past the cache, however short it is, so that an error
-    /// of the storage is reported here and not by a later flush. Where the storage or the place allows
-    /// no such write, this is [`BlockFile::write_at`].
-    ///
-    /// # Errors
-    /// What the system said.
-    fn write_through(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        self.write_at(offset, data)
-    }
-
     /// Makes the range read as zeros, giving its space back where the storage can.
     ///
     /// # Errors

@@ -16,12 +16,20 @@ use crate::volume::failed_writes::FailedWrites;
 use crate::volume::writer::Writer;
 use buffers::AlignedBuf;
 use protocol::changes::BatchData;
+use protocol::units::FailedRange;
 
 /// Batches that may wait to be written, for each thread. Beyond it the sender waits.
 const QUEUE_PER_THREAD: usize = 2;
 
 /// Threads beyond this bring nothing.
 const THREADS_MAX: usize = 32;
+
+/// Short writes that are under way at once: none waits in a cache for others to be sorted and joined with
+/// (D-14), so the storage is given many to choose from.
+const SHORT_WRITES: usize = 16;
+
+/// The most bytes of which short writes are joined from, in a buffer that costs little.
+const SHORT_JOINED_BYTES: usize = 256 * 1024;
 
 /// Why applying ended.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -62,6 +70,8 @@ struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
     queue_max: usize,
+    /// Threads that write what is long.
+    long_max: usize,
     writer: Writer,
 }
 
@@ -73,12 +83,13 @@ pub struct Written {
 }
 
 impl Applier {
-    /// Starts an applier that writes to `device` with `threads` writes under way.
+    /// Starts an applier that writes to `device` with `threads` writes under way; of short ones,
+    /// [`SHORT_WRITES`].
     #[must_use]
     pub fn start(device: Arc<dyn BlockFile>, threads: usize) -> Applier {
         let threads = threads.clamp(1, THREADS_MAX);
-        let mut applier = Applier::with_queue(device, threads * QUEUE_PER_THREAD, false);
-        for _ in 0..threads {
+        let mut applier = Applier::with_queue(device, threads, false);
+        for _ in 0..threads.max(SHORT_WRITES) {
             let shared = applier.shared.clone();
             let thread = std::thread::spawn(move || shared.work());
             applier.threads.push(thread);
@@ -93,11 +104,12 @@ impl Applier {
         Applier::with_queue(device, 1, true)
     }
 
-    fn with_queue(device: Arc<dyn BlockFile>, queue_max: usize, inline: bool) -> Applier {
+    fn with_queue(device: Arc<dyn BlockFile>, threads: usize, inline: bool) -> Applier {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
-            queue_max,
+            queue_max: threads * QUEUE_PER_THREAD,
+            long_max: threads,
             writer: Writer::new(device),
         });
         Applier {
@@ -105,12 +117,6 @@ impl Applier {
             threads: Vec::new(),
             inline,
         }
-    }
-
-    /// From now on short writes bypass the cache too: slower, but a block that is bad is found by the
-    /// write that meets it, while a flush that fails names none.
-    pub fn bypass_cache(&self) {
-        self.shared.writer.bypass_cache();
     }
 
     /// Hands a batch over; waits while too many are waiting.
@@ -128,7 +134,8 @@ impl Applier {
         drop(queue);
         self.shared.changed.notify_all();
         if self.inline {
-            self.shared.write_next(&mut AlignedBuf::zeroed(0));
+            self.shared
+                .write_next(&mut [AlignedBuf::zeroed(0), AlignedBuf::zeroed(0)]);
             self.shared.lock().check()?;
         }
         Ok(())
@@ -150,6 +157,15 @@ impl Applier {
             below: self.shared.lock().pushed(),
             shared: self.shared.clone(),
         }
+    }
+
+    /// The ranges that could not be written so far, where they are more than `known`. What is known of the
+    /// batches under way is among them.
+    #[must_use]
+    pub fn failed_beyond(&self, known: usize) -> Option<Vec<FailedRange>> {
+        let queue = self.shared.lock();
+        let failed = queue.failed().filter(|failed| failed.len() > known);
+        failed.map(<[FailedRange]>::to_vec)
     }
 
     /// What was written so far.
@@ -218,18 +234,19 @@ impl Shared {
     }
 
     fn work(&self) {
-        let mut buf = AlignedBuf::zeroed(JOINED_BYTES_MAX);
-        while self.write_next(&mut buf) {}
+        // The memory of either is there once it is used.
+        let mut bufs = [SHORT_JOINED_BYTES, JOINED_BYTES_MAX].map(AlignedBuf::zeroed);
+        while self.write_next(&mut bufs) {}
     }
 
     /// Waits for the next batches and writes them; false once nothing more is written.
-    fn write_next(&self, buf: &mut AlignedBuf) -> bool {
+    fn write_next(&self, [short_buf, long_buf]: &mut [AlignedBuf; 2]) -> bool {
         let mut queue = self.lock();
-        let (numbers, batches) = loop {
+        let taken = loop {
             if queue.check().is_err() {
                 return false;
             }
-            if let Some(taken) = queue.take() {
+            if let Some(taken) = queue.take(self.long_max) {
                 break taken;
             }
             queue = self.wait(queue);
@@ -237,10 +254,11 @@ impl Shared {
         drop(queue);
         self.changed.notify_all();
         let mut failed = Vec::new();
-        let result = self.writer.write(&batches, buf, &mut failed);
-        drop(batches);
+        let buf = if taken.long { long_buf } else { short_buf };
+        let result = self.writer.write(&taken.batches, buf, &mut failed);
+        drop(taken.batches);
         let mut queue = self.lock();
-        queue.taken_back(&numbers);
+        queue.taken_back(&taken.numbers, taken.long);
         for (extent, errno, error) in failed {
             queue.add_failed(extent, errno, error);
         }

@@ -5,14 +5,32 @@ use std::ops::Range;
 
 use crate::seam::DiskError;
 use crate::volume::apply::ApplyError;
-use crate::volume::failed_writes::{FailedRange, FailedWrites};
+use crate::volume::failed_writes::FailedWrites;
 use crate::volume::isolate::Stop;
-use protocol::changes::{BATCH_BYTES_MAX, BatchData, RegionKind};
-use protocol::units::Extent;
+use protocol::changes::{BATCH_BYTES_MAX, BatchData, Region, RegionKind};
+use protocol::units::{Extent, FailedRange};
 
 /// The most bytes of one write. Shorter ones leave the storage idle between them, longer ones keep
 /// more memory busy.
 pub(super) const JOINED_BYTES_MAX: usize = 4 * BATCH_BYTES_MAX;
+
+/// Regions of fewer bytes than this are short: the storage is as busy with one as with a long one, so more
+/// of them are written at once.
+const LONG_BYTES: u64 = 64 * 1024;
+
+/// Short regions that one thread writes, one after the other: the rest of their batch goes to others, so
+/// that as many writes are under way as there are threads.
+const SHORT_REGIONS_MAX: usize = 16;
+
+/// Batches that one thread writes.
+pub(super) struct Taken {
+    /// Their numbers.
+    pub(super) numbers: Range<u64>,
+    /// What they hold.
+    pub(super) batches: Vec<BatchData>,
+    /// Whether their writes are long.
+    pub(super) long: bool,
+}
 
 /// What is handed over, and how far it is.
 #[derive(Default)]
@@ -22,6 +40,8 @@ pub(super) struct Queue {
     pushed: u64,
     /// The numbers of those that are being written.
     writing: Vec<u64>,
+    /// How many threads are at long writes.
+    writing_long: usize,
     /// The ranges that could not be written; writing goes on beside them.
     failed: Option<FailedWrites>,
     /// Whether writing has stopped because of them.
@@ -32,10 +52,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Adds a batch at the end.
+    /// Adds a batch at the end; one of many short regions in parts.
     pub(super) fn push(&mut self, batch: BatchData) {
-        self.waiting.push_back(batch);
-        self.pushed += 1;
+        for part in parts(batch) {
+            self.waiting.push_back(part);
+            self.pushed += 1;
+        }
     }
 
     /// How many batches wait.
@@ -48,18 +70,32 @@ impl Queue {
         self.pushed
     }
 
-    /// The next batches, which are being written from now on: one, or several that are adjacent.
-    pub(super) fn take(&mut self) -> Option<(Range<u64>, Vec<BatchData>)> {
+    /// The next batches, which are being written from now on: one, or several that are adjacent. Where they
+    /// are long, `None` while `long_max` such are being written.
+    pub(super) fn take(&mut self, long_max: usize) -> Option<Taken> {
+        let long = self.waiting.front().is_some_and(is_long);
         let first = self.first_waiting();
+        if long && self.writing_long >= long_max {
+            return None;
+        }
         let batches = self.joined();
         let numbers = first..self.first_waiting();
+        if batches.is_empty() {
+            return None;
+        }
         self.writing.extend(numbers.clone());
-        (!batches.is_empty()).then_some((numbers, batches))
+        self.writing_long += usize::from(long);
+        Some(Taken {
+            numbers,
+            batches,
+            long,
+        })
     }
 
     /// Notes that nobody writes these batches any more.
-    pub(super) fn taken_back(&mut self, numbers: &Range<u64>) {
+    pub(super) fn taken_back(&mut self, numbers: &Range<u64>, long: bool) {
         self.writing.retain(|number| !numbers.contains(number));
+        self.writing_long -= usize::from(long);
     }
 
     /// Whether no write is under way.
@@ -74,6 +110,11 @@ impl Queue {
             Some(failed) => failed.add(range, error),
             none => *none = Some(FailedWrites::new(range, error)),
         }
+    }
+
+    /// The ranges that could not be written.
+    pub(super) fn failed(&self) -> Option<&[FailedRange]> {
+        self.failed.as_ref().map(FailedWrites::ranges)
     }
 
     /// Stops for good: nothing more is written. The first reason stays.
@@ -147,6 +188,33 @@ impl Queue {
     }
 }
 
+/// A batch of short regions in parts of [`SHORT_REGIONS_MAX`]; any other as it is.
+fn parts(batch: BatchData) -> Vec<BatchData> {
+    if batch.regions.len() <= SHORT_REGIONS_MAX || is_long(&batch) {
+        return vec![batch];
+    }
+    let mut data = batch.data.clone();
+    let part = |regions: &[Region]| {
+        let bytes: u64 = regions.iter().map(Region::data_len).sum();
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        BatchData {
+            through: batch.through,
+            regions: regions.to_vec(),
+            data: data.split_to(bytes.min(data.len())),
+        }
+    };
+    batch.regions.chunks(SHORT_REGIONS_MAX).map(part).collect()
+}
+
+/// Whether the writes of a batch are long on average. Zeros are: the storage makes them by itself.
+fn is_long(batch: &BatchData) -> bool {
+    let data = batch
+        .regions
+        .iter()
+        .filter(|region| region.kind != RegionKind::Zero);
+    batch.data.len() as u64 >= LONG_BYTES * data.count() as u64
+}
+
 /// Where a batch that ends with data ends.
 fn data_end(batch: &BatchData) -> Option<u64> {
     let last = batch.regions.last()?;
@@ -164,7 +232,31 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use protocol::changes::Region;
+
+    #[test]
+    fn a_batch_of_short_regions_is_shared_out_and_nothing_of_it_is_lost() {
+        let block = 4096;
+        let region = |at: u64| Region {
+            extent: Extent::new(at * 2 * block, block),
+            kind: match at % 5 {
+                0 => RegionKind::Zero,
+                _ => RegionKind::Data { crc: 0 },
+            },
+        };
+        let regions: Vec<Region> = (0..50).map(region).collect();
+        let data: Vec<u8> = (0..40_u8)
+            .flat_map(|at| vec![at; usize::try_from(block).unwrap()])
+            .collect();
+        let batch = BatchData {
+            through: 7,
+            regions,
+            data: data.into(),
+        };
+        let all = parts(batch.clone());
+        assert_eq!(all.len(), 50_usize.div_ceil(SHORT_REGIONS_MAX));
+        let again: Vec<_> = all.iter().flat_map(BatchData::iter).collect();
+        assert_eq!(again, batch.iter().collect::<Vec<_>>());
+    }
 
     #[test]
     fn batches_that_go_on_where_another_ends_are_written_together() {

@@ -5,7 +5,7 @@
 
 use std::mem::take;
 
-use buffers::{AlignedBuf, DIRECT_ALIGN, DIRECT_WRITE_BYTES_MIN};
+use buffers::{AlignedBuf, DIRECT_ALIGN};
 
 /// One write in the making.
 pub(super) struct Run<'b, 'd> {
@@ -14,24 +14,16 @@ pub(super) struct Run<'b, 'd> {
     len: usize,
     /// The only piece so far, which nobody has had to copy yet.
     only: Option<&'d [u8]>,
-    /// The least bytes that are worth being copied to an address that suits a direct write.
-    direct_min: usize,
 }
 
 impl<'b, 'd> Run<'b, 'd> {
-    /// Nothing yet. `buf` holds what is joined, and its length is the most that is. With
-    /// `all_direct`, short writes are direct ones too.
-    pub(super) fn new(buf: &'b mut AlignedBuf, all_direct: bool) -> Run<'b, 'd> {
+    /// Nothing yet. `buf` holds what is joined, and its length is the most that is.
+    pub(super) fn new(buf: &'b mut AlignedBuf) -> Run<'b, 'd> {
         Run {
             buf,
             offset: 0,
             len: 0,
             only: None,
-            direct_min: if all_direct {
-                0
-            } else {
-                DIRECT_WRITE_BYTES_MIN
-            },
         }
     }
 
@@ -53,15 +45,15 @@ impl<'b, 'd> Run<'b, 'd> {
         true
     }
 
-    /// Ends the run: where it begins, and its bytes, at an address that suits a direct write where
-    /// they are worth one. Nothing is left in it.
+    /// Ends the run: where it begins, and its bytes, at an address that suits a direct write. Nothing is left
+    /// in it.
     pub(super) fn finish(&mut self) -> (u64, &[u8]) {
         let len = take(&mut self.len);
         let Some(data) = self.only.take() else {
             return (self.offset, &self.buf[..len]);
         };
         let aligned = data.as_ptr().addr().is_multiple_of(DIRECT_ALIGN);
-        if aligned || len < self.direct_min || len > self.buf.len() {
+        if aligned || len > self.buf.len() {
             return (self.offset, data);
         }
         self.buf[..len].copy_from_slice(data);
@@ -73,13 +65,13 @@ impl<'b, 'd> Run<'b, 'd> {
 mod tests {
     use super::*;
 
-    const LONG: usize = DIRECT_WRITE_BYTES_MIN;
+    const LONG: usize = 64 * 1024;
 
     #[test]
     fn only_neighbours_that_fit_are_joined() {
         let mut buf = AlignedBuf::zeroed(3 * LONG);
         let data = AlignedBuf::zeroed(2 * LONG);
-        let mut run = Run::new(&mut buf, false);
+        let mut run = Run::new(&mut buf);
         assert!(run.join(0, &data));
         assert!(!run.join(2 * LONG as u64 + 1, &data[..1]), "a gap");
         assert!(!run.join(2 * LONG as u64, &data), "too long");
@@ -94,18 +86,15 @@ mod tests {
     }
 
     #[test]
-    fn a_long_piece_is_moved_to_where_a_direct_write_can_take_it() {
+    fn a_piece_is_moved_to_where_a_direct_write_can_take_it() {
         let mut buf = AlignedBuf::zeroed(LONG);
         let data = AlignedBuf::zeroed(LONG + 1);
         let aligned =
             |run: &mut Run<'_, '_>| run.finish().1.as_ptr().addr().is_multiple_of(DIRECT_ALIGN);
-        let mut run = Run::new(&mut buf, false);
+        let mut run = Run::new(&mut buf);
         run.join(0, &data[1..]);
         assert!(aligned(&mut run));
-        run.join(0, &data[1..LONG]);
-        assert!(!aligned(&mut run), "a short one was copied for nothing");
-        let mut run = Run::new(&mut buf, true);
-        run.join(0, &data[1..LONG]);
+        run.join(0, &data[1..2]);
         assert!(aligned(&mut run));
     }
 }

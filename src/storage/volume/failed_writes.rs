@@ -1,16 +1,7 @@
 //! Which ranges of a volume could not be written, and why (part R: exactly the failed ranges).
 
 use crate::seam::DiskError;
-use protocol::units::Extent;
-
-/// A range that could not be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FailedRange {
-    /// Where it is, in bytes of the volume.
-    pub extent: Extent,
-    /// The system's error number, as in `errno(3)`.
-    pub errno: i32,
-}
+use protocol::units::{Extent, FailedRange};
 
 /// The ranges that could not be written: ascending, disjoint, and neighbours with the same error
 /// number joined. There is always at least one.
@@ -70,6 +61,12 @@ impl FailedWrites {
     #[must_use]
     pub fn ranges(&self) -> &[FailedRange] {
         &self.ranges
+    }
+
+    /// Whether everything outside the ranges was written.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
     }
 
     fn bytes(&self) -> u64 {

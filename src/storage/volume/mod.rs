@@ -28,7 +28,7 @@ pub use apply::{Applier, ApplyError, ApplyReport, Written};
 pub use changes::{Change, ChangeError, Changes, allocated, everything, given};
 pub use compare::digest_blocks;
 pub use device::{DeviceError, open_source, open_target};
-pub use failed_writes::{FailedRange, FailedWrites};
+pub use failed_writes::FailedWrites;
 pub use file_system::has_file_system;
 pub use reader::{Known, ReadBatch, ReadCounters, ReadError, Reader, ReaderConfig, SLOT_BYTES};
 pub use slots::{OpenSlot, SlotState};

@@ -2,7 +2,7 @@
 //! what is adjacent, and writes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::seam::{BlockFile, DiskError};
 use crate::volume::apply::{ApplyError, ApplyReport};
@@ -18,7 +18,6 @@ pub(super) type Failed = Vec<(Extent, i32, DiskError)>;
 /// The volume, and what was written to it.
 pub(super) struct Writer {
     device: Arc<dyn BlockFile>,
-    bypass_cache: AtomicBool,
     budget: Budget,
     data_bytes: AtomicU64,
     zero_bytes: AtomicU64,
@@ -30,16 +29,11 @@ impl Writer {
     pub(super) fn new(device: Arc<dyn BlockFile>) -> Writer {
         Writer {
             device,
-            bypass_cache: AtomicBool::new(false),
             budget: Budget::new(FAILURES_MAX),
             data_bytes: AtomicU64::new(0),
             zero_bytes: AtomicU64::new(0),
             writes: AtomicU64::new(0),
         }
-    }
-
-    pub(super) fn bypass_cache(&self) {
-        self.bypass_cache.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn report(&self) -> ApplyReport {
@@ -68,7 +62,7 @@ impl Writer {
     ) -> Result<(), Stop> {
         // All checks come before the first write.
         batches.iter().try_for_each(check)?;
-        let mut run = Run::new(buf, self.bypass_cache.load(Ordering::Relaxed));
+        let mut run = Run::new(buf);
         for (region, data) in batches.iter().flat_map(BatchData::iter) {
             match region.kind {
                 RegionKind::Zero => self.zero(region.extent, failed)?,
@@ -103,7 +97,7 @@ impl Writer {
         let mut bad = 0;
         for (at, part) in [(offset, head), (offset + head.len() as u64, tail)] {
             if !part.is_empty()
-                && let Err(error) = self.attempt(at, part)
+                && let Err(error) = self.device.write_at(at, part)
             {
                 bad += self.repeat_data(at, part, error, failed)?;
             }
@@ -114,16 +108,7 @@ impl Writer {
         Ok(())
     }
 
-    fn attempt(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        if self.bypass_cache.load(Ordering::Relaxed) {
-            self.device.write_through(offset, data)
-        } else {
-            self.device.write_at(offset, data)
-        }
-    }
-
-    /// Writes again, in pieces, what has failed with `error`. Past the cache: a flush would not say
-    /// which piece it was.
+    /// Writes again, in pieces, what has failed with `error`.
     fn repeat_data(
         &self,
         offset: u64,
@@ -136,7 +121,7 @@ impl Writer {
         let index = |at: u64| usize::try_from(at - offset).unwrap_or(usize::MAX);
         let mut write = |piece: Extent| {
             let bytes = &copy[index(piece.offset)..index(piece.end())];
-            self.device.write_through(piece.offset, bytes)
+            self.device.write_at(piece.offset, bytes)
         };
         let extent = Extent::new(offset, data.len() as u64);
         self.repeat(extent, error, &mut write, failed)

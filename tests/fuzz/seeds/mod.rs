@@ -34,9 +34,10 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 /// number it had.
 fn format(target: &str) -> u8 {
     match target {
-        "frames" => 4,
-        "control" | "message" | "superblock" => 3,
-        "digest_store" | "hello" => 2,
+        "frames" => 5,
+        "control" | "message" => 4,
+        "hello" | "superblock" => 3,
+        "digest_store" => 2,
         _ => 1,
     }
 }

@@ -3,8 +3,8 @@
 use futures::executor::block_on;
 use protocol::changes::{BatchData, BlockDigest, CycleDigest, CycleId, Region, RegionKind};
 use protocol::units::{
-    ChangeSource, ChangeSourceUse, CyclePhase, Decision, Epoch, Extent, Generation, HandshakeMode,
-    HandshakeRow, ImageState, Lineage, PairId, Point, Progress, Role, Seq, SiteName,
+    ChangeSource, ChangeSourceUse, CyclePhase, Decision, Epoch, Extent, FailedRange, Generation,
+    HandshakeMode, HandshakeRow, ImageState, Lineage, PairId, Point, Progress, Role, Seq, SiteName,
 };
 use transport::FrameWriter;
 use uuid::Uuid;
@@ -217,6 +217,10 @@ fn status() -> MoverStatus {
             ship_ms: 6,
             apply_ms: 7,
         })),
+        unwritten: vec![FailedRange {
+            extent: Extent::new(6 << 20, 64 << 10),
+            errno: 5,
+        }],
     }
 }
 

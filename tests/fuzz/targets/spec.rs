@@ -97,6 +97,8 @@ fn observed(spec: ReplicationPairSpec) -> Observed {
         },
         pair: ReplicationPair::new("orders", spec),
         sites,
+        promotions: Vec::new(),
+        resyncs: Vec::new(),
         rival: None,
         slot: true,
         verify_slot: true,

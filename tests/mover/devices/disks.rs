@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 
 use super::super::world::MIB;
 
@@ -49,7 +50,9 @@ impl Place {
             let found = Path::new(node).exists();
             assert!(found, "this test needs {node}, which is not there");
         }
-        sweep();
+        // Once: of two at the same time each would find gone what the other has just removed.
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(sweep);
         let directory = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir_in(base());

@@ -41,7 +41,7 @@ async fn sys_2_a_standby_whose_metadata_volume_fails_keeps_a_whole_cut_and_follo
         let mut target = world.west.start(&world.west.volume(), false).await.unwrap();
         device.fail(op, device.whole());
         let ended = match shipment.begin(&mut source, &mut target).await {
-            // The order to receive was refused already.
+            // The request to receive was refused already.
             Err(_) => None,
             Ok(()) => Some(shipment.ended(&mut source).await.unwrap()),
         };

@@ -11,6 +11,7 @@
 //! | [`write_log`] | the log of the writes to such a file, played back up to any point |
 //! | [`crash_points`] | every state of a real file system's device, replicated and compared |
 //! | [`failing`] | SYS-2: writes, flushes and reads that fail |
+//! | [`failing_ranges`] | R: ranges that can't be written, tried again, and a promotion meanwhile |
 //! | [`failing_state`] | SYS-2: a state volume that fails or is full |
 
 mod block_front_end;
@@ -18,6 +19,7 @@ mod crash_points;
 mod device;
 mod disks;
 mod failing;
+mod failing_ranges;
 mod failing_state;
 mod fuse;
 mod hanging;

@@ -12,5 +12,6 @@ pub mod checkpoint;
 pub mod digests;
 pub mod in_place;
 pub mod intake;
+mod only;
 pub mod open_sink;
 pub mod staging;

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use crate::decide::DecisionBuilder;
 use crate::decide::switch::application::{start_application, stop_application};
 use crate::decide::switch::steps::{RECHECK_AFTER, in_step, step, unfinished, want_new};
-use crate::decide::switch::{binding, cancel, closed, demote, promote};
+use crate::decide::switch::{binding, cancel, closed, demote, promote, requested};
 use crate::mutations::Rule;
 use crate::site::MoverDesired;
 use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
@@ -21,11 +21,12 @@ pub fn advance(d: &mut DecisionBuilder<'_>) {
         .as_ref()
         .is_none_or(|switch| !unfinished(switch))
     {
-        if let Some(switch) = promote::wanted(d) {
+        if let Some(switch) = requested::wanted(d) {
             d.status.switch = Some(switch);
         }
     } else {
-        promote::escalate_to_forced(d);
+        requested::detach(d);
+        requested::join(d);
     }
     let Some(switch) = d.status.switch.clone().filter(unfinished) else {
         return;

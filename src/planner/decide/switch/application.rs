@@ -1,10 +1,10 @@
 //! Stopping the application where the role leaves, and starting it where the role is.
 
-use crate::decide::DecisionBuilder;
 use crate::decide::switch::cancel;
 use crate::decide::switch::steps::RECHECK_AFTER;
+use crate::decide::{DecisionBuilder, silent};
 use crate::mutations::Rule;
-use crate::observe::{Application, SiteView};
+use crate::observe::{Application, PodUse, SiteView};
 use crate::site::ApplicationDesired;
 use api::Reason;
 use api::v1alpha1::{SwitchKind, SwitchStatus};
@@ -25,7 +25,10 @@ pub fn stop_application(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> b
     if !is_scaled_down(d, from) {
         return false;
     }
-    let pods = users(from);
+    let pods = users_of(from);
+    let pods: Vec<String> = pods
+        .map(|pod| silent::waited_for(pod, d.observed.now))
+        .collect();
     if pods.is_empty() {
         return true;
     }
@@ -44,10 +47,13 @@ pub fn stop_application(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> b
 
 /// The pods that use the application's claim at a site. On a parked one a pod waits and uses nothing.
 pub fn users(site: &SiteView) -> Vec<&str> {
+    users_of(site).map(|pod| pod.name.as_str()).collect()
+}
+
+fn users_of(site: &SiteView) -> impl Iterator<Item = &PodUse> {
     let parked = site.app_claim.as_ref().is_some_and(|claim| claim.parked);
     let pods = site.app_users.iter();
-    let pods = pods.filter(|pod| pod.scheduled || !parked);
-    pods.map(|pod| pod.name.as_str()).collect()
+    pods.filter(move |pod| pod.scheduled || !parked)
 }
 
 /// Whether nobody wants the application to run. Remembers how many replicas it had, and how often it was

@@ -86,6 +86,7 @@ pub fn desired_binding(
     let standby = status.sites.iter().find(|site| site.name != primary)?;
     Some(DesiredBinding {
         pair: PairName::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?,
+        uid: meta.uid.clone()?,
         epoch: Epoch(u64::try_from(status.epoch?).ok()?),
         app_claim: pair.spec.claim_name.clone(),
         primary: Some(volume_of(status, primary)?),

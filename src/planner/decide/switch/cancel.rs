@@ -8,11 +8,11 @@ use jiff::SignedDuration;
 
 use crate::decide::DecisionBuilder;
 use crate::decide::switch::steps::step;
-use crate::decide::switch::{closed, promote};
+use crate::decide::switch::{closed, requested};
 use api::v1alpha1::{SwitchKind, SwitchStatus, SwitchStep};
 
 /// Why a move ends that people have taken back.
-const WITHDRAWN: &str = "the request was withdrawn";
+pub const WITHDRAWN: &str = "the request was withdrawn";
 
 /// The most last cuts that one move takes.
 const LAST_CUTS_MAX: i64 = 3;
@@ -23,10 +23,10 @@ pub fn cancel_if_due(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) -> bool
     if switch.kind != SwitchKind::Planned {
         // A forced one is not undone once it has begun to move the role.
         let early = switch.step.is_before_promotion() && switch.cancelled.is_none();
-        return early && promote::withdrawn(d, switch) && cancel(d, switch, WITHDRAWN.into());
+        return early && requested::withdrawn(d, switch) && cancel(d, switch, WITHDRAWN.into());
     }
     let going_back = switch.cancelled.is_some();
-    if !going_back && promote::withdrawn(d, switch) {
+    if !going_back && requested::withdrawn(d, switch) {
         return cancel(d, switch, WITHDRAWN.into());
     }
     let asked = switch.step.is_before_promotion() && going_back;
@@ -73,14 +73,13 @@ pub fn begin_again(
     step(d, next);
 }
 
-/// What asked for the move is not followed again, until it is asked for once more.
+/// The manifest that asked for the move is not followed again, until it is changed once more. A Promotion
+/// ends with its move.
 fn handle_request(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     let spec = &d.observed.pair.spec;
     if spec.primary == switch.to {
         d.status.handled_primary = Some(spec.primary.clone());
     }
-    let order = spec.promotion.clone();
-    d.status.cancelled_promotion = order.filter(|order| order.site == switch.to);
 }
 
 /// Whether the move is cancelled now.

@@ -17,7 +17,7 @@ use wire::control::{DemoteRequest, Request, SuperblockReport};
 /// old side learns of the new epoch when it comes back, before anything is shipped to it.
 pub const DEMOTE_WAIT_MAX: SignedDuration = SignedDuration::from_secs(5);
 
-/// Orders the demotion, and goes on when the superblock says so.
+/// Asks the demotion, and goes on when the superblock says so.
 pub fn demote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     let (Ok(from), Ok(to)) = (
         switch.from.parse::<SiteName>(),
@@ -54,7 +54,7 @@ pub fn demote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
             return;
         }
         let clean_at = last.filter(|_| d.observed.rules().breaks(Rule::DemotedAsClean));
-        order(d, clean_at, old.name.clone(), new, epoch);
+        request(d, clean_at, old.name.clone(), new, epoch);
         return;
     }
     // The last cut is at both sides, and the old one is closed: it learns of it when it comes back.
@@ -74,7 +74,7 @@ fn leave(
     (epoch, last): (Epoch, Point),
 ) {
     if report.committed == Some(last) {
-        return order(d, Some(last), from.clone(), new, epoch);
+        return request(d, Some(last), from.clone(), new, epoch);
     }
     d.ask(from, Request::Commit { cycle: last });
     d.wait(format!("site {from} to record the commit of {last}"));
@@ -110,12 +110,12 @@ pub fn fence_returning_primary(d: &mut DecisionBuilder<'_>) -> bool {
     d.want(&new.name, MoverDesired::Probe);
     match clean_end(d, &old.name).zip(report) {
         Some((last, report)) => leave(d, (&old.name, report), new, (epoch, last)),
-        None => order(d, None, old.name.clone(), new, epoch),
+        None => request(d, None, old.name.clone(), new, epoch),
     }
     true
 }
 
-fn order(
+fn request(
     d: &mut DecisionBuilder<'_>,
     clean_at: Option<Point>,
     from: SiteName,
@@ -126,13 +126,13 @@ fn order(
         return;
     };
     let requested_primary = report.requested_primary.clone();
-    let order = DemoteRequest {
+    let request = DemoteRequest {
         epoch,
         lineage: report.lineage.clone(),
         clean_at,
         requested_primary,
     };
-    d.ask(&from, Request::Demote(order));
+    d.ask(&from, Request::Demote(request));
     d.wait(format!(
         "site {from} to record that it is standby in epoch {epoch}"
     ));

@@ -14,12 +14,12 @@ pub fn end_epoch(
     (next, clean_at): (Epoch, Option<Point>),
 ) {
     let epoch = Epoch(next.0.saturating_sub(1));
-    let order = DemoteRequest {
+    let request = DemoteRequest {
         epoch,
         lineage: report.lineage.clone(),
         clean_at,
         requested_primary: report.requested_primary.clone(),
     };
-    d.ask(site, Request::Demote(order));
+    d.ask(site, Request::Demote(request));
     d.wait(format!("site {site} to record that epoch {epoch} is over"));
 }

@@ -1,8 +1,30 @@
-//! A status that was lost: a role change that may be under way is picked up again.
+//! A status that was lost: a role change that was under way is picked up again, by the note of it that is
+//! kept with the state claims (K-13).
 
 use crate::decide::DecisionBuilder;
+use crate::decide::switch::steps::unfinished;
 use crate::observe::{SiteView, Volume};
+use crate::site::Note;
 use api::v1alpha1::{SiteStatus, SwitchKind, SwitchStatus, SwitchStep};
+
+/// Notes the change of the role with the state claims: at which step it is, and how many replicas the
+/// application had.
+pub fn note(d: &mut DecisionBuilder<'_>) {
+    let switch = d.status.switch.as_ref().filter(|s| unfinished(s));
+    let text = switch.and_then(|switch| serde_json::to_string(switch).ok());
+    let note = text.map_or(Note::Nothing, Note::RoleChange);
+    for site in &d.observed.sites {
+        d.at(&site.name).note = note.clone();
+    }
+}
+
+/// The change of the role that is noted, the later of two.
+#[must_use]
+pub fn noted(d: &DecisionBuilder<'_>) -> Option<SwitchStatus> {
+    let notes = d.observed.sites.iter();
+    let notes = notes.filter_map(|site| serde_json::from_str(site.noted.as_ref()?).ok());
+    notes.max_by_key(|s: &SwitchStatus| (s.epoch, s.step_since.as_ref().map(|since| since.0)))
+}
 
 /// The status is lost and the pair has seen a promotion: whether claims and roles match is not
 /// known. The last steps are done again; where they were done already they change nothing.
@@ -18,7 +40,6 @@ pub fn resume_after_loss(d: &mut DecisionBuilder<'_>) {
     let Some(from) = from.map(|site| site.name.to_string()) else {
         return;
     };
-    volumes_by_evidence(d);
     d.status.switch = Some(SwitchStatus {
         kind: SwitchKind::Forced,
         from,
@@ -31,7 +52,7 @@ pub fn resume_after_loss(d: &mut DecisionBuilder<'_>) {
 
 /// Which volume is whose, without the status: labels of an earlier re-binding first, then the
 /// replica claims, and what is left is what the application's claim is bound to.
-fn volumes_by_evidence(d: &mut DecisionBuilder<'_>) {
+pub fn volumes_by_evidence(d: &mut DecisionBuilder<'_>) {
     let direct = |site: &SiteView| {
         let replica = || {
             site.replica_claim
@@ -40,7 +61,8 @@ fn volumes_by_evidence(d: &mut DecisionBuilder<'_>) {
         };
         site.labelled_volume.clone().or_else(replica)
     };
-    let app = d.app_claim().and_then(|claim| claim.volume.clone());
+    let app = d.observed.app_claim();
+    let app = app.and_then(|claim| claim.volume.clone());
     let evidence: Vec<(&SiteView, Option<Volume>)> = d
         .observed
         .sites

@@ -19,12 +19,14 @@ mod demote;
 mod epoch;
 mod lost_status;
 mod promote;
+mod requested;
 mod steps;
 #[cfg(test)]
 mod tests;
 
 pub use advance::{advance, note_last_cut};
 pub use binding::desired_binding;
+pub use cancel::WITHDRAWN;
 pub use demote::{clean_end, fence_returning_primary};
-pub use lost_status::resume_after_loss;
+pub use lost_status::{note, noted, resume_after_loss, volumes_by_evidence};
 pub use steps::{before_promotion, rebinding, unfinished};

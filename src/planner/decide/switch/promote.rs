@@ -1,206 +1,23 @@
-//! Promotion, at the operator: which request counts, and the order to the new primary's mover.
-//!
-//! A request counts when it *changes*; an explicit order counts in the epoch it names and in no other.
-//! Which request was handled last is recorded, with the data too, so that a manifest that is applied
-//! again never moves the role back.
+//! Promotion, at the operator: the request to the new primary's mover, and what it loses.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::decide::DecisionBuilder;
 use crate::decide::movers::ready;
-use crate::decide::switch::steps::{before_promotion, step, want_new};
+use crate::decide::switch::requested::withdrawn;
+use crate::decide::switch::steps::{step, want_new};
 use crate::decide::switch::{cancel, closed, epoch};
 use crate::mutations::Rule;
-use crate::observe::Application;
 use crate::site::MoverDesired;
-use crate::validate::Problem;
 use api::Reason;
-use api::v1alpha1::{PointStatus, Promotion, PromotionKind, SwitchKind, SwitchStatus, SwitchStep};
-use protocol::units::{Epoch, Generation, Point, Role, SiteName};
-use wire::control::{Activity, PromoteRequest, Request, SuperblockReport};
+use api::v1alpha1::{PointStatus, SwitchKind, SwitchStatus, SwitchStep};
+use protocol::units::{Epoch, Generation, ImageState, Point, Role, SiteName};
+use wire::control::{
+    Activity, CycleOutcome, MoverStatus, PromoteRequest, Request, SuperblockReport,
+};
 
-/// The move that is asked for now and may begin, with its epoch and generation drawn.
-#[must_use]
-pub fn wanted(d: &mut DecisionBuilder<'_>) -> Option<SwitchStatus> {
-    let primary = d.status.primary.clone()?;
-    let spec = &d.observed.pair.spec;
-    if d.status.cancelled_promotion != spec.promotion {
-        d.status.cancelled_promotion = None;
-    }
-    let order = spec.promotion.as_ref();
-    let (to, kind) = if let Some(order) = order.filter(|order| valid(d, order)) {
-        (order.site.clone(), order.kind)
-    } else {
-        stale_order(d);
-        cancelled_before(d);
-        let changed = d.status.handled_primary.as_ref() != Some(&spec.primary)
-            || d.observed.rules().breaks(Rule::ManifestMovesTheRole);
-        if !changed {
-            return None;
-        }
-        if spec.primary == primary {
-            d.status.handled_primary = Some(primary);
-            return None;
-        }
-        (spec.primary.clone(), PromotionKind::Planned)
-    };
-    if !d.observed.sites.iter().any(|site| site.name.as_str() == to) {
-        return None;
-    }
-    let barring =
-        |problem: &&Problem| kind == PromotionKind::Planned || problem.bars_forced_promotion();
-    if d.validated.problem().filter(barring).is_some() {
-        return None;
-    }
-    if let Some(refused) = refusal(d, &to).or_else(|| claims_go(d, kind)) {
-        d.refused = Some(refused);
-        return None;
-    }
-    Some(begin(d, primary, to, kind))
-}
-
-fn valid(d: &DecisionBuilder<'_>, order: &Promotion) -> bool {
-    let current =
-        Some(order.epoch) == d.status.epoch || d.observed.rules().breaks(Rule::StaleRequestCounts);
-    let tried = d.status.cancelled_promotion.as_ref() == Some(order);
-    current && !tried && Some(&order.site) != d.status.primary.as_ref()
-}
-
-/// A request that Ferry has cancelled by itself is not tried again, and that is reported.
-fn cancelled_before(d: &mut DecisionBuilder<'_>) {
-    let primary = d.status.primary.as_ref();
-    let stands = d.status.cancelled_promotion.is_some()
-        || primary != Some(&d.observed.pair.spec.primary)
-            && d.status.handled_primary.as_ref() == Some(&d.observed.pair.spec.primary);
-    let switch = d.status.switch.as_ref();
-    let cancelled = switch.filter(|s| s.step == SwitchStep::Cancelled && stands);
-    if let Some(why) = cancelled.and_then(|switch| switch.cancelled.clone()) {
-        d.refused = Some(Problem::new(
-            Reason::RoleChangeCancelled,
-            format!(
-                "the last move of the role was cancelled: {why}. Ask for it again when that is fixed"
-            ),
-        ));
-    }
-}
-
-/// A StatefulSet that deletes its claims when it is scaled down would take the volume from under the
-/// move (K-21).
-fn claims_go(d: &DecisionBuilder<'_>, kind: PromotionKind) -> Option<Problem> {
-    let application = d.primary().and_then(|primary| primary.application.as_ref());
-    let goes = matches!(
-        application,
-        Some(Application::Found {
-            claims_go_when_scaled: true,
-            ..
-        })
-    );
-    (goes && kind == PromotionKind::Planned).then(|| {
-        Problem::new(
-            Reason::ClaimsGoWhenScaled,
-            "the workload of spec.application deletes its claims when it is scaled down \
-             (persistentVolumeClaimRetentionPolicy.whenScaled is Delete), and a planned move scales it to 0: \
-             set it to Retain first. Nothing was scaled"
-                .into(),
-        )
-    })
-}
-
-/// An order for another epoch is void, and that is said unless it was simply carried out.
-fn stale_order(d: &mut DecisionBuilder<'_>) {
-    let Some(order) = &d.observed.pair.spec.promotion else {
-        return;
-    };
-    let epoch = d.status.epoch.unwrap_or(0);
-    let done = Some(&order.site) == d.status.primary.as_ref() && order.epoch < epoch;
-    if order.epoch != epoch && !done {
-        d.refused = Some(Problem::new(
-            Reason::ConsentForOtherEpoch,
-            format!(
-                "spec.promotion orders site {} for epoch {}, but the pair is in epoch {epoch}: the order is void \
-                 and nothing was done. Look at the status and order again if it is still wanted",
-                order.site, order.epoch
-            ),
-        ));
-    }
-}
-
-/// An image that was never complete is never promoted.
-fn refusal(d: &DecisionBuilder<'_>, to: &str) -> Option<Problem> {
-    let diverged = d
-        .status
-        .sites
-        .iter()
-        .any(|site| site.name == to && site.diverged);
-    if diverged {
-        return Some(Problem::new(
-            Reason::Diverged,
-            format!(
-                "site {to} holds writes of an older epoch that nobody else has; it follows again once \
-                 spec.resolution allows to discard them, and can be promoted after that"
-            ),
-        ));
-    }
-    d.status.committed_point.is_none().then(|| {
-        Problem::new(
-            Reason::NoCommittedPoint,
-            format!(
-                "site {to} has no committed point yet, and an empty volume is never promoted: wait for the \
-                 first cycle to be committed"
-            ),
-        )
-    })
-}
-
-fn begin(d: &DecisionBuilder<'_>, from: String, to: String, kind: PromotionKind) -> SwitchStatus {
-    SwitchStatus {
-        kind: kind.into(),
-        from,
-        to,
-        epoch: i64::try_from(d.epoch().next().0).unwrap_or(i64::MAX),
-        generation: d.observed.fresh.generation.to_string(),
-        ..SwitchStatus::at(SwitchStep::StopApplication, d.now())
-    }
-}
-
-/// A planned move that can't be completed becomes a forced one when that is ordered.
-pub fn escalate_to_forced(d: &mut DecisionBuilder<'_>) {
-    let order = d.observed.pair.spec.promotion.clone();
-    let Some(order) = order.filter(|o| o.kind == PromotionKind::Forced && valid(d, o)) else {
-        return;
-    };
-    if let Some(switch) = d.status.switch.as_mut()
-        && switch.kind == SwitchKind::Planned
-        && before_promotion(switch)
-        && switch.to == order.site
-    {
-        switch.kind = SwitchKind::Forced;
-        switch.step = SwitchStep::StopApplication;
-        switch.promoted_point = None;
-        switch.cancelled = None;
-    }
-}
-
-/// Whether nobody asks for the move any more. Once the role has moved nobody has to.
-#[must_use]
-pub fn withdrawn(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> bool {
-    let spec = &d.observed.pair.spec;
-    let order = spec
-        .promotion
-        .as_ref()
-        .filter(|order| order.site == switch.to);
-    if switch.step == SwitchStep::Promote {
-        let ordered = order.is_some_and(|order| order.epoch < switch.epoch);
-        return !ordered && spec.primary != switch.to;
-    }
-    let ordered = order.is_some_and(|order| valid(d, order));
-    let desired =
-        spec.primary == switch.to && d.status.handled_primary.as_ref() != Some(&spec.primary);
-    switch.step.is_before_promotion() && !ordered && !desired
-}
-
-/// Orders the new primary's mover to take the role, and goes on when its superblock says so.
+/// Asks the new primary's mover to take the role, and goes on when its superblock says so.
 pub fn promote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     let Some((to, epoch, generation)) = parts(switch) else {
         return;
@@ -252,20 +69,44 @@ pub fn promote(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         d.wait(format!("site {to} to finish or drop what is staged"));
         return;
     }
+    if matches!(report.image, ImageState::Redo(_)) {
+        return written_first(d, switch, mover);
+    }
     if mover.activity != Activity::Idle {
         let reason = "the site is being promoted".to_string();
         d.ask(&to, Request::Abort { reason });
     }
     let requested_primary = handled(d, switch).parse().unwrap_or_else(|_| to.clone());
     let peer_head = d.status.last_cut.as_ref().map(PointStatus::point);
-    let order = PromoteRequest {
+    let request = PromoteRequest {
         epoch,
         generation,
         peer_head,
         requested_primary,
     };
-    d.ask(&to, Request::Promote(order));
+    d.ask(&to, Request::Promote(request));
     d.wait(format!("site {to} to record epoch {epoch}"));
+}
+
+/// A set that is fully staged goes to the volume first; the mover does that by itself, again and again while
+/// it fails. Until then nothing is promoted, so the move can still be withdrawn (R-6).
+fn written_first(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, mover: &MoverStatus) {
+    if withdrawn(d, switch) {
+        cancel::withdraw_promotion(d, switch);
+        return;
+    }
+    let what = format!("site {} to write what is staged to its volume", switch.to);
+    if let Some(CycleOutcome::Failed { cycle, cause, .. }) = &mover.last {
+        d.trouble(
+            Reason::CycleFailed,
+            format!(
+                "the move waits for {what}: cut {cycle} is there completely, but could not be written: {}. It is \
+                 tried again by itself: repair that site's storage; or withdraw the request",
+                cause.message
+            ),
+        );
+    }
+    d.wait(what);
 }
 
 /// The role goes back to a site that still is primary of an older epoch: it leaves that one first, at the
@@ -291,7 +132,7 @@ fn no_image(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
         return;
     }
     let why = format!(
-        "the image at site {} is not complete, or an old primary's, so it can't be promoted: withdraw the request, and it is fixed by the \
+        "the image at site {} is not complete, or an old primary's, so it can't be promoted: cancel the request, and it is fixed by the \
          next cycle; or restore the newest snapshot of that site by hand",
         switch.to
     );
@@ -299,7 +140,7 @@ fn no_image(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus) {
     d.wait(why);
 }
 
-/// The request that counts as handled once the role is moved: an explicit promotion handles no manifest.
+/// The request that counts as handled once the role is moved: a Promotion handles no manifest.
 fn handled(d: &DecisionBuilder<'_>, switch: &SwitchStatus) -> String {
     let spec = &d.observed.pair.spec;
     let before = d

@@ -17,7 +17,7 @@ pub fn unfinished(switch: &SwitchStatus) -> bool {
     switch.finished_at.is_none()
 }
 
-/// Whether the site that the role is to go to was not ordered to take it yet.
+/// Whether the site that the role is to go to was not asked to take it yet.
 #[must_use]
 pub fn before_promotion(switch: &SwitchStatus) -> bool {
     switch.step.is_before_promotion()

@@ -26,7 +26,7 @@ pub(super) fn along(
 
 fn take(side: &mut Side, step: Step) -> Result<Vec<Action>, Refused> {
     match step {
-        Step::Command(order) => side.order(order),
+        Step::Command(command) => side.command(command),
         Step::On(event) => Ok(side.on(SIZE, event)),
     }
 }

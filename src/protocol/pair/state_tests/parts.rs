@@ -1,4 +1,4 @@
-//! Records, messages and orders to walk with.
+//! Records, messages and commands to walk with.
 
 use uuid::Uuid;
 
@@ -30,8 +30,8 @@ pub(super) enum Step {
 /// A step and its name.
 pub(super) type Named = (&'static str, Step);
 
-pub(super) fn order(name: &'static str, order: Command) -> Named {
-    (name, Step::Command(order))
+pub(super) fn command(name: &'static str, command: Command) -> Named {
+    (name, Step::Command(command))
 }
 
 pub(super) fn event(name: &'static str, event: target::Event) -> Named {
@@ -164,35 +164,35 @@ pub(super) fn ship(cycle: Point) -> Ship {
     }
 }
 
-/// The orders that either side may get, in any state.
-pub(super) fn orders() -> Vec<Named> {
+/// The commands that either side may get, in any state.
+pub(super) fn commands() -> Vec<Named> {
     let cut = Point::new(2, 6);
     vec![
-        order("order: init of this pair", Command::Init(init(7))),
-        order("order: init of another pair", Command::Init(init(8))),
-        order("order: ship 2.6", Command::Ship(ship(cut))),
-        order("order: ship 2.7", Command::Ship(ship(Point::new(2, 7)))),
-        order("order: ship 2.4", Command::Ship(ship(Point::new(2, 4)))),
-        order("order: ship 1.9", Command::Ship(ship(Point::new(1, 9)))),
-        order("order: ship 3.9", Command::Ship(ship(Point::new(3, 9)))),
-        order("order: receive 2.6", Command::Receive(cut)),
-        order("order: receive 2.7", Command::Receive(Point::new(2, 7))),
-        order("order: receive 1.9", Command::Receive(Point::new(1, 9))),
-        order("order: commit 2.6", Command::Commit(cut)),
-        order("order: commit 2.5", Command::Commit(Point::new(2, 5))),
-        order("order: commit 2.4", Command::Commit(Point::new(2, 4))),
-        order("order: commit 1.9", Command::Commit(Point::new(1, 9))),
-        order("order: commit 3.9", Command::Commit(Point::new(3, 9))),
-        order("order: abort", Command::Abort("as ordered".into())),
-        order("order: promote to 3", Command::Promote(promotion(3))),
-        order("order: promote to 4", Command::Promote(promotion(4))),
-        order("order: promote to 2", Command::Promote(promotion(2))),
-        order("order: demote in 3", Command::Demote(demotion(3, None))),
-        order(
-            "order: demote in 3, clean at 2.5",
+        command("command: init of this pair", Command::Init(init(7))),
+        command("command: init of another pair", Command::Init(init(8))),
+        command("command: ship 2.6", Command::Ship(ship(cut))),
+        command("command: ship 2.7", Command::Ship(ship(Point::new(2, 7)))),
+        command("command: ship 2.4", Command::Ship(ship(Point::new(2, 4)))),
+        command("command: ship 1.9", Command::Ship(ship(Point::new(1, 9)))),
+        command("command: ship 3.9", Command::Ship(ship(Point::new(3, 9)))),
+        command("command: receive 2.6", Command::Receive(cut)),
+        command("command: receive 2.7", Command::Receive(Point::new(2, 7))),
+        command("command: receive 1.9", Command::Receive(Point::new(1, 9))),
+        command("command: commit 2.6", Command::Commit(cut)),
+        command("command: commit 2.5", Command::Commit(Point::new(2, 5))),
+        command("command: commit 2.4", Command::Commit(Point::new(2, 4))),
+        command("command: commit 1.9", Command::Commit(Point::new(1, 9))),
+        command("command: commit 3.9", Command::Commit(Point::new(3, 9))),
+        command("command: abort", Command::Abort("as asked".into())),
+        command("command: promote to 3", Command::Promote(promotion(3))),
+        command("command: promote to 4", Command::Promote(promotion(4))),
+        command("command: promote to 2", Command::Promote(promotion(2))),
+        command("command: demote in 3", Command::Demote(demotion(3, None))),
+        command(
+            "command: demote in 3, clean at 2.5",
             Command::Demote(demotion(3, Some(Point::new(2, 5)))),
         ),
-        order("order: demote in 2", Command::Demote(demotion(2, None))),
-        order("order: demote in 1", Command::Demote(demotion(1, None))),
+        command("command: demote in 2", Command::Demote(demotion(2, None))),
+        command("command: demote in 1", Command::Demote(demotion(1, None))),
     ]
 }

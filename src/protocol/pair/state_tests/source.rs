@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::notation::{along, walk};
 use super::parts::{
-    Named, SIZE, begin, generation, hello, lineage, order, orders, primary, refused, ship, ships,
-    standby,
+    Named, SIZE, begin, command, commands, generation, hello, lineage, primary, refused, ship,
+    ships, standby,
 };
 use crate::pair::change_plan::List;
 use crate::pair::handshake::Superblock;
@@ -111,7 +111,7 @@ fn other_events() -> Vec<Named> {
 
 fn path(ship: Ship) -> Vec<(&'static str, Named)> {
     vec![
-        ("dialing", order("", Command::Ship(ship))),
+        ("dialing", command("", Command::Ship(ship))),
         ("greeting", ships("", Event::Connected)),
         ("beginning", greets("", known(at(2, 5)), SIZE)),
         ("shipping", hears("", Message::Ready(0))),
@@ -122,10 +122,10 @@ fn path(ship: Ship) -> Vec<(&'static str, Named)> {
 }
 
 #[test]
-fn a_source_from_its_order_to_the_end() {
+fn a_source_from_its_command_to_the_end() {
     let mut steps = other_events();
     steps.extend(greetings().into_iter().take(1));
-    steps.extend(orders());
+    steps.extend(commands());
     insta::assert_snapshot!(walk(
         Some(&primary()),
         along("idle", path(ship(CUT))),
@@ -199,7 +199,7 @@ fn a_side_at_its_beginning() {
         ..primary()
     };
     let mut steps = other_events();
-    steps.extend(orders());
+    steps.extend(commands());
     let mut text = String::from("# a primary that has never shipped\n");
     text += &walk(Some(&fresh), along("idle", Vec::new()), &steps);
     text += "# a side without a record\n";
@@ -212,8 +212,8 @@ fn a_side_at_its_beginning() {
 fn the_committed_cut_is_the_oldest_that_is_shipped() {
     for (seq, taken) in [(4, false), (5, true), (6, true)] {
         let (mut side, _) = Side::open(Some(primary()));
-        let order = Command::Ship(ship(Point::new(2, seq)));
-        assert_eq!(side.order(order).is_ok(), taken, "cut 2.{seq}");
+        let command = Command::Ship(ship(Point::new(2, seq)));
+        assert_eq!(side.command(command).is_ok(), taken, "cut 2.{seq}");
     }
 }
 
@@ -227,7 +227,7 @@ fn a_commit_of_a_cut_that_newer_ones_have_followed_is_refused() {
             ..primary()
         };
         let (mut side, _) = Side::open(Some(record));
-        let mut commit = |seq| side.order(Command::Commit(Point::new(2, seq)));
+        let mut commit = |seq| side.command(Command::Commit(Point::new(2, seq)));
         assert!(commit(4).is_err(), "after {committed:?}");
         assert!(commit(6).is_ok(), "after {committed:?}");
         assert!(commit(4).is_err(), "after {committed:?} and 2.6");
@@ -246,7 +246,7 @@ fn a_full_copy_counts_from_nothing() {
         ..ship(CUT)
     };
     let (mut side, _) = Side::open(Some(primary()));
-    side.order(Command::Ship(consented)).unwrap();
+    side.command(Command::Ship(consented)).unwrap();
     let mut begun = Vec::new();
     for event in [
         Event::Connected,

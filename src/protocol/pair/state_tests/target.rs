@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::notation::{along, walk};
 use super::parts::{
-    Named, SIZE, Step, begin, demotion, event, generation, hears, hello, lineage, order, orders,
-    promotion, refused, standby,
+    Named, SIZE, Step, begin, command, commands, demotion, event, generation, hears, hello,
+    lineage, promotion, refused, standby,
 };
 use crate::pair::message::{Begin, Hello, Message};
 use crate::pair::promote::Promote;
@@ -41,6 +41,11 @@ fn target_events() -> Vec<Named> {
         event("opened", target::Event::Opened { from: 16 }),
         event("sealed", target::Event::Sealed),
         event("written", target::Event::Written),
+        event(
+            "not written",
+            target::Event::NotWritten(refused(Cause::TargetWriteError)),
+        ),
+        event("try again", target::Event::TryAgain),
         event("dropped", target::Event::Dropped),
         event("link lost", target::Event::LinkLost("cut".into())),
         event("failed", target::Event::Failed(refused(Cause::Corrupt))),
@@ -55,7 +60,7 @@ fn target_states(in_place: bool) -> Vec<(&'static str, Vec<Step>)> {
         false => (HandshakeMode::Log, Some(Point::new(2, 5))),
     };
     let path: Vec<(&str, Named)> = vec![
-        ("expecting", order("", Command::Receive(cut))),
+        ("expecting", command("", Command::Receive(cut))),
         ("greeted", hears("", Message::Hello(hello(cut)))),
         ("opening", hears("", Message::Begin(begin(cut, mode, base)))),
         ("receiving", event("", target::Event::Opened { from: 0 })),
@@ -70,7 +75,7 @@ fn target_states(in_place: bool) -> Vec<(&'static str, Vec<Step>)> {
 fn a_target_that_has_an_image() {
     let record = standby(ImageState::Consistent(Point::new(2, 5)));
     let mut steps = target_events();
-    steps.extend(orders());
+    steps.extend(commands());
     insta::assert_snapshot!(walk(Some(&record), target_states(false), &steps));
 }
 
@@ -78,17 +83,17 @@ fn a_target_that_has_an_image() {
 fn a_target_that_is_copied_to_in_place() {
     let record = standby(ImageState::None);
     let mut steps = target_events();
-    steps.extend(orders());
+    steps.extend(commands());
     insta::assert_snapshot!(walk(Some(&record), target_states(true), &steps));
 }
 
 #[test]
 fn a_target_that_is_being_promoted() {
-    let promote = || order("", Command::Promote(promotion(3)));
+    let promote = || command("", Command::Promote(promotion(3)));
     let record = standby(ImageState::Consistent(Point::new(2, 5)));
     let whole = standby(ImageState::Redo(Point::new(2, 6)));
     let mut steps = target_events();
-    steps.extend(orders());
+    steps.extend(commands());
     let path = vec![("dropping", promote())];
     let mut text = walk(Some(&record), along("idle", path), &steps);
     let path = vec![("applying, to be promoted", promote())];
@@ -96,11 +101,50 @@ fn a_target_that_is_being_promoted() {
     insta::assert_snapshot!(text);
 }
 
+/// a set that could not be written keeps a promotion from being taken, in words, until it could be.
+#[test]
+fn r_6_a_target_that_could_not_write_its_set_refuses_to_be_promoted() {
+    let cut = Point::new(2, 6);
+    let whole = standby(ImageState::Redo(cut));
+    let (mut side, _) = Side::open(Some(whole));
+    let failed = Refused::new(
+        Cause::TargetWriteError,
+        "failed to write /dev/volume at byte 8192",
+    );
+    let not_written = |refused: Refused| Event::Target(target::Event::NotWritten(refused));
+    side.on(SIZE, not_written(failed.clone()));
+    let refused = side.command(Command::Promote(promotion(3))).unwrap_err();
+    assert_eq!(refused.cause, Cause::TargetWriteError);
+    assert!(
+        refused.message.contains("cut 2.6") && refused.message.contains("at byte 8192"),
+        "{refused}"
+    );
+    assert_eq!(side.promoting(), None);
+    // A promotion during the next attempt waits for that one, and ends with it.
+    side.on(SIZE, Event::Target(target::Event::TryAgain));
+    side.command(Command::Promote(promotion(3))).unwrap();
+    assert_eq!(side.promotes_once_written(), Some(Epoch(3)));
+    side.on(SIZE, not_written(failed));
+    assert_eq!(side.promoting(), None);
+    // One that is withdrawn is not carried out once the set is written.
+    side.on(SIZE, Event::Target(target::Event::TryAgain));
+    side.command(Command::Promote(promotion(3))).unwrap();
+    side.command(Command::Abort("withdrawn".into())).unwrap();
+    side.on(SIZE, Event::Target(target::Event::Written));
+    let record = side.record().unwrap();
+    assert_eq!(
+        (record.role, record.head()),
+        (Role::Standby, Some(cut)),
+        "{record:?}"
+    );
+    side.command(Command::Promote(promotion(3))).unwrap();
+}
+
 /// The path to where a source may begin.
 fn greeted() -> Vec<(&'static str, Named)> {
     let cut = Point::new(2, 6);
     vec![
-        ("expecting", order("", Command::Receive(cut))),
+        ("expecting", command("", Command::Receive(cut))),
         ("greeted", hears("", Message::Hello(hello(cut)))),
     ]
 }
@@ -159,8 +203,8 @@ fn a_target_that_begins_from_elsewhere() {
         hears("begin of more than fits", Message::Begin(large)),
         hears("begin in full, with consent", Message::Begin(consented)),
         hears("begin by comparing, with consent", Message::Begin(compared)),
-        order("order: commit 2.6", Command::Commit(cut)),
-        order("order: commit 2.5", Command::Commit(at)),
+        command("command: commit 2.6", Command::Commit(cut)),
+        command("command: commit 2.5", Command::Commit(at)),
     ];
     let mut text = String::new();
     for (name, record) in [
@@ -188,14 +232,14 @@ fn a_late_commit_leaves_the_next_set_recorded_as_whole() {
             ..standby(ImageState::Redo(next))
         };
         let (mut side, _) = Side::open(Some(record));
-        side.order(Command::Commit(at)).unwrap();
+        side.command(Command::Commit(at)).unwrap();
         let known = side.record().unwrap();
         assert_eq!(
             (known.committed, known.image),
             (Some(at), ImageState::Redo(next))
         );
         assert!(
-            side.order(Command::Commit(next)).is_err(),
+            side.command(Command::Commit(next)).is_err(),
             "before it is on the volume"
         );
     }
@@ -211,8 +255,8 @@ fn a_promotion_is_void_once_its_epoch_is_given_away() {
         (ImageState::Consistent(at), target::Event::Dropped),
     ] {
         let (mut side, _) = Side::open(Some(standby(image)));
-        side.order(Command::Promote(promotion(3))).unwrap();
-        side.order(Command::Demote(demotion(3, None))).unwrap();
+        side.command(Command::Promote(promotion(3))).unwrap();
+        side.command(Command::Demote(demotion(3, None))).unwrap();
         side.on(SIZE, Event::Target(done));
         let known = side.record().unwrap();
         assert_eq!((known.role, known.epoch), (Role::Standby, Epoch(3)));
@@ -223,26 +267,26 @@ fn a_promotion_is_void_once_its_epoch_is_given_away() {
     }
 }
 
-/// Two operators that promote at once: the epoch is of the one whose order came first.
+/// Two operators that promote at once: the epoch is of the one whose command came first.
 #[test]
 fn a_promotion_is_not_replaced_by_another_to_the_same_epoch() {
     let (mut side, _) = Side::open(Some(standby(ImageState::Consistent(Point::new(2, 5)))));
-    side.order(Command::Promote(promotion(3))).unwrap();
+    side.command(Command::Promote(promotion(3))).unwrap();
     let other = Promote {
         generation: generation(9),
         ..promotion(3)
     };
-    let refused = side.order(Command::Promote(other)).unwrap_err();
+    let refused = side.command(Command::Promote(other)).unwrap_err();
     assert_eq!(refused.cause, Cause::OutOfOrder);
     side.on(SIZE, Event::Target(target::Event::Dropped));
     let newest = side.record().unwrap().lineage.last().unwrap().generation;
     assert_eq!(newest, generation(3));
 }
 
-/// Takes a whole cycle, from the order to the end.
+/// Takes a whole cycle, from the command to the end.
 fn takes(side: &mut Side, begin: Begin) {
     let cut = begin.cycle;
-    side.order(Command::Receive(cut)).unwrap();
+    side.command(Command::Receive(cut)).unwrap();
     for event in [
         target::Event::Peer(Message::Hello(hello(cut))),
         target::Event::Peer(Message::Begin(begin)),
@@ -253,7 +297,7 @@ fn takes(side: &mut Side, begin: Begin) {
     ] {
         side.on(SIZE, Event::Target(event));
     }
-    side.order(Command::Commit(cut)).unwrap();
+    side.command(Command::Commit(cut)).unwrap();
 }
 
 /// The history of a cut comes with it: by it the next promotion is counted, and the next standby judged.
@@ -289,7 +333,7 @@ fn a_diverged_side_that_has_followed_is_diverged_no_more() {
     };
     for mode in [HandshakeMode::Bitmap, HandshakeMode::Full] {
         let (mut side, _) = Side::open(Some(diverged.clone()));
-        assert!(side.order(Command::Promote(promotion(3))).is_err());
+        assert!(side.command(Command::Promote(promotion(3))).is_err());
         let begin = Begin {
             consent: Some(Epoch(2)),
             ..begin(cut, mode, None)
@@ -297,7 +341,7 @@ fn a_diverged_side_that_has_followed_is_diverged_no_more() {
         takes(&mut side, begin);
         let known = side.record().unwrap();
         assert_eq!((known.diverged, known.head()), (false, Some(cut)));
-        side.order(Command::Promote(promotion(3))).unwrap();
+        side.command(Command::Promote(promotion(3))).unwrap();
     }
 }
 
@@ -316,13 +360,13 @@ fn a_complete_set_that_turns_out_damaged_is_discarded() {
     side.on(SIZE, failed(Cause::TargetWriteError));
     let image = |side: &Side| side.record().unwrap().image;
     assert_eq!(image(&side), ImageState::Redo(next), "it is tried again");
-    side.order(Command::Receive(cut)).unwrap();
+    side.command(Command::Receive(cut)).unwrap();
     let actions = side.on(SIZE, failed(Cause::Corrupt));
     assert!(actions.contains(&Action::DropStaging { report: false }));
-    assert!(side.order(Command::Commit(at)).is_err(), "repeated late");
+    assert!(side.command(Command::Commit(at)).is_err(), "repeated late");
     assert_eq!(image(&side), ImageState::Inconsistent);
-    assert!(side.order(Command::Promote(promotion(3))).is_err());
-    side.order(Command::Receive(cut)).unwrap();
+    assert!(side.command(Command::Promote(promotion(3))).is_err());
+    side.command(Command::Receive(cut)).unwrap();
     for word in [
         Message::Hello(hello(cut)),
         Message::Begin(begin(cut, HandshakeMode::Bitmap, None)),
@@ -344,7 +388,7 @@ fn a_torn_image_receives_its_committed_cut_again() {
     };
     for mode in [HandshakeMode::Bitmap, HandshakeMode::Full] {
         let (mut side, _) = Side::open(Some(redo.torn()));
-        side.order(Command::Receive(at)).unwrap();
+        side.command(Command::Receive(at)).unwrap();
         let mut actions = Vec::new();
         for word in [
             Message::Hello(hello(at)),
@@ -356,7 +400,7 @@ fn a_torn_image_receives_its_committed_cut_again() {
         assert_eq!(side.receiving(), Some(at), "{mode:?}");
         let (mut side, _) = Side::open(Some(redo.torn()));
         takes(&mut side, begin(at, mode, None));
-        side.order(Command::Commit(at)).unwrap();
+        side.command(Command::Commit(at)).unwrap();
         assert_eq!(side.record().unwrap().head(), Some(at), "{mode:?}");
     }
 }
@@ -377,7 +421,7 @@ fn an_epoch_once_seen_is_in_every_record() {
         ..begin(cut, HandshakeMode::Full, None)
     };
     let (mut side, _) = Side::open(Some(record));
-    side.order(Command::Receive(cut)).unwrap();
+    side.command(Command::Receive(cut)).unwrap();
     let mut epochs = Vec::new();
     for word in [Message::Hello(hello(cut)), Message::Begin(begin)] {
         for action in side.on(SIZE, Event::Target(target::Event::Peer(word))) {

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::notation::{along, walk};
-use super::parts::{Named, SIZE, begin, event, hears, hello, order, primary, ship, ships, standby};
+use super::parts::{
+    Named, SIZE, begin, command, event, hears, hello, primary, ship, ships, standby,
+};
 use crate::pair::handshake::Superblock;
 use crate::pair::message::{Begin, Greeting, Message};
 use crate::pair::side::Command;
@@ -43,7 +45,7 @@ fn said(message: Message) -> Named {
 #[test]
 fn a_source_that_verifies() {
     let path = vec![
-        ("dialing", order("", verification(CUT, 100, 500))),
+        ("dialing", command("", verification(CUT, 100, 500))),
         ("greeting", ships("", source::Event::Connected)),
         ("beginning", greets("", at(5))),
         ("shipping", said(Message::Ready(0))),
@@ -52,11 +54,14 @@ fn a_source_that_verifies() {
         ("applied", said(Message::Applied)),
     ];
     let steps = [
-        order("order: verify 2.5", verification(CUT, 0, SIZE)),
-        order("order: verify 2.5 past the end", verification(CUT, 1, SIZE)),
-        order("order: verify nothing of 2.5", verification(CUT, 0, 0)),
-        order(
-            "order: verify 2.6, not committed",
+        command("command: verify 2.5", verification(CUT, 0, SIZE)),
+        command(
+            "command: verify 2.5 past the end",
+            verification(CUT, 1, SIZE),
+        ),
+        command("command: verify nothing of 2.5", verification(CUT, 0, 0)),
+        command(
+            "command: verify 2.6, not committed",
             verification(Point::new(2, 6), 0, SIZE),
         ),
         ships("connected", source::Event::Connected),
@@ -79,7 +84,7 @@ fn a_target_that_is_verified() {
     };
     let path = |cycle| {
         vec![
-            ("expecting", order("", Command::Receive(cycle))),
+            ("expecting", command("", Command::Receive(cycle))),
             ("greeted", hears("", Message::Hello(hello(cycle)))),
         ]
     };
@@ -101,8 +106,8 @@ fn a_target_that_is_verified() {
         event("sealed", target::Event::Sealed),
         event("written", target::Event::Written),
         event("link lost", target::Event::LinkLost("cut".into())),
-        order("order: receive 2.6", Command::Receive(next)),
-        order("order: commit 2.5", Command::Commit(CUT)),
+        command("command: receive 2.6", Command::Receive(next)),
+        command("command: commit 2.5", Command::Commit(CUT)),
     ];
     let mut text = walk(Some(&at(5)), along("idle", through), &steps);
     for (name, record) in [

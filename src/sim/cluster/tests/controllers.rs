@@ -253,13 +253,9 @@ fn k_21_a_claim_goes_when_its_set_is_scaled_with_when_scaled_delete() {
     let mut server = server();
     server.put_claim(&claim("data", "fast", None)).unwrap();
     server.settle_volumes();
-    server.workload = Some(crate::cluster::workload::Workload {
-        pod: "db-0".into(),
-        claim: "data".into(),
-        replicas: 1,
-        claims_go_when_scaled: true,
-        scaled_by: None,
-    });
+    let mut workload = crate::cluster::workload::Workload::of("db-0", "data");
+    workload.claims_go_when_scaled = true;
+    server.workload = Some(workload);
     assert!(server.workload_step());
     assert_eq!(pod_phase(&mut server, "db-0"), "Running");
     server.set_scale(0);

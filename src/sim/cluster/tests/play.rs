@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use crate::cluster::ClusterOptions;
+use crate::cluster::asked::promotion;
 use crate::cluster::reconcile::Operator;
 use crate::cluster::world::{PAIR, SITES, World};
 use crate::fuse::Death;
 use crate::story::Story;
-use api::v1alpha1::{CyclePhase, Promotion, PromotionKind, ReplicationPairSpec, Resolution};
-use api::{conditions, names};
+use api::v1alpha1::{CyclePhase, PromotionKind, ReplicationPairSpec};
+use api::{Reason, conditions, names};
 use k8s_openapi::api::core::v1::Pod;
 use planner::decide::{Action, Decision, ShipPlan, decide};
 use planner::observe::Observed;
@@ -38,6 +39,7 @@ impl World {
         world.lists_given = true;
         world.edit(|spec| {
             spec.snapshot.interval = "1h".into();
+            spec.quiesce.hooks.clear();
             change(spec);
         });
         world
@@ -61,7 +63,7 @@ impl World {
             }
             self.step(false).unwrap();
         }
-        let status = self.status();
+        let status = self.status().clone();
         panic!(
             "{what} does not come: {:?} {:?} {:?}",
             status.cycle, status.switch, status.waiting
@@ -121,7 +123,7 @@ impl World {
         self.ask_for_cycle();
         let token = self.server.pair.as_ref().unwrap().spec.sync_trigger.clone();
         self.until("the cycle", |world| {
-            let status = world.status();
+            let status = world.status().clone();
             status.cycle.is_none() && status.last_sync_trigger == token
         });
         self.rests();
@@ -140,13 +142,13 @@ impl World {
 
     /// Whether the cycle is in a phase.
     pub(super) fn is_in(&self, phase: &CyclePhase) -> bool {
-        let cycle = self.status().cycle;
+        let cycle = self.status().clone().cycle;
         cycle.is_some_and(|cycle| cycle.phase == *phase)
     }
 
     /// The committed point.
     pub(super) fn committed(&self) -> Option<Point> {
-        let committed = self.status().committed_point;
+        let committed = self.status().clone().committed_point;
         committed.map(|point| point.point())
     }
 
@@ -157,7 +159,7 @@ impl World {
 
     /// Whether the status calls a site diverged.
     pub(super) fn is_diverged(&self, at: usize) -> bool {
-        let sites = self.status().sites;
+        let sites = self.status().clone().sites;
         sites
             .iter()
             .any(|site| site.name == SITES[at] && site.diverged)
@@ -165,14 +167,14 @@ impl World {
 
     /// Whether a condition holds, and its reason.
     pub(super) fn condition(&self, kind: &str) -> (String, String) {
-        let conditions = self.status().conditions;
+        let conditions = self.status().clone().conditions;
         let found = conditions::get(&conditions, kind).unwrap();
         (found.status.clone(), found.reason.clone())
     }
 
     /// Whether any condition has this reason.
     pub(super) fn says(&self, reason: &api::Reason) -> bool {
-        let conditions = self.status().conditions;
+        let conditions = self.status().clone().conditions;
         conditions.iter().any(|c| c.reason == reason.as_str())
     }
 
@@ -220,23 +222,27 @@ impl World {
 
     /// A promotion is asked for in some epoch.
     pub(super) fn promote_in(&mut self, at: usize, kind: PromotionKind, epoch: i64) {
-        self.edit(|spec| {
-            spec.promotion = Some(Promotion {
-                site: SITES[at].into(),
-                epoch,
-                kind,
-                attempt: None,
-            });
-        });
+        self.ask(promotion(SITES[at], epoch, kind));
     }
 
     /// Somebody consents to discard a site's own writes.
     pub(super) fn discard(&mut self, at: usize, epoch: i64) {
-        self.edit(|spec| {
-            spec.resolution = Some(Resolution {
-                discard_site: SITES[at].into(),
-                epoch,
-            });
+        self.consent_to(at, epoch);
+    }
+
+    /// Whether the newest request for a move has succeeded, and the reason.
+    pub(super) fn answer_to_newest(&self) -> Option<(String, String)> {
+        let (_, newest) = self.server.asked.promotions.last_key_value()?;
+        let conditions = &newest.status.as_ref()?.conditions;
+        let end = conditions::get(conditions, conditions::SUCCEEDED)?;
+        Some((end.status.clone(), end.reason.clone()))
+    }
+
+    /// Goes on until the newest request for a move is refused for a reason.
+    pub(super) fn until_refused(&mut self, reason: &Reason) {
+        let refused = Some(("False".to_string(), reason.as_str().to_string()));
+        self.until(&format!("{reason}"), |world| {
+            world.answer_to_newest() == refused
         });
     }
 

@@ -45,7 +45,7 @@ fn until(world: &mut World, what: &str, done: impl Fn(&World) -> bool) {
         world.app_writes();
         world.step(false).unwrap();
     }
-    let status = world.status();
+    let status = world.status().clone();
     panic!(
         "{what} does not come: {:?} {:?}",
         status.switch, status.waiting
@@ -53,7 +53,7 @@ fn until(world: &mut World, what: &str, done: impl Fn(&World) -> bool) {
 }
 
 fn switch(world: &World) -> SwitchStatus {
-    world.status().switch.unwrap()
+    world.status().clone().switch.unwrap()
 }
 
 fn ask_for(world: &mut World, site: &str) {
@@ -61,7 +61,7 @@ fn ask_for(world: &mut World, site: &str) {
 }
 
 fn at(world: &World, step: &SwitchStep) -> bool {
-    let switch = world.status().switch;
+    let switch = world.status().clone().switch;
     switch.is_some_and(|switch| switch.step == *step && switch.finished_at.is_none())
 }
 
@@ -74,7 +74,7 @@ fn changing(seed: u64, step: &SwitchStep) -> World {
 }
 
 fn ended(world: &World) -> bool {
-    let switch = world.status().switch;
+    let switch = world.status().clone().switch;
     switch.is_some_and(|switch| switch.finished_at.is_some()) && world.app_runs()
 }
 
@@ -89,6 +89,7 @@ fn cancelled_because(world: &mut World) -> String {
 
 /// Both sides hold the same in the end, and nothing is left over.
 fn comes_to_rest(world: &mut World) {
+    world.edit(|spec| spec.snapshot.interval = "5m".into());
     for _ in 0..2 {
         let from = world.oracle.commits;
         live_until(world, |world| world.oracle.commits > from).unwrap();
@@ -119,13 +120,13 @@ fn k_4_whoever_starts_the_application_at_any_step_loses_nothing() {
 fn k_5_the_last_cut_waits_until_the_volume_is_detached_and_not_for_ever() {
     let mut world = pair(3);
     world.server.health.detach_stopped = true;
-    let cut = world.status().last_cut;
+    let cut = world.status().clone().last_cut;
     ask_for(&mut world, SITES[1]);
     until(&mut world, "the wait", |world| {
-        let waiting = world.status().waiting;
+        let waiting = world.status().clone().waiting;
         waiting.is_some_and(|wait| wait.what.contains("attached to or in use at node node-"))
     });
-    assert_eq!(world.status().last_cut, cut);
+    assert_eq!(world.status().clone().last_cut, cut);
     assert!(at(&world, &SwitchStep::StopApplication));
     world.pass(SignedDuration::from_secs(121));
     until(&mut world, "the cancel", |world| {
@@ -140,7 +141,7 @@ fn k_5_the_last_cut_waits_until_the_volume_is_detached_and_not_for_ever() {
     for _ in 0..400 {
         world.step(false).unwrap();
     }
-    let status = world.status();
+    let status = world.status().clone();
     assert_eq!(status.primary.as_deref(), Some(SITES[0]));
     let condition = conditions::get(&status.conditions, conditions::SWITCHING).unwrap();
     assert_eq!(condition.reason, Reason::RoleChangeCancelled.as_str());
@@ -154,7 +155,7 @@ fn k_6_a_change_that_is_withdrawn_at_any_step_does_not_happen() {
         let mut world = changing(seed, step);
         ask_for(&mut world, SITES[0]);
         until(&mut world, "the end", ended);
-        let status = world.status();
+        let status = world.status().clone();
         assert_eq!(switch(&world).step, SwitchStep::Cancelled, "{step}");
         assert_eq!(status.primary.as_deref(), Some(SITES[0]), "{step}");
         // Once the new primary was asked, the old one is promoted in the epoch after.
@@ -230,6 +231,7 @@ fn k_27_whoever_keeps_scaling_up_is_named_and_the_change_is_cancelled() {
             let seen = world
                 .status()
                 .switch
+                .as_ref()
                 .is_some_and(|s| s.stopped == Some(true));
             seen && world
                 .server
@@ -242,6 +244,7 @@ fn k_27_whoever_keeps_scaling_up_is_named_and_the_change_is_cancelled() {
             world
                 .status()
                 .switch
+                .as_ref()
                 .is_some_and(|s| s.stopped != Some(true) || s.finished_at.is_some())
         });
     }
@@ -264,7 +267,7 @@ fn k_21_claims_that_go_when_scaled_bar_a_planned_change() {
         .claims_go_when_scaled = true;
     ask_for(&mut world, SITES[1]);
     until(&mut world, "the refusal", |world| {
-        let status = world.status();
+        let status = world.status().clone();
         let condition = conditions::get(&status.conditions, conditions::SWITCHING);
         condition.is_some_and(|c| c.reason == Reason::ClaimsGoWhenScaled.as_str())
     });
@@ -282,5 +285,27 @@ fn k_2_both_volumes_are_retained_long_before_any_change() {
         let object = objects
             .find(|object| crate::cluster::server::handle_of(object).as_ref() == Some(volume));
         assert!(object.unwrap().is_retained(), "{volume}");
+    }
+}
+
+/// K-13: whatever the step at which the status is wiped, the change goes on where it was: nobody has lost
+/// anything, and the application has as many replicas as before.
+#[test]
+fn k_13_a_change_goes_on_after_its_status_was_wiped_at_any_step() {
+    for (seed, step) in (20..).zip(&STEPS) {
+        let mut world = pair(seed);
+        world.server.set_scale(3);
+        ask_for(&mut world, SITES[1]);
+        until(&mut world, &format!("step {step}"), |world| at(world, step));
+        world.wipe();
+        until(&mut world, "the end", ended);
+        let switch = switch(&world);
+        assert_eq!(switch.step, SwitchStep::Done, "{step}: {switch:?}");
+        assert_eq!(world.status().primary.as_deref(), Some(SITES[1]), "{step}");
+        let replicas = world.server.workload.as_ref().map(|found| found.replicas);
+        assert_eq!(replicas, Some(3), "{step}");
+        let diverged = world.status().sites.iter().any(|site| site.diverged);
+        assert!(!diverged, "{step}");
+        comes_to_rest(&mut world);
     }
 }

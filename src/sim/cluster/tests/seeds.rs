@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use mover_core::Rule as MoverRule;
 
-use crate::cluster::{ClusterFault, ClusterOptions, Focus, LATER, run_cluster};
+use crate::cluster::{ClusterOptions, run_cluster};
 use crate::rules::Wrong;
 use crate::seeds::first_failing;
 use crate::shrink::shrink;
@@ -14,9 +14,6 @@ const SEEDS: Range<u64> = 0..12;
 
 /// A rule that is broken shows within so many seeds; `make wrong-rules` shows all of them.
 const SEEDS_FOR_RULES: u64 = 400;
-
-/// A fault that the planner does not live through yet shows within these seeds.
-const SEEDS_FOR_LATER: Range<u64> = 400..700;
 
 #[test]
 fn a_seed_is_always_the_same_run() {
@@ -40,22 +37,6 @@ fn every_seed_keeps_its_promises() {
         let result = run_cluster(seed, &ClusterOptions::default()).result;
         assert!(result.is_ok(), "make sim CLUSTER_SEED={seed}: {result:?}");
     }
-}
-
-/// What is left out of the mix is left out for a reason: a seed fails with it. One that does not any more
-/// belongs into the mix.
-#[test]
-fn every_fault_that_is_for_later_shows() {
-    for later in LATER {
-        let options = ClusterOptions {
-            later: Some(later),
-            focus: Focus::Cluster,
-            ..ClusterOptions::default()
-        };
-        let shown = first_failing(SEEDS_FOR_LATER, |seed| run_cluster(seed, &options).result);
-        assert!(shown.is_some(), "{later:?} is lived through");
-    }
-    assert_ne!(LATER[0], ClusterFault::Heal);
 }
 
 /// A failing seed is made smaller, and what is left fails still.

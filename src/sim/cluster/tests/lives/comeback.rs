@@ -54,7 +54,7 @@ fn damage_superblock(world: &mut World, at: usize) {
 fn an_old_primary_that_has_lost_its_superblock_follows_by_consent() {
     for (seed, damaged) in [(1, false), (2, true)] {
         let mut world = failed_over(seed);
-        let known = world.status().sites;
+        let known = world.status().clone().sites;
         let known = known.iter().find(|site| site.name == SITES[EAST]).unwrap();
         let seen = SuperblockSeen::remembered(known).unwrap();
         assert_eq!((seen.role, seen.epoch), (Role::Primary, Epoch(1)));
@@ -73,14 +73,16 @@ fn an_old_primary_that_has_lost_its_superblock_follows_by_consent() {
 fn a_target_that_waits_for_a_cut_that_was_abandoned_takes_the_next_one() {
     let mut world = World::at_rest(3, |spec| spec.snapshot.interval = "2m".into());
     let receive = world.requests().find_map(|(_, request)| match request {
-        Request::Receive(order) => Some(order.clone()),
+        Request::Receive(request) => Some(request.clone()),
         _ => None,
     });
-    let mut order = receive.unwrap();
-    order.cycle = Point::new(1, 9);
+    let mut request = receive.unwrap();
+    request.cycle = Point::new(1, 9);
     let now = world.millis();
     let mover = world.movers[WEST].as_mut().unwrap();
-    mover.host.ask(Request::Receive(order), &mut world.net, now);
+    mover
+        .host
+        .ask(Request::Receive(request), &mut world.net, now);
     assert_eq!(
         mover.host.status().activity,
         Activity::Receiving(Point::new(1, 9))
@@ -144,7 +146,13 @@ fn a_forced_promotion_counts_in_what_was_staged_completely() {
     });
     world.force(WEST);
     world.until_led_by(WEST);
-    let promoted = world.status().switch.unwrap().promoted_point.unwrap();
+    let promoted = world
+        .status()
+        .clone()
+        .switch
+        .unwrap()
+        .promoted_point
+        .unwrap();
     assert_eq!(promoted.label, "1.2");
 }
 

@@ -72,7 +72,7 @@ fn c_9_ticks_that_fall_into_a_cycle_are_coalesced() {
     world.app_writes();
     world.pass_seconds(60);
     world.until("the wait for the standby's snapshot", |world| {
-        let waiting = world.status().waiting;
+        let waiting = world.status().clone().waiting;
         waiting.is_some_and(|wait| wait.what.contains("stays promotable"))
     });
     // A snapshotter that stops in the middle of a commit leaves the committed point.
@@ -101,7 +101,7 @@ fn a_failing_snapshot_harms_nothing_and_is_taken_when_it_can_be() {
     world.app_writes();
     world.ask_for_cycle();
     world.until("the failure's report", |world| {
-        let conditions = world.status().conditions;
+        let conditions = world.status().clone().conditions;
         conditions.iter().any(|c| c.message.contains("no space"))
     });
     assert_eq!(world.committed(), Some(Point::new(1, 1)));
@@ -190,7 +190,8 @@ fn an_invalid_edit_stops_new_cycles_and_deletes_nothing() {
     let after = &world.begun[before..];
     let stops = |action: &Action| matches!(action, Action::StopMover { .. });
     assert!(after.iter().all(stops), "{after:?}");
-    let said = api::conditions::get(&world.status().conditions, api::conditions::READY).cloned();
+    let said =
+        api::conditions::get(&world.status().clone().conditions, api::conditions::READY).cloned();
     assert_eq!(said.unwrap().reason, Reason::IntervalTooShort.as_str());
 }
 

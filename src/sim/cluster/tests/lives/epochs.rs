@@ -46,22 +46,22 @@ fn an_old_primary_put_back_where_the_role_is_to_go_is_demoted_first() {
 }
 
 #[test]
-fn an_order_to_promote_an_old_primary_that_was_put_back_can_be_withdrawn() {
+fn a_request_to_promote_an_old_primary_that_was_put_back_can_be_withdrawn() {
     let mut world = pair(3);
     let old = world.copy_of_site(EAST);
     move_to(&mut world, WEST);
     world.away[EAST] = true;
     world.force(EAST);
     world.until("the promotion", |world| {
-        let switch = world.status().switch;
+        let switch = world.status().clone().switch;
         switch.is_some_and(|switch| switch.step == SwitchStep::Promote)
     });
     world.put_site_back(EAST, &old);
     world.away[EAST] = false;
     world.until("the report", |world| world.says(&Reason::NoCommittedPoint));
-    world.edit(|spec| spec.promotion = None);
+    world.withdraw();
     world.until("the cancel", |world| {
-        world.status().switch.unwrap().step == SwitchStep::Cancelled
+        world.status().clone().switch.unwrap().step == SwitchStep::Cancelled
     });
     assert_eq!(world.leads(), WEST);
 }
@@ -76,7 +76,6 @@ fn a_side_that_leads_again_since_the_other_was_put_back_is_not_diverged() {
     world.steps(300);
     assert!(world.is_diverged(EAST));
     world.away[EAST] = false;
-    world.edit(|spec| spec.promotion = None);
     world.put_site_back(WEST, &old);
     // A cycle needs both, and only both of them together say who leads.
     world.discard(EAST, 2);

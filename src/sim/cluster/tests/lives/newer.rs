@@ -12,7 +12,7 @@ fn moving(seed: u64) -> World {
     let mut world = World::at_rest(seed, |_| {});
     world.edit(|spec| spec.primary = SITES[WEST].into());
     world.until("the last cut", |world| {
-        let at = world.status().switch.map(|switch| switch.step);
+        let at = world.status().clone().switch.map(|switch| switch.step);
         at == Some(SwitchStep::LastCut) && world.status().cycle.is_some()
     });
     world
@@ -27,7 +27,7 @@ fn record(world: &mut World, change: impl FnOnce(&mut ReplicationPairStatus)) {
 
 /// What is decided for `world` in the next hour does nothing, and says why.
 fn holds(mut world: World, word: &str) {
-    let (before, begun) = (world.status(), world.begun.len());
+    let (before, begun) = (world.status().clone(), world.begun.len());
     for minutes in [0, 1, 10, 60] {
         world.pass_seconds(60 * minutes);
         world.steps(30);
@@ -37,7 +37,7 @@ fn holds(mut world: World, word: &str) {
         assert_eq!(trouble.reason, Reason::WrittenByNewerVersion);
         assert!(trouble.message.contains(word), "{}", trouble.message);
     }
-    let after = world.status();
+    let after = world.status().clone();
     assert_eq!(world.begun.len(), begun);
     assert_eq!((after.cycle, after.switch), (before.cycle, before.switch));
 }

@@ -61,7 +61,7 @@ fn the_role_of_a_paused_pair_can_be_moved_without_loss() {
     let mut world = paused(3);
     world.edit(|spec| spec.primary = SITES[WEST].into());
     world.until_led_by(WEST);
-    assert_eq!(world.status().switch.unwrap().loss, None);
+    assert_eq!(world.status().clone().switch.unwrap().loss, None);
     assert!(
         world.cuts_asked(EAST).contains(&Point::new(1, 2)),
         "a planned change ships its last cut"

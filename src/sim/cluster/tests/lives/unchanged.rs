@@ -45,9 +45,9 @@ fn no_mover_is_started_and_the_committed_point_stays() {
         world.cycle_now();
         assert!(!usual(&world), "{:?}", world.begun);
         assert_eq!(world.mover_pod(WEST), pod.as_ref());
-        let status = world.status();
+        let status = world.status().clone();
         assert_eq!(world.committed(), Some(N));
-        assert_eq!(status.unchanged_cut().unwrap().label, "1.3");
+        assert!(status.unchanged_cut().unwrap().point() > N);
         let cut_at = status.unchanged_cut().unwrap().cut_at.as_ref();
         assert_eq!(status.standby_as_of(), cut_at);
         assert!(cut_at > status.committed_point.as_ref().unwrap().cut_at.as_ref());
@@ -81,7 +81,7 @@ fn an_operator_that_is_killed_at_any_moment_ends_it_all_the_same() {
         world.until("its end", |world| world.begun.len() >= dies_at);
         world.restart();
         world.until("the end of the cycle", |world| {
-            let status = world.status();
+            let status = world.status().clone();
             status.cycle.is_none() && status.unchanged_cut() != before.as_ref()
         });
         world.rests();
@@ -140,7 +140,7 @@ fn whatever_falls_short_of_the_proof_goes_the_usual_way() {
         world.cycle_now();
         assert!(usual(&world), "{what} was taken for no change");
         assert_ne!(world.committed(), before, "{what}");
-        while world.status().last_cycle.unwrap().change_source != "Delta" {
+        while world.status().clone().last_cycle.unwrap().change_source != "Delta" {
             commit(&mut world);
         }
     }
@@ -161,7 +161,7 @@ fn a_forced_promotion_loses_only_what_was_written_after_nothing_had_changed() {
     let equal = world.status().unchanged_cut().unwrap().clone();
     world.force(WEST);
     world.until_led_by(WEST);
-    let loss = world.status().switch.unwrap().loss.unwrap();
+    let loss = world.status().clone().switch.unwrap().loss.unwrap();
     assert!(loss.contains("after 1.3 was cut"), "{loss}");
     assert!(
         loss.contains(&equal.cut_at.unwrap().0.to_string()),

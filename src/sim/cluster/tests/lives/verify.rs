@@ -11,7 +11,7 @@ fn ask(world: &mut World, trigger: &str) {
 }
 
 fn known(world: &World) -> VerificationStatus {
-    world.status().verification.unwrap_or_default()
+    world.status().clone().verification.unwrap_or_default()
 }
 
 /// Goes on until the verification that was asked for with this trigger is done.
@@ -22,7 +22,7 @@ fn until_done(world: &mut World, trigger: &str) {
     });
 }
 
-/// The slices that were ordered.
+/// The slices that were asked for.
 fn slices(world: &World) -> Vec<VerifyPlan> {
     let slices = world.begun.iter().filter_map(|action| match action {
         Action::Verify(plan) => Some(plan.as_ref().clone()),
@@ -38,9 +38,9 @@ fn what_is_asked_for_is_compared_once() {
     assert_eq!(slices(&world), [], "nobody asked");
     ask(&mut world, "now");
     until_done(&mut world, "now");
-    let ordered = slices(&world);
-    assert_eq!(ordered.len(), 1);
-    assert_eq!((ordered[0].range.offset, ordered[0].cycle), (0, point));
+    let asked = slices(&world);
+    assert_eq!(asked.len(), 1);
+    assert_eq!((asked[0].range.offset, asked[0].cycle), (0, point));
     let found = known(&world);
     let size = world.observed().sites[EAST].app_claim.clone();
     let size = i64::try_from(size.unwrap().capacity_bytes).unwrap();

@@ -23,6 +23,15 @@ fn what_only_people_can_judge_is_left_to_them() {
             .insert("pvc-other".into(), volume("other", "Filesystem", "data"));
     });
     assert!(foreign.contains("pvc-other"), "{foreign}");
+    // K-3: a replica claim that another pair, or a person, has made, and that got the pair's volume.
+    let stranger = refused(&|objects| {
+        let claim = objects.claims.get_mut("orders-west-replica").unwrap();
+        claim.metadata.labels = None;
+    });
+    assert!(
+        stranger.contains("shop/orders-west-replica, which is not the pair's"),
+        "{stranger}"
+    );
     let taken = refused(&|objects| {
         let reference = objects
             .volumes

@@ -32,6 +32,7 @@ pub(super) fn site(name: &str) -> SiteVolume {
 pub(super) fn desired(primary: &str, standby: &str, epoch: u64) -> DesiredBinding {
     DesiredBinding {
         pair: pair(),
+        uid: "pair".into(),
         epoch: Epoch(epoch),
         app_claim: "data".into(),
         primary: Some(site(primary)),
@@ -90,10 +91,14 @@ pub(super) fn volume(site: &str, mode: &str, claim: &str) -> PersistentVolume {
 }
 
 pub(super) fn claim(name: &str, mode: &str, volume: &str, class: &str) -> PersistentVolumeClaim {
+    let labels = match name {
+        "data" => json!({"app": name}),
+        _ => json!({"app": name, names::PAIR_UID_LABEL: "pair"}),
+    };
     serde_json::from_value(json!({
         "metadata": {
             "name": name, "namespace": "shop", "uid": format!("uid-{name}"), "resourceVersion": "1",
-            "labels": {"app": name},
+            "labels": labels,
             "annotations": {"team": "orders", "pv.kubernetes.io/bind-completed": "yes"},
             "finalizers": ["kubernetes.io/pvc-protection"],
         },
