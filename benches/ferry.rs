@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use demo::certificates::Authority;
+use demo::process::RunningMover;
 use demo::shipment::Shipment;
-use demo::site::{RunningMover, Site};
+use demo::site::Site;
 use protocol::units::{Generation, PairId, PairName, Point, Role};
 use tokio::runtime::Runtime;
 use uuid::Uuid;

@@ -12,7 +12,7 @@ use wire::control::{MoverStatus, Refusal, Request, Response};
 use wire::{Asked, Message, decode, encode};
 
 /// How long a mover that was just started may take to answer.
-const START_WAIT: Duration = Duration::from_secs(20);
+const START_WAIT: Duration = Duration::from_secs(60);
 
 /// How long one answer may take, beyond what a long poll waits.
 const ANSWER_WAIT: Duration = Duration::from_secs(40);

@@ -7,7 +7,8 @@
 //! | question | file |
 //! |---|---|
 //! | What happens, in which order? | [`story`] |
-//! | How is a mover started and asked? | [`driver`] |
+//! | How is a mover started and ended? | [`process`] |
+//! | How is it asked? | [`driver`] |
 //! | What does a site consist of? | [`site`] |
 //! | Where do the certificates come from? | [`certificates`] |
 //! | What is printed? | [`report`] |
@@ -15,6 +16,7 @@
 pub mod certificates;
 pub mod cli;
 pub mod driver;
+pub mod process;
 pub mod report;
 pub mod shipment;
 pub mod site;

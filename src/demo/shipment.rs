@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::site::{RunningMover, Site};
+use crate::process::RunningMover;
+use crate::site::Site;
 use protocol::units::{Epoch, Extent, ExtentSet, Point};
 use wire::control::{
     Activity, BlockImage, ChangeList, Compression, CycleOutcome, CycleReport,

@@ -1,15 +1,15 @@
-//! A site: a directory with a volume, a state volume, cuts and certificates, and its mover.
+//! A site: a directory with a volume, a state volume, cuts and certificates.
 
 use std::fs::{File, OpenOptions};
-use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::certificates::Authority;
 use crate::driver::Driver;
+use crate::process::{RunningMover, Started};
 use protocol::units::{
     Epoch, Extent, Generation, PairId, PairName, PeerName, Point, Role, Seq, SiteName, VolumeId,
 };
@@ -33,18 +33,6 @@ pub struct Site {
     pub doubted: Option<Point>,
     program: PathBuf,
     operator_tls: PathBuf,
-}
-
-/// A mover process. Dropping it kills it.
-#[derive(Debug)]
-pub struct RunningMover {
-    /// Where it listens.
-    pub address: String,
-    /// Its site.
-    pub site: SiteName,
-    /// The control connection.
-    pub driver: Driver,
-    child: Child,
 }
 
 impl Site {
@@ -167,11 +155,15 @@ impl Site {
     /// # Errors
     /// When it can't be started or does not answer.
     pub async fn start(&self, device: &Path, read_only: bool) -> Result<RunningMover> {
-        let address = free_address()?;
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log())?;
+        let started = Started::spawn(self.command(device, read_only), &self.log())
+            .with_context(|| format!("failed to start {}", self.program.display()))?;
+        started
+            .connected(&self.name, &TlsDir::new(&self.operator_tls))
+            .await
+    }
+
+    /// What starts its mover on `device`.
+    fn command(&self, device: &Path, read_only: bool) -> Command {
         let mut command = Command::new(&self.program);
         command
             .arg("mover")
@@ -182,11 +174,7 @@ impl Site {
             .arg("--device")
             .arg(device)
             .arg("--tls")
-            .arg(self.home.join("tls"))
-            .args(["--listen", &address])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+            .arg(self.home.join("tls"));
         if let Some(volume) = &self.volume_id {
             command.arg(format!("--volume={volume}"));
         }
@@ -196,83 +184,6 @@ impl Site {
         if read_only {
             command.arg("--read-only");
         }
-        let child = command
-            .spawn()
-            .with_context(|| format!("failed to start {}", self.program.display()))?;
-        let mut guard = KillOnDrop(Some(child));
-        let driver = Driver::connect(&address, &TlsDir::new(&self.operator_tls))
-            .await
-            .with_context(|| {
-                format!(
-                    "{}'s mover did not answer; see {}",
-                    self.name,
-                    self.home.join("mover.log").display()
-                )
-            })?;
-        let child = guard.0.take().context("the mover is gone")?;
-        Ok(RunningMover {
-            address,
-            site: self.name.clone(),
-            driver,
-            child,
-        })
+        command
     }
-}
-
-impl RunningMover {
-    /// Asks it to shut down, and waits for its end.
-    ///
-    /// # Errors
-    /// When it does not end well.
-    pub async fn stop(mut self) -> Result<()> {
-        self.driver.tell(Request::Shutdown).await?;
-        let ended = self.child.wait()?;
-        anyhow::ensure!(
-            ended.success(),
-            "the mover of {} ended with {ended}",
-            self.site
-        );
-        Ok(())
-    }
-
-    /// Kills it with SIGKILL.
-    ///
-    /// # Errors
-    /// When it is gone already.
-    pub fn kill(mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
-    }
-
-    /// The process's number.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for RunningMover {
-    fn drop(&mut self) {
-        // One that has ended can't be killed; that is as well.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-struct KillOnDrop(Option<Child>);
-
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
-}
-
-/// An address on loopback that nobody listens on now.
-fn free_address() -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    Ok(listener.local_addr()?.to_string())
 }

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use demo::process::RunningMover;
 use demo::shipment::{Shipment, ship_once};
-use demo::site::{RunningMover, Site};
+use demo::site::Site;
 use protocol::units::{CyclePhase, Epoch, Point};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -33,7 +34,7 @@ enum Victim {
 /// When.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// So many milliseconds after the orders.
+    /// So many milliseconds after the requests.
     After(u64),
     /// As soon as the target is seen in a phase.
     In(CyclePhase),

@@ -1,7 +1,7 @@
 //! Part H: the handshake, through real movers.
 
+use demo::process::RunningMover;
 use demo::shipment::{CYCLE_WAIT, Shipment};
-use demo::site::RunningMover;
 use protocol::units::{Epoch, HandshakeMode, HandshakeRow, ImageState};
 use storage::volume::digest::digest;
 use wire::control::{Activity, CycleOutcome, RefusalKind};

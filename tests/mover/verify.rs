@@ -4,8 +4,8 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
+use demo::process::RunningMover;
 use demo::shipment::CYCLE_WAIT;
-use demo::site::RunningMover;
 use protocol::units::{ChangeSource, CyclePhase, Epoch, Extent, Point};
 use wire::control::{
     Activity, Compression, CycleOutcome, MoverStatus, ReceiveRequest, RefusalKind, Request,
