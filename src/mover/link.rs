@@ -6,10 +6,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::io::AsyncRead;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::outgoing::Outgoing;
+use crate::outgoing::{LINGER, Outgoing};
 use crate::receive::thread::Item;
 use crate::ship::throttle::Throttle;
 use mover_core::Input;
@@ -51,7 +51,8 @@ impl LinkCount {
 /// Where received batches go: straight to the thread that stages them.
 pub type BatchSink = Arc<Mutex<Option<mpsc::Sender<Item>>>>;
 
-/// Our end of a connection to the peer mover.
+/// Our end of a connection to the peer mover. Once it is dropped, what was sent is delivered, and nothing
+/// more is taken in.
 #[derive(Debug)]
 pub struct PeerLink {
     /// Tells this connection from earlier ones.
@@ -62,7 +63,8 @@ pub struct PeerLink {
     pub count: LinkCount,
     messages: mpsc::Sender<Message>,
     batches: mpsc::Sender<Encoded>,
-    reader: JoinHandle<()>,
+    /// Dropped with the link: nothing more is taken in.
+    _open: oneshot::Sender<()>,
 }
 
 impl PeerLink {
@@ -83,15 +85,22 @@ impl PeerLink {
         let writer = FrameWriter::new(write_half);
         let outgoing = Outgoing::new(writer, throttle, count.sent.clone(), buffer);
         tokio::spawn(outgoing.run(messages_queue, batches_queue));
-        let reader = FrameReader::counting(read_half, count.received.clone());
-        let reading = read_all(id, reader, inputs, sink);
+        let mut reader = FrameReader::counting(read_half, count.received.clone());
+        let (open, closed) = oneshot::channel();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                _ = closed => drain(&mut reader).await,
+                () = read_all(id, &mut reader, inputs, sink) => {}
+            }
+        });
         PeerLink {
             id,
             peer,
             count,
             messages,
             batches,
-            reader: tokio::spawn(reading),
+            _open: open,
         }
     }
 
@@ -118,16 +127,16 @@ impl PeerLink {
     }
 }
 
-impl Drop for PeerLink {
-    /// The writer delivers what was sent and then ends; nothing more is taken in.
-    fn drop(&mut self) {
-        self.reader.abort();
-    }
+/// Reads on what nobody takes in any more, until the peer ends its side. A connection that is closed before
+/// all of it was read is reset, and what was sent last, such as why a cycle failed, is lost with it.
+async fn drain<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>) {
+    let ended = async { while let Ok(Some(_)) = reader.next().await {} };
+    drop(tokio::time::timeout(LINGER, ended).await);
 }
 
-async fn read_all<R: tokio::io::AsyncRead + Unpin>(
+async fn read_all<R: AsyncRead + Unpin>(
     id: u64,
-    mut reader: FrameReader<R>,
+    reader: &mut FrameReader<R>,
     inputs: mpsc::Sender<Input>,
     sink: BatchSink,
 ) {

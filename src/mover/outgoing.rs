@@ -18,7 +18,7 @@ use transport::{FrameWriter, SendBuffer};
 use wire::{Encoded, Message, Part, WireError, encode};
 
 /// How long a link that is hung up may take to deliver its last messages. Beyond it they are lost.
-const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How long one part keeps the link busy.
 const PART_TIME: Duration = Duration::from_millis(250);

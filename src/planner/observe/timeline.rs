@@ -3,7 +3,7 @@
 //! Kubernetes rounds times to seconds, too coarse to see where a cycle's time goes. These marks
 //! live in memory; an operator that was restarted in a cycle reports 0 for the parts it missed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -52,6 +52,9 @@ pub struct Timeline {
     pub failing: BTreeMap<String, Retry>,
     /// Movers that run and do not answer: the pod's UID and since when, by site.
     pub silent: BTreeMap<SiteName, (String, Timestamp)>,
+    /// Sites whose mover said last that a set is staged completely and not written yet. A mover without
+    /// the volume says so, and ends for one that has it.
+    pub staged: BTreeSet<SiteName>,
 }
 
 /// What has failed is tried again.
@@ -90,6 +93,7 @@ impl Timeline {
             restored: self.restored,
             failing: self.failing.clone(),
             silent: self.silent.clone(),
+            staged: self.staged.clone(),
             ..Timeline::default()
         }
     }

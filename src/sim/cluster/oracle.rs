@@ -38,6 +38,11 @@ const CUTS_MAX: usize = 256;
 pub(crate) struct Oracle {
     /// What did not hold when something was done.
     pub(crate) broken: Option<String>,
+    /// Numbers of cycles that were ever recorded.
+    pub(crate) numbered: BTreeSet<Point>,
+    /// The site that the pair begins at: where nothing is made yet, a status that is wiped begins at the one
+    /// that the manifest names by then.
+    begins_at: usize,
     /// What each cut held.
     pub(crate) cuts: BTreeMap<Point, Image>,
     /// Epochs that a forced promotion has started.
@@ -185,15 +190,22 @@ impl World {
         })
     }
 
-    /// Which volume is whose is found once and stays so.
+    /// Which volume is whose is found once and stays so from the first superblock on.
     fn learn_volumes(&mut self) {
+        let begun = self.oracle.seen.iter().any(Option::is_some);
+        let primary = self.status().primary.as_deref();
+        let leads = SITES.iter().position(|site| primary == Some(*site));
+        if let Some(at) = leads.filter(|at| !begun && *at != self.oracle.begins_at) {
+            self.oracle.begins_at = at;
+            self.volumes = [None, None];
+        }
         for (at, site) in (0..).zip(SITES) {
             if self.volumes[at].is_some() {
                 continue;
             }
-            let claim = match at {
-                0 => APP_CLAIM.to_string(),
-                _ => names::replica_claim(PAIR, site),
+            let claim = match at == self.oracle.begins_at {
+                true => APP_CLAIM.to_string(),
+                false => names::replica_claim(PAIR, site),
             };
             if !self.is_strangers(&claim) {
                 self.volumes[at] = self.server.handle_of_claim(&claim);

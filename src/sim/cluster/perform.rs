@@ -74,8 +74,7 @@ impl World {
             Action::Rebind(desired) => return self.rebind(desired).map_err(|why| (why, true)),
             write => {
                 if let Action::Cut(request) = write {
-                    self.oracle
-                        .cut_requested(self.server.pair.as_ref(), request);
+                    self.oracle.cut_requested(request);
                 }
                 write_object(&mut self.server, pair, write)
                     .map_err(|refusal| (refusal.message, true))?;

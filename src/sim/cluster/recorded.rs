@@ -11,17 +11,9 @@ use protocol::units::{Epoch, Role};
 use wire::control::Request;
 
 impl Oracle {
-    /// A cut is asked for: its number is recorded first.
-    pub(crate) fn cut_requested(
-        &mut self,
-        pair: Option<&ReplicationPair>,
-        request: &SnapshotRequest,
-    ) {
-        let status = pair.and_then(|pair| pair.status.as_ref());
-        let cycle = status.and_then(|status| status.cycle.as_ref());
-        let recorded = cycle.is_some_and(|cycle| cycle.point.point() == request.point);
-        let superseded = cycle.is_none_or(|cycle| cycle.point.point() > request.point);
-        if !recorded && !superseded {
+    /// A cut is asked for: its number is recorded first. A status that was wiped since has been recorded, too.
+    pub(crate) fn cut_requested(&mut self, request: &SnapshotRequest) {
+        if !self.numbered.contains(&request.point) {
             self.fail(format!("{} is cut and not recorded", request.point));
         }
     }
@@ -82,6 +74,8 @@ impl Oracle {
         let last = |status: &ReplicationPairStatus| {
             status.last_cycle.as_ref().map(|cycle| cycle.point.clone())
         };
+        let cycle = after.cycle.as_ref().map(|cycle| cycle.point.point());
+        self.numbered.extend(cycle);
         self.commits += u64::from(last(after).is_some() && before.and_then(last) != last(after));
         let before_point = before.and_then(point);
         if let Some(point) = point(after).filter(|point| before_point != Some(*point)) {

@@ -64,11 +64,25 @@ pub fn want_new(d: &mut DecisionBuilder<'_>, switch: &SwitchStatus, site: &SiteV
         d.want(&site.name, MoverDesired::Probe);
         return;
     }
-    let report = site.live().and_then(|mover| mover.superblock.as_ref());
-    let redo = report.is_some_and(|report| matches!(report.image, ImageState::Redo(_)));
-    if switch.kind == SwitchKind::Forced && !redo {
+    if switch.kind == SwitchKind::Forced && !has_staged(d, site) {
         d.want(&site.name, MoverDesired::Probe);
     } else {
         d.want(&site.name, MoverDesired::Writer);
     }
+}
+
+/// Whether a set is staged completely at a site and not written yet: by its mover, or by the last one that
+/// answered.
+fn has_staged(d: &mut DecisionBuilder<'_>, site: &SiteView) -> bool {
+    let report = site.live().and_then(|mover| mover.superblock.as_ref());
+    match report.map(|report| report.image) {
+        Some(ImageState::Redo(_)) => {
+            d.timeline.staged.insert(site.name.clone());
+        }
+        Some(_) => {
+            d.timeline.staged.remove(&site.name);
+        }
+        None => {}
+    }
+    d.timeline.staged.contains(&site.name)
 }
