@@ -8,6 +8,7 @@ use crate::cluster::server::NAMESPACE;
 use crate::cluster::world::{PAIR, SITES, World};
 use api::names;
 use planner::rebind::object::{ClaimExt as _, VolumeExt as _};
+use storage::volume::is_zero;
 
 /// Somebody else's claim.
 pub(crate) struct Stranger {
@@ -74,7 +75,7 @@ impl World {
             let handle = self.server.handle_of_claim(name);
             let handle = handle.filter(|handle| !self.volumes.contains(&Some(handle.clone())));
             let device = handle.and_then(|handle| self.server.storage.device(&handle));
-            if device.is_some_and(|device| device.bytes().iter().any(|byte| *byte != 0)) {
+            if device.is_some_and(|device| !is_zero(&device.bytes())) {
                 return Err(format!("claim {name} is somebody else's, and was written"));
             }
         }

@@ -40,9 +40,6 @@ pub(crate) const APP_CLAIM: &str = "data";
 /// The application's pod.
 pub(crate) const APP_POD: &str = "db-0";
 
-/// Blocks whose digests are in one page.
-const BLOCKS_PER_PAGE: u64 = 255;
-
 /// The longest time that passes at once while nobody is at anything.
 const WAIT_MAX: SignedDuration = SignedDuration::from_secs(20);
 
@@ -225,7 +222,8 @@ impl World {
             settings,
             wrong: options.wrong,
             faulty: true,
-            pages: u32::try_from(blocks / BLOCKS_PER_PAGE).unwrap_or(u32::MAX) + 1,
+            pages: u32::try_from(blocks / storage::journal::BLOCKS_PER_PAGE).unwrap_or(u32::MAX)
+                + 1,
             piece,
             volumes: [None, None],
             manifest: manifests.claim,

@@ -17,7 +17,7 @@ use protocol::changes::BlockDigest;
 pub(super) const PAGE_BYTES: usize = 4096;
 
 /// Blocks in a page.
-pub(super) const BLOCKS_PER_PAGE: u64 = 255;
+pub const BLOCKS_PER_PAGE: u64 = 255;
 
 const CRC_AT: usize = BLOCKS_PER_PAGE as usize * BlockDigest::BYTES;
 const GENERATION_AT: usize = CRC_AT + 4;

@@ -22,6 +22,7 @@ mod superblock;
 mod superblock_store;
 
 pub use digest_log::{DigestLog, DigestLogSpec};
+pub use digest_page::BLOCKS_PER_PAGE;
 pub use digest_reader::DigestReader;
 pub(crate) use digest_store::DigestState;
 pub use digest_store::{DigestStore, Proof};
