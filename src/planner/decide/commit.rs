@@ -9,7 +9,7 @@ use crate::decide::progress::int;
 use crate::decide::{DecisionBuilder, Next, idle, movers, switch};
 use crate::mutations::Rule;
 use crate::observe::{SiteView, millis_between};
-use crate::site::{CutDesired, MoverDesired, is_settled};
+use crate::site::{CutDesired, MoverDesired};
 use api::Reason;
 use api::v1alpha1::{CyclePhase, FinishedCycle, PointStatus};
 use protocol::units::Point;
@@ -66,21 +66,11 @@ pub fn commit(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
 }
 
 /// Whether the standby does not hold the cut any more, because somebody put an older copy of it back:
-/// then it is shipped again, and what was cut of the standby meanwhile is no snapshot of it.
+/// then it is shipped again.
 fn went_back(d: &mut DecisionBuilder<'_>, standby: &SiteView, point: Point) -> Option<Next> {
     let report = standby.live().and_then(|mover| mover.superblock.as_ref());
     if report.is_none() || applied(standby, point) {
         return None;
-    }
-    if let Some(cut) = standby.cut(point) {
-        if !is_settled(standby, cut) {
-            d.wait(format!(
-                "the snapshotter to answer for VolumeSnapshot {}",
-                cut.name
-            ));
-            return Some(Next::Stay);
-        }
-        d.at(&standby.name).discard = Some(point);
     }
     d.wait(format!(
         "cut {point} to be shipped again, which site {} does not hold any more",

@@ -6,7 +6,7 @@ use crate::decide::evidence::applied;
 use crate::decide::receive::receive;
 use crate::decide::{DecisionBuilder, Next, change_source, movers, progress, unchanged};
 use crate::observe::{Cut, SiteView};
-use crate::site::{MoverDesired, MoverTask};
+use crate::site::{MoverDesired, MoverTask, is_settled};
 use api::Reason;
 use api::v1alpha1::CyclePhase;
 use protocol::units::Point;
@@ -128,6 +128,9 @@ fn request(
     cut: &Cut,
 ) -> Next {
     let point = cut.point;
+    if stale_cut_goes(d, standby, point) {
+        return Next::Stay;
+    }
     d.timeline.started.get_or_insert(d.observed.now);
     d.timeline.retry_at = None;
     if source.activity != Activity::Idle && source.activity != Activity::Shipping(point)
@@ -143,6 +146,23 @@ fn request(
     d.timeline.pace = Some(d.settings.transfer.bytes_per_second);
     // Whether the requests got through is seen in the movers' reports, never assumed.
     Next::Await(CyclePhase::Shipping)
+}
+
+/// Whether the standby, which has not applied the cut, has a snapshot of that number: it was cut after an
+/// older copy had been put back, so it is of something else, and it goes before anything is shipped.
+fn stale_cut_goes(d: &mut DecisionBuilder<'_>, standby: &SiteView, point: Point) -> bool {
+    let Some(cut) = standby.cut(point) else {
+        return false;
+    };
+    d.wait(format!(
+        "VolumeSnapshot {} to be deleted, which is not of what was cut",
+        cut.name
+    ));
+    d.recheck_in(RECHECK_AFTER);
+    if is_settled(standby, cut) {
+        d.at(&standby.name).discard = Some(point);
+    }
+    true
 }
 
 /// A source that ships already in an attempt that this process did not begin waits for a list that
