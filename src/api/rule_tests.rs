@@ -12,6 +12,8 @@ spec:
   claimName: data
   primary: east
   sites: [{name: east, storageClassName: fast}, {name: west, storageClassName: fast-west}]
+  snapshot: {interval: 30s}
+  verify: {interval: 168h}
   transfer:
     timeZone: Europe/Berlin
     bandwidthSchedule: [{from: '08:00', to: '20:00', rate: 10Mi}]
@@ -37,6 +39,9 @@ fn a_pair_as_documented_is_taken() {
     let pair = with("data", "data");
     assert_eq!(said(&pair, None), "");
     assert_eq!(said(&pair, Some(&pair)), "");
+    for days in ["interval: 1d", "interval: 7d12h"] {
+        assert_eq!(said(&with("interval: 168h", days), None), "", "{days}");
+    }
 }
 
 #[test]
@@ -54,6 +59,12 @@ fn each_rule_refuses_with_its_sentence() {
             "name of one of the two sites",
         ),
         ("to: '20:00'", "to: '08:00'", "from and to must differ"),
+        ("interval: 30s", "interval: 9s", "shortest interval is 10s"),
+        (
+            "interval: 168h",
+            "interval: 59s",
+            "shortest interval of comparisons is 1m",
+        ),
     ] {
         let said = said(&with(from, to), None);
         assert!(said.contains(sentence), "{to}: {said:?}");

@@ -33,14 +33,14 @@ pub(super) fn width() -> usize {
     *TERMINAL.get().unwrap_or(&WIDTH)
 }
 
-/// A duration on the command line, in the grammar of the spec: `90s`, `10m`, `1h30m`.
+/// A duration on the command line, in the grammar of the spec: `90s`, `10m`, `1h30m`, `1d`.
 ///
 /// # Errors
 /// When it is none.
 pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
     planner::validate::interval(text)
         .and_then(|span| Duration::try_from(span).ok())
-        .with_context(|| format!("{text:?} is not a duration: write it as 90s, 10m or 1h30m"))
+        .with_context(|| format!("{text:?} is not a duration: write it as 90s, 10m, 1h30m or 1d"))
 }
 
 /// What stands in a cell that has nothing to show, as in kubectl.

@@ -98,7 +98,7 @@ pub struct PromotionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 2, max = 16),
-        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+        regex(pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
     )]
     pub accept_loss_of: Option<String>,
     /// Takes the request back, which works until the application runs at the new site. The only change

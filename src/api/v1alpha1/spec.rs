@@ -25,6 +25,7 @@ use crate::v1alpha1::ReplicationPairStatus;
     derive = "PartialEq",
     doc = "One volume at two sites. Apply it beside the claim; `kubectl ferry status` shows how it goes.",
     selectable = ".spec.claimName",
+    selectable = ".status.primary",
     printcolumn(
         name = "Primary",
         type_ = "string",
@@ -98,6 +99,7 @@ pub struct ReplicationPairSpec {
     pub primary: String,
 
     /// The two sites, each with the storage that its copy lives on.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     #[schemars(length(min = 2, max = 2))]
     pub sites: Vec<SiteSpec>,
 
@@ -190,14 +192,16 @@ pub enum Mode {
 }
 
 /// When and with what snapshots are taken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotSpec {
-    /// Time from one cut to the next, such as `30s`, `5m` or `1h30m`; at least `10s`.
+    /// Time from one cut to the next, such as `30s`, `5m`, `1h30m` or `1d`; at least `10s`.
     #[serde(default = "default_interval")]
+    #[x_kube(validation = Rule::new("self.contains('d') || duration(self) >= duration('10s')")
+        .message("the shortest interval is 10s: below it, snapshots and pods would cost more than the copy"))]
     #[schemars(
         length(min = 2, max = 16),
-        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+        regex(pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
     )]
     pub interval: String,
     /// Snapshot class for both sites. When left out, the one class of the claim's driver is used.
@@ -294,15 +298,17 @@ pub struct TransferSpec {
 }
 
 /// When and how fast the images of both sites are compared.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifySpec {
-    /// Time from the end of one verification to the beginning of the next, such as `168h`; at least
+    /// Time from the end of one verification to the beginning of the next, such as `7d`; at least
     /// `1m`. Only on demand when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.contains('d') || duration(self) >= duration('1m')")
+        .message("the shortest interval of comparisons is 1m"))]
     #[schemars(
         length(min = 2, max = 16),
-        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+        regex(pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
     )]
     pub interval: Option<String>,
     /// The most bytes a second that each side reads for it, such as `200Mi`; at least `1Mi`.

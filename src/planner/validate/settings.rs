@@ -130,7 +130,7 @@ fn transfer(spec: &ReplicationPairSpec, bytes_per_second: Option<u64>) -> Transf
     }
 }
 
-/// A duration such as `1h30m`, `5m` or `30s`: numbers with a unit, largest unit first.
+/// A duration such as `1d`, `1h30m`, `5m` or `30s`: numbers with a unit, largest unit first.
 #[must_use]
 pub fn interval(text: &str) -> Option<SignedDuration> {
     let mut total: i64 = 0;
@@ -143,6 +143,7 @@ pub fn interval(text: &str) -> Option<SignedDuration> {
             continue;
         }
         let unit = match c {
+            'd' => 86_400,
             'h' => 3600,
             'm' => 60,
             's' => 1,
@@ -223,7 +224,7 @@ pub(super) fn numbers(spec: &ReplicationPairSpec) -> Option<Problem> {
             return Some(Problem::new(
                 Reason::IntervalTooShort,
                 format!(
-                    "spec.snapshot.interval {text:?} is not a duration: write it as 30s, 5m or 1h30m"
+                    "spec.snapshot.interval {text:?} is not a duration: write it as 30s, 5m, 1h30m or 1d"
                 ),
             ));
         }
@@ -259,7 +260,7 @@ fn verify_problem(spec: &VerifySpec) -> Option<String> {
         )),
         (_, Some((text, given))) if given.is_none_or(|given| given < VERIFY_INTERVAL_MIN) => {
             Some(format!(
-                "spec.verify.interval {text:?} is no duration of a minute or more: write it as 168h"
+                "spec.verify.interval {text:?} is no duration of a minute or more: write it as 7d"
             ))
         }
         _ => None,
@@ -277,6 +278,8 @@ mod tests {
             ("5m", Some(300)),
             ("1h30m", Some(5400)),
             ("1h1s", Some(3601)),
+            ("1d", Some(86_400)),
+            ("7d12h", Some(648_000)),
         ] {
             assert_eq!(interval(text).map(|d| d.as_secs()), seconds, "{text}");
         }
@@ -286,7 +289,8 @@ mod tests {
             "m",
             "5m5m",
             "30s5m",
-            "5d",
+            "5w",
+            "1h1d",
             "-5m",
             "5.5m",
             "99999999999999999999h",
