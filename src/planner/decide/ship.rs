@@ -15,6 +15,9 @@ use wire::control::{Activity, CycleOutcome, MoverStatus, Refusal, RefusalKind, R
 /// The longest wait for both movers. Beyond it the attempt counts as failed.
 pub const START_WAIT_MAX: SignedDuration = SignedDuration::from_mins(5);
 
+/// The longest wait for the standby to report what the source reports already. Beyond it the cut is shipped again.
+const REPORT_WAIT_MAX: SignedDuration = SignedDuration::from_secs(30);
+
 /// How often to look at movers that have reported nothing.
 const RECHECK_AFTER: SignedDuration = SignedDuration::from_secs(15);
 
@@ -189,18 +192,36 @@ pub fn watch(d: &mut DecisionBuilder<'_>, point: Point) -> Next {
     if let Some((cause, retryable)) = failed(source, target, point) {
         return fail_or_retry(d, standby, cause, retryable);
     }
-    if matches!(&source.last, Some(CycleOutcome::Applied(report)) if report.cycle == point) {
-        d.wait(format!(
-            "site {} to report the cut as applied",
-            standby.name
-        ));
-        return Next::Stay;
+    if has_arrived(source, point) {
+        return awaits_report(d, standby);
     }
     if lost_feed(d, source, point) || source.activity == Activity::Idle {
         return Next::Go(CyclePhase::Starting);
     }
     pace(d, primary);
     progress::report(d, source, target);
+    Next::Stay
+}
+
+/// Whether the source reports the cut as applied.
+fn has_arrived(source: &MoverStatus, point: Point) -> bool {
+    source.activity != Activity::Shipping(point)
+        && matches!(&source.last, Some(CycleOutcome::Applied(report)) if report.cycle == point)
+}
+
+/// The standby reports next what the source reports already. One that was put back just after
+/// it had applied the cut never does: it is shipped again.
+fn awaits_report(d: &mut DecisionBuilder<'_>, standby: &SiteView) -> Next {
+    let now = d.observed.now;
+    let since = *d.timeline.arrived.get_or_insert(now);
+    if now.duration_since(since) > REPORT_WAIT_MAX {
+        d.timeline.arrived = None;
+        return Next::Await(CyclePhase::Starting);
+    }
+    d.wait(format!(
+        "site {} to report the cut as applied",
+        standby.name
+    ));
     Next::Stay
 }
 

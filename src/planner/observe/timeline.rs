@@ -27,6 +27,8 @@ pub struct Timeline {
     pub started: Option<Timestamp>,
     /// The target had applied the cut.
     pub applied: Option<Timestamp>,
+    /// The source reports that, and the target does not.
+    pub arrived: Option<Timestamp>,
     /// The cycle whose list of changes this process feeds, or has fed completely.
     pub fed: Option<Point>,
     /// The bandwidth limit that the source of this cycle was sent last.
