@@ -219,7 +219,11 @@ async fn refused_by_the_schema(scene: &Scene) -> Result<()> {
         json!({"sites": names.iter().map(|n| json!({"name": n})).collect::<Vec<_>>()})
     };
     let cases = [
-        ("equal sites", sites(&["east", "east"]), "uplicate"),
+        (
+            "equal sites",
+            sites(&["east", "east"]),
+            "duplicate entries for key",
+        ),
         ("one site", sites(&["east"]), "at least 2"),
         (
             "three sites",

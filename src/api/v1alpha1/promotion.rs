@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::v1alpha1::spec::DURATION;
 use crate::v1alpha1::{PairReference, PointStatus, SwitchStep};
 
 /// A request to move the primary role of a pair once. It never changes, and its absence or deletion asks
@@ -98,7 +99,7 @@ pub struct PromotionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 2, max = 16),
-        regex(pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+        regex(pattern = DURATION)
     )]
     pub accept_loss_of: Option<String>,
     /// Takes the request back, which works until the application runs at the new site. The only change

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::v1alpha1::ReplicationPairStatus;
 
+/// What a duration looks like: numbers with a unit, largest unit first.
+pub(super) const DURATION: &str = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$";
+
 /// One volume at two sites: the claim at the primary site is replicated to the other one, and the
 /// primary role can be moved without losing data.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,7 +204,7 @@ pub struct SnapshotSpec {
         .message("the shortest interval is 10s: below it, snapshots and pods would cost more than the copy"))]
     #[schemars(
         length(min = 2, max = 16),
-        regex(pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+        regex(pattern = DURATION)
     )]
     pub interval: String,
     /// Snapshot class for both sites. When left out, the one class of the claim's driver is used.
@@ -308,7 +311,7 @@ pub struct VerifySpec {
         .message("the shortest interval of comparisons is 1m"))]
     #[schemars(
         length(min = 2, max = 16),
-        regex(pattern = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+        regex(pattern = DURATION)
     )]
     pub interval: Option<String>,
     /// The most bytes a second that each side reads for it, such as `200Mi`; at least `1Mi`.
