@@ -63,6 +63,14 @@ impl World {
         world
     }
 
+    /// The same with a full volume at east and its first copy at west.
+    pub async fn with_baseline(base: &Path, size: u64) -> (World, Point) {
+        let mut world = World::at(base, size).await;
+        world.write(0, size);
+        let point = world.baseline().await;
+        (world, point)
+    }
+
     /// The next cut's point.
     pub fn point(&mut self) -> Point {
         self.seq += 1;

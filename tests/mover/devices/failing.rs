@@ -17,9 +17,7 @@ use crate::world::{MIB, World, assert_equal, assert_nothing_left, consistent, su
 async fn sys_2_a_standby_whose_device_fails_keeps_a_whole_cut_and_follows_again() {
     let place = Place::new();
     let size = 16 * MIB;
-    let mut world = World::at(place.path(), size).await;
-    world.write(0, size);
-    let mut base = world.baseline().await;
+    let (mut world, mut base) = World::with_baseline(place.path(), size).await;
     let device = Device::over(&world.west.volume());
     for op in [Op::Write, Op::Flush, Op::Write, Op::Flush] {
         world.scatter(true, 400, size);
@@ -56,9 +54,7 @@ async fn sys_2_a_standby_whose_device_fails_keeps_a_whole_cut_and_follows_again(
 async fn r_1_a_bad_range_of_the_standby_is_named_exactly() {
     let place = Place::new();
     let size = 16 * MIB;
-    let mut world = World::at(place.path(), size).await;
-    world.write(0, size);
-    let base = world.baseline().await;
+    let (mut world, base) = World::with_baseline(place.path(), size).await;
     world.write(2 * MIB, 10 * MIB);
     let (point, shipment, cut) = next_cut(&mut world, base);
     let device = Device::over(&world.west.volume());
@@ -91,9 +87,7 @@ async fn r_1_a_bad_range_of_the_standby_is_named_exactly() {
 async fn r_1_a_bad_block_among_short_writes_is_named_by_the_first_attempt() {
     let place = Place::new();
     let size = 16 * MIB;
-    let mut world = World::at(place.path(), size).await;
-    world.write(0, size);
-    let base = world.baseline().await;
+    let (mut world, base) = World::with_baseline(place.path(), size).await;
     for block in [1, 700, 1538, 3000] {
         world.write(block * 4096, 4096);
     }
@@ -138,9 +132,7 @@ fn read(path: &Path) -> Vec<u8> {
 async fn a_cut_that_can_not_be_read_leaves_the_standby_as_it_is() {
     let place = Place::new();
     let size = 16 * MIB;
-    let mut world = World::at(place.path(), size).await;
-    world.write(0, size);
-    let base = world.baseline().await;
+    let (mut world, base) = World::with_baseline(place.path(), size).await;
     world.scatter(true, 400, size);
     let point = world.point();
     let (cut, written) = world.east.cut(point).unwrap();

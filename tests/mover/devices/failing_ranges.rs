@@ -26,9 +26,7 @@ fn at(point: Point) -> impl Fn(&MoverStatus) -> bool {
 async fn r_2_only_the_ranges_that_failed_are_written_again() {
     let place = Place::new();
     let size = 16 * MIB;
-    let mut world = World::at(place.path(), size).await;
-    world.write(0, size);
-    let base = world.baseline().await;
+    let (mut world, base) = World::with_baseline(place.path(), size).await;
     world.write(2 * MIB, 10 * MIB);
     let (point, shipment, cut) = next_cut(&mut world, base);
     let device = Device::over(&world.west.volume());
@@ -94,9 +92,7 @@ async fn r_2_only_the_ranges_that_failed_are_written_again() {
 async fn r_6_a_promotion_is_refused_in_words_while_its_set_can_not_be_written() {
     let place = Place::new();
     let size = 16 * MIB;
-    let mut world = World::at(place.path(), size).await;
-    world.write(0, size);
-    let base = world.baseline().await;
+    let (mut world, base) = World::with_baseline(place.path(), size).await;
     world.write(4 * MIB, 4 * MIB);
     let (point, shipment, cut) = next_cut(&mut world, base);
     let device = Device::over(&world.west.volume());

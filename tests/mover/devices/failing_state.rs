@@ -29,9 +29,7 @@ async fn sys_2_a_standby_whose_metadata_volume_fails_keeps_a_whole_cut_and_follo
     Kind::Ext4.make(disk.path());
     let mount = || Mount::new(disk.path(), &meta(&place), Kind::Ext4);
     let mut mounted = mount();
-    let mut world = World::at(place.path(), SIZE).await;
-    world.write(0, SIZE);
-    let mut base = world.baseline().await;
+    let (mut world, mut base) = World::with_baseline(place.path(), SIZE).await;
     for op in [Op::Write, Op::Flush, Op::Write, Op::Flush] {
         world.scatter(true, 400, SIZE);
         let point = world.point();
@@ -74,9 +72,7 @@ async fn a_full_metadata_volume_is_named_and_costs_no_cut() {
     let disk = Loop::over(&place.file("meta.img", Kind::Ext4.size()));
     Kind::Ext4.make(disk.path());
     let mounted = Mount::new(disk.path(), &meta(&place), Kind::Ext4);
-    let mut world = World::at(place.path(), SIZE).await;
-    world.write(0, SIZE);
-    let base = world.baseline().await;
+    let (mut world, base) = World::with_baseline(place.path(), SIZE).await;
     let filler = mounted.at().join("filler");
     fill(&filler);
     world.write(0, SIZE);

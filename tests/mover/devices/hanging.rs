@@ -16,9 +16,7 @@ use crate::world::{MIB, World, assert_equal, superblock};
 async fn c_10_a_read_that_never_ends_fails_at_the_stall_timeout() {
     let place = Place::new();
     let size = 16 * MIB;
-    let mut world = World::at(place.path(), size).await;
-    world.write(0, size);
-    let base = world.baseline().await;
+    let (mut world, base) = World::with_baseline(place.path(), size).await;
     world.write(0, size);
     let point = world.point();
     let (cut, _) = world.east.cut(point).unwrap();
